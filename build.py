@@ -1,0 +1,315 @@
+"""Build pyfd: fetch and patch libjpeg-turbo, compile it, bind it with cffi.
+
+This is the build backend that pyproject.toml names: setuptools' own, plus the
+commands below.  Every failure says what to install or set.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import tempfile
+import zlib
+from pathlib import Path
+
+from setuptools import Extension
+from setuptools.build_meta import *  # noqa: F403  the PEP 517 and 660 hooks
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build_ext import build_ext
+from setuptools.command.sdist import sdist
+
+ROOT = Path(__file__).resolve().parent
+FORK = ROOT / "third_party" / "libjpeg-turbo"
+PIN = json.loads((FORK / "pin.json").read_text())
+SOURCE_NAME = f"{PIN['name']}-{PIN['version']}"
+TARBALL_VARIABLE = "PYFD_LIBJPEG_TURBO_TARBALL"
+LIMITED_API = not sysconfig.get_config_var("Py_GIL_DISABLED")
+
+CMAKE_OPTIONS = [
+    "-DCMAKE_BUILD_TYPE=Release",
+    "-DCMAKE_POLICY_VERSION_MINIMUM=3.5",  # CMake 4 refuses 2.1.5 without it
+    "-DCMAKE_POSITION_INDEPENDENT_CODE=ON",
+    "-DENABLE_SHARED=OFF",
+    "-DWITH_TURBOJPEG=OFF",
+    "-DWITH_ARITH_DEC=OFF",  # seconds of decoding in a kilobyte of file
+    "-DWITH_ARITH_ENC=OFF",
+]
+# CMake's own hidden visibility is ignored by 2.1.5 (policy CMP0063)
+FORK_CFLAGS = ["-fvisibility=hidden", "-fstack-protector-strong", "-fstack-clash-protection"]
+LAYER_CFLAGS = [*FORK_CFLAGS, "-O2", "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=3"]
+LAYER_LDFLAGS = ["-Wl,--exclude-libs,ALL", "-Wl,-z,relro,-z,now"]
+
+
+class BuildError(SystemExit):
+    """A failure with its remedy; a SystemExit, so that pip shows the text alone."""
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(f"\npyfd: {problem}\n      {remedy}\n")
+
+
+# ---- the upstream release -------------------------------------------------
+
+
+def is_pinned(tarball: Path) -> bool:
+    """Is this the pinned archive, or the pinned tar in another compression?"""
+    data = tarball.read_bytes()
+    if hashlib.sha256(data).hexdigest() == PIN["archive_sha256"]:
+        return True
+    if data[:2] == b"\x1f\x8b":
+        try:
+            data = zlib.decompress(data, wbits=31)
+        except zlib.error:
+            return False
+    return hashlib.sha256(data).hexdigest() == PIN["tar_sha256"]
+
+
+def find_tarball(cache: Path) -> Path:
+    """The pinned archive: from the environment, beside the pin, or through apt."""
+    named = os.environ.get(TARBALL_VARIABLE)
+    if named:
+        if not Path(named).is_file():
+            raise BuildError(
+                f"{TARBALL_VARIABLE} names {named}, which is not a file.",
+                f"Set it to a pristine {SOURCE_NAME} source archive.",
+            )
+        candidates = [Path(named)]
+    else:
+        candidates = [FORK / PIN["archive"], cache / PIN["archive"]]
+        if not any(path.is_file() for path in candidates):
+            download_with_apt(cache)
+    tarball = next(path for path in candidates if path.is_file())
+    if not is_pinned(tarball):
+        raise BuildError(
+            f"{tarball} is not the pinned {SOURCE_NAME}: its checksum differs.",
+            f"Remove it, or set {TARBALL_VARIABLE} to a pristine archive "
+            f"(SHA-256 {PIN['archive_sha256']}).",
+        )
+    return tarball
+
+
+def source_lists(etc_apt: Path, suite: str) -> str:
+    """The machine's own apt sources of this release, as deb-src lines."""
+    lines: list[str] = []
+    for path in [etc_apt / "sources.list", *sorted((etc_apt / "sources.list.d").glob("*"))]:
+        if not path.is_file():
+            continue
+        text = path.read_text(errors="replace")
+        if path.suffix == ".sources":
+            for stanza in re.split(r"\n\s*\n", re.sub(r"(?m)^#.*\n?", "", text)):
+                lines += deb822_source_lines(stanza)
+        elif path.suffix == ".list":
+            for line in text.splitlines():
+                if re.match(r"\s*deb\s", line):
+                    lines.append("deb-src " + line.split(None, 1)[1])
+    pattern = re.compile(rf"\s{re.escape(suite)}(-\S+)?\s")
+    return "".join(f"{line}\n" for line in dict.fromkeys(lines) if pattern.search(line))
+
+
+def deb822_source_lines(stanza: str) -> list[str]:
+    """One stanza of a .sources file in the one-line format."""
+    fields = {
+        key.lower(): " ".join(value.split())
+        for key, value in re.findall(r"(?m)^(\S+?):[ \t]*((?:.*)(?:\n[ \t]+.*)*)", stanza)
+    }
+    if "deb" not in fields.get("types", "").split():
+        return []
+    key = fields.get("signed-by", "")
+    option = f"[signed-by={key}] " if key.startswith("/") else ""
+    return [
+        f"deb-src {option}{uri} {suite} {fields.get('components', '')}"
+        for uri in fields.get("uris", "").split()
+        for suite in fields.get("suites", "").split()
+    ]
+
+
+def download_with_apt(cache: Path) -> None:
+    """Fetch the source archive with apt, in directories of our own: no root needed."""
+    remedy = (
+        f"Set {TARBALL_VARIABLE} to a pristine {SOURCE_NAME} source archive "
+        f"(SHA-256 {PIN['archive_sha256']})."
+    )
+    if not shutil.which("apt-get"):
+        raise BuildError(f"no {SOURCE_NAME} sources, and no apt-get to fetch them.", remedy)
+    release = dict(re.findall(r'(?m)^(\w+)="?([^"\n]*)"?$', Path("/etc/os-release").read_text()))
+    suite = release.get("VERSION_CODENAME", "")
+    apt = cache / "apt"
+    for directory in ("lists/partial", "cache/archives/partial"):
+        (apt / directory).mkdir(parents=True, exist_ok=True)
+    (apt / "sources.list").write_text(source_lists(Path("/etc/apt"), suite))
+    options = [
+        f"Dir::Etc::sourcelist={apt}/sources.list",
+        "Dir::Etc::sourceparts=-",
+        f"Dir::State::lists={apt}/lists",
+        f"Dir::Cache={apt}/cache",
+        "APT::Sandbox::User=root",
+    ]
+    base = ["apt-get", "-q", *(word for option in options for word in ("-o", option))]
+    fetch = ["source", "--download-only", "--tar-only", "--only-source", PIN["name"]]
+    subprocess.run([*base, "update"], cwd=apt, capture_output=True, check=False)
+    result = subprocess.run([*base, *fetch], cwd=apt, capture_output=True, text=True, check=False)
+    found = next(apt.glob(f"{PIN['name']}_{PIN['version']}*.orig.tar.*"), None)
+    if found is None:
+        reason = (result.stderr.strip() or result.stdout.strip()).splitlines()[-1:]
+        raise BuildError(
+            f"apt has no {SOURCE_NAME} source package for '{suite}' "
+            f"(Debian 12, 13 and Ubuntu 24.04 have): {''.join(reason)}",
+            remedy,
+        )
+    found.replace(cache / PIN["archive"])
+
+
+def read_series() -> list[Path]:
+    return [FORK / "patches" / name for name in (FORK / "series").read_text().split()]
+
+
+def apply_series(source: Path) -> None:
+    if not shutil.which("patch"):
+        raise BuildError("the program 'patch' is missing.", "apt-get install patch")
+    for patch in read_series():
+        command = ["patch", "-p1", "--fuzz=0", "--batch", "--input", str(patch)]
+        result = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)
+        if result.returncode:
+            raise BuildError(
+                f"{patch.name} does not apply to {SOURCE_NAME}:\n{result.stdout}",
+                "Restore third_party/libjpeg-turbo, or refresh the patch (see its README).",
+            )
+
+
+# ---- the fork -------------------------------------------------------------
+
+
+def fork_version() -> str:
+    """The upstream version and a digest of all that makes the fork: '2.1.5+pyfd.0a1b2c3d'."""
+    digest = hashlib.sha256()
+    for path in [FORK / "pin.json", FORK / "series", *read_series()]:
+        digest.update(path.read_bytes())
+    return f"{PIN['version']}+pyfd.{digest.hexdigest()[:8]}"
+
+
+def check_tools() -> None:
+    compiler = (os.environ.get("CC") or "cc").split()[0]
+    if not shutil.which(compiler):
+        raise BuildError(f"no C compiler ({compiler}).", "apt-get install gcc libc6-dev, or set CC")
+    if platform.machine() in ("x86_64", "AMD64") and not shutil.which("nasm"):
+        raise BuildError("the assembler 'nasm' is missing.", "apt-get install nasm")
+    for tool in ("cmake", "ninja"):
+        if not shutil.which(tool):
+            raise BuildError(f"the program '{tool}' is missing.", f"pip install {tool}")
+
+
+def run_tool(command: list[str], purpose: str) -> None:
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        output = (result.stdout + result.stderr)[-4000:]
+        raise BuildError(f"{purpose} failed:\n{output}", "The command was: " + " ".join(command))
+
+
+def build_fork(cache: Path) -> Path:
+    """Build libjpeg.a; returns the directory with src/ and build/ in it.
+
+    The directory's name is a digest of all that went in, so that a second
+    build finds the first one's result.
+    """
+    simd = platform.machine() in ("x86_64", "AMD64", "aarch64", "arm64")
+    options = [
+        *CMAKE_OPTIONS,
+        f"-DREQUIRE_SIMD={'ON' if simd else 'OFF'}",
+        f"-DCMAKE_C_FLAGS={' '.join(FORK_CFLAGS)}",
+    ]
+    recipe = [fork_version(), platform.machine(), os.environ.get("CC", "cc"), *options]
+    stamp = hashlib.sha256("\n".join(recipe).encode()).hexdigest()[:16]
+    done = cache / f"{SOURCE_NAME}-{stamp}"
+    if done.is_dir():
+        return done
+    cache.mkdir(parents=True, exist_ok=True)
+    check_tools()
+    tarball = find_tarball(cache)
+    with tempfile.TemporaryDirectory(dir=cache, prefix="fork-") as scratch:
+        work = Path(scratch) / "work"
+        with tarfile.open(tarball) as archive:
+            archive.extractall(work)  # trusted: its checksum is the pin's
+        (work / SOURCE_NAME).rename(work / "src")
+        apply_series(work / "src")
+        source, build = str(work / "src"), str(work / "build")
+        run_tool(["cmake", "-G", "Ninja", "-S", source, "-B", build, *options], "cmake")
+        run_tool(["cmake", "--build", build, "--target", "jpeg-static"], "compiling the fork")
+        try:
+            work.rename(done)
+        except OSError:
+            if not done.is_dir():  # else another build has won the race
+                raise
+    return done
+
+
+# ---- the extension --------------------------------------------------------
+
+
+def cffi_declarations() -> str:
+    """What csrc/pyfd.h has between its two cffi lines, without the prose."""
+    text = (ROOT / "csrc" / "pyfd.h").read_text()
+    text = text.partition("/* cffi: begin */")[2].partition("/* cffi: end */")[0]
+    return re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
+
+
+def write_binding(path: Path) -> None:
+    import cffi
+
+    ffi = cffi.FFI()
+    ffi.cdef(cffi_declarations())
+    ffi.set_source("pyfd._libpyfd", '#include "pyfd.h"')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ffi.emit_c_code(str(path))
+
+
+class BuildExt(build_ext):
+    """Build the fork, then the C layer and its cffi binding on top of it."""
+
+    def build_extension(self, ext: Extension) -> None:
+        if not (Path(sysconfig.get_path("include")) / "Python.h").is_file():
+            raise BuildError("Python's headers are missing.", "apt-get install python3-dev")
+        fork = build_fork(ROOT / "build")
+        binding = Path(self.build_temp) / "_libpyfd.c"
+        write_binding(binding)
+        ext.sources = [*ext.sources, str(binding)]
+        ext.include_dirs += [str(ROOT / "csrc"), str(fork / "build"), str(fork / "src")]
+        ext.define_macros.append(("PYFD_LIBJPEG_TURBO", f'"{fork_version()}"'))
+        ext.extra_objects.append(str(fork / "build" / "libjpeg.a"))
+        ext.extra_compile_args += LAYER_CFLAGS
+        ext.extra_link_args += LAYER_LDFLAGS
+        ext.py_limited_api = LIMITED_API
+        if LIMITED_API:
+            ext.define_macros.append(("Py_LIMITED_API", "0x030a0000"))
+        super().build_extension(ext)
+
+
+class BDistWheel(bdist_wheel):
+    """One wheel for every CPython with a GIL; a free-threaded one gets its own."""
+
+    def finalize_options(self) -> None:
+        if LIMITED_API:
+            self.py_limited_api = "cp310"
+        super().finalize_options()
+
+
+class SDist(sdist):
+    """The source distribution carries the upstream archive, so it builds offline."""
+
+    def make_release_tree(self, base_dir: str, files: list[str]) -> None:
+        super().make_release_tree(base_dir, files)
+        cache = ROOT / "build"
+        cache.mkdir(exist_ok=True)
+        target = Path(base_dir) / FORK.relative_to(ROOT) / PIN["archive"]
+        target.unlink(missing_ok=True)
+        shutil.copyfile(find_tarball(cache), target)
+
+
+if __name__ == "__main__":
+    sys.exit("This is a build backend: run 'pip install .' or 'pip wheel .'")

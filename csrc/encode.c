@@ -1,0 +1,66 @@
+/*
+ * encode.c - pixels to files.
+ */
+
+#include "session.h"
+
+typedef struct {
+  const uint8_t *pixels;
+  uint32_t width, height;
+  int channels;
+  int h_samp, v_samp;
+  const uint16_t (*tables)[PYFD_BLOCK];
+  int num_tables;
+  const pyfd_writing *writing;
+  const uint8_t *segments;
+  size_t segments_size;
+} encode_job;
+
+static void encode(pyfd_session *s)
+{
+  encode_job *job = s->job;
+  struct jpeg_compress_struct *out = &s->out;
+  size_t stride = (size_t)job->width * (size_t)job->channels;
+  JSAMPROW row;
+
+  pyfd_open_output(s, UINT64_MAX);
+  out->image_width = job->width;
+  out->image_height = job->height;
+  out->input_components = job->channels;
+  out->in_color_space = job->channels == 1 ? JCS_GRAYSCALE : JCS_EXT_RGB;
+  jpeg_set_defaults(out);
+  if (job->channels == 3) {
+    out->comp_info[0].h_samp_factor = job->h_samp;
+    out->comp_info[0].v_samp_factor = job->v_samp;
+  }
+  jpeg_override_quant_tables(out, job->tables, job->num_tables);
+  out->optimize_coding = job->writing->optimize != 0;
+  if (job->writing->progressive)
+    jpeg_simple_progression(out);
+  jpeg_start_compress(out, TRUE);
+  pyfd_put_bytes(s, job->segments, job->segments_size);
+  while (out->next_scanline < out->image_height) {
+    /* libjpeg does not write to its input, it only lacks the const */
+    row = (JSAMPROW)(job->pixels + out->next_scanline * stride);
+    jpeg_write_scanlines(out, &row, 1);
+  }
+  jpeg_finish_compress(out);
+}
+
+int pyfd_encode(const uint8_t *pixels, uint32_t width, uint32_t height,
+                int channels, int h_samp, int v_samp, const uint16_t *tables,
+                int num_tables, const pyfd_writing *writing,
+                const uint8_t *segments, size_t segments_size, uint8_t **out,
+                size_t *out_size, pyfd_status *status)
+{
+  pyfd_session s;
+  encode_job job = {pixels,     width,
+                    height,     channels,
+                    h_samp,     v_samp,
+                    (const uint16_t (*)[PYFD_BLOCK])tables,
+                    num_tables, writing,
+                    segments,   segments_size};
+
+  pyfd_start_session(&s, status, 1, &job);
+  return pyfd_run_writer(&s, encode, out, out_size);
+}

@@ -1,0 +1,302 @@
+/*
+ * session.c - see session.h.
+ */
+
+#include "session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define FIRST_BUFFER 65536
+
+/* ---- errors ---- */
+
+/* What a libjpeg error means to our caller */
+static int classify(j_common_ptr cinfo)
+{
+  switch (cinfo->err->msg_code) {
+  case JERR_OUT_OF_MEMORY:
+    return PYFD_MEMORY;
+  case JERR_CONVERSION_NOTIMPL:
+    return PYFD_ARGUMENT;
+  case JERR_CCIR601_NOTIMPL:
+  case JERR_FRACT_SAMPLE_NOTIMPL:
+  case JERR_IMAGE_TOO_BIG:
+  case JERR_NOTIMPL:
+  case JERR_NOT_COMPILED:
+  case JERR_WIDTH_OVERFLOW:
+    return PYFD_UNSUPPORTED;
+  default:
+    return cinfo->is_decompressor ? PYFD_CORRUPT : PYFD_ARGUMENT;
+  }
+}
+
+static void describe(j_common_ptr cinfo, pyfd_status *status)
+{
+  char message[JMSG_LENGTH_MAX];
+
+  (*cinfo->err->format_message)(cinfo, message);
+  pyfd_fail(status, (int)status->code, "%s", message);
+}
+
+static void error_exit(j_common_ptr cinfo)
+{
+  pyfd_errors *errors = (pyfd_errors *)cinfo->err;
+  pyfd_status *status = errors->status;
+
+  if (errors->done && !errors->strict) {
+    if (status->warnings++ == 0)
+      describe(cinfo, status);
+  } else {
+    describe(cinfo, status);
+    status->code = (uint32_t)classify(cinfo);
+  }
+  longjmp(errors->escape, 1);
+}
+
+static void emit_message(j_common_ptr cinfo, int level)
+{
+  pyfd_errors *errors = (pyfd_errors *)cinfo->err;
+  pyfd_status *status = errors->status;
+
+  if (level >= 0)
+    return; /* a trace message */
+  if (status->message[0] == 0)
+    describe(cinfo, status);
+  status->warnings++;
+  if (errors->strict) {
+    status->code = PYFD_CORRUPT;
+    longjmp(errors->escape, 1);
+  }
+}
+
+static void output_message(j_common_ptr cinfo)
+{
+  (void)cinfo; /* nothing is ever printed */
+}
+
+void pyfd_leave(pyfd_session *s, int code)
+{
+  s->errors.status->code = (uint32_t)code;
+  longjmp(s->errors.escape, 1);
+}
+
+void pyfd_warn(pyfd_session *s, const char *message)
+{
+  pyfd_status *status = s->errors.status;
+
+  if (status->message[0] == 0)
+    pyfd_fail(status, PYFD_OK, "%s", message);
+  status->warnings++;
+  if (s->errors.strict)
+    pyfd_leave(s, PYFD_CORRUPT);
+}
+
+/* ---- the session ---- */
+
+void pyfd_start_session(pyfd_session *s, pyfd_status *status, int strict,
+                        void *job)
+{
+  memset(s, 0, sizeof(*s));
+  memset(status, 0, sizeof(*status));
+  jpeg_std_error(&s->errors.pub);
+  s->errors.pub.error_exit = error_exit;
+  s->errors.pub.emit_message = emit_message;
+  s->errors.pub.output_message = output_message;
+  s->errors.status = status;
+  s->errors.strict = strict;
+  s->in.err = s->out.err = &s->errors.pub;
+  s->job = job;
+}
+
+int pyfd_run(pyfd_session *s, void (*body)(pyfd_session *))
+{
+  if (setjmp(s->errors.escape) == 0)
+    (*body)(s);
+  /* both do nothing to an object that was never created */
+  jpeg_destroy_decompress(&s->in);
+  jpeg_destroy_compress(&s->out);
+  return (int)s->errors.status->code;
+}
+
+int pyfd_run_writer(pyfd_session *s, void (*body)(pyfd_session *),
+                    uint8_t **out, size_t *out_size)
+{
+  int code = pyfd_run(s, body);
+  pyfd_destination *d = &s->destination;
+
+  *out = NULL;
+  *out_size = 0;
+  if (code == PYFD_OK) {
+    *out = d->buffer;
+    *out_size = d->capacity - d->pub.free_in_buffer;
+  } else {
+    free(d->buffer);
+  }
+  return code;
+}
+
+void pyfd_free(uint8_t *out)
+{
+  free(out);
+}
+
+const char *pyfd_libjpeg_turbo(void)
+{
+  return PYFD_LIBJPEG_TURBO;
+}
+
+/* ---- input ---- */
+
+static void init_source(j_decompress_ptr cinfo)
+{
+  (void)cinfo;
+}
+
+/* The data has ended before EOI: say so and make one up, as libjpeg does. */
+static boolean fill_input_buffer(j_decompress_ptr cinfo)
+{
+  static const JOCTET eoi[2] = {0xFF, JPEG_EOI};
+
+  WARNMS(cinfo, JWRN_JPEG_EOF);
+  cinfo->src->next_input_byte = eoi;
+  cinfo->src->bytes_in_buffer = sizeof(eoi);
+  return TRUE;
+}
+
+static void skip_input_data(j_decompress_ptr cinfo, long count)
+{
+  struct jpeg_source_mgr *src = cinfo->src;
+  size_t n = count > 0 ? (size_t)count : 0;
+
+  if (n > src->bytes_in_buffer)
+    n = src->bytes_in_buffer;
+  src->next_input_byte += n;
+  src->bytes_in_buffer -= n;
+}
+
+static void term_source(j_decompress_ptr cinfo)
+{
+  (void)cinfo;
+}
+
+void pyfd_open_input(pyfd_session *s, const uint8_t *data, size_t size,
+                     const pyfd_limits *limits)
+{
+  int code =
+      pyfd_walk_file(data, size, limits, &s->walk, s->errors.status);
+
+  if (code != PYFD_OK)
+    pyfd_leave(s, code);
+  if (!s->walk.complete && s->errors.strict)
+    pyfd_leave(s, PYFD_CORRUPT);
+  s->data = data;
+  s->limits = limits;
+  s->source.init_source = init_source;
+  s->source.fill_input_buffer = fill_input_buffer;
+  s->source.skip_input_data = skip_input_data;
+  s->source.resync_to_restart = jpeg_resync_to_restart;
+  s->source.term_source = term_source;
+  s->source.next_input_byte = data;
+  s->source.bytes_in_buffer = s->walk.end;
+  jpeg_create_decompress(&s->in);
+  s->in.src = &s->source;
+  jpeg_read_header(&s->in, TRUE);
+  if (s->in.image_width != s->walk.header.width ||
+      s->in.image_height != s->walk.header.height ||
+      s->in.num_components != (int)s->walk.header.num_components) {
+    pyfd_fail(s->errors.status, PYFD_ARGUMENT, "the input changed meanwhile");
+    pyfd_leave(s, PYFD_ARGUMENT);
+  }
+}
+
+void pyfd_charge_memory(pyfd_session *s, size_t size, uint64_t more)
+{
+  uint64_t needed = s->walk.header.coefficient_bytes + size + more;
+
+  if (pyfd_check_limit(s->errors.status, "max_memory", s->limits->max_memory,
+                       needed, "needs") != PYFD_OK)
+    pyfd_leave(s, PYFD_LIMIT);
+}
+
+void pyfd_check_scans(pyfd_session *s)
+{
+  int i;
+
+  for (i = 0; i < s->in.num_components; i++) {
+    if (s->in.comp_info[i].quant_table == NULL)
+      pyfd_warn(s, "a component has no scan");
+  }
+}
+
+/* ---- output ---- */
+
+static void init_destination(j_compress_ptr cinfo)
+{
+  pyfd_destination *d = (pyfd_destination *)cinfo->dest;
+
+  d->buffer = malloc(FIRST_BUFFER);
+  if (d->buffer == NULL)
+    ERREXIT1(cinfo, JERR_OUT_OF_MEMORY, 0);
+  d->capacity = FIRST_BUFFER;
+  d->pub.next_output_byte = d->buffer;
+  d->pub.free_in_buffer = d->capacity;
+}
+
+static boolean empty_output_buffer(j_compress_ptr cinfo)
+{
+  pyfd_destination *d = (pyfd_destination *)cinfo->dest;
+  pyfd_errors *errors = (pyfd_errors *)cinfo->err;
+  size_t full = d->capacity, more = full;
+  uint8_t *grown;
+
+  if (full >= d->max_size) {
+    pyfd_fail(errors->status, PYFD_LIMIT,
+              "max_memory is %llu, but the output would exceed what it leaves",
+              (unsigned long long)d->max_memory);
+    longjmp(errors->escape, 1);
+  }
+  if (more > d->max_size - full)
+    more = (size_t)(d->max_size - full);
+  grown = more <= SIZE_MAX - full ? realloc(d->buffer, full + more) : NULL;
+  if (grown == NULL)
+    ERREXIT1(cinfo, JERR_OUT_OF_MEMORY, 0);
+  d->buffer = grown;
+  d->capacity = full + more;
+  d->pub.next_output_byte = grown + full;
+  d->pub.free_in_buffer = more;
+  return TRUE;
+}
+
+static void term_destination(j_compress_ptr cinfo)
+{
+  (void)cinfo;
+}
+
+void pyfd_open_output(pyfd_session *s, uint64_t max_size)
+{
+  s->destination.pub.init_destination = init_destination;
+  s->destination.pub.empty_output_buffer = empty_output_buffer;
+  s->destination.pub.term_destination = term_destination;
+  s->destination.max_size = max_size;
+  s->destination.max_memory = s->limits ? s->limits->max_memory : UINT64_MAX;
+  jpeg_create_compress(&s->out);
+  s->out.dest = &s->destination.pub;
+}
+
+void pyfd_put_bytes(pyfd_session *s, const uint8_t *bytes, size_t size)
+{
+  struct jpeg_destination_mgr *dest = s->out.dest;
+  size_t n;
+
+  while (size > 0) {
+    if (dest->free_in_buffer == 0)
+      (*dest->empty_output_buffer)(&s->out);
+    n = size < dest->free_in_buffer ? size : dest->free_in_buffer;
+    memcpy(dest->next_output_byte, bytes, n);
+    dest->next_output_byte += n;
+    dest->free_in_buffer -= n;
+    bytes += n;
+    size -= n;
+  }
+}

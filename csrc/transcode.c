@@ -1,0 +1,346 @@
+/*
+ * transcode.c - files and coefficients, never pixels.
+ */
+
+#include "session.h"
+
+#include <string.h>
+
+static JBLOCKROW block_row(j_common_ptr cinfo, jvirt_barray_ptr blocks,
+                           JDIMENSION row, boolean writable)
+{
+  return (*cinfo->mem->access_virt_barray)(cinfo, blocks, row, 1, writable)[0];
+}
+
+/* ---- reading ---- */
+
+typedef struct {
+  const uint8_t *data;
+  size_t size;
+  const pyfd_limits *limits;
+  int16_t *out;
+  size_t out_count;
+  uint16_t (*tables)[PYFD_BLOCK];
+} read_job;
+
+static size_t count_coefficients(const pyfd_header *header)
+{
+  size_t count = 0;
+  uint32_t i;
+
+  for (i = 0; i < header->num_components; i++)
+    count += (size_t)header->blocks_wide[i] * header->blocks_high[i];
+  return count * PYFD_BLOCK;
+}
+
+/* The table latched at a component's first scan; without one, its slot's */
+static const JQUANT_TBL *table_of(pyfd_session *s, int i)
+{
+  const jpeg_component_info *component = &s->in.comp_info[i];
+  const JQUANT_TBL *table = component->quant_table;
+
+  if (table == NULL && component->quant_tbl_no >= 0 &&
+      component->quant_tbl_no < NUM_QUANT_TBLS)
+    table = s->in.quant_tbl_ptrs[component->quant_tbl_no];
+  if (table == NULL) {
+    pyfd_fail(s->errors.status, PYFD_CORRUPT,
+              "component %d has no quantization table", i);
+    pyfd_leave(s, PYFD_CORRUPT);
+  }
+  return table;
+}
+
+static void read_coefficients(pyfd_session *s)
+{
+  read_job *job = s->job;
+  j_common_ptr in = (j_common_ptr)&s->in;
+  const pyfd_header *header = &s->walk.header;
+  int16_t *out = job->out;
+  jvirt_barray_ptr *arrays;
+  JDIMENSION row;
+  size_t count;
+  int i;
+
+  pyfd_open_input(s, job->data, job->size, job->limits);
+  if (count_coefficients(header) != job->out_count) {
+    pyfd_fail(s->errors.status, PYFD_ARGUMENT,
+              "the buffer does not fit the image");
+    pyfd_leave(s, PYFD_ARGUMENT);
+  }
+  pyfd_charge_memory(s, job->size, job->out_count * sizeof(int16_t));
+  arrays = jpeg_read_coefficients(&s->in);
+  pyfd_check_scans(s);
+  for (i = 0; i < s->in.num_components; i++) {
+    memcpy(job->tables[i], table_of(s, i)->quantval, sizeof(job->tables[i]));
+    count = (size_t)header->blocks_wide[i] * PYFD_BLOCK;
+    for (row = 0; row < header->blocks_high[i]; row++, out += count)
+      memcpy(out, block_row(in, arrays[i], row, FALSE),
+             count * sizeof(int16_t));
+  }
+  s->errors.done = 1;
+  jpeg_finish_decompress(&s->in);
+}
+
+int pyfd_read_coefficients(const uint8_t *data, size_t size,
+                           const pyfd_limits *limits, int strict, int16_t *out,
+                           size_t out_count, uint16_t *tables,
+                           pyfd_status *status)
+{
+  pyfd_session s;
+  read_job job = {data, size,      limits,
+                  out,  out_count, (uint16_t (*)[PYFD_BLOCK])tables};
+
+  pyfd_start_session(&s, status, strict, &job);
+  return pyfd_run(&s, read_coefficients);
+}
+
+/* ---- writing ---- */
+
+static J_COLOR_SPACE libjpeg_color(uint32_t color)
+{
+  switch (color) {
+  case PYFD_L:
+    return JCS_GRAYSCALE;
+  case PYFD_YCBCR:
+    return JCS_YCbCr;
+  case PYFD_RGB:
+    return JCS_RGB;
+  case PYFD_CMYK:
+    return JCS_CMYK;
+  case PYFD_YCCK:
+    return JCS_YCCK;
+  default:
+    return JCS_UNKNOWN;
+  }
+}
+
+/* Give component i a table, in a slot that it shares with its equals. */
+static void set_table(struct jpeg_compress_struct *out, int i,
+                      const uint16_t *table)
+{
+  int slot;
+
+  for (slot = 0; slot < NUM_QUANT_TBLS; slot++) {
+    JQUANT_TBL **entry = &out->quant_tbl_ptrs[slot];
+
+    if (*entry == NULL) {
+      *entry = jpeg_alloc_quant_table((j_common_ptr)out);
+      memcpy((*entry)->quantval, table, sizeof((*entry)->quantval));
+    }
+    if (!memcmp((*entry)->quantval, table, sizeof((*entry)->quantval))) {
+      out->comp_info[i].quant_tbl_no = slot;
+      return;
+    }
+  }
+}
+
+/* Set up the compressor for coefficients of this shape. */
+static void set_frame(struct jpeg_compress_struct *out,
+                      const pyfd_header *header,
+                      const pyfd_writing *writing)
+{
+  int i;
+
+  out->image_width = header->width;
+  out->image_height = header->height;
+  out->input_components = (int)header->num_components;
+  out->in_color_space = libjpeg_color(header->color_space);
+  jpeg_set_defaults(out);
+  jpeg_set_colorspace(out, out->in_color_space);
+  for (i = 0; i < NUM_QUANT_TBLS; i++)
+    out->quant_tbl_ptrs[i] = NULL; /* the defaults; freed with the pool */
+  for (i = 0; i < out->num_components; i++) {
+    out->comp_info[i].h_samp_factor = (int)header->h_samp[i];
+    out->comp_info[i].v_samp_factor = (int)header->v_samp[i];
+  }
+  out->optimize_coding = writing->optimize != 0;
+  if (writing->progressive)
+    jpeg_simple_progression(out);
+}
+
+typedef struct {
+  pyfd_header header;
+  const int16_t *coefficients;
+  const uint16_t (*tables)[PYFD_BLOCK];
+  const pyfd_writing *writing;
+  const uint8_t *segments;
+  size_t segments_size;
+} write_job;
+
+/* libjpeg wants its arrays padded to whole MCUs; it fills the padding. */
+static void request_arrays(pyfd_session *s, jvirt_barray_ptr *arrays)
+{
+  write_job *job = s->job;
+  const pyfd_header *h = &job->header;
+  struct jpeg_compress_struct *out = &s->out;
+  int i;
+
+  for (i = 0; i < out->num_components; i++) {
+    JDIMENSION h_samp = h->h_samp[i], v_samp = h->v_samp[i];
+
+    arrays[i] = (*out->mem->request_virt_barray)(
+        (j_common_ptr)out, JPOOL_IMAGE, TRUE,
+        (h->blocks_wide[i] + h_samp - 1) / h_samp * h_samp,
+        (h->blocks_high[i] + v_samp - 1) / v_samp * v_samp, v_samp);
+  }
+}
+
+static void write_coefficients(pyfd_session *s)
+{
+  write_job *job = s->job;
+  const pyfd_header *header = &job->header;
+  struct jpeg_compress_struct *out = &s->out;
+  const int16_t *in = job->coefficients;
+  jvirt_barray_ptr arrays[PYFD_MAX_COMPONENTS];
+  JDIMENSION row;
+  size_t count;
+  int i;
+
+  pyfd_open_output(s, UINT64_MAX);
+  set_frame(out, header, job->writing);
+  for (i = 0; i < out->num_components; i++)
+    set_table(out, i, job->tables[i]);
+  request_arrays(s, arrays);
+  jpeg_write_coefficients(out, arrays);
+  pyfd_put_bytes(s, job->segments, job->segments_size);
+  for (i = 0; i < out->num_components; i++) {
+    count = (size_t)header->blocks_wide[i] * PYFD_BLOCK;
+    for (row = 0; row < header->blocks_high[i]; row++, in += count)
+      memcpy(block_row((j_common_ptr)out, arrays[i], row, TRUE), in,
+             count * sizeof(int16_t));
+  }
+  jpeg_finish_compress(out);
+}
+
+/* Is this a shape that libjpeg can be asked for, and are all blocks there? */
+static int is_writable(pyfd_header *h, size_t count)
+{
+  uint32_t i;
+
+  if (h->num_components < 1 || h->num_components > PYFD_MAX_COMPONENTS ||
+      h->width < 1 || h->width > JPEG_MAX_DIMENSION || h->height < 1 ||
+      h->height > JPEG_MAX_DIMENSION)
+    return 0;
+  for (i = 0; i < h->num_components; i++) {
+    if (h->h_samp[i] < 1 || h->h_samp[i] > MAX_SAMP_FACTOR ||
+        h->v_samp[i] < 1 || h->v_samp[i] > MAX_SAMP_FACTOR)
+      return 0;
+  }
+  pyfd_count_blocks(h);
+  return count_coefficients(h) == count;
+}
+
+int pyfd_write_coefficients(const pyfd_header *header,
+                            const int16_t *coefficients, size_t count,
+                            const uint16_t *tables,
+                            const pyfd_writing *writing,
+                            const uint8_t *segments, size_t segments_size,
+                            uint8_t **out, size_t *out_size,
+                            pyfd_status *status)
+{
+  pyfd_session s;
+  write_job job = {*header, coefficients,
+                   (const uint16_t (*)[PYFD_BLOCK])tables,
+                   writing, segments,     segments_size};
+
+  pyfd_start_session(&s, status, 1, &job);
+  *out = NULL;
+  *out_size = 0;
+  if (!is_writable(&job.header, count))
+    return pyfd_fail(status, PYFD_ARGUMENT,
+                     "the coefficients do not fit the image");
+  return pyfd_run_writer(&s, write_coefficients, out, out_size);
+}
+
+/* ---- re-quantization ---- */
+
+typedef struct {
+  const uint8_t *data;
+  size_t size;
+  const pyfd_limits *limits;
+  const uint16_t (*tables)[PYFD_BLOCK];
+  int num_tables;
+  const pyfd_writing *writing;
+  const uint8_t *segments;
+  size_t segments_size;
+} requantize_job;
+
+/* Re-quantize component i in place. */
+static void requantize_component(pyfd_session *s, int i,
+                                 jvirt_barray_ptr array, const uint16_t *to)
+{
+  const pyfd_header *header = &s->walk.header;
+  const jpeg_requantize_method requantize = jpeg_get_requantize_method();
+  jpeg_requantizer requantizer;
+  JDIMENSION row, column;
+  JBLOCKROW blocks;
+  JBLOCK block;
+
+  jpeg_init_requantizer(&requantizer, table_of(s, i)->quantval, to);
+  for (row = 0; row < header->blocks_high[i]; row++) {
+    blocks = block_row((j_common_ptr)&s->in, array, row, TRUE);
+    for (column = 0; column < header->blocks_wide[i]; column++) {
+      (*requantize)(&requantizer, blocks[column], block);
+      memcpy(blocks[column], block, sizeof(block));
+    }
+  }
+}
+
+/* What the file header says besides the frame */
+static void copy_file_header(pyfd_session *s, const pyfd_writing *writing)
+{
+  if (writing->keep_density && s->in.saw_JFIF_marker) {
+    s->out.density_unit = s->in.density_unit;
+    s->out.X_density = s->in.X_density;
+    s->out.Y_density = s->in.Y_density;
+  }
+  /* Many readers take CMYK as inverted just where Adobe's marker stands. */
+  if (s->in.jpeg_color_space == JCS_CMYK)
+    s->out.write_Adobe_marker = s->in.saw_Adobe_marker;
+}
+
+static void requantize(pyfd_session *s)
+{
+  requantize_job *job = s->job;
+  jvirt_barray_ptr *arrays;
+  uint64_t charged;
+  int i;
+
+  pyfd_open_input(s, job->data, job->size, job->limits);
+  pyfd_charge_memory(s, job->size, job->segments_size);
+  charged = s->walk.header.coefficient_bytes + job->size;
+  arrays = jpeg_read_coefficients(&s->in);
+  pyfd_check_scans(s);
+
+  pyfd_open_output(s, job->limits->max_memory - charged);
+  set_frame(&s->out, &s->walk.header, job->writing);
+  copy_file_header(s, job->writing);
+  for (i = 0; i < s->in.num_components; i++) {
+    const uint16_t *to = job->tables[i < job->num_tables ? i : job->num_tables - 1];
+
+    requantize_component(s, i, arrays[i], to);
+    set_table(&s->out, i, to);
+  }
+  jpeg_write_coefficients(&s->out, arrays);
+  pyfd_put_bytes(s, job->segments, job->segments_size);
+  jpeg_finish_compress(&s->out);
+  s->errors.done = 1;
+  jpeg_finish_decompress(&s->in);
+}
+
+int pyfd_requantize(const uint8_t *data, size_t size,
+                    const pyfd_limits *limits, int strict,
+                    const uint16_t *tables, int num_tables,
+                    const pyfd_writing *writing, const uint8_t *segments,
+                    size_t segments_size, uint8_t **out, size_t *out_size,
+                    pyfd_status *status)
+{
+  pyfd_session s;
+  requantize_job job = {data,       size,          limits,
+                        (const uint16_t (*)[PYFD_BLOCK])tables,
+                        num_tables, writing,       segments,
+                        segments_size};
+
+  pyfd_start_session(&s, status, strict, &job);
+  return pyfd_run_writer(&s, requantize, out, out_size);
+}

@@ -1,0 +1,50 @@
+"""JPEG as a defence against adversarial examples.
+
+Feature distillation (Liu et al., CVPR 2019) with a real codec: a fork of
+libjpeg-turbo injects quantization tables on encode and on decode.
+"""
+
+from pyfd._binding import libjpeg_turbo_version
+from pyfd.codec import (
+    decode,
+    decode_many,
+    encode,
+    probe,
+    read_coefficients,
+    requantize,
+    write_coefficients,
+)
+from pyfd.coefficients import Coefficients
+from pyfd.errors import (
+    CorruptJPEGError,
+    JPEGError,
+    JPEGWarning,
+    LimitExceededError,
+    UnsupportedJPEGError,
+)
+from pyfd.header import Header
+from pyfd.limits import Limits
+from pyfd.qtables import PRESETS, QTables
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "PRESETS",
+    "Coefficients",
+    "CorruptJPEGError",
+    "Header",
+    "JPEGError",
+    "JPEGWarning",
+    "LimitExceededError",
+    "Limits",
+    "QTables",
+    "UnsupportedJPEGError",
+    "decode",
+    "decode_many",
+    "encode",
+    "libjpeg_turbo_version",
+    "probe",
+    "read_coefficients",
+    "requantize",
+    "write_coefficients",
+]

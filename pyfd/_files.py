@@ -1,0 +1,76 @@
+"""Files: reading what a caller calls a source, and writing all or nothing."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import secrets
+from pathlib import Path
+from typing import BinaryIO, TypeAlias, cast
+
+from pyfd.errors import LimitExceededError
+from pyfd.limits import Limits
+
+#: What a caller may pass as a file: its bytes, its path, or an open binary file.
+Source: TypeAlias = "bytes | bytearray | memoryview | mmap.mmap | str | os.PathLike[str] | BinaryIO"
+
+_CHUNK = 1 << 20
+
+
+def read_source(source: Source, limits: Limits) -> bytes | memoryview:
+    """The bytes of a source, without a copy if they are in memory already.
+
+    While the result lives, it holds the caller's buffer: a bytearray cannot be
+    resized, a memory map cannot be closed.
+    """
+    if isinstance(source, bytes):
+        return source
+    if isinstance(source, str | os.PathLike):
+        with Path(source).open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > limits.max_bytes:
+                raise _too_long(limits, f"has {size}")
+            return _read(file, limits)
+    if hasattr(source, "read") and not isinstance(source, mmap.mmap):
+        return _read(cast(BinaryIO, source), limits)
+    try:
+        view = memoryview(cast(bytes, source))
+    except TypeError:
+        raise TypeError(
+            f"source must be bytes-like, a path or a binary file, not {type(source).__name__}"
+        ) from None
+    if not view.c_contiguous:
+        raise ValueError("source must be a contiguous buffer")
+    return view.cast("B")
+
+
+def _read(file: BinaryIO, limits: Limits) -> bytes:
+    """Read to the end, or to one byte more than the limit allows."""
+    chunks: list[bytes] = []
+    left = limits.max_bytes + 1
+    while left > 0:
+        chunk = file.read(min(left, _CHUNK))
+        if not isinstance(chunk, bytes):
+            raise TypeError(f"the file must be open in binary mode: it gave {type(chunk).__name__}")
+        if not chunk:
+            return b"".join(chunks)
+        chunks.append(chunk)
+        left -= len(chunk)
+    raise _too_long(limits, "has more")
+
+
+def _too_long(limits: Limits, what: str) -> LimitExceededError:
+    return LimitExceededError(f"max_bytes is {limits.max_bytes}, but the file {what}")
+
+
+def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a file under a temporary name and rename it: it is there whole or not at all."""
+    target = Path(path)
+    temporary = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

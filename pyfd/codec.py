@@ -1,0 +1,435 @@
+"""The codec: `encode`, `decode`, `requantize`, `probe` and the coefficients.
+
+Data flows one way: bytes → probe → limits → C → array.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from pyfd import _binding, _metadata
+from pyfd._files import Source, read_source
+from pyfd.coefficients import MAX_SIDE, Coefficients
+from pyfd.errors import LimitExceededError
+from pyfd.header import SUBSAMPLING, Header
+from pyfd.limits import Limits
+from pyfd.qtables import QTables, QTablesLike, as_qtables
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Mode: TypeAlias = Literal["RGB", "BGR", "L", "YCbCr", "CMYK"]
+Subsampling: TypeAlias = Literal["4:4:4", "4:2:2", "4:2:0", "4:4:0"]
+
+_DEFAULT_LIMITS = Limits()
+_NO_BASELINE_LIMIT = 32767
+_ENCODER_LIMIT = 8191  # beyond, libjpeg's quantizer wraps: it scales steps by 8
+
+# What libjpeg can convert a file's color space to; the first is the file's own.
+_MODES: dict[str, tuple[Mode, ...]] = {
+    "L": ("L", "RGB", "BGR"),
+    "YCbCr": ("RGB", "BGR", "L", "YCbCr"),
+    "RGB": ("RGB", "BGR", "L"),
+    "CMYK": ("CMYK", "RGB", "BGR"),
+    "YCCK": ("CMYK", "RGB", "BGR"),
+}
+_CHANNELS = {"L": (), "RGB": (3,), "BGR": (3,), "YCbCr": (3,), "CMYK": (4,)}
+
+
+def _steps(qtables: QTablesLike, most: int) -> npt.NDArray[np.uint16]:
+    """The tables, if no step is beyond `most`."""
+    array = as_qtables(qtables).array
+    if array.max() > most:
+        hint = "; baseline=False allows more" if most == 255 else ""
+        raise ValueError(f"steps must be in 1...{most} here, not {array.max()}{hint}")
+    return array
+
+
+# ---- reading --------------------------------------------------------------
+
+
+def probe(source: Source, *, limits: Limits = _DEFAULT_LIMITS) -> Header:
+    """Read a file's header and metadata, up to its first scan.
+
+    Allocates nothing of the image's size.
+
+    Args:
+        source: Bytes-like, a path, or a binary file object.
+        limits: `Limits.max_bytes`, `max_pixels`, `max_segments` and
+            `max_metadata` hold as far as it reads.
+
+    Raises:
+        JPEGError: The file is corrupt, unsupported or beyond a limit.
+        OSError: The file cannot be opened.
+    """
+    data = read_source(source, limits)
+    frame, segments = _binding.probe_segments(data, limits)
+    metadata = _metadata.read(_metadata.payloads(data, segments))
+    return Header(
+        width=frame.width,
+        height=frame.height,
+        color_space=frame.color_space,
+        sampling=frame.sampling,
+        progressive=frame.progressive,
+        qtables=QTables(frame.qtables),
+        orientation=_metadata.orientation(metadata.exif),
+        exif=metadata.exif,
+        icc_profile=metadata.icc_profile,
+        comment=metadata.comment,
+    )
+
+
+def decode(
+    source: Source,
+    qtables: QTablesLike | None = None,
+    *,
+    mode: Mode | None = "RGB",
+    scale: Literal[1, 2, 4, 8] = 1,
+    strict: bool = True,
+    limits: Limits = _DEFAULT_LIMITS,
+    out: npt.NDArray[np.uint8] | None = None,
+) -> npt.NDArray[np.uint8]:
+    """Decode a JPEG file onto defensive tables.
+
+    With tables, every coefficient k stored under the file's step q becomes
+    sign(k)·⌊(2·|k|·q + d) / (2·d)⌋, which the inverse DCT multiplies with the
+    table's step d: the pixels are those of a decoder that reads
+    ``requantize(source, qtables)``. Without tables it is a plain decode, byte
+    for byte libjpeg-turbo's.
+
+    Args:
+        source: Bytes-like, a path, or a binary file object.
+        qtables: Tables with steps of 1...32767, or None for a plain decode.
+        mode: "RGB", "BGR", "L" (the Y plane of a YCbCr file), "YCbCr", "CMYK",
+            or None for the file's own: "L", "RGB" or "CMYK". Four-component
+            files come out as Pillow gives them.
+        scale: 1, 2, 4 or 8 divides the size, in the DCT domain.
+        strict: Refuse a file that makes the decoder warn. Otherwise take the
+            pixels that could be decoded, with one `JPEGWarning`.
+        limits: What the file may ask for.
+        out: Where to put the pixels: the result's shape, ``uint8``,
+            C-contiguous, writable. It is returned.
+
+    Returns:
+        ``uint8`` pixels, H×W for "L", else H×W×3 or H×W×4, C-contiguous. EXIF's
+        orientation is not applied.
+
+    Raises:
+        JPEGError: The file is corrupt, unsupported or beyond a limit.
+        ValueError: A mode that the file cannot be converted to, a step out of
+            range, an `out` that does not fit.
+    """
+    return _decode(source, qtables, mode, scale, strict, limits, out, None)
+
+
+def _decode(
+    source: Source,
+    qtables: QTablesLike | None,
+    mode: Mode | None,
+    scale: int,
+    strict: bool,
+    limits: Limits,
+    out: npt.NDArray[np.uint8] | None,
+    budget: _Budget | None,
+) -> npt.NDArray[np.uint8]:
+    tables = None if qtables is None else _steps(qtables, _NO_BASELINE_LIMIT)
+    if scale not in (1, 2, 4, 8):
+        raise ValueError(f"scale must be 1, 2, 4 or 8, not {scale!r}")
+    if mode is not None and mode not in _CHANNELS:
+        raise ValueError(f"mode must be one of {', '.join(_CHANNELS)} or None, not {mode!r}")
+    data = read_source(source, limits)
+    frame = _binding.probe(data, limits)
+    color = _color(frame.color_space, mode)
+    shape = (-(-frame.height // scale), -(-frame.width // scale), *_CHANNELS[color])
+    needed = 0
+    if frame.multiscan:
+        needed = frame.coefficient_bytes + len(data) + math.prod(shape)
+        _check_memory(limits, needed)
+    with nullcontext() if budget is None else budget.take(needed):
+        pixels = np.empty(shape, np.uint8) if out is None else _checked_out(out, shape)
+        _binding.decode(
+            data, limits, tables, pixels, color=color, scale=scale, strict=strict, stacklevel=3
+        )
+    return pixels
+
+
+def _check_memory(limits: Limits, needed: int) -> None:
+    """C checks this again; here it comes before numpy allocates."""
+    if needed > limits.max_memory:
+        raise LimitExceededError(f"max_memory is {limits.max_memory}, but the file needs {needed}")
+
+
+def _color(color_space: str, mode: Mode | None) -> Mode:
+    allowed = _MODES[color_space]
+    if mode is None:
+        return allowed[0]
+    if mode not in allowed:
+        raise ValueError(f"a {color_space} file decodes to {', '.join(allowed)}, not to {mode}")
+    return mode
+
+
+def _checked_out(out: npt.NDArray[np.uint8], shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    if not isinstance(out, np.ndarray) or out.dtype != np.uint8:
+        raise ValueError("out must be an array of uint8")
+    if out.shape != shape:
+        raise ValueError(f"out must have the shape {shape}, not {out.shape}")
+    if not out.flags.c_contiguous or not out.flags.writeable:
+        raise ValueError("out must be C-contiguous and writable")
+    return out
+
+
+def read_coefficients(
+    source: Source, *, strict: bool = True, limits: Limits = _DEFAULT_LIMITS
+) -> Coefficients:
+    """Read a file's quantized DCT coefficients.
+
+    Args:
+        source: Bytes-like, a path, or a binary file object.
+        strict: As in `decode`.
+        limits: What the file may ask for.
+
+    Raises:
+        JPEGError: The file is corrupt, unsupported or beyond a limit.
+    """
+    data = read_source(source, limits)
+    frame = _binding.probe(data, limits)
+    sizes = [64 * high * wide for high, wide in frame.blocks]
+    _check_memory(limits, len(data) + frame.coefficient_bytes + 2 * sum(sizes))
+    flat = np.empty(sum(sizes), np.int16)
+    tables = _binding.read_coefficients(data, limits, flat, len(sizes), strict=strict)
+    parts = np.split(flat, np.cumsum(sizes)[:-1])
+    return Coefficients(
+        components=tuple(
+            part.reshape(*blocks, 8, 8) for part, blocks in zip(parts, frame.blocks, strict=True)
+        ),
+        qtables=QTables(tables),
+        sampling=frame.sampling,
+        width=frame.width,
+        height=frame.height,
+        color_space=frame.color_space,
+    )
+
+
+# ---- writing --------------------------------------------------------------
+
+
+def encode(
+    image: npt.ArrayLike | Image,
+    qtables: QTablesLike,
+    *,
+    subsampling: Subsampling = "4:4:4",
+    progressive: bool = False,
+    optimize: bool = False,
+    baseline: bool = True,
+    exif: bytes | None = None,
+    icc_profile: bytes | None = None,
+    comment: bytes | str | None = None,
+) -> bytes:
+    r"""Encode an image with the given tables, bit for bit.
+
+    Args:
+        image: ``uint8``, H×W×3 (RGB) or H×W (grayscale), any strides; or a
+            `PIL.Image` of mode "RGB" or "L".
+        qtables: Tables with steps of 1...255, or 1...8191 with
+            ``baseline=False``. They are never rescaled.
+        subsampling: "4:4:4", "4:2:2", "4:2:0" or "4:4:0"; of no meaning for
+            grayscale. With subsampled chroma some coefficients do not come back
+            to the grid, even unperturbed.
+        progressive: Write a progressive file.
+        optimize: Write Huffman tables made for this image: smaller, slower.
+        baseline: Refuse steps that a baseline decoder need not take.
+        exif: An EXIF block, with or without its leading ``Exif\0\0``.
+        icc_profile: An ICC profile.
+        comment: A comment; text is written as UTF-8.
+
+    Returns:
+        A JFIF file that opens anywhere.
+
+    Raises:
+        ValueError: Shape, dtype, mode, steps or metadata that do not fit.
+    """
+    tables = _steps(qtables, 255 if baseline else _ENCODER_LIMIT)
+    if subsampling not in SUBSAMPLING:
+        raise ValueError(f"subsampling must be one of {', '.join(SUBSAMPLING)}")
+    pixels = _pixels(image)
+    segments = _metadata.build(exif, icc_profile, comment)
+    writing = _binding.Writing(progressive, optimize)
+    return _binding.encode(pixels, SUBSAMPLING[subsampling], tables, writing, segments)
+
+
+def _pixels(image: npt.ArrayLike | Image) -> npt.NDArray[np.uint8]:
+    mode = getattr(image, "mode", None)
+    if isinstance(mode, str) and mode not in ("RGB", "L"):
+        raise ValueError(
+            f'a PIL image must have mode "RGB" or "L": use image.convert("RGB") ({mode})'
+        )
+    array = np.asarray(image)
+    if array.dtype != np.uint8:
+        raise ValueError(
+            f"pixels must be uint8 in 0...255, not {array.dtype}: "
+            "scale, round and clip, then .astype('uint8')"
+        )
+    if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)):
+        hint = ": drop the alpha channel with image[:, :, :3]" if array.shape[2:] == (4,) else ""
+        raise ValueError(f"pixels must be H×W×3 or H×W, not {array.shape}{hint}")
+    if not (1 <= array.shape[0] <= MAX_SIDE and 1 <= array.shape[1] <= MAX_SIDE):
+        raise ValueError(f"sides must be in 1...{MAX_SIDE}, not {array.shape[:2]}")
+    return np.ascontiguousarray(array)
+
+
+def write_coefficients(
+    coefficients: Coefficients,
+    *,
+    progressive: bool = False,
+    optimize: bool = False,
+    exif: bytes | None = None,
+    icc_profile: bytes | None = None,
+    comment: bytes | str | None = None,
+) -> bytes:
+    """Write quantized DCT coefficients as a JPEG file, without loss.
+
+    Steps are 1...65535, written verbatim. For the other arguments see `encode`.
+
+    Raises:
+        ValueError: Blocks that do not fit the stated size, or coefficients
+            outside what Huffman coding can hold.
+    """
+    coefficients.check()
+    components = [
+        np.asarray(component, dtype=np.int16).ravel() for component in coefficients.components
+    ]
+    tables = np.stack([coefficients.qtables[i] for i in range(len(components))])
+    frame = (
+        coefficients.width,
+        coefficients.height,
+        coefficients.color_space,
+        coefficients.sampling,
+    )
+    segments = _metadata.build(exif, icc_profile, comment)
+    writing = _binding.Writing(progressive, optimize)
+    return _binding.write_coefficients(frame, np.concatenate(components), tables, writing, segments)
+
+
+def requantize(
+    source: Source,
+    qtables: QTablesLike,
+    *,
+    progressive: bool = False,
+    optimize: bool = False,
+    metadata: bool = True,
+    baseline: bool = True,
+    strict: bool = True,
+    limits: Limits = _DEFAULT_LIMITS,
+) -> bytes:
+    """Make a defended JPEG from a JPEG, without leaving the coefficient domain.
+
+    The output's tables are the given ones, its coefficients those that
+    ``decode(source, qtables)`` uses. Multi-picture data and bytes after the end
+    of the image are dropped.
+
+    Args:
+        source: Bytes-like, a path, or a binary file object.
+        qtables: Tables with steps of 1...255, or 1...32767 with
+            ``baseline=False``.
+        progressive: Write a progressive file.
+        optimize: Write Huffman tables made for this image: smaller, slower.
+        metadata: Keep EXIF (its thumbnail, which holds undefended pixels,
+            blanked), ICC, XMP, IPTC, JFIF density and comments.
+        baseline: Refuse steps that a baseline decoder need not take.
+        strict: As in `decode`.
+        limits: What the file may ask for.
+
+    Raises:
+        JPEGError: The file is corrupt, unsupported or beyond a limit.
+        ValueError: A step out of range.
+    """
+    tables = _steps(qtables, 255 if baseline else _NO_BASELINE_LIMIT)
+    data = read_source(source, limits)
+    segments = b""
+    if metadata:
+        _, places = _binding.probe_segments(data, limits)
+        segments = _metadata.kept(_metadata.payloads(data, places))
+    writing = _binding.Writing(progressive, optimize, keep_density=metadata)
+    return _binding.requantize(data, limits, tables, writing, segments, strict=strict)
+
+
+# ---- many -----------------------------------------------------------------
+
+
+class _Budget:
+    """Bytes that threads share: who asks for more than is left waits for the others."""
+
+    def __init__(self, size: int):
+        self._left = size
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def take(self, size: int) -> Iterator[None]:
+        with self._changed:
+            self._changed.wait_for(lambda: self._left >= size)
+            self._left -= size
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._left += size
+                self._changed.notify_all()
+
+
+def decode_many(
+    sources: Iterable[Source],
+    qtables: QTablesLike | None = None,
+    *,
+    workers: int | None = None,
+    errors: Literal["raise", "return"] = "raise",
+    **decode_options: Any,
+) -> list[Any]:
+    """Decode many files in threads, with the GIL released.
+
+    Args:
+        sources: What `decode` takes, one after another.
+        qtables: As in `decode`.
+        workers: Threads; the number of usable cores by default. They share one
+            `Limits.max_memory`.
+        errors: "raise" raises the first failing item's exception; "return" puts
+            it in that item's place.
+        **decode_options: `decode`'s other options but `out`.
+
+    Returns:
+        The arrays, in the order of the sources.
+    """
+    if errors not in ("raise", "return"):
+        raise ValueError(f'errors must be "raise" or "return", not {errors!r}')
+    if workers is None:
+        workers = len(os.sched_getaffinity(0))
+    if workers < 1:
+        raise ValueError(f"workers must be at least 1, not {workers}")
+    options = {"mode": "RGB", "scale": 1, "strict": True, "limits": _DEFAULT_LIMITS}
+    unknown = sorted(set(decode_options) - set(options))
+    if unknown:
+        raise TypeError(f"decode_many() takes no option {unknown[0]!r}")
+    options.update(decode_options)
+    tables = None if qtables is None else as_qtables(qtables)
+    budget = _Budget(options["limits"].max_memory)  # type: ignore[attr-defined]
+
+    def one(source: Source) -> npt.NDArray[np.uint8]:
+        return _decode(source, tables, **options, out=None, budget=budget)  # type: ignore[arg-type]
+
+    with ThreadPoolExecutor(workers) as pool:
+        futures = [pool.submit(one, source) for source in sources]
+        try:
+            if errors == "return":
+                return [future.exception() or future.result() for future in futures]
+            return [future.result() for future in futures]
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise

@@ -1,0 +1,88 @@
+"""A file's quantized DCT coefficients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pyfd.qtables import QTables
+
+MAX_SIDE = 65500
+_COMPONENTS = {"L": 1, "YCbCr": 3, "RGB": 3, "CMYK": 4, "YCCK": 4}
+
+
+@dataclass(frozen=True, eq=False)
+class Coefficients:
+    """Quantized DCT coefficients and all that is needed to write them back.
+
+    Coefficients of one component of height ``h`` and width ``w`` in blocks
+    stand at ``[block row, block column, vertical frequency, horizontal
+    frequency]``. The block counts are libjpeg's ``height_in_blocks`` and
+    ``width_in_blocks``: without the padding of the last MCUs.
+    """
+
+    components: Sequence[npt.NDArray[np.int16]]
+    """Per component an ``int16`` array (h, w, 8, 8), in natural order."""
+    qtables: QTables
+    """The tables they are quantized with: as latched at each component's first
+    scan, one per component."""
+    sampling: tuple[tuple[int, int], ...]
+    """Per component the horizontal and the vertical sampling factor, 1 to 4."""
+    width: int
+    """Pixels."""
+    height: int
+    """Pixels."""
+    color_space: str
+    """"L", "YCbCr", "RGB", "CMYK" or "YCCK"."""
+
+    def dequantized(self, component: int) -> npt.NDArray[np.int32]:
+        """Component `component`'s coefficients times their steps: (h, w, 8, 8), ``int32``.
+
+        ITU-T T.81, A.3.4.
+        """
+        table = self.qtables[component].astype(np.int32)
+        return self.components[component].astype(np.int32) * table
+
+    def check(self) -> None:
+        """Raise `ValueError` unless a baseline or progressive file can hold all of this.
+
+        Huffman coding of 8-bit images holds AC coefficients within ±1023 and DC
+        ones within −1024...1023 (ITU-T T.81, F.1.2).
+        """
+        if self.color_space not in _COMPONENTS:
+            raise ValueError(f"color_space must be one of {', '.join(_COMPONENTS)}")
+        count = _COMPONENTS[self.color_space]
+        if len(self.components) != count or len(self.sampling) != count:
+            raise ValueError(f"{self.color_space} has {count} components")
+        if not (1 <= self.width <= MAX_SIDE and 1 <= self.height <= MAX_SIDE):
+            raise ValueError(f"width and height must be in 1...{MAX_SIDE}")
+        for horizontal, vertical in self.sampling:
+            if not (1 <= horizontal <= 4 and 1 <= vertical <= 4):
+                raise ValueError(f"sampling factors must be in 1...4, not {self.sampling}")
+        for index, (array, blocks) in enumerate(zip(self.components, self._blocks(), strict=True)):
+            _check_component(index, array, (*blocks, 8, 8))
+
+    def _blocks(self) -> list[tuple[int, int]]:
+        """(high, wide) per component (ITU-T T.81, A.1.1 and A.2.4)."""
+        max_h = max(h for h, _ in self.sampling)
+        max_v = max(v for _, v in self.sampling)
+        return [
+            (-(-self.height * v // (8 * max_v)), -(-self.width * h // (8 * max_h)))
+            for h, v in self.sampling
+        ]
+
+
+def _check_component(index: int, array: npt.NDArray[np.int16], shape: tuple[int, ...]) -> None:
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "iu":
+        raise ValueError(f"component {index} must be an array of integers")
+    if array.shape != shape:
+        raise ValueError(f"component {index} must have the shape {shape}, not {array.shape}")
+    dc = array[:, :, 0, 0]
+    if dc.min() < -1024 or dc.max() > 1023:
+        raise ValueError(f"component {index} has a DC coefficient beyond −1024...1023")
+    flat = array.reshape(*shape[:2], 64)[:, :, 1:]
+    if flat.min() < -1023 or flat.max() > 1023:
+        raise ValueError(f"component {index} has an AC coefficient beyond ±1023")
