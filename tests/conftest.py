@@ -1,0 +1,26 @@
+"""Profiles, and the photographs that some tests run on."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "default", max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("ci", settings.get_profile("default"), max_examples=200, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+PHOTOS = Path(os.environ.get("PYFD_PHOTOS", Path(__file__).parents[2] / "shared/data/photos"))
+
+
+@pytest.fixture(scope="session")
+def photos() -> list[bytes]:
+    """Photographs, where a folder of them is at hand; else pictures drawn here."""
+    from tests.jpegs import encode_with_pillow, picture
+
+    files = sorted(PHOTOS.glob("*.JPEG")) + sorted(PHOTOS.glob("*.jpg"))
+    if files:
+        return [file.read_bytes() for file in files]
+    return [encode_with_pillow(picture(300 + n, 200 + 3 * n, seed=n)) for n in range(20)]

@@ -1,0 +1,185 @@
+import io
+import pickle
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import pyfd
+from pyfd import QTables
+from tests.jpegs import ZIGZAG, encode_with_pillow, picture
+
+
+def test_one_table_serves_all_components():
+    tables = QTables(np.full((8, 8), 9))
+    assert len(tables) == 1
+    assert all((tables[i] == 9).all() for i in range(4))
+    with pytest.raises(IndexError):
+        tables[4]
+
+
+def test_last_table_serves_the_components_left_over():
+    tables = QTables([np.full((8, 8), n) for n in (1, 2)])
+    assert [tables[i][0, 0] for i in range(4)] == [1, 2, 2, 2]
+    assert [table[0, 0] for table in tables] == [1, 2]
+
+
+def test_cannot_be_changed():
+    array = np.full((8, 8), 9)
+    tables = QTables(array)
+    array[0, 0] = 7
+    assert tables[0][0, 0] == 9
+    assert tables[0].dtype == np.uint16
+    with pytest.raises(ValueError, match="read-only"):
+        tables[0][0, 0] = 1
+    with pytest.raises(ValueError, match="WRITEABLE"):
+        tables[0].flags.writeable = True
+    with pytest.raises(AttributeError):
+        tables.name = "other"
+
+
+def test_compare_and_hash_by_the_steps_alone():
+    a, b = QTables(np.full((8, 8), 9), name="a"), QTables([np.full((8, 8), 9)], name="b")
+    assert a == b
+    assert hash(a) == hash(b)
+    assert a != QTables.uniform(8)
+    assert a != "a"
+    assert pickle.loads(pickle.dumps(a)) == a
+    assert pickle.loads(pickle.dumps(a)).name == "a"
+
+
+@pytest.mark.parametrize(
+    ("arrays", "match"),
+    [
+        (np.ones((8, 7), int), "8×8"),
+        (np.ones(64, int), "8×8"),
+        (np.ones((5, 8, 8), int), "1 to 4"),
+        (np.ones((0, 8, 8), int), "1 to 4"),
+        ([], "8×8"),
+        ([[1, 2], [3]], "8×8"),
+        (np.zeros((8, 8), int), r"1\.\.\.65535, not 0"),
+        (np.full((8, 8), -3), "not -3"),
+        (np.full((8, 8), 65536), "not 65536"),
+        (np.ones((8, 8)), "integers, not float64"),
+        (np.ones((8, 8), bool), "integers, not bool"),
+    ],
+)
+def test_refuses(arrays, match):
+    with pytest.raises(ValueError, match=match):
+        QTables(arrays)
+
+
+@pytest.mark.parametrize("arrays", ["fd-2018", b"x" * 64, {1: 2}])
+def test_refuses_other_types(arrays):
+    with pytest.raises(TypeError):
+        QTables(arrays)
+
+
+@pytest.mark.parametrize("quality", [1, 2, 10, 37, 49, 50, 51, 75, 90, 95, 99, 100])
+def test_annex_k_is_pillows(quality):
+    data = encode_with_pillow(picture(16, 16), quality=quality)
+    theirs = Image.open(io.BytesIO(data)).quantization
+    for table, steps in zip(QTables.annex_k(quality), theirs.values(), strict=True):
+        assert table.ravel().tolist() == list(steps)
+
+
+@pytest.mark.parametrize("quality", [0, 101, -1])
+def test_annex_k_refuses(quality):
+    with pytest.raises(ValueError, match="quality"):
+        QTables.annex_k(quality)
+
+
+def test_fd_2018_is_step_1_on_the_first_15_in_zigzag():
+    expected = np.full(64, 40)
+    expected[ZIGZAG[:15]] = 1
+    (table,) = QTables.preset("fd-2018")
+    assert table.ravel().tolist() == expected.tolist()
+    rows, columns = np.nonzero(table == 1)
+    assert (rows + columns).max() == 4
+
+
+def test_fd_cvpr2019_is_25_in_the_corner():
+    (table,) = QTables.preset("fd-cvpr2019")
+    assert (table[:4, :4] == 25).all()
+    assert (table == 30).sum() == 48
+
+
+def test_presets():
+    assert {"fd-2018", "fd-cvpr2019"} <= set(pyfd.PRESETS)
+    for name in pyfd.PRESETS:
+        assert QTables.preset(name).name == name
+    with pytest.raises(ValueError, match=r"no preset named 'nope'.*fd-2018"):
+        QTables.preset("nope")
+
+
+def test_two_band_protects_the_largest():
+    importance = np.arange(64).reshape(8, 8)
+    tables = QTables.two_band(importance, step=40, protected_step=1, protected=10)
+    assert tables[0].ravel().tolist() == [40] * 54 + [1] * 10
+
+
+def test_two_band_takes_one_importance_per_component():
+    tables = QTables.two_band(
+        np.random.default_rng(0).random((3, 8, 8)), step=9, protected_step=2, protected=20
+    )
+    assert len(tables) == 3
+    assert all((table == 2).sum() == 20 for table in tables)
+
+
+@pytest.mark.parametrize(
+    ("importance", "protected", "match"),
+    [
+        (np.ones((8, 9)), 3, "8×8"),
+        (np.ones((8, 8)), 65, "protected"),
+        (np.ones((8, 8)), -1, "protected"),
+        (np.full((8, 8), np.nan), 3, "NaN"),
+    ],
+)
+def test_two_band_refuses(importance, protected, match):
+    with pytest.raises(ValueError, match=match):
+        QTables.two_band(importance, step=9, protected_step=2, protected=protected)
+
+
+def random_tables(count: int, most: int = 65535) -> QTables:
+    rng = np.random.default_rng(count)
+    return QTables(rng.integers(1, most, (count, 8, 8)), name=f"random {count}")
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_files_come_back(tmp_path, count):
+    tables = random_tables(count)
+    tables.save(tmp_path / "t.json")
+    assert QTables.load(tmp_path / "t.json") == tables
+    assert QTables.load(tmp_path / "t.json").name == tables.name
+    assert QTables.from_text(tables.to_text()) == tables
+    assert [p.name for p in tmp_path.iterdir()] == ["t.json"]
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", "nonsense", '{"format": "pyfd-qtables", "version": 2}', "[" * 9999]
+)
+def test_load_refuses_other_files(tmp_path, content):
+    (tmp_path / "t.json").write_text(content)
+    with pytest.raises(ValueError, match=r"t\.json"):
+        QTables.load(tmp_path / "t.json")
+
+
+def test_text_form_has_comments():
+    assert QTables.from_text("# a comment\n" + "3 " * 63 + "4 # end").array[0, 7, 7] == 4
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1 2 3", "1 " * 65, "1 " * 320, "x " * 64, "1.5 " * 64, "0 " * 64, "-1 " * 64]
+)
+def test_text_form_refuses(text):
+    with pytest.raises(ValueError, match=r"steps?"):
+        QTables.from_text(text)
+
+
+def test_pillow_takes_the_same_order(tmp_path):
+    """Natural order, as Pillow's qtables: what it writes is what we read."""
+    tables = random_tables(2, 256)
+    data = encode_with_pillow(picture(16, 16), qtables=[t.ravel().tolist() for t in tables])
+    found = pyfd.probe(data).qtables
+    assert (found[0] == tables[0]).all()
+    assert (found[1] == tables[1]).all()
