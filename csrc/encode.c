@@ -54,12 +54,17 @@ int pyfd_encode(const uint8_t *pixels, uint32_t width, uint32_t height,
                 size_t *out_size, pyfd_status *status)
 {
   pyfd_session s;
-  encode_job job = {pixels,     width,
-                    height,     channels,
-                    h_samp,     v_samp,
+  encode_job job = {pixels,
+                    width,
+                    height,
+                    channels,
+                    h_samp,
+                    v_samp,
                     (const uint16_t (*)[PYFD_BLOCK])tables,
-                    num_tables, writing,
-                    segments,   segments_size};
+                    num_tables,
+                    writing,
+                    segments,
+                    segments_size};
 
   pyfd_start_session(&s, status, 1, &job);
   return pyfd_run_writer(&s, encode, out, out_size);

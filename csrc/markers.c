@@ -111,7 +111,8 @@ static int read_sof(walker *w, const uint8_t *p, size_t size)
   h->num_components = p[5];
   if (p[0] != 8)
     return pyfd_fail(w->status, PYFD_UNSUPPORTED,
-                     "%d-bit samples (only 8-bit samples are supported)", p[0]);
+                     "%d-bit samples (only 8-bit samples are supported)",
+                     p[0]);
   if (h->width == 0 || h->num_components == 0)
     return pyfd_fail(w->status, PYFD_CORRUPT, "empty image");
   if (h->height == 0)
@@ -281,9 +282,9 @@ static int read_sos(walker *w, const uint8_t *p, size_t size)
 
 static int refuse(walker *w, int marker)
 {
-  static const char *const processes[4] = {
-      "lossless or hierarchical", "hierarchical", "arithmetic-coded",
-      "arithmetic-coded hierarchical"};
+  static const char *const processes[4] = {"lossless or hierarchical",
+                                           "hierarchical", "arithmetic-coded",
+                                           "arithmetic-coded hierarchical"};
 
   if (marker == DNL)
     return pyfd_fail(w->status, PYFD_UNSUPPORTED,
@@ -300,9 +301,9 @@ static int refuse(walker *w, int marker)
 
 static int read_segment(walker *w, int marker, const uint8_t *p, size_t size)
 {
-  int code = pyfd_check_limit(w->status, "max_segments",
-                              w->limits->max_segments, ++w->num_segments,
-                              "has at least");
+  int code =
+      pyfd_check_limit(w->status, "max_segments", w->limits->max_segments,
+                       ++w->num_segments, "has at least");
 
   if (code != PYFD_OK)
     return code;

@@ -61,12 +61,13 @@ typedef struct {
  * padding), the 18x14 chroma samples 3x2.
  */
 typedef struct {
-  uint32_t width, height; /* 1...65500 */
+  uint32_t width, height;  /* 1...65500 */
   uint32_t num_components; /* 1, 3 or 4 */
-  uint32_t color_space;   /* a pyfd_color, as libjpeg guesses it */
-  uint32_t progressive;   /* SOF2 */
-  uint32_t multiscan;     /* decoding needs all coefficients in memory */
-  uint32_t h_samp[PYFD_MAX_COMPONENTS], v_samp[PYFD_MAX_COMPONENTS]; /* 1...4 */
+  uint32_t color_space;    /* a pyfd_color, as libjpeg guesses it */
+  uint32_t progressive;    /* SOF2 */
+  uint32_t multiscan;      /* decoding needs all coefficients in memory */
+  uint32_t h_samp[PYFD_MAX_COMPONENTS],
+      v_samp[PYFD_MAX_COMPONENTS]; /* 1...4 */
   uint32_t blocks_wide[PYFD_MAX_COMPONENTS];
   uint32_t blocks_high[PYFD_MAX_COMPONENTS];
   uint32_t num_qtables; /* leading components whose table is known by now */
@@ -85,7 +86,7 @@ typedef struct {
 /* How to write a file */
 typedef struct {
   uint32_t progressive;
-  uint32_t optimize; /* Huffman tables of its own */
+  uint32_t optimize;     /* Huffman tables of its own */
   uint32_t keep_density; /* JFIF density: the input's (requantize) */
 } pyfd_writing;
 

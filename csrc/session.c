@@ -180,11 +180,29 @@ static void term_source(j_decompress_ptr cinfo)
   (void)cinfo;
 }
 
+/* Another thread may have written to the buffer since the walk.  All sizes
+ * that we go by are the walk's, so libjpeg must have read the same ones. */
+static int is_as_walked(pyfd_session *s)
+{
+  const pyfd_header *h = &s->walk.header;
+  int i;
+
+  if (s->in.image_width != h->width || s->in.image_height != h->height ||
+      s->in.num_components != (int)h->num_components ||
+      jpeg_has_multiple_scans(&s->in) != (boolean)h->multiscan)
+    return 0;
+  for (i = 0; i < s->in.num_components; i++) {
+    if (s->in.comp_info[i].width_in_blocks != h->blocks_wide[i] ||
+        s->in.comp_info[i].height_in_blocks != h->blocks_high[i])
+      return 0;
+  }
+  return 1;
+}
+
 void pyfd_open_input(pyfd_session *s, const uint8_t *data, size_t size,
                      const pyfd_limits *limits)
 {
-  int code =
-      pyfd_walk_file(data, size, limits, &s->walk, s->errors.status);
+  int code = pyfd_walk_file(data, size, limits, &s->walk, s->errors.status);
 
   if (code != PYFD_OK)
     pyfd_leave(s, code);
@@ -202,9 +220,7 @@ void pyfd_open_input(pyfd_session *s, const uint8_t *data, size_t size,
   jpeg_create_decompress(&s->in);
   s->in.src = &s->source;
   jpeg_read_header(&s->in, TRUE);
-  if (s->in.image_width != s->walk.header.width ||
-      s->in.image_height != s->walk.header.height ||
-      s->in.num_components != (int)s->walk.header.num_components) {
+  if (!is_as_walked(s)) {
     pyfd_fail(s->errors.status, PYFD_ARGUMENT, "the input changed meanwhile");
     pyfd_leave(s, PYFD_ARGUMENT);
   }
@@ -250,14 +266,15 @@ static boolean empty_output_buffer(j_compress_ptr cinfo)
   size_t full = d->capacity, more = full;
   uint8_t *grown;
 
-  if (full >= d->max_size) {
+  if (full > d->max_size) {
     pyfd_fail(errors->status, PYFD_LIMIT,
               "max_memory is %llu, but the output would exceed what it leaves",
               (unsigned long long)d->max_memory);
     longjmp(errors->escape, 1);
   }
+  /* one byte beyond, for a buffer that is full is grown at once */
   if (more > d->max_size - full)
-    more = (size_t)(d->max_size - full);
+    more = (size_t)(d->max_size - full) + 1;
   grown = more <= SIZE_MAX - full ? realloc(d->buffer, full + more) : NULL;
   if (grown == NULL)
     ERREXIT1(cinfo, JERR_OUT_OF_MEMORY, 0);

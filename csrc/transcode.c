@@ -136,8 +136,7 @@ static void set_table(struct jpeg_compress_struct *out, int i,
 
 /* Set up the compressor for coefficients of this shape. */
 static void set_frame(struct jpeg_compress_struct *out,
-                      const pyfd_header *header,
-                      const pyfd_writing *writing)
+                      const pyfd_header *header, const pyfd_writing *writing)
 {
   int i;
 
@@ -239,9 +238,9 @@ int pyfd_write_coefficients(const pyfd_header *header,
                             pyfd_status *status)
 {
   pyfd_session s;
-  write_job job = {*header, coefficients,
-                   (const uint16_t (*)[PYFD_BLOCK])tables,
-                   writing, segments,     segments_size};
+  write_job job = {
+      *header, coefficients, (const uint16_t (*)[PYFD_BLOCK])tables,
+      writing, segments,     segments_size};
 
   pyfd_start_session(&s, status, 1, &job);
   *out = NULL;
@@ -316,7 +315,8 @@ static void requantize(pyfd_session *s)
   set_frame(&s->out, &s->walk.header, job->writing);
   copy_file_header(s, job->writing);
   for (i = 0; i < s->in.num_components; i++) {
-    const uint16_t *to = job->tables[i < job->num_tables ? i : job->num_tables - 1];
+    const uint16_t *to =
+        job->tables[i < job->num_tables ? i : job->num_tables - 1];
 
     requantize_component(s, i, arrays[i], to);
     set_table(&s->out, i, to);
@@ -336,10 +336,9 @@ int pyfd_requantize(const uint8_t *data, size_t size,
                     pyfd_status *status)
 {
   pyfd_session s;
-  requantize_job job = {data,       size,          limits,
-                        (const uint16_t (*)[PYFD_BLOCK])tables,
-                        num_tables, writing,       segments,
-                        segments_size};
+  requantize_job job = {
+      data,       size,    limits,   (const uint16_t (*)[PYFD_BLOCK])tables,
+      num_tables, writing, segments, segments_size};
 
   pyfd_start_session(&s, status, strict, &job);
   return pyfd_run_writer(&s, requantize, out, out_size);

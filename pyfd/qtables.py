@@ -212,7 +212,11 @@ class QTables:
         return cls(content.get("tables", ()), name=name)
 
     def to_text(self) -> str:
-        """The text form of ``cjpeg -qtables``: natural order, one table after another."""
+        """The text form of ``cjpeg -qtables``: natural order, one table after another.
+
+        cjpeg gives the first table to luma and the second to chroma; where there
+        is one alone, ``-qslots 0`` gives it to all.
+        """
         width = len(str(self._array.max()))
         blocks = []
         for number, table in enumerate(self._array):

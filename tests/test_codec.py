@@ -326,9 +326,7 @@ def test_metadata_is_written():
     icc = bytes(range(256)) * 600
     exif = Image.Exif()
     exif[0x010E] = "a description"
-    data = pyfd.encode(
-        picture(8, 8), PRESET, exif=exif.tobytes(), icc_profile=icc, comment="größe"
-    )
+    data = pyfd.encode(picture(8, 8), PRESET, exif=exif.tobytes(), icc_profile=icc, comment="größe")
     image = Image.open(io.BytesIO(data))
     assert image.getexif()[0x010E] == "a description"
     assert image.info["icc_profile"] == icc

@@ -176,7 +176,7 @@ def test_text_form_refuses(text):
         QTables.from_text(text)
 
 
-def test_pillow_takes_the_same_order(tmp_path):
+def test_pillow_takes_the_same_order():
     """Natural order, as Pillow's qtables: what it writes is what we read."""
     tables = random_tables(2, 256)
     data = encode_with_pillow(picture(16, 16), qtables=[t.ravel().tolist() for t in tables])

@@ -1,0 +1,81 @@
+# pyfd: everything a developer runs.  `make help` lists it.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+APT := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -y -q
+JOBS ?= $(shell nproc)
+
+# What the build needs from the system, with a file that tells it is there
+HAVE_HEADERS = [ -f "$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ]
+HAVE_TOOLS = command -v cc && command -v patch && { [ "$$(uname -m)" != x86_64 ] || command -v nasm; }
+HAVE_VENV = $(PYTHON) -c 'import ensurepip, venv'
+SYSTEM_TEST_PACKAGES = chromium ffmpeg imagemagick libjpeg-turbo-progs
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-system lint format bench wheel clean
+
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
+
+demo: $(VENV)/demo  ## Defend photographs and look at the result (demo-output/)
+	$(BIN)/pyfd demo --output demo-output
+
+test: $(VENV)/test  ## Run the test suite
+	$(BIN)/python -m pytest -n $(JOBS) -m "not system"
+
+test-system: $(VENV)/test $(VENV)/system-test  ## Test with Debian's programs, which it installs
+	$(BIN)/python -m pytest -m system
+
+lint: $(VENV)/test  ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror csrc/*.c csrc/*.h
+
+format: $(VENV)/test  ## Format Python and C
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i csrc/*.c csrc/*.h
+
+bench: $(VENV)/test  ## Measure what the defence costs
+	$(BIN)/python benchmarks/decode_cost.py
+
+wheel: $(VENV)/python  ## Build a self-contained wheel (dist/)
+	$(BIN)/pip wheel --no-deps --wheel-dir dist .
+
+clean:  ## Remove what was built and installed here
+	rm -rf $(VENV) build dist demo-output *.egg-info pyfd/*.so
+
+# ---- how it gets here ----
+
+$(VENV)/system:
+	@if ! { $(HAVE_HEADERS) && $(HAVE_TOOLS) && $(HAVE_VENV); } >/dev/null 2>&1; then \
+	  echo "Installing a C compiler, Python's headers, patch and nasm"; \
+	  $(APT) update && $(APT) install gcc libc6-dev patch nasm python3-dev python3-venv; \
+	fi
+	@mkdir -p $(VENV) && touch $@
+
+$(VENV)/python: $(VENV)/system
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --upgrade pip
+	@touch $@
+
+# The package, rebuilt when what it is compiled from changes
+FORK := third_party/libjpeg-turbo
+$(VENV)/pyfd: $(VENV)/python pyproject.toml build.py $(wildcard csrc/* $(FORK)/* $(FORK)/patches/*)
+	$(BIN)/pip install -q -e .
+	@touch $@
+
+$(VENV)/demo: $(VENV)/pyfd
+	$(BIN)/pip install -q -e '.[demo]'
+	@touch $@
+
+$(VENV)/test: $(VENV)/pyfd requirements-dev.txt
+	$(BIN)/pip install -q -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/system-test: $(VENV)/system
+	$(APT) update && $(APT) install $(SYSTEM_TEST_PACKAGES)
+	@touch $@

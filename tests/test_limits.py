@@ -1,0 +1,263 @@
+"""Every limit on every entry point it applies to, with the smallest file that trips it."""
+
+import dataclasses
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+import pyfd
+from pyfd import Limits
+from tests.jpegs import (
+    EOI,
+    SOI,
+    dqt,
+    encode_with_pillow,
+    gray,
+    picture,
+    progressive_gray,
+    segment,
+    sof,
+    sos,
+)
+
+TABLES = "fd-cvpr2019"
+
+
+def decode_many(data, limits):
+    pyfd.decode_many([data], TABLES, limits=limits)
+
+
+ALL = {
+    "probe": lambda data, limits: pyfd.probe(data, limits=limits),
+    "decode": lambda data, limits: pyfd.decode(data, limits=limits),
+    "defended decode": lambda data, limits: pyfd.decode(data, TABLES, limits=limits),
+    "lenient decode": lambda data, limits: pyfd.decode(data, strict=False, limits=limits),
+    "decode_many": decode_many,
+    "requantize": lambda data, limits: pyfd.requantize(data, TABLES, limits=limits),
+    "read_coefficients": lambda data, limits: pyfd.read_coefficients(data, limits=limits),
+}
+WITHOUT_PROBE = sorted(set(ALL) - {"probe"})
+COEFFICIENTS = ["requantize", "read_coefficients"]
+
+
+def check(call, data, name, enough):
+    """With `enough` the file is taken, with one less it is refused by that limit's name."""
+    ALL[call](data, dataclasses.replace(Limits(), **{name: enough}))
+    with pytest.raises(pyfd.LimitExceededError, match=rf"^{name} is {enough - 1}, but the file"):
+        ALL[call](data, dataclasses.replace(Limits(), **{name: enough - 1}))
+
+
+@pytest.mark.parametrize("call", ALL)
+def test_max_bytes(call, tmp_path):
+    data = gray()
+    check(call, data, "max_bytes", len(data))
+    path = tmp_path / "x.jpg"
+    path.write_bytes(data)
+    check(call, path, "max_bytes", len(data))
+
+
+@pytest.mark.parametrize("call", ALL)
+def test_max_bytes_of_a_stream_that_never_ends(call):
+    with open("/dev/zero", "rb") as file, pytest.raises(pyfd.LimitExceededError, match="max_bytes"):  # noqa: PTH123
+        ALL[call](file, Limits(max_bytes=1 << 20))
+    with pytest.raises(pyfd.LimitExceededError, match="max_bytes"):
+        ALL[call]("/dev/zero", Limits(max_bytes=1 << 20))
+
+
+@pytest.mark.parametrize("call", ALL)
+def test_max_pixels(call):
+    check(call, gray(40, 30), "max_pixels", 1200)
+
+
+@pytest.mark.parametrize("call", WITHOUT_PROBE)
+def test_max_scans(call):
+    check(call, progressive_gray(8, 8, 5), "max_scans", 5)
+
+
+@pytest.mark.parametrize("call", ALL)
+def test_max_segments(call):
+    data = gray(before=segment(0xE5, b"") * 10)
+    check(call, data, "max_segments", 13)
+
+
+@pytest.mark.parametrize("call", WITHOUT_PROBE)
+def test_max_segments_between_scans(call):
+    data = progressive_gray(8, 8, 1)
+    data = data[:-2] + segment(0xE5, b"") * 10 + EOI
+    check(call, data, "max_segments", 14)
+
+
+@pytest.mark.parametrize("call", ALL)
+def test_max_metadata(call):
+    data = gray(before=segment(0xE5, bytes(1000)) + segment(0xFE, bytes(234)))
+    check(call, data, "max_metadata", 1234)
+
+
+@pytest.mark.parametrize("call", WITHOUT_PROBE)
+def test_max_memory_of_a_progressive_file(call):
+    width, height = 64, 40
+    data = progressive_gray(width, height, 1)
+    coefficients = 8 * 5 * 128
+    result = {"read_coefficients": coefficients, "requantize": 0}.get(call, width * height)
+    if "decode" in call and call not in ("decode", "lenient decode"):
+        result = width * height
+    if "decode" in call:
+        result *= 3
+    enough = len(data) + coefficients + result
+    if call == "requantize":  # the output grows; too little left for it is refused later
+        enough = len(data) + coefficients
+        ALL[call](data, Limits(max_memory=enough + 100_000))
+        with pytest.raises(pyfd.LimitExceededError, match=r"^max_memory is"):
+            ALL[call](data, Limits(max_memory=enough - 1))
+    else:
+        check(call, data, "max_memory", enough)
+
+
+def test_max_memory_covers_the_output_of_requantize():
+    data = pyfd.encode(picture(900, 700), pyfd.QTables.uniform(40))
+    large = pyfd.requantize(data, pyfd.QTables.uniform(1))
+    needed = len(data) + 3 * 113 * 88 * 128
+    assert len(large) > 65536
+    pyfd.requantize(data, pyfd.QTables.uniform(1), limits=Limits(max_memory=needed + len(large)))
+    with pytest.raises(pyfd.LimitExceededError, match=r"max_memory.*output"):
+        pyfd.requantize(
+            data, pyfd.QTables.uniform(1), limits=Limits(max_memory=needed + len(large) - 1)
+        )
+
+
+@pytest.mark.parametrize("call", COEFFICIENTS)
+def test_max_memory_of_a_baseline_file(call):
+    data = gray(800, 800)
+    with pytest.raises(pyfd.LimitExceededError, match="max_memory"):
+        ALL[call](data, Limits(max_memory=100 * 100 * 128))
+    ALL[call](data, Limits())
+
+
+def test_a_single_scan_decode_needs_no_coefficients():
+    pyfd.decode(gray(800, 800), limits=Limits(max_memory=0))
+
+
+def test_4_4_4_progressive_files_cost_more_than_their_pixels():
+    data = encode_with_pillow(picture(80, 80), progressive=True, subsampling=0)
+    pixels, coefficients = 80 * 80 * 3, 3 * 100 * 128
+    assert coefficients > pixels
+    with pytest.raises(pyfd.LimitExceededError, match=f"needs {len(data) + pixels + coefficients}"):
+        pyfd.decode(data, limits=Limits(max_memory=0))
+
+
+@pytest.mark.parametrize("marker", [0xC0, 0xC2])
+@pytest.mark.parametrize("sampling", [(0x11,), (0x11, 0x11, 0x11)])
+@pytest.mark.parametrize("call", ALL)
+def test_giant_sizes_in_under_200_bytes(call, sampling, marker):
+    scan = sos(tuple(range(1, len(sampling) + 1)), end=63 if marker == 0xC0 else 0)
+    data = SOI + dqt() + sof(65500, 65500, sampling, marker) + scan + b"\0" + EOI
+    assert len(data) < 200
+    with pytest.raises(pyfd.LimitExceededError, match=r"max_pixels is 67108864.*4290250000"):
+        ALL[call](data, Limits())
+
+
+def run_with_address_space(megabytes: int, code: str) -> str:
+    """Run Python code in a process that can hardly allocate anything."""
+    program = f"""
+        import resource, sys
+        import numpy, pyfd
+        from tests.jpegs import *
+        from pyfd import Limits
+        used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+        bound = used + {megabytes} * 2**20
+        resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
+    """
+    script = textwrap.dedent(program) + textwrap.dedent(code)
+    command = [sys.executable, "-c", script]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "pyfd.decode(data)",
+        "pyfd.decode(data, scale=8)",
+        "pyfd.requantize(data, 'fd-2018')",
+        "pyfd.read_coefficients(data)",
+        "pyfd.decode_many([data], workers=1)",
+    ],
+)
+def test_memory_is_not_spent_before_the_limits_speak(call):
+    """65500×1000 progressive 4:4:4: 196 MB of pixels, 375 MB of coefficients."""
+    output = run_with_address_space(
+        48,
+        f"""
+        scan = sos((1, 2, 3), end=0)
+        head = SOI + dqt() + sof(65500, 1000, (0x11, 0x11, 0x11), 0xC2)
+        data = head + scan + b"\\0" + EOI
+        limits = Limits(max_memory=32 * 2**20)
+        try:
+            {call[:-1]}, limits=limits)
+        except pyfd.LimitExceededError as error:
+            print(error)
+        """,
+    )
+    assert output.startswith("max_memory is 33554432, but the file needs ")
+
+
+def test_without_memory_it_is_a_memory_error():
+    output = run_with_address_space(
+        48,
+        """
+        scan = sos((1, 2, 3), end=0)
+        head = SOI + dqt() + sof(65500, 1000, (0x11, 0x11, 0x11), 0xC2)
+        data = head + scan + b"\\0" + EOI
+        for call in (pyfd.decode, pyfd.read_coefficients, lambda d: pyfd.requantize(d, "fd-2018")):
+            try:
+                call(data)
+            except MemoryError:
+                print("MemoryError")
+        """,
+    )
+    assert output == "MemoryError\n" * 3
+
+
+def test_probe_allocates_nothing_of_the_images_size():
+    output = run_with_address_space(
+        8,
+        """
+        data = SOI + dqt() + sof(65500, 65500) + sos() + b"\\0" + EOI
+        print(pyfd.probe(data, limits=Limits.unlimited()).width)
+        """,
+    )
+    assert output == "65500\n"
+
+
+def test_unlimited_takes_what_the_defaults_refuse():
+    data = gray(8, 8, before=segment(0xE5, b"") * 5000)
+    with pytest.raises(pyfd.LimitExceededError):
+        pyfd.decode(data)
+    assert pyfd.decode(data, limits=Limits.unlimited()).shape == (8, 8, 3)
+
+
+def test_defaults_are_the_documented_ones():
+    assert Limits() == Limits(
+        max_bytes=64 << 20,
+        max_pixels=67_108_864,
+        max_memory=768 << 20,
+        max_scans=100,
+        max_segments=4096,
+        max_metadata=16 << 20,
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "error"), [(-1, ValueError), (2**64, ValueError), (1.5, TypeError), (True, TypeError)]
+)
+def test_limits_are_checked(value, error):
+    with pytest.raises(error, match="max_scans"):
+        Limits(max_scans=value)
+
+
+def test_limits_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Limits().max_scans = 3
