@@ -56,6 +56,9 @@ typedef struct {
   uint8_t table_of[PYFD_MAX_COMPONENTS]; /* component's table slot */
   uint16_t tables[4][PYFD_BLOCK];        /* slots, natural order */
   int table_defined[4];
+  /* Per coefficient, what libjpeg keeps in coef_bits: the low bits that
+   * progressive scans have yet to send, -1 before the first */
+  int8_t bits_left[PYFD_MAX_COMPONENTS][PYFD_BLOCK];
 } walker;
 
 static const uint8_t natural_order[PYFD_BLOCK] = {
@@ -263,20 +266,72 @@ static int finish_header(walker *w, uint32_t components_in_scan)
   return PYFD_OK;
 }
 
+/* The component's index, -1 for an id that the frame header does not have */
+static int find_component(const walker *w, uint8_t id)
+{
+  uint32_t i;
+
+  for (i = 0; i < w->header->num_components; i++) {
+    if (w->component_id[i] == id)
+      return (int)i;
+  }
+  return -1;
+}
+
+/*
+ * T.81 G.1.1: may a progressive file send these bits of these coefficients
+ * now? libjpeg only warns of a sequence that is out of order, and a refinement
+ * scan looks at every coefficient of every block for next to no bytes.  In
+ * order, there are at most 14 for each coefficient.
+ */
+static int check_progression(walker *w, const uint8_t *components, int count)
+{
+  const uint8_t *p = components + 2 * count;
+  int start = p[0], end = p[1], high = p[2] >> 4, low = p[2] & 15;
+  int bad = start == 0 ? end != 0 : (end < start || end > 63 || count != 1);
+  int i, k, expected;
+  int8_t *bits;
+
+  bad |= (high != 0 && low != high - 1) || low > 13;
+  for (i = 0; i < count && !bad; i++) {
+    bits = w->bits_left[find_component(w, components[2 * i])];
+    bad = start > 0 && bits[0] < 0;
+    for (k = start; k <= end; k++) {
+      expected = bits[k] < 0 ? 0 : bits[k];
+      bad |= high != expected;
+      bits[k] = (int8_t)low;
+    }
+  }
+  if (bad)
+    return pyfd_fail(w->status, PYFD_CORRUPT,
+                     "a scan out of the order of progression (Ss=%d Se=%d "
+                     "Ah=%d Al=%d)",
+                     start, end, high, low);
+  return PYFD_OK;
+}
+
 /* T.81 B.2.3: the scan header */
 static int read_sos(walker *w, const uint8_t *p, size_t size)
 {
-  int code;
+  int code, i;
 
   if (!w->saw_sof)
     return pyfd_fail(w->status, PYFD_CORRUPT,
                      "a scan (SOS) before the frame header (SOF)");
   if (size < 1 || p[0] < 1 || p[0] > 4 || size != 4 + 2 * (size_t)p[0])
     return pyfd_fail(w->status, PYFD_CORRUPT, "bad length of SOS");
+  for (i = 0; i < p[0]; i++) {
+    if (find_component(w, p[1 + 2 * i]) < 0)
+      return pyfd_fail(w->status, PYFD_CORRUPT,
+                       "a scan of component %d, which does not exist",
+                       p[1 + 2 * i]);
+  }
   code = pyfd_check_limit(w->status, "max_scans", w->limits->max_scans,
                           ++w->num_scans, "has at least");
   if (code == PYFD_OK && w->num_scans == 1)
     code = finish_header(w, p[0]);
+  if (code == PYFD_OK && w->header->progressive)
+    code = check_progression(w, p + 1, p[0]);
   return code;
 }
 
@@ -385,6 +440,7 @@ static int start(walker *w, const uint8_t *data, size_t size,
                  pyfd_status *status)
 {
   memset(w, 0, sizeof(*w));
+  memset(w->bits_left, -1, sizeof(w->bits_left));
   memset(header, 0, sizeof(*header));
   memset(status, 0, sizeof(*status));
   w->data = data;
