@@ -43,9 +43,19 @@ CMAKE_OPTIONS = [
     "-DWITH_ARITH_ENC=OFF",
 ]
 # CMake's own hidden visibility is ignored by 2.1.5 (policy CMP0063)
-FORK_CFLAGS = ["-fvisibility=hidden", "-fstack-protector-strong", "-fstack-clash-protection"]
-LAYER_CFLAGS = [*FORK_CFLAGS, "-O2", "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=3"]
-LAYER_LDFLAGS = ["-Wl,--exclude-libs,ALL", "-Wl,-z,relro,-z,now"]
+HARDENING = ["-fvisibility=hidden", "-fstack-protector-strong", "-fstack-clash-protection"]
+# "address,undefined", for `make asan` and the fuzz targets; FORTIFY_SOURCE would hide errors
+SANITIZE = os.environ.get("PYFD_SANITIZE", "")
+if SANITIZE:
+    CHECKS = [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
+    FORK_CFLAGS = ["-fvisibility=hidden", "-g", *CHECKS]
+    LAYER_CFLAGS = [*FORK_CFLAGS, "-O1"]
+    LAYER_LDFLAGS = CHECKS[:1]
+else:
+    FORK_CFLAGS = HARDENING
+    LAYER_CFLAGS = [*HARDENING, "-O2", "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=3"]
+    LAYER_LDFLAGS = ["-Wl,-z,relro,-z,now,-z,noexecstack"]
+LAYER_LDFLAGS.append("-Wl,--exclude-libs,ALL")
 
 
 class BuildError(SystemExit):

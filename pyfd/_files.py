@@ -66,7 +66,7 @@ def _too_long(limits: Limits, what: str) -> LimitExceededError:
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a file under a temporary name and rename it: it is there whole or not at all."""
     target = Path(path)
-    temporary = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}.tmp")
+    temporary = target.with_name(f".pyfd-{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("xb") as file:
             file.write(data)

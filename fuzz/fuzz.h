@@ -1,0 +1,69 @@
+/*
+ * fuzz.h - what the fuzz targets share.
+ *
+ * A target is a libFuzzer entry point.  Its input is eight bytes that choose
+ * the call's options, and then a file.  Targets read all that a call puts out,
+ * so that a sanitizer sees every byte that was never written.
+ */
+
+#ifndef PYFD_FUZZ_H
+#define PYFD_FUZZ_H
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pyfd.h"
+
+#define OPTIONS 8
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Small, so that an input costs milliseconds: the limits are under test too.
+ */
+static const pyfd_limits fuzz_limits = {1 << 20, 1 << 20, 16 << 20,
+                                        20,      200,     1 << 16};
+
+/* One step for all, or tables in which steps of all sizes meet */
+static inline void fill_tables(uint16_t *tables, int count, uint32_t seed,
+                               uint32_t most)
+{
+  int i;
+
+  for (i = 0; i < count * PYFD_BLOCK; i++) {
+    if (seed & 1)
+      seed = seed * 1664525u + 1013904223u;
+    tables[i] = (uint16_t)(1 + (seed >> 16) % most);
+    seed |= 1;
+  }
+}
+
+static inline uint32_t option32(const uint8_t *options)
+{
+  uint32_t value;
+
+  memcpy(&value, options, sizeof(value));
+  return value;
+}
+
+static inline void read_all(const void *bytes, size_t size)
+{
+  static volatile uint8_t sink;
+  const uint8_t *p = bytes;
+  uint8_t sum = 0;
+
+  while (size-- > 0)
+    sum ^= *p++;
+  sink = sum;
+}
+
+/* A failed call has a code and a message, a good one neither. */
+static inline void check_status(int code, const pyfd_status *status)
+{
+  if ((uint32_t)code != status->code || code > PYFD_MEMORY ||
+      (code != PYFD_OK && status->message[0] == 0) ||
+      memchr(status->message, 0, sizeof(status->message)) == NULL)
+    abort();
+}
+
+#endif /* PYFD_FUZZ_H */

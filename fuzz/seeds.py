@@ -1,0 +1,51 @@
+"""Write seed files for the fuzz targets: small JPEGs of every kind, each behind options.
+
+python fuzz/seeds.py FOLDER
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from tests import jpegs
+
+OPTIONS = 8
+
+
+def files() -> dict[str, bytes]:
+    """Small files by encoders that are not ours, and crafted ones."""
+    color = jpegs.picture(21, 13)
+    cmyk = jpegs.encode_with_pillow(jpegs.picture(9, 9, channels=4))
+    return {
+        "gray": jpegs.gray(),
+        "gray-scans": jpegs.gray(scans=2),
+        "photo-gray": jpegs.encode_with_pillow(jpegs.picture(17, 17, channels=1)),
+        "444": jpegs.encode_with_pillow(color, subsampling=0, quality=95),
+        "422": jpegs.encode_with_pillow(color, subsampling=1),
+        "420": jpegs.encode_with_pillow(color, subsampling=2, optimize=True),
+        "rgb": jpegs.encode_with_pillow(color, keep_rgb=True),
+        "progressive": jpegs.encode_with_pillow(color, progressive=True),
+        "progressive-444": jpegs.encode_with_pillow(color, progressive=True, subsampling=0),
+        "restarts": jpegs.encode_with_pillow(color, restart_marker_blocks=1),
+        "metadata": jpegs.encode_with_pillow(color, comment=b"c", icc_profile=b"i" * 40),
+        "cmyk": cmyk,
+        "ycck": jpegs.as_ycck(cmyk),
+        "cmyk-progressive": jpegs.encode_with_pillow(
+            jpegs.picture(9, 9, channels=4), progressive=True
+        ),
+        "empty-scans": jpegs.progressive_gray(24, 24, 4),
+    }
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, (name, data) in enumerate(files().items()):
+        for variant in range(2):
+            options = bytes((number * 7 + variant * 3 + i) % 256 for i in range(OPTIONS))
+            (folder / f"{name}-{variant}").write_bytes(options + data)
+
+
+if __name__ == "__main__":
+    main()

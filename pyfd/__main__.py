@@ -1,0 +1,37 @@
+"""The command line's entry: `pyfd`, or `python -m pyfd`."""
+
+from __future__ import annotations
+
+import io
+import signal
+import sys
+from types import FrameType
+
+_NEEDED = ("PIL", "click", "tqdm")
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    """Leave through the cleanup of what is being written, as Ctrl-C does."""
+    sys.exit(128 + signum)
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    signal.signal(signal.SIGTERM, _terminate)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a comment can hold any letter
+    try:
+        from pyfd.cli import cli
+
+        cli()
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in _NEEDED:
+            raise
+        print(f"pyfd: {error.name} is missing: pip install 'pyfd[cli]'", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
