@@ -6,6 +6,11 @@ BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 APT := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -y -q
 JOBS ?= $(shell nproc)
+# `make fuzz`: seconds for each of the four targets
+SECONDS ?= 60
+# `make asan`: which tests; all of them by default
+ASAN_TESTS ?= -m "not system" --deselect tests/test_fork.py --deselect tests/test_build.py
+CHECKS := address,undefined
 
 # What the build needs from the system, with a file that tells it is there
 HAVE_HEADERS = [ -f "$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ]
@@ -14,7 +19,7 @@ HAVE_VENV = $(PYTHON) -c 'import ensurepip, venv'
 SYSTEM_TEST_PACKAGES = chromium ffmpeg imagemagick libjpeg-turbo-progs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-system lint format bench wheel clean
+.PHONY: help demo test test-system asan fuzz lint format bench wheel clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
@@ -28,16 +33,36 @@ test: $(VENV)/test  ## Run the test suite
 test-system: $(VENV)/test $(VENV)/system-test  ## Test with Debian's programs, which it installs
 	$(BIN)/python -m pytest -m system
 
+asan: $(VENV)/test  ## Test under AddressSanitizer and UndefinedBehaviorSanitizer
+	PYFD_SANITIZE=$(CHECKS) $(BIN)/pip install -q --no-deps --upgrade --target build/asan .
+	PYFD_SANITIZE=$(CHECKS) PYTHONPATH=build/asan:. PYTHONSAFEPATH=1 \
+	  LD_PRELOAD="$$(cc -print-file-name=libasan.so) $$(cc -print-file-name=libubsan.so)" \
+	  ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
+	  $(BIN)/python -m pytest -q -n $(JOBS) -p no:cacheprovider $(ASAN_TESTS)
+
+fuzz: $(VENV)/test $(VENV)/clang  ## Fuzz each C entry point for SECONDS
+	PYFD_SANITIZE=$(CHECKS),fuzzer-no-link CC=clang $(BIN)/python fuzz/build.py build/fuzz
+	PYTHONPATH=. $(BIN)/python fuzz/seeds.py build/fuzz/seeds
+	@for target in probe decode requantize coefficients; do \
+	  mkdir -p build/fuzz/corpus/$$target; \
+	  echo "fuzzing $$target for $(SECONDS) s"; \
+	  build/fuzz/$$target -max_total_time=$(SECONDS) -timeout=10 -max_len=6000 -print_final_stats=1 \
+	    -dict=fuzz/jpeg.dict -artifact_prefix=build/fuzz/$$target- \
+	    build/fuzz/corpus/$$target build/fuzz/seeds >build/fuzz/$$target.log 2>&1 \
+	    || { tail -n 40 build/fuzz/$$target.log; exit 1; }; \
+	  grep -E "number_of_executed_units" build/fuzz/$$target.log; \
+	done
+
 lint: $(VENV)/test  ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run --Werror csrc/*.c csrc/*.h
+	$(BIN)/clang-format --dry-run --Werror csrc/*.[ch] fuzz/*.[ch]
 
 format: $(VENV)/test  ## Format Python and C
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i csrc/*.c csrc/*.h
+	$(BIN)/clang-format -i csrc/*.[ch] fuzz/*.[ch]
 
 bench: $(VENV)/test  ## Measure what the defence costs
 	$(BIN)/python benchmarks/decode_cost.py
@@ -74,6 +99,10 @@ $(VENV)/demo: $(VENV)/pyfd
 
 $(VENV)/test: $(VENV)/pyfd requirements-dev.txt
 	$(BIN)/pip install -q -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/clang: $(VENV)/system
+	command -v clang >/dev/null || { $(APT) update && $(APT) install clang; }
 	@touch $@
 
 $(VENV)/system-test: $(VENV)/system
