@@ -20,24 +20,6 @@ typedef struct {
   size_t out_size;
 } decode_job;
 
-static J_COLOR_SPACE libjpeg_color(int color)
-{
-  switch (color) {
-  case PYFD_L:
-    return JCS_GRAYSCALE;
-  case PYFD_YCBCR:
-    return JCS_YCbCr;
-  case PYFD_RGB:
-    return JCS_EXT_RGB;
-  case PYFD_BGR:
-    return JCS_EXT_BGR;
-  case PYFD_CMYK:
-    return JCS_CMYK;
-  default:
-    return JCS_UNKNOWN;
-  }
-}
-
 /* Four-component files hold inverted CMYK, as Adobe writes and Pillow reads
  * it. */
 static void invert(uint8_t *row, size_t size)
@@ -107,7 +89,8 @@ static void decode(pyfd_session *s)
   if (s->walk.header.multiscan)
     pyfd_charge_memory(s, job->size, job->out_size);
   from_cmyk = s->walk.header.num_components == 4 && job->color != PYFD_CMYK;
-  in->out_color_space = from_cmyk ? JCS_CMYK : libjpeg_color(job->color);
+  in->out_color_space =
+      from_cmyk ? JCS_CMYK : pyfd_libjpeg_color((uint32_t)job->color);
   in->scale_num = 1;
   in->scale_denom = (unsigned int)job->scale;
   jpeg_set_requant_tables(in, job->tables, job->num_tables);

@@ -146,6 +146,26 @@ const char *pyfd_libjpeg_turbo(void)
   return PYFD_LIBJPEG_TURBO;
 }
 
+J_COLOR_SPACE pyfd_libjpeg_color(uint32_t color)
+{
+  switch (color) {
+  case PYFD_L:
+    return JCS_GRAYSCALE;
+  case PYFD_YCBCR:
+    return JCS_YCbCr;
+  case PYFD_RGB:
+    return JCS_RGB;
+  case PYFD_CMYK:
+    return JCS_CMYK;
+  case PYFD_YCCK:
+    return JCS_YCCK;
+  case PYFD_BGR:
+    return JCS_EXT_BGR;
+  default:
+    return JCS_UNKNOWN;
+  }
+}
+
 /* ---- input ---- */
 
 static void init_source(j_decompress_ptr cinfo)

@@ -62,6 +62,9 @@ void pyfd_leave(pyfd_session *s, int code) __attribute__((noreturn));
 /* Something is wrong with the file, but not enough to stop a lenient call. */
 void pyfd_warn(pyfd_session *s, const char *message);
 
+/* libjpeg's name of a pyfd_color */
+J_COLOR_SPACE pyfd_libjpeg_color(uint32_t color);
+
 /* Walk the file and open a decompressor on what makes sense of it. */
 void pyfd_open_input(pyfd_session *s, const uint8_t *data, size_t size,
                      const pyfd_limits *limits);

@@ -96,24 +96,6 @@ int pyfd_read_coefficients(const uint8_t *data, size_t size,
 
 /* ---- writing ---- */
 
-static J_COLOR_SPACE libjpeg_color(uint32_t color)
-{
-  switch (color) {
-  case PYFD_L:
-    return JCS_GRAYSCALE;
-  case PYFD_YCBCR:
-    return JCS_YCbCr;
-  case PYFD_RGB:
-    return JCS_RGB;
-  case PYFD_CMYK:
-    return JCS_CMYK;
-  case PYFD_YCCK:
-    return JCS_YCCK;
-  default:
-    return JCS_UNKNOWN;
-  }
-}
-
 /* Give component i a table, in a slot that it shares with its equals. */
 static void set_table(struct jpeg_compress_struct *out, int i,
                       const uint16_t *table)
@@ -143,7 +125,7 @@ static void set_frame(struct jpeg_compress_struct *out,
   out->image_width = header->width;
   out->image_height = header->height;
   out->input_components = (int)header->num_components;
-  out->in_color_space = libjpeg_color(header->color_space);
+  out->in_color_space = pyfd_libjpeg_color(header->color_space);
   jpeg_set_defaults(out);
   jpeg_set_colorspace(out, out->in_color_space);
   for (i = 0; i < NUM_QUANT_TBLS; i++)
