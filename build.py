@@ -53,7 +53,7 @@ if SANITIZE:
     LAYER_LDFLAGS = CHECKS[:1]
 else:
     FORK_CFLAGS = HARDENING
-    LAYER_CFLAGS = [*HARDENING, "-O2", "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=3"]
+    LAYER_CFLAGS = [*HARDENING, "-O3", "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=3"]
     LAYER_LDFLAGS = ["-Wl,-z,relro,-z,now,-z,noexecstack"]
 LAYER_LDFLAGS.append("-Wl,--exclude-libs,ALL")
 

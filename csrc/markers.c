@@ -39,6 +39,9 @@ enum {
 };
 
 #define MAX_DIMENSION 65500 /* libjpeg's JPEG_MAX_DIMENSION */
+/* Coefficients that refinement scans may visit: five times all those of the
+ * largest image that the default limits admit, about a second of work */
+#define MAX_REFINED (UINT64_C(1) << 30)
 
 typedef struct {
   const uint8_t *data;
@@ -59,6 +62,8 @@ typedef struct {
   /* Per coefficient, what libjpeg keeps in coef_bits: the low bits that
    * progressive scans have yet to send, -1 before the first */
   int8_t bits_left[PYFD_MAX_COMPONENTS][PYFD_BLOCK];
+  int component_seen[PYFD_MAX_COMPONENTS]; /* in a scan, so far */
+  uint64_t refined; /* coefficients that refinement scans visit */
 } walker;
 
 static const uint8_t natural_order[PYFD_BLOCK] = {
@@ -302,11 +307,37 @@ static int check_progression(walker *w, const uint8_t *components, int count)
       bits[k] = (int8_t)low;
     }
   }
+  if (!bad && high != 0 && start > 0) {
+    i = find_component(w, components[0]);
+    w->refined += (uint64_t)w->header->blocks_wide[i] *
+                  w->header->blocks_high[i] * (uint64_t)(end - start + 1);
+    if (w->refined > MAX_REFINED)
+      return pyfd_fail(w->status, PYFD_UNSUPPORTED,
+                       "refinement scans of more than %" PRIu64
+                       " coefficients",
+                       MAX_REFINED);
+  }
   if (bad)
     return pyfd_fail(w->status, PYFD_CORRUPT,
                      "a scan out of the order of progression (Ss=%d Se=%d "
                      "Ah=%d Al=%d)",
                      start, end, high, low);
+  return PYFD_OK;
+}
+
+/* T.81 A.2: a sequential file sends each component once.  libjpeg takes it any
+ * number of times, and decodes all of them. */
+static int check_sequence(walker *w, const uint8_t *components, int count)
+{
+  int i, component;
+
+  for (i = 0; i < count; i++) {
+    component = find_component(w, components[2 * i]);
+    if (w->component_seen[component] && w->num_scans > 1)
+      return pyfd_fail(w->status, PYFD_CORRUPT, "component %d sent twice",
+                       components[2 * i]);
+    w->component_seen[component] = 1;
+  }
   return PYFD_OK;
 }
 
@@ -330,9 +361,10 @@ static int read_sos(walker *w, const uint8_t *p, size_t size)
                           ++w->num_scans, "has at least");
   if (code == PYFD_OK && w->num_scans == 1)
     code = finish_header(w, p[0]);
-  if (code == PYFD_OK && w->header->progressive)
-    code = check_progression(w, p + 1, p[0]);
-  return code;
+  if (code != PYFD_OK)
+    return code;
+  return w->header->progressive ? check_progression(w, p + 1, p[0])
+                                : check_sequence(w, p + 1, p[0]);
 }
 
 static int refuse(walker *w, int marker)

@@ -118,6 +118,16 @@ int pyfd_read_coefficients(const uint8_t *data, size_t size,
                            pyfd_status *status);
 
 /*
+ * Sums and sums of squares of the dequantized coefficients, clamped to
+ * +-32767, of a gray or YCbCr file: 3 components of 64 values each (zeros for
+ * a component that the file lacks), and the number of blocks of each.
+ */
+int pyfd_gather_statistics(const uint8_t *data, size_t size,
+                           const pyfd_limits *limits, int strict,
+                           int64_t *sums, uint64_t *squares, uint64_t *blocks,
+                           pyfd_status *status);
+
+/*
  * The functions below write a file into memory of their own, which the caller
  * frees with pyfd_free().  segments is spliced in after the file header: whole
  * marker segments, or nothing.

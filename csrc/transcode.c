@@ -116,6 +116,35 @@ static void set_table(struct jpeg_compress_struct *out, int i,
   }
 }
 
+/*
+ * One scan holds at most 10 blocks per MCU (T.81 B.2.3).  Components with more
+ * go into scans of their own.
+ */
+static void separate_scans(struct jpeg_compress_struct *out, int progressive)
+{
+  jpeg_scan_info *scans = (*out->mem->alloc_small)(
+      (j_common_ptr)out, JPOOL_IMAGE,
+      2 * PYFD_MAX_COMPONENTS * sizeof(jpeg_scan_info));
+  int i, n = out->num_components, blocks = 0;
+
+  for (i = 0; i < n; i++)
+    blocks +=
+        out->comp_info[i].h_samp_factor * out->comp_info[i].v_samp_factor;
+  if (n == 1 || blocks <= C_MAX_BLOCKS_IN_MCU)
+    return;
+  for (i = 0; i < n; i++) {
+    jpeg_scan_info whole = {1, {i}, 0, DCTSIZE2 - 1, 0, 0};
+
+    scans[i] = scans[n + i] = whole;
+    if (progressive) {
+      scans[i].Se = 0;
+      scans[n + i].Ss = 1;
+    }
+  }
+  out->scan_info = scans;
+  out->num_scans = progressive ? 2 * n : n;
+}
+
 /* Set up the compressor for coefficients of this shape. */
 static void set_frame(struct jpeg_compress_struct *out,
                       const pyfd_header *header, const pyfd_writing *writing)
@@ -137,6 +166,7 @@ static void set_frame(struct jpeg_compress_struct *out,
   out->optimize_coding = writing->optimize != 0;
   if (writing->progressive)
     jpeg_simple_progression(out);
+  separate_scans(out, writing->progressive != 0);
 }
 
 typedef struct {
@@ -310,6 +340,15 @@ static void requantize(pyfd_session *s)
   jpeg_finish_decompress(&s->in);
 }
 
+static int are_steps(const uint16_t *tables, int num_tables)
+{
+  int i, good = num_tables >= 1 && num_tables <= PYFD_MAX_COMPONENTS;
+
+  for (i = 0; good && i < num_tables * PYFD_BLOCK; i++)
+    good = tables[i] >= 1 && tables[i] <= 32767;
+  return good;
+}
+
 int pyfd_requantize(const uint8_t *data, size_t size,
                     const pyfd_limits *limits, int strict,
                     const uint16_t *tables, int num_tables,
@@ -323,5 +362,10 @@ int pyfd_requantize(const uint8_t *data, size_t size,
       num_tables, writing, segments, segments_size};
 
   pyfd_start_session(&s, status, strict, &job);
+  *out = NULL;
+  *out_size = 0;
+  if (!are_steps(tables, num_tables))
+    return pyfd_fail(status, PYFD_ARGUMENT,
+                     "tables must be 1 to 4, their steps 1 to 32767");
   return pyfd_run_writer(&s, requantize, out, out_size);
 }

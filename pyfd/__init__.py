@@ -4,7 +4,9 @@ Feature distillation (Liu et al., CVPR 2019) with a real codec: a fork of
 libjpeg-turbo injects quantization tables on encode and on decode.
 """
 
+from pyfd import analysis
 from pyfd._binding import libjpeg_turbo_version
+from pyfd.calibration import FrequencyStatistics, calibrate
 from pyfd.codec import (
     decode,
     decode_many,
@@ -25,6 +27,7 @@ from pyfd.errors import (
 from pyfd.header import Header
 from pyfd.limits import Limits
 from pyfd.qtables import PRESETS, QTables
+from pyfd.refinement import Refinement, refine
 
 __version__ = "0.1.0"
 
@@ -32,19 +35,24 @@ __all__ = [
     "PRESETS",
     "Coefficients",
     "CorruptJPEGError",
+    "FrequencyStatistics",
     "Header",
     "JPEGError",
     "JPEGWarning",
     "LimitExceededError",
     "Limits",
     "QTables",
+    "Refinement",
     "UnsupportedJPEGError",
+    "analysis",
+    "calibrate",
     "decode",
     "decode_many",
     "encode",
     "libjpeg_turbo_version",
     "probe",
     "read_coefficients",
+    "refine",
     "requantize",
     "write_coefficients",
 ]

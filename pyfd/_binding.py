@@ -81,8 +81,14 @@ def libjpeg_turbo_version() -> str:
     return str(ffi.string(lib.pyfd_libjpeg_turbo()).decode())
 
 
-@functools.lru_cache(maxsize=64)
 def _limits(limits: Limits) -> Any:
+    if not isinstance(limits, Limits):
+        raise TypeError(f"limits must be pyfd.Limits, not {type(limits).__name__}")
+    return _cached_limits(limits)
+
+
+@functools.lru_cache(maxsize=64)
+def _cached_limits(limits: Limits) -> Any:
     return ffi.new("pyfd_limits *", limits.astuple())
 
 
@@ -101,6 +107,8 @@ def _check(status: Any, stacklevel: int) -> None:
 def _tables(tables: npt.NDArray[np.uint16] | None) -> tuple[Any, int]:
     if tables is None:
         return ffi.NULL, 0
+    if tables.dtype != np.uint16 or tables.shape[1:] != (8, 8):
+        raise TypeError("tables must be uint16 (n, 8, 8)")  # C goes by it
     return ffi.from_buffer("uint16_t[]", np.ascontiguousarray(tables)), len(tables)
 
 
@@ -159,7 +167,7 @@ def decode(
     source = ffi.from_buffer("uint8_t[]", data)
     pixels = ffi.from_buffer("uint8_t[]", out, require_writable=True)
     lib.pyfd_decode(
-        source, len(source), _limits(limits), strict, *_tables(tables),
+        source, len(source), _limits(limits), bool(strict), *_tables(tables),
         COLORS[color], scale, pixels, len(pixels), status,
     )  # fmt: skip
     _check(status, stacklevel + 1)
@@ -174,11 +182,29 @@ def read_coefficients(
     coefficients = ffi.from_buffer("int16_t[]", out, require_writable=True)
     tables = np.zeros((lib.PYFD_MAX_COMPONENTS, 8, 8), np.uint16)
     lib.pyfd_read_coefficients(
-        source, len(source), _limits(limits), strict, coefficients, len(coefficients),
+        source, len(source), _limits(limits), bool(strict), coefficients, len(coefficients),
         ffi.from_buffer("uint16_t[]", tables, require_writable=True), status,
     )  # fmt: skip
     _check(status, 2)
     return tables[:components]
+
+
+def gather_statistics(
+    data: Buffer, limits: Limits
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+    """Sums, sums of squares (3·64 each) and block counts (3) of dequantized coefficients."""
+    status = ffi.new("pyfd_status *")
+    source = ffi.from_buffer("uint8_t[]", data)
+    sums, squares = np.empty(192, np.int64), np.empty(192, np.uint64)
+    blocks = np.empty(3, np.uint64)
+    lib.pyfd_gather_statistics(
+        source, len(source), _limits(limits), True,
+        ffi.from_buffer("int64_t[]", sums, require_writable=True),
+        ffi.from_buffer("uint64_t[]", squares, require_writable=True),
+        ffi.from_buffer("uint64_t[]", blocks, require_writable=True), status,
+    )  # fmt: skip
+    _check(status, 2)
+    return sums, squares, blocks
 
 
 class _Output:
@@ -205,11 +231,14 @@ def encode(
     segments: bytes,
 ) -> bytes:
     """Encode H×W or H×W×3 pixels."""
-    height, width = pixels.shape[:2]
+    height, width, channels = (*pixels.shape, 1)[:3]
+    buffer = ffi.from_buffer("uint8_t[]", pixels)
+    if len(buffer) != height * width * channels:  # reshaped by another thread
+        raise ValueError("the image changed meanwhile")
     output = _Output()
     lib.pyfd_encode(
-        ffi.from_buffer("uint8_t[]", pixels), width, height, 1 if pixels.ndim == 2 else 3,
-        *sampling, *_tables(tables), ffi.new("pyfd_writing *", writing),
+        buffer, width, height, channels,
+        *sampling, *_tables(tables), ffi.new("pyfd_writing *", [bool(flag) for flag in writing]),
         ffi.from_buffer("uint8_t[]", segments), len(segments),
         output.data, output.size, output.status,
     )  # fmt: skip
@@ -234,7 +263,7 @@ def write_coefficients(
     output = _Output()
     lib.pyfd_write_coefficients(
         header, ffi.from_buffer("int16_t[]", coefficients), coefficients.size,
-        _tables(tables)[0], ffi.new("pyfd_writing *", writing),
+        _tables(tables)[0], ffi.new("pyfd_writing *", [bool(flag) for flag in writing]),
         ffi.from_buffer("uint8_t[]", segments), len(segments),
         output.data, output.size, output.status,
     )  # fmt: skip
@@ -254,8 +283,8 @@ def requantize(
     output = _Output()
     source = ffi.from_buffer("uint8_t[]", data)
     lib.pyfd_requantize(
-        source, len(source), _limits(limits), strict, *_tables(tables),
-        ffi.new("pyfd_writing *", writing),
+        source, len(source), _limits(limits), bool(strict), *_tables(tables),
+        ffi.new("pyfd_writing *", [bool(flag) for flag in writing]),
         ffi.from_buffer("uint8_t[]", segments), len(segments),
         output.data, output.size, output.status,
     )  # fmt: skip

@@ -23,7 +23,9 @@ def read_source(source: Source, limits: Limits) -> bytes | memoryview:
     While the result lives, it holds the caller's buffer: a bytearray cannot be
     resized, a memory map cannot be closed.
     """
-    if isinstance(source, bytes):
+    if not isinstance(limits, Limits):
+        raise TypeError(f"limits must be pyfd.Limits, not {type(limits).__name__}")
+    if type(source) is bytes:
         return source
     if isinstance(source, str | os.PathLike):
         with Path(source).open("rb") as file:
@@ -41,7 +43,7 @@ def read_source(source: Source, limits: Limits) -> bytes | memoryview:
         ) from None
     if not view.c_contiguous:
         raise ValueError("source must be a contiguous buffer")
-    return view.cast("B")
+    return view.cast("B") if view.nbytes else b""
 
 
 def _read(file: BinaryIO, limits: Limits) -> bytes:

@@ -99,7 +99,7 @@ def clean_exif(exif: bytes | None) -> bytes | None:
     if not exif:
         return None
     block = exif if exif.startswith(_EXIF) else _EXIF + exif
-    clean = _metadata.without_thumbnail(block)
+    clean = _metadata.without_pixels(block)
     if clean is None:
         warnings.warn("EXIF left out: it makes no sense", stacklevel=2)
         return None

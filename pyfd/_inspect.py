@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 import pyfd
+from pyfd._grids import grid, side_by_side
 from pyfd._jobs import printable
 from pyfd.limits import Limits
 from pyfd.qtables import QTables
@@ -18,7 +19,6 @@ _COMPONENTS = {
     "CMYK": ("C", "M", "Y", "K"),
     "YCCK": ("Y", "Cb", "Cr", "K"),
 }
-_GRIDS_PER_ROW = 2
 _COMMENT_SHOWN = 200
 
 
@@ -122,19 +122,8 @@ def _grids(found: dict[str, Any]) -> list[str]:
         key = str(table)
         groups.setdefault(key, []).append(name)
         tables[key] = table
-    grids = [_grid(f"table of {', '.join(names)}", tables[key]) for key, names in groups.items()]
-    lines: list[str] = []
-    for start in range(0, len(grids), _GRIDS_PER_ROW):
-        lines += [""] if start else []
-        row = zip(*grids[start : start + _GRIDS_PER_ROW], strict=True)
-        lines += ["  " + "     ".join(parts).rstrip() for parts in row]
-    return lines
-
-
-def _grid(title: str, table: list[list[int]]) -> list[str]:
-    width = max(3, len(str(max(map(max, table)))))
-    rows = [" ".join(f"{step:{width}d}" for step in row) for row in table]
-    return [f"{title:<{len(rows[0])}}", *rows]
+    grids = [grid(f"table of {', '.join(names)}", tables[key]) for key, names in groups.items()]
+    return side_by_side(grids)
 
 
 def _effect_lines(found: dict[str, Any]) -> list[str]:

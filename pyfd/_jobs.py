@@ -246,10 +246,11 @@ def run(jobs: Sequence[Job], work: Callable[[Any], bytes], limits: Limits, repor
     bar = tqdm(jobs, unit="file", disable=None if len(jobs) > 1 else True)  # None: on terminals
     for job in bar:
         with report.watching(job.source):
-            _write(job.target, work(read(job.source, limits)))
+            write(job.target, work(read(job.source, limits)))
 
 
-def _write(target: str, data: bytes) -> None:
+def write(target: str, data: bytes) -> None:
+    """Write a file, whole or not at all, or standard output; `RefusedError` says why not."""
     if target == STDIO:
         _write_stdout(data)
         return

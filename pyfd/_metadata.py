@@ -6,6 +6,7 @@ and gives up rather than guess.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -18,9 +19,9 @@ _MAX_PAYLOAD = 65533
 _EXIF = b"Exif\0\0"
 _ICC = b"ICC_PROFILE\0"
 _ICC_CHUNK = _MAX_PAYLOAD - len(_ICC) - 2
-_XMP = (b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0")
+_XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _PHOTOSHOP = b"Photoshop 3.0\0"
-_PHOTOSHOP_THUMBNAILS = (0x0409, 0x040C)
+_IPTC = (0x0404, 0x0425)  # the record and its digest
 
 
 class Metadata(NamedTuple):
@@ -61,19 +62,39 @@ def _join_icc(found: Sequence[tuple[int, bytes]]) -> bytes | None:
 
 # ---- EXIF -----------------------------------------------------------------
 
-_TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
+# TIFF 6.0, section 2: sizes of the value types; 13 is an offset of a directory
+_TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _ORIENTATION = 0x0112
-_STRIP_OFFSETS, _STRIP_SIZES = 0x0111, 0x0117
-_JPEG_OFFSET, _JPEG_SIZE = 0x0201, 0x0202
+_SHORT, _LONG = 3, 4
+# Directories that are copied, by the tag that points to them: EXIF, GPS, interoperability
+_POINTERS = (0x8769, 0x8825, 0xA005)
+# What holds pixels, or points to them: strips, tiles, JPEG data, their tables,
+# sub-directories, and makers' notes, which often hold a preview
+_PIXEL_TAGS = frozenset(
+    {0x0111, 0x0117, 0x0144, 0x0145, 0x014A, 0x015B, 0x0200, 0x0201, 0x0202, 0x0207, 0x0208}
+    | {0x0209, 0x927C, 0xC634, 0xC68B}
+)
 
 
 class _Entry(NamedTuple):
     tag: int
-    values: tuple[int, ...]
+    kind: int
+    number: int
+    value: bytes
+
+
+class _Directory(NamedTuple):
+    entries: list[_Entry]
+    children: dict[int, _Directory]
+    """By the tag that points to them."""
 
 
 class _Tiff:
-    """Just enough of TIFF 6.0 to follow an EXIF block's directories."""
+    """Just enough of TIFF 6.0 to copy an EXIF block's directories.
+
+    Its bytes are hostile: a directory's entries may all point to the same long
+    value, so values are counted before they are copied.
+    """
 
     def __init__(self, exif: bytes):
         self.data = exif[len(_EXIF) :]
@@ -81,6 +102,7 @@ class _Tiff:
         if order is None:
             raise ValueError("no TIFF header")
         self.order = order
+        self.left = len(self.data)  # bytes of values that a sound block can have
 
     def unpack(self, fmt: str, offset: int) -> tuple[int, ...]:
         try:
@@ -88,23 +110,64 @@ class _Tiff:
         except struct.error as error:
             raise ValueError("an offset past the end") from error
 
-    def directory(self, offset: int) -> tuple[list[_Entry], int]:
-        """The integer entries of a directory, and where its next-directory offset stands."""
+    def places(self, offset: int) -> range:
+        """Where a directory's entries stand."""
         (count,) = self.unpack("H", offset)
-        end = offset + 2 + 12 * count
-        self.unpack("I", end)  # all of it is there
-        return list(self._entries(offset + 2, count)), end
+        return range(offset + 2, offset + 2 + 12 * count, 12)
 
-    def _entries(self, offset: int, count: int) -> Iterator[_Entry]:
-        for position in range(offset, offset + 12 * count, 12):
-            tag, kind, number = self.unpack("HHI", position)
-            if kind not in (3, 4) or number > len(self.data):
+    def first(self) -> int:
+        """Where the first directory stands."""
+        return self.unpack("I", 4)[0]
+
+    def directory(self, offset: int, pointers: tuple[int, ...] = _POINTERS) -> _Directory:
+        """A directory without what could hold pixels."""
+        found = _Directory([], {})
+        seen: set[int] = set()
+        for place in self.places(offset):
+            tag, kind, count = self.unpack("HHI", place)
+            if tag in seen or tag in _PIXEL_TAGS or kind not in _TYPE_SIZES:
                 continue
-            letter, size = ("H", 2) if kind == 3 else ("I", 4)
-            place = position + 8
-            if number * size > 4:
-                (place,) = self.unpack("I", place)
-            yield _Entry(tag, self.unpack(f"{number}{letter}", place))
+            seen.add(tag)
+            if tag in pointers:
+                rest = tuple(pointer for pointer in pointers if pointer > tag)
+                found.children[tag] = self.directory(self.unpack("I", place + 8)[0], rest)
+            elif tag not in _POINTERS:
+                value = self.value(place + 8, count * _TYPE_SIZES[kind])
+                found.entries.append(_Entry(tag, kind, count, value))
+        return found
+
+    def value(self, place: int, size: int) -> bytes:
+        if size > 4:
+            (place,) = self.unpack("I", place)
+        self.left -= size
+        if self.left < 0 or place + size > len(self.data):
+            raise ValueError("a value past the end")
+        return self.data[place : place + size]
+
+
+def _write_tiff(order: str, first: _Directory) -> bytes:
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", 8)
+    return head + _write_directory(order, first, 8)
+
+
+def _write_directory(order: str, directory: _Directory, offset: int) -> bytes:
+    """The directory, its values and its children, to stand at `offset`."""
+    count = len(directory.entries) + len(directory.children)
+    rows: list[tuple[int, bytes]] = []
+    behind = b""
+    start = offset + 2 + 12 * count + 4
+    for tag, kind, number, value in directory.entries:
+        field = value.ljust(4, b"\0")
+        if len(value) > 4:
+            field = struct.pack(order + "I", start + len(behind))
+            behind += value + b"\0" * (len(value) % 2)
+        rows.append((tag, struct.pack(order + "HHI", tag, kind, number) + field))
+    for tag, child in directory.children.items():
+        place = start + len(behind)
+        rows.append((tag, struct.pack(order + "HHII", tag, _LONG, 1, place)))
+        behind += _write_directory(order, child, place)
+    table = b"".join(row for _, row in sorted(rows))
+    return struct.pack(order + "H", count) + table + bytes(4) + behind
 
 
 def orientation(exif: bytes | None) -> int:
@@ -113,43 +176,33 @@ def orientation(exif: bytes | None) -> int:
         return 1
     try:
         tiff = _Tiff(exif)
-        entries, _ = tiff.directory(tiff.unpack("I", 4)[0])
+        for place in tiff.places(tiff.first()):
+            tag, kind, count = tiff.unpack("HHI", place)
+            if tag == _ORIENTATION and kind in (_SHORT, _LONG) and count == 1:
+                (value,) = tiff.unpack("H" if kind == _SHORT else "I", place + 8)
+                return value if 1 <= value <= 8 else 1
     except ValueError:
-        return 1
-    value = next((e.values[0] for e in entries if e.tag == _ORIENTATION and e.values), 1)
-    return value if 1 <= value <= 8 else 1
+        pass
+    return 1
 
 
-def without_thumbnail(exif: bytes) -> bytes | None:
-    """EXIF with its thumbnail's bytes zeroed and its directory unlinked.
+def without_pixels(exif: bytes) -> bytes | None:
+    """EXIF written anew: the image's own tags, GPS and interoperability, and nothing else.
 
-    The thumbnail holds pixels that no defence has seen. None if the block
-    cannot be followed: then nobody knows what is in it.
+    A thumbnail holds pixels that no defence has seen, and can hide in many
+    places, so what is not known to hold none is not copied: further directories,
+    makers' notes, bytes that no tag refers to. None if the block makes no sense.
     """
     try:
         tiff = _Tiff(exif)
-        _, link = tiff.directory(tiff.unpack("I", 4)[0])
-        (second,) = tiff.unpack("I", link)
-        if second == 0:
-            return exif
-        entries, _ = tiff.directory(second)
+        written = _EXIF + _write_tiff(tiff.order, tiff.directory(tiff.first()))
     except ValueError:
         return None
-    values = {entry.tag: entry.values for entry in entries}
-    blank = bytearray(exif)
-    for offsets, sizes in ((_JPEG_OFFSET, _JPEG_SIZE), (_STRIP_OFFSETS, _STRIP_SIZES)):
-        for start, size in zip(values.get(offsets, ()), values.get(sizes, ()), strict=False):
-            begin = len(_EXIF) + start
-            end = min(begin + size, len(blank))
-            if begin < end:
-                blank[begin:end] = bytes(end - begin)
-    link += len(_EXIF)
-    blank[link : link + 4] = bytes(4)
-    return bytes(blank)
+    return written if len(written) <= _MAX_PAYLOAD else None
 
 
-def _without_photoshop_thumbnails(payload: bytes) -> bytes | None:
-    """An APP13 segment's image resources (IPTC among them) but for the thumbnails."""
+def _iptc_alone(payload: bytes) -> bytes | None:
+    """An APP13 segment's IPTC resource: others hold thumbnails, or whole EXIF blocks."""
     kept = [_PHOTOSHOP]
     position = len(_PHOTOSHOP)
     while position + 12 <= len(payload):
@@ -161,10 +214,16 @@ def _without_photoshop_thumbnails(payload: bytes) -> bytes | None:
         end = data + 4 + (size + 1) // 2 * 2
         if data + 4 + size > len(payload):
             return None
-        if number not in _PHOTOSHOP_THUMBNAILS:
+        if number in _IPTC:
             kept.append(payload[position:end])
         position = end
     return b"".join(kept) if len(kept) > 1 else None
+
+
+def _xmp_without_pixels(payload: bytes) -> bytes:
+    """An XMP packet with its thumbnails (base64 in xmpGImg:image) emptied."""
+    payload = re.sub(rb"(<xmpGImg:image>)[^<]*", rb"\1", payload)
+    return re.sub(rb"(xmpGImg:image=)(\"[^\"]*\"|'[^']*')", rb'\1""', payload)
 
 
 # ---- writing --------------------------------------------------------------
@@ -182,24 +241,35 @@ def _icc_segments(profile: bytes) -> Iterator[bytes]:
 
 
 def build(exif: bytes | None, icc_profile: bytes | None, comment: bytes | str | None) -> bytes:
-    """The marker segments for what a caller gives; `ValueError` for what does not fit."""
+    """The marker segments for what a caller gives.
+
+    `TypeError` for what is no bytes, `ValueError` for what does not fit.
+    """
     parts: list[bytes] = []
-    if exif:
-        parts.append(_segment(_APP1, _checked_exif(exif)))
-    if icc_profile:
-        if len(icc_profile) > 255 * _ICC_CHUNK:
+    if exif is not None and (block := _bytes("exif", exif)):
+        parts.append(_segment(_APP1, _checked_exif(block)))
+    if icc_profile is not None:
+        profile = _bytes("icc_profile", icc_profile)
+        if len(profile) > 255 * _ICC_CHUNK:
             raise ValueError(f"icc_profile is longer than {255 * _ICC_CHUNK} bytes")
-        parts += _icc_segments(bytes(icc_profile))
-    if comment:
-        text = comment.encode() if isinstance(comment, str) else bytes(comment)
+        parts += _icc_segments(profile)
+    if comment is not None:
+        text = comment.encode() if isinstance(comment, str) else _bytes("comment", comment)
         if len(text) > _MAX_PAYLOAD:
             raise ValueError(f"comment is longer than {_MAX_PAYLOAD} bytes")
-        parts.append(_segment(_COM, text))
+        parts += [_segment(_COM, text)] if text else []
     return b"".join(parts)
 
 
-def _checked_exif(exif: bytes) -> bytes:
-    payload = bytes(exif)
+def _bytes(name: str, value: object) -> bytes:
+    if name == "exif" and hasattr(value, "tobytes") and not isinstance(value, memoryview):
+        value = value.tobytes()  # a PIL.Image.Exif
+    if not isinstance(value, bytes | bytearray | memoryview):
+        raise TypeError(f"{name} must be bytes, not {type(value).__name__}")
+    return bytes(value)
+
+
+def _checked_exif(payload: bytes) -> bytes:
     if payload[:4] in (b"II*\0", b"MM\0*"):
         payload = _EXIF + payload
     if not payload.startswith(_EXIF):
@@ -212,22 +282,23 @@ def _checked_exif(exif: bytes) -> bytes:
 def kept(found: Sequence[tuple[int, bytes]]) -> bytes:
     """The marker segments that a re-quantized file keeps.
 
-    EXIF without its thumbnail, ICC, XMP, IPTC and comments. What else there is
-    (multi-picture indices, JFIF thumbnails, makers' own segments) may hold or
-    point to pixels that no defence has seen.
+    EXIF, XMP and IPTC without what holds pixels, ICC, and comments. What else
+    there is (multi-picture indices, JFIF thumbnails, extended XMP, makers' own
+    segments) may hold or point to pixels that no defence has seen.
     """
     parts: list[bytes] = []
     for marker, payload in found:
-        if marker == _COM or (marker == _APP1 and payload.startswith(_XMP)):
-            parts.append(_segment(marker, payload))
+        clean: bytes | None = None
+        if marker == _COM:
+            clean = payload
+        elif marker == _APP1 and payload.startswith(_XMP):
+            clean = _xmp_without_pixels(payload)
         elif marker == _APP1 and payload.startswith(_EXIF):
-            blank = without_thumbnail(payload)
-            if blank is not None:
-                parts.append(_segment(marker, blank))
+            clean = without_pixels(payload)
         elif marker == _APP13 and payload.startswith(_PHOTOSHOP):
-            resources = _without_photoshop_thumbnails(payload)
-            if resources is not None:
-                parts.append(_segment(marker, resources))
+            clean = _iptc_alone(payload)
+        if clean is not None:
+            parts.append(_segment(marker, clean))
     profile = _join_icc(found)
     if profile is not None:
         parts += _icc_segments(profile)

@@ -2,161 +2,46 @@
 
 from __future__ import annotations
 
-import functools
 import json
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 import pyfd
-from pyfd import _images, _inspect, _jobs
+from pyfd import _images, _inspect, _jobs, cli_tables
 from pyfd._jobs import Job, Report, printable
+from pyfd._options import (
+    Group,
+    baseline_option,
+    check_steps,
+    check_written_steps,
+    inputs_argument,
+    limits_options,
+    tables_option,
+)
 from pyfd.limits import Limits
 from pyfd.qtables import QTables
 
 DEFAULT_TABLES = "fd-cvpr2019"
 
-_Decorated = Callable[..., None]
-
-
-class _Examples(click.Command):
-    """A command whose epilog is examples, shown line by line."""
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        with formatter.section("Examples"):
-            for line in (self.epilog or "").splitlines():
-                formatter.write(f"  {line}\n")
-
-
-class _Group(_Examples, click.Group):
-    command_class = _Examples
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            ctx.exit(130)
-
-
-# ---- options that several commands have -----------------------------------
-
-
-def _to_tables(_ctx: click.Context, _param: click.Parameter, value: str | None) -> QTables | None:
-    try:
-        return None if value is None else _tables(value)
-    except (ValueError, OverflowError) as error:
-        raise click.BadParameter(printable(str(error))) from error
-    except OSError as error:
-        raise click.BadParameter(printable(f"{value}: {error.strerror}")) from error
-
-
-def _tables(value: str) -> QTables:
-    """A preset's name, a step, ``annex-k:QUALITY`` or a table file, as tables."""
-    if value in pyfd.PRESETS:
-        return QTables.preset(value)
-    if re.fullmatch(r"[0-9]+", value):
-        return QTables.uniform(int(value))
-    if match := re.fullmatch(r"annex-k:([0-9]+)", value):
-        return QTables.annex_k(int(match[1]))
-    path = Path(value)
-    if not path.exists():
-        raise ValueError(
-            f"{value!r} is neither a preset ({', '.join(pyfd.PRESETS)}) nor a step (16) "
-            "nor annex-k:QUALITY nor a file"
-        )
-    text = path.read_text(encoding="utf-8", errors="replace")
-    is_json = text.lstrip().startswith("{")
-    return QTables.load(path) if is_json else QTables.from_text(text, path.name)
-
-
-def _tables_option(text: str, default: str | None) -> Callable[[_Decorated], _Decorated]:
-    presets = [f"{name} (the default)" if name == default else name for name in pyfd.PRESETS]
-    return click.option(
-        "-q",
-        "--qtables",
-        "tables",
-        metavar="T",
-        callback=_to_tables,
-        default=default,
-        help=f"{text}: {', '.join(presets)}, one step (16), annex-k:QUALITY, or a file with "
-        "pyfd's JSON or cjpeg's text.",
-    )
-
-
-def _named(_ctx: click.Context, _param: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
-    if "" in names:  # as a path it would be the current directory
-        raise click.BadParameter("a name is empty")
-    return names
-
-
-_inputs = click.argument("inputs", nargs=-1, required=True, metavar="FILE...", callback=_named)
 _output = click.option(
     "-o",
     "--output",
     type=click.Path(),
     help="A file, or - for stdout; a directory for several inputs or a directory.",
 )
-_baseline = click.option(
-    "--baseline/--no-baseline",
-    default=True,
-    help="Steps of at most 255, as every decoder takes them, or larger ones too.",
-)
 _optimize = click.option("--optimize", is_flag=True, help="Smaller Huffman codes; slower.")
 _progressive = click.option("--progressive", is_flag=True, help="Write a progressive file.")
 _lenient = click.option("--lenient", is_flag=True, help="Make the best of damaged files.")
-
-_LIMITS = {
-    "max_bytes": "of more than N bytes",
-    "max_pixels": "of more than N pixels",
-    "max_memory": "that take more than N bytes of memory for coefficients",
-    "max_scans": "of more than N scans",
-}
-
-
-def _limits(command: _Decorated) -> _Decorated:
-    """What a file may ask for, as one `limits` argument."""
-
-    @functools.wraps(command)
-    def with_limits(*args: Any, no_limits: bool, **options: Any) -> None:
-        given = {name: options.pop(name) for name in _LIMITS}
-        given = {name: value for name, value in given.items() if value is not None}
-        try:
-            limits = replace(Limits.unlimited() if no_limits else Limits(), **given)
-        except ValueError as error:
-            raise click.UsageError(str(error)) from error
-        command(*args, limits=limits, **options)
-
-    result = click.option("--no-limits", is_flag=True, help="For files you trust.")(with_limits)
-    for name, which in reversed(_LIMITS.items()):
-        text = f"Refuse files {which}.  [default: {getattr(Limits, name)}]"
-        flag = f"--{name.replace('_', '-')}"
-        result = click.option(flag, type=int, metavar="N", help=text)(result)
-    return result
-
-
-def _check_steps(tables: QTables, most: int, hint: str = "") -> None:
-    """Refuse steps that cannot be used with any file."""
-    largest = tables.array.max()
-    if largest > most:
-        raise click.UsageError(f"The largest step is {largest}, and {most} is the most here{hint}.")
-
-
-def _check_written_steps(tables: QTables, baseline: bool, most: int) -> None:
-    if baseline:
-        _check_steps(tables, 255, "; --no-baseline allows more")
-    else:
-        _check_steps(tables, most)
 
 
 # ---- the commands ---------------------------------------------------------
 
 
 @click.group(
-    cls=_Group,
+    cls=Group,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96},
     epilog="""\
 in the camera:      pyfd encode photo.png -o photo.jpg
@@ -188,9 +73,9 @@ pyfd encode photo.png -o photo.jpg
 pyfd encode photos -o defended --qtables 16
 pyfd encode - < photo.png > photo.jpg""",
 )
-@_inputs
+@inputs_argument
 @_output
-@_tables_option("The tables to write", DEFAULT_TABLES)
+@tables_option("The tables to write", DEFAULT_TABLES)
 @click.option(
     "--subsampling",
     type=click.Choice(["4:4:4", "4:2:2", "4:2:0", "4:4:0"]),
@@ -201,7 +86,7 @@ pyfd encode - < photo.png > photo.jpg""",
 )
 @_progressive
 @_optimize
-@_baseline
+@baseline_option
 def encode(
     inputs: tuple[str, ...], output: str | None, tables: QTables, baseline: bool, **options: Any
 ) -> None:
@@ -212,7 +97,7 @@ def encode(
     (undefended pixels) is not. For a .jpg, requantize does the same without a
     second loss.
     """
-    _check_written_steps(tables, baseline, 8191)
+    check_written_steps(tables, baseline, 8191)
 
     def work(data: bytes) -> bytes:
         picture = _images.read(data)
@@ -247,9 +132,9 @@ pyfd decode photo.jpg -o photo.png
 pyfd decode uploads -o decoded --format ppm
 pyfd decode - < photo.jpg > photo.png""",
 )
-@_inputs
+@inputs_argument
 @_output
-@_tables_option(f"The tables to decode onto, {DEFAULT_TABLES} unless given", None)
+@tables_option(f"The tables to decode onto, {DEFAULT_TABLES} unless given", None)
 @click.option("--plain", is_flag=True, help="No tables: switch the defence off.")
 @click.option(
     "--mode",
@@ -273,7 +158,7 @@ pyfd decode - < photo.jpg > photo.png""",
     help="By the output's suffix unless given; png in a directory or a pipe.",
 )
 @_lenient
-@_limits
+@limits_options
 def decode(
     inputs: tuple[str, ...],
     output: str | None,
@@ -294,7 +179,7 @@ def decode(
         raise click.UsageError("--plain and --qtables exclude each other.")
     if not plain:
         tables = tables or QTables.preset(DEFAULT_TABLES)
-        _check_steps(tables, 32767)
+        check_steps(tables, 32767)
     report = Report()
     suffix = f".{file_format or 'png'}"
     jobs = _jobs.plan(inputs, output, report, suffixes=_jobs.JPEG_SUFFIXES, suffix=suffix)
@@ -326,17 +211,17 @@ pyfd requantize upload.jpg -o defended.jpg
 pyfd requantize uploads -o defended --optimize
 pyfd requantize - < upload.jpg > defended.jpg""",
 )
-@_inputs
+@inputs_argument
 @_output
-@_tables_option("The tables to write", DEFAULT_TABLES)
+@tables_option("The tables to write", DEFAULT_TABLES)
 @_progressive
 @_optimize
-@_baseline
+@baseline_option
 @click.option(
     "--metadata/--no-metadata", default=True, help="Keep EXIF, ICC, XMP, IPTC and comments, or not."
 )
 @_lenient
-@_limits
+@limits_options
 def requantize(
     inputs: tuple[str, ...],
     output: str | None,
@@ -352,7 +237,7 @@ def requantize(
     decode would use, so any viewer or pipeline shows the defended image.
     EXIF's thumbnail (undefended pixels) is blanked.
     """
-    _check_written_steps(tables, baseline, 32767)
+    check_written_steps(tables, baseline, 32767)
 
     def work(data: bytes) -> bytes:
         return pyfd.requantize(
@@ -372,10 +257,10 @@ pyfd inspect photo.jpg
 pyfd inspect photo.jpg --qtables fd-cvpr2019
 pyfd inspect photos --json | jq .qtables""",
 )
-@_inputs
-@_tables_option("Show what these tables would change", None)
+@inputs_argument
+@tables_option("Show what these tables would change", None)
 @click.option("--json", "as_json", is_flag=True, help="A line of JSON per file, for programs.")
-@_limits
+@limits_options
 def inspect(inputs: tuple[str, ...], tables: QTables | None, as_json: bool, limits: Limits) -> None:
     """Show what .jpg files are made of.
 
@@ -383,7 +268,7 @@ def inspect(inputs: tuple[str, ...], tables: QTables | None, as_json: bool, limi
     those tables would change: nothing in a file that was made with them.
     """
     if tables is not None:
-        _check_steps(tables, 32767)
+        check_steps(tables, 32767)
     report = Report()
     separator = ""
     for name, _ in _jobs.collect(inputs, _jobs.JPEG_SUFFIXES, report):
@@ -417,7 +302,7 @@ pyfd demo --epsilon 8 --qtables 64 --output demo-64""",
     metavar="N",
     help="How far the attacker moves every sample, in 8-bit levels.",
 )
-@_tables_option("The tables to defend with", DEFAULT_TABLES)
+@tables_option("The tables to defend with", DEFAULT_TABLES)
 def demo(output: Path, epsilon: int, tables: QTables) -> None:
     """Show the defence at work on real photographs.
 
@@ -427,7 +312,7 @@ def demo(output: Path, epsilon: int, tables: QTables) -> None:
     """
     from pyfd import demo as demonstration
 
-    _check_steps(tables, 255)
+    check_steps(tables, 255)
     try:
         photos = demonstration.photographs()
     except ModuleNotFoundError as error:
@@ -437,3 +322,7 @@ def demo(output: Path, epsilon: int, tables: QTables) -> None:
     with report.watching(str(output)):
         demonstration.run(photos, tables, epsilon, output)
     report.finish()
+
+
+cli.add_command(cli_tables.calibrate)
+cli.add_command(cli_tables.tables)

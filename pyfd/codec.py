@@ -6,10 +6,11 @@ Data flows one way: bytes → probe → limits → C → array.
 from __future__ import annotations
 
 import math
+import operator
 import os
 import threading
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -155,7 +156,7 @@ def _decode(
         needed = frame.coefficient_bytes + len(data) + math.prod(shape)
         _check_memory(limits, needed)
     with nullcontext() if budget is None else budget.take(needed):
-        pixels = np.empty(shape, np.uint8) if out is None else _checked_out(out, shape)
+        pixels = np.empty(shape, np.uint8) if out is None else _checked_out(out, shape, data)
         _binding.decode(
             data, limits, tables, pixels, color=color, scale=scale, strict=strict, stacklevel=3
         )
@@ -177,13 +178,17 @@ def _color(color_space: str, mode: Mode | None) -> Mode:
     return mode
 
 
-def _checked_out(out: npt.NDArray[np.uint8], shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+def _checked_out(
+    out: npt.NDArray[np.uint8], shape: tuple[int, ...], data: bytes | memoryview
+) -> npt.NDArray[np.uint8]:
     if not isinstance(out, np.ndarray) or out.dtype != np.uint8:
         raise ValueError("out must be an array of uint8")
     if out.shape != shape:
         raise ValueError(f"out must have the shape {shape}, not {out.shape}")
     if not out.flags.c_contiguous or not out.flags.writeable:
         raise ValueError("out must be C-contiguous and writable")
+    if np.may_share_memory(out, np.frombuffer(data, np.uint8)):
+        raise ValueError("out must not share memory with the source")
     return out
 
 
@@ -260,14 +265,15 @@ def encode(
     tables = _steps(qtables, 255 if baseline else _ENCODER_LIMIT)
     if subsampling not in SUBSAMPLING:
         raise ValueError(f"subsampling must be one of {', '.join(SUBSAMPLING)}")
-    pixels = _pixels(image)
+    pixels = pixels_of(image)
     segments = _metadata.build(exif, icc_profile, comment)
     writing = _binding.Writing(progressive, optimize)
     return _binding.encode(pixels, SUBSAMPLING[subsampling], tables, writing, segments)
 
 
-def _pixels(image: npt.ArrayLike | Image) -> npt.NDArray[np.uint8]:
-    mode = getattr(image, "mode", None)
+def pixels_of(image: npt.ArrayLike | Image) -> npt.NDArray[np.uint8]:
+    """An image that a caller passes, as a C-contiguous array; `ValueError` with advice."""
+    mode = None if isinstance(image, np.ndarray) else getattr(image, "mode", None)
     if isinstance(mode, str) and mode not in ("RGB", "L"):
         raise ValueError(
             f'a PIL image must have mode "RGB" or "L": use image.convert("RGB") ({mode})'
@@ -303,11 +309,9 @@ def write_coefficients(
         ValueError: Blocks that do not fit the stated size, or coefficients
             outside what Huffman coding can hold.
     """
-    coefficients.check()
-    components = [
-        np.asarray(component, dtype=np.int16).ravel() for component in coefficients.components
-    ]
-    tables = np.stack([coefficients.qtables[i] for i in range(len(components))])
+    components = [component.ravel() for component in coefficients.checked()]
+    qtables = as_qtables(coefficients.qtables)
+    tables = np.stack([qtables[i] for i in range(len(components))])
     frame = (
         coefficients.width,
         coefficients.height,
@@ -342,8 +346,9 @@ def requantize(
             ``baseline=False``.
         progressive: Write a progressive file.
         optimize: Write Huffman tables made for this image: smaller, slower.
-        metadata: Keep EXIF (its thumbnail, which holds undefended pixels,
-            blanked), ICC, XMP, IPTC, JFIF density and comments.
+        metadata: Keep EXIF, ICC, XMP, IPTC, JFIF density and comments, but not
+            what holds or may hold undefended pixels: thumbnails, makers' notes,
+            extended XMP.
         baseline: Refuse steps that a baseline decoder need not take.
         strict: As in `decode`.
         limits: What the file may ask for.
@@ -385,6 +390,15 @@ class _Budget:
                 self._changed.notify_all()
 
 
+def _result_or_error(future: Future[npt.NDArray[np.uint8]]) -> object:
+    error = future.exception()
+    if error is None:
+        return future.result()
+    if isinstance(error, Exception):
+        return error
+    raise error  # Ctrl-C and its like are no file's fault
+
+
 def decode_many(
     sources: Iterable[Source],
     qtables: QTablesLike | None = None,
@@ -411,15 +425,17 @@ def decode_many(
         raise ValueError(f'errors must be "raise" or "return", not {errors!r}')
     if workers is None:
         workers = len(os.sched_getaffinity(0))
-    if workers < 1:
+    if operator.index(workers) < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     options = {"mode": "RGB", "scale": 1, "strict": True, "limits": _DEFAULT_LIMITS}
     unknown = sorted(set(decode_options) - set(options))
     if unknown:
         raise TypeError(f"decode_many() takes no option {unknown[0]!r}")
     options.update(decode_options)
+    if not isinstance(options["limits"], Limits):
+        raise TypeError(f"limits must be pyfd.Limits, not {type(options['limits']).__name__}")
     tables = None if qtables is None else as_qtables(qtables)
-    budget = _Budget(options["limits"].max_memory)  # type: ignore[attr-defined]
+    budget = _Budget(options["limits"].max_memory)
 
     def one(source: Source) -> npt.NDArray[np.uint8]:
         return _decode(source, tables, **options, out=None, budget=budget)  # type: ignore[arg-type]
@@ -428,7 +444,7 @@ def decode_many(
         futures = [pool.submit(one, source) for source in sources]
         try:
             if errors == "return":
-                return [future.exception() or future.result() for future in futures]
+                return [_result_or_error(future) for future in futures]
             return [future.result() for future in futures]
         except BaseException:
             pool.shutdown(cancel_futures=True)

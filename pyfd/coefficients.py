@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -46,10 +47,11 @@ class Coefficients:
         table = self.qtables[component].astype(np.int32)
         return self.components[component].astype(np.int32) * table
 
-    def check(self) -> None:
-        """Raise `ValueError` unless a baseline or progressive file can hold all of this.
+    def checked(self) -> list[npt.NDArray[np.int16]]:
+        """The components, as plain arrays that nobody else holds.
 
-        Huffman coding of 8-bit images holds AC coefficients within ±1023 and DC
+        Raises `ValueError` unless a baseline or progressive file can hold all of
+        this. Huffman coding of 8-bit images holds AC coefficients within ±1023 and DC
         ones within −1024...1023 (ITU-T T.81, F.1.2).
         """
         if self.color_space not in _COMPONENTS:
@@ -57,27 +59,35 @@ class Coefficients:
         count = _COMPONENTS[self.color_space]
         if len(self.components) != count or len(self.sampling) != count:
             raise ValueError(f"{self.color_space} has {count} components")
-        if not (1 <= self.width <= MAX_SIDE and 1 <= self.height <= MAX_SIDE):
+        width, height = operator.index(self.width), operator.index(self.height)
+        if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
             raise ValueError(f"width and height must be in 1...{MAX_SIDE}")
         for horizontal, vertical in self.sampling:
             if not (1 <= horizontal <= 4 and 1 <= vertical <= 4):
                 raise ValueError(f"sampling factors must be in 1...4, not {self.sampling}")
-        for index, (array, blocks) in enumerate(zip(self.components, self._blocks(), strict=True)):
-            _check_component(index, array, (*blocks, 8, 8))
+        return [
+            _checked_component(index, array, (*blocks, 8, 8))
+            for index, (array, blocks) in enumerate(
+                zip(self.components, self._blocks(), strict=True)
+            )
+        ]
 
     def _blocks(self) -> list[tuple[int, int]]:
         """(high, wide) per component (ITU-T T.81, A.1.1 and A.2.4)."""
         max_h = max(h for h, _ in self.sampling)
         max_v = max(v for _, v in self.sampling)
+        width, height = operator.index(self.width), operator.index(self.height)
         return [
-            (-(-self.height * v // (8 * max_v)), -(-self.width * h // (8 * max_h)))
-            for h, v in self.sampling
+            (-(-height * v // (8 * max_v)), -(-width * h // (8 * max_h))) for h, v in self.sampling
         ]
 
 
-def _check_component(index: int, array: npt.NDArray[np.int16], shape: tuple[int, ...]) -> None:
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "iu":
+def _checked_component(
+    index: int, component: npt.NDArray[np.int16], shape: tuple[int, ...]
+) -> npt.NDArray[np.int16]:
+    if not isinstance(component, np.ndarray) or component.dtype.kind not in "iu":
         raise ValueError(f"component {index} must be an array of integers")
+    array = np.array(component, order="C")  # a plain copy: what is checked is what is written
     if array.shape != shape:
         raise ValueError(f"component {index} must have the shape {shape}, not {array.shape}")
     dc = array[:, :, 0, 0]
@@ -86,3 +96,4 @@ def _check_component(index: int, array: npt.NDArray[np.int16], shape: tuple[int,
     flat = array.reshape(*shape[:2], 64)[:, :, 1:]
     if flat.min() < -1023 or flat.max() > 1023:
         raise ValueError(f"component {index} has an AC coefficient beyond ±1023")
+    return array.astype(np.int16)

@@ -6,16 +6,19 @@ column the horizontal one, and ``[0, 0]`` is DC.
 
 from __future__ import annotations
 
+import functools
 import json
+import operator
 import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from pyfd import analysis
 from pyfd._files import write_atomically
 
 MAX_TABLES = 4
@@ -26,6 +29,8 @@ MAX_STEP = 65535
 QTablesLike: TypeAlias = "QTables | str | npt.ArrayLike | Sequence[npt.ArrayLike]"
 
 _FORMAT = "pyfd-qtables"
+
+_BASELINE_LIMIT = 255
 
 # ITU-T T.81, Annex K: tables K.1 (luminance) and K.2 (chrominance)
 _ANNEX_K = (
@@ -49,6 +54,18 @@ _ANNEX_K = (
 )
 
 
+class Statistics(Protocol):
+    """What `QTables.for_threat` needs of a `pyfd.FrequencyStatistics`."""
+
+    @property
+    def std(self) -> npt.NDArray[np.float64]:
+        """Standard deviations of the DCT coefficients, 3×8×8."""
+
+    @property
+    def digest(self) -> str:
+        """What tells these statistics from others."""
+
+
 class QTables:
     """One to four 8×8 quantization tables; immutable, hashable, comparable.
 
@@ -59,30 +76,49 @@ class QTables:
         arrays: One 8×8 array-like of integers in 1...65535, in natural order,
             or a sequence of one to four of them.
         name: A label; it plays no part in comparisons.
+        origin: How the tables came about: a dictionary that JSON can hold, with
+            a "method" and its parameters. It plays no part in comparisons.
 
     Raises:
-        TypeError: `arrays` does not hold integers.
+        TypeError: `arrays` does not hold integers, or `origin` what JSON cannot.
         ValueError: Wrong shape, wrong number of tables, or a step out of range.
     """
 
-    __slots__ = ("_array", "_name")
+    __slots__ = ("_array", "_name", "_origin")
     _array: npt.NDArray[np.uint16]
     _name: str | None
+    _origin: str | None  # as JSON, which nobody can change
 
-    def __init__(self, arrays: npt.ArrayLike | Sequence[npt.ArrayLike], name: str | None = None):
+    def __init__(
+        self,
+        arrays: npt.ArrayLike | Sequence[npt.ArrayLike],
+        name: str | None = None,
+        *,
+        origin: dict[str, Any] | None = None,
+    ):
         object.__setattr__(self, "_array", _pack(arrays))
         object.__setattr__(self, "_name", name)
+        object.__setattr__(self, "_origin", None if origin is None else _pack_origin(origin))
 
     def __setattr__(self, attribute: str, value: object) -> None:
         raise AttributeError("QTables cannot be changed")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return QTables, (self._array.tolist(), self._name)
+        make = functools.partial(QTables, origin=self.origin)
+        return make, (self._array.tolist(), self._name)
 
     @property
     def name(self) -> str | None:
         """The label: a preset's or the caller's."""
         return self._name
+
+    @property
+    def origin(self) -> dict[str, Any] | None:
+        """How the tables came about; a copy. None if nobody knows."""
+        if self._origin is None:
+            return None
+        origin: dict[str, Any] = json.loads(self._origin)
+        return origin
 
     @property
     def array(self) -> npt.NDArray[np.uint16]:
@@ -122,7 +158,8 @@ class QTables:
     @classmethod
     def uniform(cls, step: int) -> QTables:
         """One step for all frequencies and components."""
-        return cls(np.full((8, 8), step), name=f"uniform-{step}")
+        origin = {"method": "uniform", "step": step}
+        return cls(np.full((8, 8), step), name=f"uniform-{step}", origin=origin)
 
     @classmethod
     def annex_k(cls, quality: int) -> QTables:
@@ -135,7 +172,8 @@ class QTables:
             raise ValueError(f"quality must be in 1...100, not {quality}")
         scale = 5000 // quality if quality < 50 else 200 - 2 * quality
         tables = (np.array(_ANNEX_K) * scale + 50) // 100
-        return cls(tables.clip(1, 255), name=f"annex-k-{quality}")
+        origin = {"method": "annex_k", "quality": quality}
+        return cls(tables.clip(1, 255), name=f"annex-k-{quality}", origin=origin)
 
     @classmethod
     def two_band(
@@ -165,12 +203,73 @@ class QTables:
             raise ValueError("importance must not contain NaN")
         if not 0 <= protected <= 64:
             raise ValueError(f"protected must be in 0...64, not {protected}")
-        tables = np.full(weights.shape, step)
+        step, protected_step = operator.index(step), operator.index(protected_step)
+        tables = np.full(weights.shape, step, dtype=np.int64)
         order = _zigzag_order()
         for table, weight in zip(tables, weights, strict=True):
             ranked = order[np.argsort(-weight.ravel()[order], kind="stable")]
             table.ravel()[ranked[:protected]] = protected_step
-        return cls(tables)
+        origin = {
+            "method": "two_band",
+            "step": step,
+            "protected_step": protected_step,
+            "protected": protected,
+        }
+        return cls(tables, origin=origin)
+
+    @classmethod
+    def for_threat(
+        cls,
+        epsilon: float,
+        statistics: Statistics | None = None,
+        *,
+        protected: int = 0,
+        protected_step: int = 1,
+        baseline: bool = True,
+    ) -> QTables:
+        """Tables for the strength of perturbation that you fear: start here.
+
+        The step is `pyfd.analysis.step_for`'s: about 8·epsilon, at which a
+        sign-like perturbation of that strength still moves 1 coefficient in
+        10,000. By default it serves all frequencies. Frequencies that are
+        protected keep their detail and lose their defence: what an attacker
+        puts there stays (Liu et al., CVPR 2019, Eq. 11).
+
+        Args:
+            epsilon: The strength, in 8-bit levels, above 0 and at most 255.
+            statistics: What `pyfd.calibrate` found: the frequencies with the
+                largest standard deviation are the ones to protect, for Y, Cb
+                and Cr each (one table for each that was counted). Without, the
+                lowest, in zigzag order, in one table.
+            protected: How many frequencies are protected, 0...64.
+            protected_step: The step of the protected ones.
+            baseline: Refuse steps beyond 255, which a baseline decoder need not
+                take.
+
+        Raises:
+            ValueError: An argument out of range, a step beyond 255 with
+                `baseline`, or statistics of another shape than 3×8×8.
+        """
+        step = analysis.step_for(epsilon)
+        origin = {
+            "method": "for_threat",
+            "epsilon": epsilon,
+            "survival": analysis.SURVIVAL,
+            "step": step,
+            "protected": protected,
+            "protected_step": protected_step,
+        }
+        importance = np.zeros((8, 8))  # all equal: zigzag order decides
+        if statistics is not None:
+            importance = _checked_std(statistics) if protected else importance
+            origin["statistics"] = statistics.digest
+        _check_baseline(epsilon, step, baseline)
+        _check_baseline(epsilon, protected_step if protected else 1, baseline)
+        tables = cls.two_band(
+            importance, step=step, protected_step=protected_step, protected=protected
+        )
+        name = f"threat-{epsilon:g}" + (f"-protected-{protected}" if protected else "")
+        return cls(tables.array, name=name, origin=origin)
 
     @classmethod
     def preset(cls, name: str) -> QTables:
@@ -184,23 +283,27 @@ class QTables:
     # ---- files ----
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the tables and the name as JSON."""
+        """Write the tables, the name and the origin as JSON."""
+        write_atomically(path, self.to_json().encode())
+
+    def to_json(self) -> str:
+        """What `save` writes."""
         rows = [
             ",\n".join(f"   {json.dumps(row)}" for row in table) for table in self._array.tolist()
         ]
         tables = ",\n".join(f"  [\n{table}\n  ]" for table in rows)
-        text = (
+        origin = "" if self._origin is None else f' "origin": {self._origin},\n'
+        return (
             f'{{\n "format": "{_FORMAT}",\n "version": 1,\n "name": {json.dumps(self._name)},\n'
-            f' "tables": [\n{tables}\n ]\n}}\n'
+            f'{origin} "tables": [\n{tables}\n ]\n}}\n'
         )
-        write_atomically(path, text.encode())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> QTables:
-        """Read what `save` wrote."""
+        """Read what `save` wrote; a file may lack the origin."""
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{path} is not a table file: {error}") from error
         if not isinstance(content, dict) or content.get("format") != _FORMAT:
             raise ValueError(f'{path} is not a table file: no "format": "{_FORMAT}"')
@@ -209,7 +312,10 @@ class QTables:
         name = content.get("name")
         if name is not None and not isinstance(name, str):
             raise ValueError(f"{path} has a name that is not a string")
-        return cls(content.get("tables", ()), name=name)
+        origin = content.get("origin")
+        if origin is not None and not isinstance(origin, dict):
+            raise ValueError(f"{path} has an origin that is not an object")
+        return cls(content.get("tables", ()), name=name, origin=origin)
 
     def to_text(self) -> str:
         """The text form of ``cjpeg -qtables``: natural order, one table after another.
@@ -250,6 +356,34 @@ def as_qtables(value: QTablesLike) -> QTables:
     return QTables(value)
 
 
+def served(count: int) -> tuple[str, ...]:
+    """Which components each of `count` tables serves, in words."""
+    return {
+        1: ("all components",),
+        2: ("Y", "Cb and Cr"),
+        3: ("Y", "Cb", "Cr"),
+    }.get(count, tuple(f"component {i}" for i in range(count)))
+
+
+def _check_baseline(epsilon: float, step: int, baseline: bool) -> None:
+    if baseline and step > _BASELINE_LIMIT:
+        raise ValueError(
+            f"the tables for epsilon {epsilon:g} have a step of {step}, beyond {_BASELINE_LIMIT}; "
+            "baseline=False allows it"
+        )
+
+
+def _checked_std(statistics: Statistics) -> npt.NDArray[np.float64]:
+    """The deviations of the components that were counted: gray images have Y alone."""
+    std = np.asarray(statistics.std, dtype=np.float64)
+    if std.shape != (3, 8, 8):
+        raise ValueError(f"the statistics must be 3×8×8, not {_shape(std)}")
+    counted = std[~np.isnan(std).all(axis=(1, 2))]
+    if not len(counted):
+        raise ValueError("the statistics hold no blocks")
+    return counted
+
+
 def _shape(array: npt.NDArray[Any]) -> str:
     return "×".join(map(str, array.shape)) or "a single number"
 
@@ -258,7 +392,7 @@ def _pack(arrays: npt.ArrayLike | Sequence[npt.ArrayLike]) -> npt.NDArray[np.uin
     if isinstance(arrays, str | bytes | dict | set):
         raise TypeError(f"tables must be arrays of integers, not {type(arrays).__name__}")
     try:
-        array = np.asarray(arrays)
+        array = np.array(arrays)  # what is checked is what is kept
     except ValueError as error:  # ragged
         raise ValueError(f"tables must be 8×8 arrays: {error}") from error
     if array.shape == (8, 8):
@@ -273,6 +407,24 @@ def _pack(arrays: npt.ArrayLike | Sequence[npt.ArrayLike]) -> npt.NDArray[np.uin
     packed = np.ascontiguousarray(array, dtype=np.uint16)
     # a view on bytes can never be made writable again, so the hash stands
     return np.frombuffer(packed.tobytes(), dtype=np.uint16).reshape(packed.shape)
+
+
+def _pack_origin(origin: dict[str, Any]) -> str:
+    """The origin as JSON."""
+    if not isinstance(origin, dict):
+        raise TypeError(f"origin must be a dictionary, not {type(origin).__name__}")
+
+    def plain(value: object) -> Any:
+        if isinstance(value, np.generic):
+            return value.item()
+        raise TypeError(f"{type(value).__name__} is not for JSON")
+
+    try:
+        return json.dumps(origin, default=plain, allow_nan=False)
+    except TypeError as error:
+        raise TypeError(f"origin must be what JSON can hold: {error}") from error
+    except (ValueError, RecursionError) as error:  # NaN, infinity, circles
+        raise ValueError(f"origin must be what JSON can hold: {error}") from error
 
 
 def _zigzag_order() -> npt.NDArray[np.intp]:
@@ -290,14 +442,18 @@ def _fd_2018() -> QTables:
     """Version 1 of the paper: step 40, and 1 for the 15 lowest frequencies."""
     importance = np.zeros((8, 8))  # all equal: zigzag order decides
     tables = QTables.two_band(importance, step=40, protected_step=1, protected=15)
-    return QTables(tables.array, name="fd-2018")
+    return QTables(tables.array, name="fd-2018", origin=_preset_origin("fd-2018"))
 
 
 def _fd_cvpr2019() -> QTables:
     """The reference code: step 30, and 25 in the corner of lowest frequencies."""
     table = np.full((8, 8), 30)
     table[:4, :4] = 25
-    return QTables(table, name="fd-cvpr2019")
+    return QTables(table, name="fd-cvpr2019", origin=_preset_origin("fd-cvpr2019"))
+
+
+def _preset_origin(name: str) -> dict[str, Any]:
+    return {"method": "preset", "preset": name}
 
 
 _PRESETS = {"fd-2018": _fd_2018(), "fd-cvpr2019": _fd_cvpr2019()}

@@ -84,6 +84,20 @@ def refinements(side: int, scans: int) -> bytes:
     return data + EOI
 
 
+def color_refinements(side: int) -> bytes:
+    """Three components refined 13 times each, all in order: the most that the standard allows."""
+    n = blocks(side, side)
+    empty = bits(("0" + "1" * 14) * -(-n // 32767))
+    data = SOI + dqt() + sof(side, side, (0x11,) * 3, 0xC2)
+    data += dht({1: [0]}) + dht({1: [0xE0]}, ac=True)
+    data += sos((1, 2, 3), end=0) + bits("0" * n * 3)
+    for low in range(13, -1, -1):
+        high = 0 if low == 13 else low + 1
+        for component in (1, 2, 3):
+            data += sos((component,), start=1, end=63, approximation=high << 4 | low) + empty
+    return data + EOI
+
+
 def repeated_baseline_scans(side: int, scans: int) -> bytes:
     """A baseline component sent again and again, two bits a block."""
     table = dht({1: [0]}) + dht({1: [0]}, ac=True)
@@ -219,7 +233,14 @@ ATTACKS: tuple[Attack, ...] = (
         "100 baseline scans at 2000²",
         lambda: repeated_baseline_scans(2000, 100),
         CorruptJPEGError,
-        "no scan",
+        "sent twice",
+        False,
+    ),
+    Attack(
+        "39 color refinements at 8192²",
+        lambda: color_refinements(8192),
+        UnsupportedJPEGError,
+        "refinement scans",
         False,
     ),
     Attack("arithmetic SOF9", lambda: arithmetic(0xC9), UnsupportedJPEGError, "arithmetic"),

@@ -566,3 +566,76 @@ def test_nothing_is_printed(capfd):
                 with pytest.raises(pyfd.JPEGError):
                     pyfd.decode(data[:50], strict=strict)
     assert capfd.readouterr() == ("", "")
+
+
+# ---- misuse ------------------------------------------------------------------
+
+
+def test_memory_mapped_arrays_are_images(tmp_path):
+    image = np.memmap(tmp_path / "x.raw", np.uint8, "w+", shape=(9, 9, 3))
+    assert pyfd.encode(image, PRESET) == pyfd.encode(np.zeros((9, 9, 3), np.uint8), PRESET)
+
+
+@pytest.mark.parametrize("workers", [float("nan"), 2.5, "2"])
+def test_workers_are_whole(workers):
+    with pytest.raises(TypeError):
+        pyfd.decode_many([SMALL], workers=workers)
+
+
+@pytest.mark.parametrize("limits", [None, 5])
+def test_limits_are_limits(limits):
+    for call in (pyfd.probe, pyfd.decode, pyfd.read_coefficients):
+        with pytest.raises(TypeError, match="limits must be"):
+            call(SMALL, limits=limits)
+    for call in (pyfd.requantize, lambda x, t, limits: pyfd.decode_many([x], t, limits=limits)):
+        with pytest.raises(TypeError, match="limits must be"):
+            call(SMALL, PRESET, limits=limits)
+
+
+def test_flags_may_be_any_truth():
+    assert np.array_equal(pyfd.decode(SMALL, strict=2**40), pyfd.decode(SMALL))
+    assert pyfd.encode(picture(8, 8), PRESET, progressive=-1) == pyfd.encode(
+        picture(8, 8), PRESET, progressive=True
+    )
+
+
+@pytest.mark.parametrize("value", [5, 2**70, [1, 2], True, "text", np.zeros(3, np.uint16).tolist()])
+@pytest.mark.parametrize("option", ["exif", "icc_profile", "comment"])
+def test_metadata_must_be_bytes(option, value):
+    if option == "comment" and value == "text":
+        return
+    with pytest.raises(TypeError, match=f"{option} must be bytes"):
+        pyfd.encode(picture(8, 8), PRESET, **{option: value})
+
+
+def test_exif_objects_of_pillow():
+    exif = Image.Exif()
+    exif[0x010E] = "a description"
+    assert pyfd.probe(pyfd.encode(picture(8, 8), PRESET, exif=exif)).exif == exif.tobytes()
+
+
+def test_out_and_source_must_be_apart():
+    memory = bytearray(4096)
+    memory[: len(SMALL)] = SMALL
+    out = np.frombuffer(memory, np.uint8)[1000 : 1000 + 720].reshape(12, 20, 3)
+    with pytest.raises(ValueError, match="share memory"):
+        pyfd.decode(memory, out=out)
+
+
+def test_a_subclass_cannot_smuggle_steps_of_0():
+    class Zeros(QTables):
+        @property
+        def array(self):
+            return np.zeros((1, 8, 8), np.uint16)
+
+    with pytest.raises(ValueError, match="steps"):
+        pyfd.requantize(SMALL, Zeros(np.ones((8, 8), int)))
+
+
+def test_ctrl_c_is_no_files_fault():
+    class Interrupting(io.BytesIO):
+        def read(self, _size=-1):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pyfd.decode_many([Interrupting()], errors="return")

@@ -116,3 +116,39 @@ def test_fractional_sampling_is_refused():
 def test_metadata_can_be_added():
     data = pyfd.write_coefficients(block(3, 3), comment="hello")
     assert pyfd.probe(data).comment == b"hello"
+
+
+def test_qtables_in_all_forms_and_nothing_else():
+    good = block(3, 3)
+    expected = pyfd.write_coefficients(dataclasses.replace(good, qtables=QTables.uniform(7)))
+    for form in (np.full((8, 8), 7), [np.full((8, 8), 7)] * 3):
+        assert pyfd.write_coefficients(dataclasses.replace(good, qtables=form)) == expected
+    for bad in ([np.ones((1, 1), np.uint8)] * 3, np.zeros((8, 8), int), "no preset"):
+        with pytest.raises(ValueError, match=r"8×8|steps|preset"):
+            pyfd.write_coefficients(dataclasses.replace(good, qtables=bad))
+
+
+def test_masked_values_do_not_hide():
+    plane = np.ma.masked_array(np.full((1, 1, 8, 8), -32768, np.int16), mask=True)
+    with pytest.raises(ValueError, match="beyond"):
+        pyfd.write_coefficients(block(0, 0, components=[plane]))
+
+
+def test_sizes_may_be_numpys_integers():
+    data = pyfd.write_coefficients(block(3, 3, width=np.uint8(8), height=np.uint8(8)))
+    assert pyfd.probe(data).width == 8
+
+
+@pytest.mark.parametrize("factors", [(2, 2), (4, 4), (3, 2)])
+@pytest.mark.parametrize("progressive", [True, False])
+def test_more_blocks_than_one_scan_holds(factors, progressive):
+    """4:4:4 with all factors 2×2 and more: scans of their own (T.81 B.2.3)."""
+    rng = np.random.default_rng(0)
+    planes = [rng.integers(-20, 21, (3, 5, 8, 8)).astype(np.int16) for _ in range(3)]
+    coefficients = Coefficients(planes, QTables.uniform(9), (factors,) * 3, 40, 24, "YCbCr")
+    data = pyfd.write_coefficients(coefficients, progressive=progressive)
+    again = pyfd.read_coefficients(data)
+    assert all(np.array_equal(a, b) for a, b in zip(planes, again.components, strict=True))
+    out = pyfd.requantize(data, "fd-2018", progressive=progressive)
+    assert np.array_equal(pyfd.decode(out), pyfd.decode(data, "fd-2018"))
+    assert pyfd.requantize(out, "fd-2018", progressive=progressive) == out

@@ -1,5 +1,7 @@
 import io
+import json
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -183,3 +185,163 @@ def test_pillow_takes_the_same_order():
     found = pyfd.probe(data).qtables
     assert (found[0] == tables[0]).all()
     assert (found[1] == tables[1]).all()
+
+
+# ---- for a threat ---------------------------------------------------------
+
+
+def statistics(std: np.ndarray | None = None) -> SimpleNamespace:
+    """In place of `pyfd.FrequencyStatistics`: importance grows with the index."""
+    return SimpleNamespace(
+        std=np.arange(192.0).reshape(3, 8, 8) if std is None else std, digest="d"
+    )
+
+
+@pytest.mark.parametrize(("epsilon", "step", "name"), [(1, 8, "1"), (2, 16, "2"), (0.5, 4, "0.5")])
+def test_for_threat(epsilon, step, name):
+    tables = QTables.for_threat(epsilon)
+    assert tables == QTables.uniform(step)
+    assert tables.name == f"threat-{name}"
+
+
+def test_for_threat_protects_the_lowest_without_statistics():
+    tables = QTables.for_threat(2, protected=15)
+    assert len(tables) == 1
+    assert ((tables[0] == 1) == (QTables.preset("fd-2018")[0] == 1)).all()
+    assert set(tables[0].ravel().tolist()) == {1, 16}
+    assert tables.name == "threat-2-protected-15"
+
+
+def test_for_threat_protects_by_statistics():
+    tables = QTables.for_threat(4, statistics(), protected=10, protected_step=3)
+    assert len(tables) == 3
+    assert all(table.ravel().tolist() == [32] * 54 + [3] * 10 for table in tables)
+    assert QTables.for_threat(4, statistics()) == QTables.uniform(32)
+
+
+def test_for_threat_with_statistics_of_grayscale_images():
+    std = statistics().std
+    std[1:] = np.nan
+    assert len(QTables.for_threat(4, statistics(std), protected=10)) == 1
+    with pytest.raises(ValueError, match="no blocks"):
+        QTables.for_threat(4, statistics(std * np.nan), protected=10)
+
+
+def test_for_threat_takes_what_calibrate_finds():
+    found = pyfd.calibrate([picture(64, 48)])
+    tables = QTables.for_threat(2, found, protected=15)
+    assert tables == found.two_band(step=16, protected_step=1, protected=15)
+    assert tables.origin["statistics"] == found.digest
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "options", "match"),
+    [
+        (0, {}, "epsilon must be above 0"),
+        (-1, {}, "epsilon must be above 0"),
+        (float("nan"), {}, "epsilon must be above 0"),
+        (40, {}, "for epsilon 40 have a step of 312, beyond 255; baseline=False"),
+        (2, {"protected": 3, "protected_step": 256}, "a step of 256, beyond 255"),
+        (2, {"protected": 3, "protected_step": 0}, "not 0"),
+        (2, {"protected": 65}, "protected must be in"),
+        (2, {"protected": -1}, "protected must be in"),
+    ],
+)
+def test_for_threat_refuses(epsilon, options, match):
+    with pytest.raises(ValueError, match=match):
+        QTables.for_threat(epsilon, **options)
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (1, 8, 8), (3, 8, 7), (3, 64)])
+def test_for_threat_refuses_statistics_of_another_shape(shape):
+    with pytest.raises(ValueError, match="the statistics must be 3×8×8"):
+        QTables.for_threat(2, statistics(np.ones(shape)), protected=3)
+
+
+def test_for_threat_beyond_baseline():
+    assert QTables.for_threat(40, baseline=False) == QTables.uniform(312)
+
+
+# ---- origin ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("tables", "origin"),
+    [
+        (QTables.uniform(9), {"method": "uniform", "step": 9}),
+        (QTables.annex_k(50), {"method": "annex_k", "quality": 50}),
+        (QTables.preset("fd-2018"), {"method": "preset", "preset": "fd-2018"}),
+        (QTables.preset("fd-cvpr2019"), {"method": "preset", "preset": "fd-cvpr2019"}),
+        (
+            QTables.two_band(np.ones((8, 8)), step=40, protected_step=2, protected=np.int64(9)),
+            {"method": "two_band", "step": 40, "protected_step": 2, "protected": 9},
+        ),
+        (
+            QTables.for_threat(np.float32(2), statistics(), protected=9),
+            {
+                "method": "for_threat",
+                "epsilon": 2.0,
+                "survival": 1e-4,
+                "step": 16,
+                "protected": 9,
+                "protected_step": 1,
+                "statistics": "d",
+            },
+        ),
+        (QTables(np.full((8, 8), 9)), None),
+    ],
+)
+def test_origin(tables, origin, tmp_path):
+    assert tables.origin == origin
+    tables.save(tmp_path / "t.json")
+    assert QTables.load(tmp_path / "t.json").origin == origin
+    assert pickle.loads(pickle.dumps(tables)).origin == origin
+
+
+def test_origin_plays_no_part_in_comparisons():
+    a, b = QTables.uniform(9), QTables(np.full((8, 8), 9), origin={"method": "other"})
+    assert a == b
+    assert hash(a) == hash(b)
+
+
+def test_origin_cannot_be_changed():
+    given = {"method": "mine", "deep": {"list": [1]}}
+    tables = QTables(np.full((8, 8), 9), origin=given)
+    given["deep"]["list"].append(2)
+    tables.origin["deep"]["list"].append(3)
+    assert tables.origin == {"method": "mine", "deep": {"list": [1]}}
+    with pytest.raises(AttributeError):
+        tables.origin = None
+
+
+CIRCLE: dict = {}
+CIRCLE["self"] = CIRCLE
+
+
+@pytest.mark.parametrize(
+    ("origin", "kind"),
+    [
+        ("text", TypeError),
+        ([1], TypeError),
+        ({"a": object()}, TypeError),
+        ({(1, 2): 3}, TypeError),
+        ({"a": float("nan")}, ValueError),
+        (CIRCLE, ValueError),
+    ],
+)
+def test_origin_is_what_json_can_hold(origin, kind):
+    with pytest.raises(kind, match="origin must be"):
+        QTables(np.full((8, 8), 9), origin=origin)
+
+
+def test_files_without_an_origin_load(tmp_path):
+    path = tmp_path / "t.json"
+    tables = [np.full((8, 8), 9).tolist()]
+    file = {"format": "pyfd-qtables", "version": 1, "name": None, "tables": tables}
+    path.write_text(json.dumps(file))
+    assert QTables.load(path) == QTables.uniform(9)
+    assert QTables.load(path).origin is None
+    for wrong in ("text", [1], 3, {"a": float("nan")}):
+        path.write_text(json.dumps({**file, "origin": wrong}))
+        with pytest.raises(ValueError, match="origin"):
+            QTables.load(path)

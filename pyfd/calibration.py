@@ -1,0 +1,363 @@
+"""Statistics of DCT coefficients over a data set: what tables are designed from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import operator
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from pyfd import _binding
+from pyfd._files import Source, read_source, write_atomically
+from pyfd.codec import pixels_of
+from pyfd.errors import UnsupportedJPEGError
+from pyfd.limits import Limits
+from pyfd.qtables import QTables
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+#: What `calibrate` takes: a JPEG file, or pixels as `pyfd.encode` takes them.
+Sample: TypeAlias = "Source | npt.NDArray[np.uint8] | Image"
+
+_COMPONENTS = 3
+_FORMAT = "pyfd-statistics"
+# Sums are kept as integers, in units of 2**-40: exact for files, whose
+# coefficients are integers, and whatever the order in which they are added.
+_SCALE_BITS = 40
+_QUEUED = 4  # sources read ahead per worker
+_FLUSHED = 1 << 30  # blocks after which 64-bit sums are carried over to Python's integers
+
+_Integers: TypeAlias = tuple[int, ...]
+_ZEROS: _Integers = (0,) * (_COMPONENTS * 64)
+
+
+@dataclass(frozen=True)
+class FrequencyStatistics:
+    """Mean and standard deviation of the DCT coefficients per frequency, for Y, Cb and Cr.
+
+    Coefficients are on the unquantized scale: a file's are its quantized ones
+    times its steps, clamped to ±32767. The sums behind are integers, so the
+    order in which files are counted or statistics are merged changes nothing.
+    """
+
+    sums: _Integers = _ZEROS
+    """Sums of coefficients in units of 2**-40: Y, Cb, Cr, each in natural order."""
+    squares: _Integers = _ZEROS
+    """Sums of their squares, likewise."""
+    blocks: tuple[int, int, int] = (0, 0, 0)
+    """8×8 blocks counted for Y, Cb and Cr."""
+    images: int = 0
+    """Images counted."""
+    failures: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """Sources that were left out, by name, and why."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "failures", MappingProxyType(dict(self.failures)))
+
+    @property
+    def mean(self) -> npt.NDArray[np.float64]:
+        """The mean coefficients, 3×8×8; NaN for a component without blocks."""
+        return self._per_frequency(lambda total, _, n: total / n)
+
+    @property
+    def std(self) -> npt.NDArray[np.float64]:
+        """The standard deviations δ, 3×8×8 (population's); NaN without blocks.
+
+        METHOD: the larger, the more a network leans on that frequency.
+        """
+
+        def deviation(total: int, square: int, n: int) -> float:
+            # n·Σx² − (Σx)² in integers: no cancellation
+            spread = n * (square << _SCALE_BITS) - total * total
+            return math.sqrt(max(spread, 0)) / n
+
+        return self._per_frequency(deviation)
+
+    def _per_frequency(self, formula: Any) -> npt.NDArray[np.float64]:
+        unit = float(1 << _SCALE_BITS)
+        values = [
+            formula(total, square, self.blocks[i // 64]) / unit if self.blocks[i // 64] else np.nan
+            for i, (total, square) in enumerate(zip(self.sums, self.squares, strict=True))
+        ]
+        return np.array(values).reshape(_COMPONENTS, 8, 8)
+
+    @property
+    def digest(self) -> str:
+        """A short name for these numbers, for the record in a table file."""
+        text = repr((self.sums, self.squares, self.blocks, self.images))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def merge(self, other: FrequencyStatistics) -> FrequencyStatistics:
+        """The statistics of both data sets together: exact, in any order."""
+        first, second, third = (a + b for a, b in zip(self.blocks, other.blocks, strict=True))
+        return FrequencyStatistics(
+            sums=tuple(a + b for a, b in zip(self.sums, other.sums, strict=True)),
+            squares=tuple(a + b for a, b in zip(self.squares, other.squares, strict=True)),
+            blocks=(first, second, third),
+            images=self.images + other.images,
+            failures={**self.failures, **other.failures},
+        )
+
+    def two_band(self, *, step: int, protected_step: int, protected: int) -> QTables:
+        """Tables with a fine step for the `protected` frequencies of largest deviation.
+
+        See `QTables.two_band`; one table per component that has blocks.
+        """
+        counted = [self.std[i] for i in range(_COMPONENTS) if self.blocks[i]]
+        if not counted:
+            raise ValueError("the statistics hold no blocks")
+        tables = QTables.two_band(
+            np.stack(counted), step=step, protected_step=protected_step, protected=protected
+        )
+        origin = {**(tables.origin or {}), "statistics": self.digest}
+        return QTables(tables.array, name=tables.name, origin=origin)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the sums as JSON: exact, and mergeable after `load`."""
+        content = {
+            "format": _FORMAT,
+            "version": 1,
+            "unit_bits": _SCALE_BITS,
+            "images": self.images,
+            "blocks": self.blocks,
+            "sums": self.sums,
+            "squares": self.squares,
+            "failures": dict(self.failures),
+            "mean": _without_nan(self.mean),
+            "std": _without_nan(self.std),
+        }
+        write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> FrequencyStatistics:
+        """Read what `save` wrote."""
+        try:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+        except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+            raise ValueError(f"{path} is not a statistics file: {error}") from error
+        if not isinstance(content, dict) or content.get("format") != _FORMAT:
+            raise ValueError(f'{path} is not a statistics file: no "format": "{_FORMAT}"')
+        if content.get("version") != 1:
+            raise ValueError(f"{path} has version {content.get('version')!r}, not 1")
+        if content.get("unit_bits") != _SCALE_BITS:
+            raise ValueError(f"{path} has sums in units of 2**-{content.get('unit_bits')}")
+        sums, squares = (_integers(content, key, _COMPONENTS * 64) for key in ("sums", "squares"))
+        first, second, third = _integers(content, "blocks", _COMPONENTS)
+        (images,) = _integers({"images": [content.get("images")]}, "images", 1)
+        failures = content.get("failures", {})
+        if not isinstance(failures, dict):
+            raise ValueError(f"{path}: failures must be an object")
+        return cls(sums, squares, (first, second, third), images, failures)
+
+
+def _without_nan(values: npt.NDArray[np.float64]) -> list[Any]:
+    """Per component the 8×8 numbers, or None for one without blocks: JSON has no NaN."""
+    return [None if np.isnan(table).any() else table.tolist() for table in values]
+
+
+def _integers(content: Mapping[str, Any], key: str, count: int) -> _Integers:
+    values = content.get(key)
+    right = isinstance(values, list) and len(values) == count
+    if not right or any(type(value) is not int for value in values or ()):
+        raise ValueError(f"{key} must be {count} integers")
+    if key != "sums" and min(values or ()) < 0:
+        raise ValueError(f"{key} must not be negative")
+    return tuple(values or ())
+
+
+# ---- one source ------------------------------------------------------------
+
+
+class _FileSums(NamedTuple):
+    """What C counts in one file, or in many: exact until 2**33 blocks."""
+
+    sums: npt.NDArray[np.int64]
+    squares: npt.NDArray[np.uint64]
+    blocks: npt.NDArray[np.uint64]
+    images: int
+
+    def plus(self, other: _FileSums) -> _FileSums:
+        return _FileSums(
+            self.sums + other.sums,
+            self.squares + other.squares,
+            self.blocks + other.blocks,
+            self.images + other.images,
+        )
+
+    def statistics(self) -> FrequencyStatistics:
+        first, second, third = (int(n) for n in self.blocks)
+        return FrequencyStatistics(
+            sums=tuple(total << _SCALE_BITS for total in self.sums.tolist()),
+            squares=tuple(square << _SCALE_BITS for square in self.squares.tolist()),
+            blocks=(first, second, third),
+            images=self.images,
+        )
+
+
+_NO_FILES = _FileSums(np.zeros(192, np.int64), np.zeros(192, np.uint64), np.zeros(3, np.uint64), 0)
+
+
+def _of_file(source: Source, limits: Limits) -> _FileSums:
+    data = read_source(source, limits)
+    frame = _binding.probe(data, limits)
+    if frame.color_space not in ("L", "YCbCr"):
+        raise UnsupportedJPEGError(f"a {frame.color_space} file: only L and YCbCr files count")
+    return _FileSums(*_binding.gather_statistics(data, limits), 1)
+
+
+def _dct_matrix() -> npt.NDArray[np.float64]:
+    """The orthonormal 8-point DCT-II: row u is basis function u (ITU-T T.81, A.3.3)."""
+    u, x = np.mgrid[0:8, 0:8]
+    matrix: npt.NDArray[np.float64] = 0.5 * np.cos((2 * x + 1) * u * np.pi / 16)
+    matrix[0] /= np.sqrt(2)
+    return matrix
+
+
+_DCT = _dct_matrix()
+# JFIF 1.02: Y, Cb and Cr from R, G and B, without the offset of 128 for chroma
+_YCBCR = np.array(
+    [
+        [0.299, 0.587, 0.114],
+        [-0.168735892, -0.331264108, 0.5],
+        [0.5, -0.418687589, -0.081312411],
+    ]
+)
+
+
+def _of_pixels(image: npt.ArrayLike | Image) -> FrequencyStatistics:
+    pixels = pixels_of(image).astype(np.float64)
+    planes = [pixels - 128] if pixels.ndim == 2 else list(np.moveaxis(pixels @ _YCBCR.T, 2, 0))
+    if len(planes) == _COMPONENTS:
+        planes[0] -= 128
+    sums, squares = [0] * len(_ZEROS), [0] * len(_ZEROS)
+    blocks = [0] * _COMPONENTS
+    for i, plane in enumerate(planes):
+        coefficients = _dct(plane)
+        blocks[i] = len(coefficients)
+        place = slice(64 * i, 64 * i + 64)
+        sums[place] = _to_units(coefficients.sum(axis=0))
+        squares[place] = _to_units((coefficients**2).sum(axis=0))
+    first, second, third = blocks
+    return FrequencyStatistics(tuple(sums), tuple(squares), (first, second, third), 1)
+
+
+def _dct(plane: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The coefficients of a plane's 8×8 blocks, (blocks, 8, 8); edges are replicated."""
+    height, width = plane.shape
+    padded = np.pad(plane, ((0, -height % 8), (0, -width % 8)), mode="edge")
+    high, wide = padded.shape[0] // 8, padded.shape[1] // 8
+    blocks = padded.reshape(high, 8, wide, 8).swapaxes(1, 2).reshape(-1, 8, 8)
+    coefficients: npt.NDArray[np.float64] = _DCT @ blocks @ _DCT.T
+    return coefficients
+
+
+def _to_units(values: npt.NDArray[np.float64]) -> list[int]:
+    return [round(value * (1 << _SCALE_BITS)) for value in values.ravel().tolist()]
+
+
+# ---- all of them -----------------------------------------------------------
+
+
+def _is_pixels(source: object) -> bool:
+    if isinstance(source, np.ndarray):
+        return source.ndim > 1
+    return hasattr(source, "__array_interface__")
+
+
+def _name(source: object, number: int) -> str:
+    if isinstance(source, str | os.PathLike):
+        return os.fsdecode(source)
+    return str(getattr(source, "name", None) or f"source {number}")
+
+
+def calibrate(
+    sources: Iterable[Sample],
+    *,
+    workers: int | None = None,
+    progress: bool = False,
+    limits: Limits | None = None,
+) -> FrequencyStatistics:
+    """Mean and standard deviation of DCT coefficients over files and arrays.
+
+    JPEG files are read in the coefficient domain, block by block, and never
+    decoded to pixels; arrays and PIL images go through a forward DCT. One pass,
+    in constant memory.
+
+    Args:
+        sources: JPEG files (bytes-like, paths, binary files), ``uint8`` arrays
+            H×W or H×W×3 (RGB), or PIL images of mode "L" or "RGB".
+        workers: Threads; the number of usable cores by default.
+        progress: Show a progress bar on stderr (needs tqdm).
+        limits: What a file may ask for.
+
+    Returns:
+        The statistics. Grayscale images count for Y alone. Damaged files, and
+        files that are neither grayscale nor YCbCr, are left out and named in
+        `FrequencyStatistics.failures`.
+
+    Raises:
+        ValueError: No source could be read.
+    """
+    if workers is None:
+        workers = len(os.sched_getaffinity(0))
+    if operator.index(workers) < 1:
+        raise ValueError(f"workers must be at least 1, not {workers}")
+    bounds = Limits() if limits is None else limits
+    if isinstance(sources, str | bytes | os.PathLike):
+        raise TypeError("sources must be an iterable of files or arrays, not one file")
+    total, files = FrequencyStatistics(), _NO_FILES
+    for part in _each(_with_progress(sources, progress), workers, bounds):
+        if isinstance(part, FrequencyStatistics):
+            total = total.merge(part)
+        else:
+            files = files.plus(part)
+            if files.blocks[0] > _FLUSHED:
+                total, files = total.merge(files.statistics()), _NO_FILES
+    total = total.merge(files.statistics())
+    if not total.images:
+        reasons = "; ".join(f"{name}: {why}" for name, why in list(total.failures.items())[:3])
+        raise ValueError(f"no source could be read ({reasons or 'there are none'})")
+    return total
+
+
+def _one(source: Any, name: str, limits: Limits) -> FrequencyStatistics | _FileSums:
+    try:
+        return _of_pixels(source) if _is_pixels(source) else _of_file(source, limits)
+    except (ValueError, OSError, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        return FrequencyStatistics(failures={name: reason})
+
+
+def _each(
+    sources: Iterable[Any], workers: int, limits: Limits
+) -> Iterator[FrequencyStatistics | _FileSums]:
+    """The statistics of each source, as they get done, with few sources in memory."""
+    pending: set[Future[FrequencyStatistics | _FileSums]] = set()
+    with ThreadPoolExecutor(workers) as pool:
+        for number, source in enumerate(sources):
+            pending.add(pool.submit(_one, source, _name(source, number), limits))
+            if len(pending) >= workers * _QUEUED:
+                done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
+        yield from (future.result() for future in pending)
+
+
+def _with_progress(sources: Iterable[Any], progress: bool) -> Iterable[Any]:
+    if not progress:
+        return sources
+    try:
+        from tqdm import tqdm
+    except ModuleNotFoundError as error:
+        raise ImportError("progress=True needs tqdm: pip install 'pyfd[cli]'") from error
+    return tqdm(sources, unit="file")

@@ -1,0 +1,195 @@
+"""Pictures of statistics, of tables and of accuracies, readable in black and white.
+
+Needs matplotlib: ``pip install 'pyfd[plots]'``. Nothing here touches pyplot or
+any other global state: each function returns a `matplotlib.figure.Figure`, and
+`save` writes it.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from pyfd._files import write_atomically
+from pyfd.qtables import QTables, served
+
+try:
+    from matplotlib.axes import Axes
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
+except ModuleNotFoundError as error:
+    raise ImportError(
+        "matplotlib is missing: pip install 'pyfd[plots]'", name=error.name
+    ) from error
+
+#: What the suffix of a picture's name may be.
+SUFFIXES = (".png", ".svg")
+
+_PANEL = 3.6  # inches, square
+_DARKEST = 0.8  # of black
+_X_LABELS = {
+    "step": "quantization step",
+    "protected": "protected frequencies",
+    "epsilon": "epsilon, in 8-bit levels",
+}
+_STYLES = (("-", "o", "black"), ("--", "s", "0.35"), (":", "^", "black"), ("-.", "D", "0.35"))
+
+
+class Statistics(Protocol):
+    """What `of_statistics` needs of a `pyfd.FrequencyStatistics`."""
+
+    @property
+    def std(self) -> npt.NDArray[np.float64]:
+        """Standard deviations of the DCT coefficients, 3×8×8."""
+
+
+def of_statistics(statistics: Statistics) -> Figure:
+    """The standard deviations δ of the DCT coefficients, for Y, Cb and Cr.
+
+    Liu et al., CVPR 2019: the larger δ, the more a network leans on that
+    frequency. Components without blocks are left out.
+    """
+    std = np.asarray(statistics.std, dtype=np.float64)
+    if std.shape != (3, 8, 8):
+        raise ValueError(f"the statistics must be 3×8×8, not {std.shape}")
+    counted = [i for i in range(3) if not np.isnan(std[i]).all()]
+    if not counted:
+        raise ValueError("the statistics hold no blocks")
+    return _heat_maps([[_Map(f"δ of {('Y', 'Cb', 'Cr')[i]}", std[i]) for i in counted]])
+
+
+def of_tables(*tables: QTables) -> Figure:
+    """The steps of tables; one row of grids for each `QTables`."""
+    if not tables:
+        raise ValueError("there are no tables to plot")
+    return _heat_maps(
+        [
+            [
+                _Map(f"{item.name}: {component}" if item.name else component, steps)
+                for component, steps in zip(served(len(item)), item, strict=True)
+            ]
+            for item in tables
+        ]
+    )
+
+
+def curves(records: Mapping[str, Sequence[float]]) -> Figure:
+    """Accuracies against a table's parameter: Liu et al., version 1, figures 3 and 5.
+
+    Args:
+        records: Lists of numbers by name, all of one length. The first is the
+            x axis: "step" (figure 3), "protected" (figure 5), or what you like.
+            Each of the others is a curve of accuracies, 0 to 1, such as
+            "benign" and "adversarial".
+
+    Raises:
+        ValueError: No curve, no points, or lists of different lengths.
+    """
+    (x_name, x), *series = records.items() if records else [("", ())]
+    if not series or not len(x):
+        raise ValueError("there must be an x axis and a curve, with at least one point")
+    for name, values in series:
+        if len(values) != len(x):
+            raise ValueError(f"{name} has {len(values)} values, but {x_name} has {len(x)}")
+    figure = _figure(5.6, 3.8)
+    axes = figure.add_subplot()
+    for number, (name, values) in enumerate(series):
+        line, marker, color = _STYLES[number % len(_STYLES)]
+        axes.plot(x, values, line, marker=marker, color=color, label=_plain(name), clip_on=False)
+    axes.set_xlabel(_plain(_X_LABELS.get(x_name, x_name)))
+    axes.set_ylabel("accuracy")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=all(value == int(value) for value in x)))
+    axes.set_ylim(0, 1)
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.grid(color="0.9")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    return figure
+
+
+def save(figure: Figure, path: str | os.PathLike[str]) -> None:
+    """Write a figure as PNG or SVG, by the suffix, whole or not at all.
+
+    Raises:
+        ValueError: Another suffix.
+        OSError: The file cannot be written.
+    """
+    suffix = check_suffix(path)
+    buffer = io.BytesIO()
+    metadata = {"Date": None} if suffix == ".svg" else None  # the same picture, the same file
+    figure.savefig(buffer, format=suffix[1:], dpi=150, metadata=metadata)
+    write_atomically(path, buffer.getvalue())
+
+
+def check_suffix(path: str | os.PathLike[str]) -> str:
+    """The suffix, if it is one of `SUFFIXES`."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ValueError(f"a picture's name must end in {' or '.join(SUFFIXES)}, not {suffix!r}")
+    return suffix
+
+
+# ---- heat maps ------------------------------------------------------------
+
+
+class _Map(NamedTuple):
+    title: str
+    values: npt.NDArray[np.generic]
+
+
+def _figure(width: float, height: float) -> Figure:
+    figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(h_pad=0.1, w_pad=0.1))
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _heat_maps(rows: Sequence[Sequence[_Map]]) -> Figure:
+    """Grids of numbers, shaded on one logarithmic scale."""
+    columns = max(map(len, rows))
+    figure = _figure(_PANEL * columns, _PANEL * len(rows))
+    panels = figure.subplots(len(rows), columns, squeeze=False)
+    sizes = np.concatenate([np.log1p(panel.values.ravel()) for row in rows for panel in row])
+    low, high = float(sizes.min()), float(sizes.max())
+    for axes_row, row in zip(panels, rows, strict=True):
+        for axes, panel in zip(axes_row, row, strict=False):
+            shades = (np.log1p(panel.values) - low) / max(high - low, 1e-9) * _DARKEST
+            _heat_map(axes, panel, shades)
+        for axes in axes_row[len(row) :]:
+            axes.set_axis_off()
+    return figure
+
+
+def _heat_map(axes: Axes, panel: _Map, shades: npt.NDArray[np.float64]) -> None:
+    axes.imshow(shades, cmap="Greys", vmin=0, vmax=1)
+    texts = [[_number(value) for value in row] for row in panel.values.tolist()]
+    size = 9 if max(len(text) for row in texts for text in row) <= 3 else 7
+    for (row, column), shade in np.ndenumerate(shades):
+        color = "white" if shade > 0.55 else "black"
+        text = texts[row][column]
+        axes.text(column, row, text, ha="center", va="center", color=color, fontsize=size)
+    axes.set_title(_plain(panel.title), fontsize=10)
+    axes.set_xticks(range(8))
+    axes.set_yticks(range(8))
+    axes.set_xlabel("horizontal frequency")
+    axes.set_ylabel("vertical frequency")
+    axes.tick_params(length=0)
+
+
+def _number(value: float) -> str:
+    """Steps as they are, deviations with about three digits."""
+    if isinstance(value, int):
+        return str(value)
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}" if value >= 1 else f"{value:.2f}"
+
+
+def _plain(text: str) -> str:
+    """The text with what matplotlib would take for mathematics made harmless."""
+    return text.replace("$", r"\$")

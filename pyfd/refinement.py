@@ -1,0 +1,243 @@
+"""Tables chosen by accuracy: the largest steps that a model bears on benign images."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from pyfd._files import write_atomically
+from pyfd.qtables import QTables
+
+#: Scores tables: the share of benign images, 0 to 1, that a model gets right once
+#: they have been through ``decode(encode(image, tables), tables)``.
+Accuracy: TypeAlias = Callable[[QTables], float]
+
+#: Steps that are tried: about √2 apart.
+LADDER = (1, 4, 6, 8, 11, 16, 22, 32, 45, 64, 90, 128, 181, 255)
+
+#: Bands of frequencies, by i + j of their row and column: (first, last).
+BANDS = ((0, 0), (1, 1), (2, 2), (3, 4), (5, 7), (8, 14))
+
+_COMPONENTS = ("luma", "chroma")
+_FORMAT = "pyfd-refinement"
+
+_Rungs: TypeAlias = tuple[int, ...]
+"""For luma's bands and then for chroma's, an index into `LADDER`."""
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """What `refine` found."""
+
+    qtables: QTables
+    """The best tables within the budget: one for luma, one for chroma."""
+    accuracy: float
+    """Their benign accuracy."""
+    baseline: float
+    """The benign accuracy with steps of 1, which the budget counts from."""
+    sensitivity: Mapping[str, float]
+    """Per band the accuracy lost when that band alone gets a step of 64."""
+    trials: int
+    """Tables that were scored, those in the log included."""
+    complete: bool
+    """False if the search was interrupted: the tables are the best so far."""
+
+
+def refine(
+    model_accuracy: Accuracy,
+    *,
+    budget: float = 0.01,
+    log: str | os.PathLike[str] | None = None,
+    progress: bool = False,
+) -> Refinement:
+    """Find the tables with the largest steps within a budget of benign accuracy.
+
+    Larger steps erase stronger perturbations (`pyfd.analysis.step_for`), so what
+    a model can spare should go where it buys the largest steps. The search
+    raises all bands of luma and chroma together as far as the budget allows,
+    measures what each band costs alone, and then raises bands one by one, the
+    least sensitive first, until none can be raised. It draws no random numbers:
+    the same accuracies lead to the same tables.
+
+    Args:
+        model_accuracy: Called with tables, returns the benign accuracy in 0...1.
+        budget: How much of the accuracy at step 1 may be lost, 0...1: 0.01 is
+            one point.
+        log: A JSON file of all trials, written after each. If it is there, its
+            trials are not run again: an interrupted search goes on.
+        progress: Show a progress bar on stderr (needs tqdm).
+
+    Returns:
+        The tables and how they came about. On Ctrl-C, the best so far.
+
+    Raises:
+        ValueError: A budget outside 0...1, an accuracy outside 0...1, or a log
+            of another search.
+    """
+    if not 0 <= budget <= 1:
+        raise ValueError(f"budget must be in 0...1, not {budget}")
+    search = _Search(model_accuracy, budget, None if log is None else Path(log), progress)
+    try:
+        search.run()
+        complete = True
+    except KeyboardInterrupt:
+        complete = False
+    finally:
+        search.close()
+    return search.result(complete)
+
+
+class _Search:
+    def __init__(self, score: Accuracy, budget: float, log: Path | None, progress: bool):
+        self.score = score
+        self.budget = budget
+        self.log = log
+        self.trials: dict[_Rungs, float] = {} if log is None else _read_log(log)
+        self.lowest: _Rungs = (0,) * (len(BANDS) * len(_COMPONENTS))
+        self.best = self.lowest
+        self.sensitivity: dict[str, float] = {}
+        self.bar = _bar() if progress else None
+
+    # ---- the search ----
+
+    def run(self) -> None:
+        self.accuracy(self.lowest)
+        self.raise_together()
+        order = self.measure_sensitivity()
+        while self.raise_one(order):
+            pass
+
+    def raise_together(self) -> None:
+        """The largest uniform step within the budget, by bisection."""
+        low, high = 0, len(LADDER)
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self.fits((middle,) * len(self.lowest)):
+                low = middle
+            else:
+                high = middle
+
+    def measure_sensitivity(self) -> list[int]:
+        """What each band costs alone; the bands in the order in which to raise them."""
+        rung = LADDER.index(64)
+        costs = []
+        for place in range(len(self.lowest)):
+            cost = self.accuracy(self.lowest) - self.accuracy(_replace(self.lowest, place, rung))
+            self.sensitivity[_band_name(place)] = cost
+            costs.append(cost / _coefficients(place))
+        return sorted(range(len(costs)), key=lambda place: (costs[place], place))
+
+    def raise_one(self, order: list[int]) -> bool:
+        """Raise the first band that can be raised, as far as a doubling; False if none can."""
+        for place in order:
+            for rungs in (2, 1):
+                rung = self.best[place] + rungs
+                if rung < len(LADDER) and self.fits(_replace(self.best, place, rung)):
+                    return True
+        return False
+
+    # ---- trials ----
+
+    def fits(self, rungs: _Rungs) -> bool:
+        """Score the tables; they become the best if they are within the budget and larger."""
+        within = self.accuracy(rungs) >= self.accuracy(self.lowest) - self.budget - 1e-12
+        if within and _size(rungs) > _size(self.best):
+            self.best = rungs
+        return within
+
+    def accuracy(self, rungs: _Rungs) -> float:
+        if rungs not in self.trials:
+            value = float(self.score(_tables(rungs)))
+            if not 0 <= value <= 1:
+                raise ValueError(f"model_accuracy must return a number in 0...1, not {value}")
+            self.trials[rungs] = value
+            self.save()
+        if self.bar is not None:
+            self.bar.update()
+        return self.trials[rungs]
+
+    def save(self) -> None:
+        if self.log is None:
+            return
+        trials = [{"rungs": rungs, "accuracy": value} for rungs, value in self.trials.items()]
+        content = {"format": _FORMAT, "version": 1, "ladder": LADDER, "bands": BANDS}
+        text = json.dumps({**content, "trials": trials}, indent=1)
+        write_atomically(self.log, (text + "\n").encode())
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def result(self, complete: bool) -> Refinement:
+        baseline = self.trials.get(self.lowest, math.nan)
+        origin = {"method": "refine", "budget": self.budget, "trials": len(self.trials)}
+        return Refinement(
+            qtables=QTables(_tables(self.best).array, name="refined", origin=origin),
+            accuracy=self.trials.get(self.best, math.nan),
+            baseline=baseline,
+            sensitivity=dict(self.sensitivity),
+            trials=len(self.trials),
+            complete=complete,
+        )
+
+
+def _replace(rungs: _Rungs, place: int, rung: int) -> _Rungs:
+    return (*rungs[:place], rung, *rungs[place + 1 :])
+
+
+def _size(rungs: _Rungs) -> float:
+    """The mean logarithm of the steps, over the coefficients of 4:4:4."""
+    weights = [_coefficients(place) for place in range(len(rungs))]
+    logs = [math.log(LADDER[rung]) for rung in rungs]
+    return sum(w * value for w, value in zip(weights, logs, strict=True)) / sum(weights)
+
+
+def _coefficients(place: int) -> int:
+    """How many coefficients of a block a band holds; chroma's are in two components."""
+    first, last = BANDS[place % len(BANDS)]
+    diagonals = np.add.outer(np.arange(8), np.arange(8))
+    count = int(((diagonals >= first) & (diagonals <= last)).sum())
+    return count * (1 if place < len(BANDS) else 2)
+
+
+def _band_name(place: int) -> str:
+    first, last = BANDS[place % len(BANDS)]
+    return f"{_COMPONENTS[place // len(BANDS)]} {first}-{last}"
+
+
+def _tables(rungs: _Rungs) -> QTables:
+    diagonals = np.add.outer(np.arange(8), np.arange(8))
+    tables = np.ones((len(_COMPONENTS), 8, 8), int)
+    for place, rung in enumerate(rungs):
+        first, last = BANDS[place % len(BANDS)]
+        band = (diagonals >= first) & (diagonals <= last)
+        tables[place // len(BANDS)][band] = LADDER[rung]
+    return QTables(tables)
+
+
+def _read_log(path: Path) -> dict[_Rungs, float]:
+    if not path.exists():
+        return {}
+    try:
+        content: Any = json.loads(path.read_text(encoding="utf-8"))
+        same = content["format"] == _FORMAT and tuple(content["ladder"]) == LADDER
+        if not same or content["version"] != 1 or content["bands"] != [list(b) for b in BANDS]:
+            raise ValueError("another search's")
+        return {tuple(trial["rungs"]): float(trial["accuracy"]) for trial in content["trials"]}
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"{path} is not a log of this search: {error}") from error
+
+
+def _bar() -> Any:
+    try:
+        from tqdm import tqdm
+    except ModuleNotFoundError as error:
+        raise ImportError("progress=True needs tqdm: pip install 'pyfd[cli]'") from error
+    return tqdm(unit="table", desc="refine")

@@ -1,0 +1,105 @@
+"""refine, with models whose needs are known."""
+
+import json
+
+import numpy as np
+import pytest
+
+import pyfd
+from pyfd import QTables
+from pyfd.refinement import BANDS, LADDER
+
+DIAGONALS = np.add.outer(np.arange(8), np.arange(8))
+
+
+def needs_low_luma(tables: QTables) -> float:
+    """Loses a point for every step beyond 8 at the lowest luma frequencies, and no other."""
+    excess = np.maximum(tables[0][DIAGONALS <= 2].astype(int) - 8, 0).sum()
+    return max(0.0, 0.95 - 0.01 * excess)
+
+
+def test_spends_the_budget_where_it_costs_nothing():
+    found = pyfd.refine(needs_low_luma, budget=0.0)
+    luma, chroma = found.qtables
+    assert (chroma == 255).all()
+    assert (luma[DIAGONALS > 2] == 255).all()
+    assert (luma[DIAGONALS <= 2] == 8).all()
+    assert found.accuracy == found.baseline == 0.95
+    assert found.complete
+    assert found.sensitivity["luma 0-0"] == pytest.approx(0.56)
+    assert found.sensitivity["chroma 0-0"] == 0
+    assert found.qtables.origin["method"] == "refine"
+
+
+@pytest.mark.parametrize("budget", [0.0, 0.01, 0.05, 0.3, 1.0])
+def test_never_exceeds_the_budget(budget):
+    def accuracy(tables: QTables) -> float:
+        return float(1 - np.log(tables.array).mean() / 10)
+
+    found = pyfd.refine(accuracy, budget=budget)
+    assert found.accuracy >= found.baseline - budget - 1e-9
+    assert accuracy(QTables(found.qtables.array)) == found.accuracy
+
+
+def test_is_deterministic_and_logs_every_trial(tmp_path):
+    calls = 0
+
+    def accuracy(tables: QTables) -> float:
+        nonlocal calls
+        calls += 1
+        return needs_low_luma(tables)
+
+    log = tmp_path / "log.json"
+    first = pyfd.refine(accuracy, budget=0.02, log=log)
+    assert calls == first.trials == len(json.loads(log.read_text())["trials"])
+    again = pyfd.refine(accuracy, budget=0.02, log=log)
+    assert calls == first.trials  # all from the log
+    assert again == first
+    assert pyfd.refine(needs_low_luma, budget=0.02) == first
+
+
+def test_an_interrupted_search_answers_and_goes_on(tmp_path):
+    def interrupted(tables: QTables) -> float:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise KeyboardInterrupt
+        return needs_low_luma(tables)
+
+    log = tmp_path / "log.json"
+    whole = pyfd.refine(needs_low_luma, budget=0.02)
+    for left in (0, 1, 7, whole.trials // 2):  # noqa: B007  (interrupted counts it down)
+        part = pyfd.refine(interrupted, budget=0.02, log=log)
+        assert not part.complete
+        assert part.trials < whole.trials
+    resumed = pyfd.refine(needs_low_luma, budget=0.02, log=log)
+    assert resumed == whole
+
+
+def test_bands_cover_every_frequency_once():
+    counted = np.zeros((8, 8), int)
+    for first, last in BANDS:
+        counted += (first <= DIAGONALS) & (last >= DIAGONALS)
+    assert (counted == 1).all()
+    assert list(LADDER) == sorted(set(LADDER))
+    assert LADDER[0] == 1
+    assert LADDER[-1] == 255
+
+
+@pytest.mark.parametrize("budget", [-0.01, 1.01, float("nan")])
+def test_budget_is_checked(budget):
+    with pytest.raises(ValueError, match="budget"):
+        pyfd.refine(needs_low_luma, budget=budget)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
+def test_accuracy_is_checked(value):
+    with pytest.raises(ValueError, match="model_accuracy"):
+        pyfd.refine(lambda _: value)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": "pyfd-refinement", "ladder": [1]}'])
+def test_other_logs_are_refused(tmp_path, text):
+    (tmp_path / "log.json").write_text(text)
+    with pytest.raises(ValueError, match=r"log\.json is not a log"):
+        pyfd.refine(needs_low_luma, log=tmp_path / "log.json")
