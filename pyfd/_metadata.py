@@ -195,10 +195,9 @@ def without_pixels(exif: bytes) -> bytes | None:
     """
     try:
         tiff = _Tiff(exif)
-        written = _EXIF + _write_tiff(tiff.order, tiff.directory(tiff.first()))
+        return _EXIF + _write_tiff(tiff.order, tiff.directory(tiff.first()))
     except ValueError:
         return None
-    return written if len(written) <= _MAX_PAYLOAD else None
 
 
 def _iptc_alone(payload: bytes) -> bytes | None:
@@ -297,7 +296,7 @@ def kept(found: Sequence[tuple[int, bytes]]) -> bytes:
             clean = without_pixels(payload)
         elif marker == _APP13 and payload.startswith(_PHOTOSHOP):
             clean = _iptc_alone(payload)
-        if clean is not None:
+        if clean is not None and len(clean) <= _MAX_PAYLOAD:
             parts.append(_segment(marker, clean))
     profile = _join_icc(found)
     if profile is not None:
