@@ -1,4 +1,4 @@
-"""What does the defence cost?  Defended over plain decode time, on photographs.
+"""What does the defence cost?  Defended decode and calibration over a plain decode.
 
     python benchmarks/decode_cost.py [FOLDER]
 
@@ -60,23 +60,29 @@ def main() -> None:
 
 
 def report(photos: list[Image.Image], quality: int, subsampling: str) -> None:
-    """One row: medians over all pairs; the spread is the quartiles of the ratios."""
+    """One row: medians over all pairs; the spread is the quartiles of the ratios.
+
+    Calibration is timed per round of all files: threads are started once per call.
+    """
     files = []
     for image in photos:
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=quality, subsampling=subsampling)
         files.append(buffer.getvalue())
     qtables = pyfd.QTables.preset("fd-cvpr2019")
-    plain, defended = [], []
-    for data in files * ROUNDS:
-        plain.append(seconds(lambda data=data: pyfd.decode(data)))
-        defended.append(seconds(lambda data=data: pyfd.decode(data, qtables)))
+    plain, defended, calibration = [], [], []
+    for _ in range(ROUNDS):
+        for data in files:
+            plain.append(seconds(lambda data=data: pyfd.decode(data)))
+            defended.append(seconds(lambda data=data: pyfd.decode(data, qtables)))
+        calibrate = seconds(lambda: pyfd.calibrate(files, workers=1))
+        calibration.append(calibrate / sum(plain[-len(files) :]))
     ratios = np.array(defended) / np.array(plain)
     low, high = np.quantile(ratios, (0.25, 0.75))
     print(
         f"{quality:>7} {subsampling:>8} {statistics.median(plain) * 1e3:>6.2f} ms "
         f"{statistics.median(defended) * 1e3:>6.2f} ms {statistics.median(ratios):>6.3f} "
-        f"{low:>6.3f}…{high:.3f}"
+        f"{low:>6.3f}…{high:.3f} {statistics.median(calibration):>18.3f}"
     )
 
 

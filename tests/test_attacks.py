@@ -84,6 +84,20 @@ def test_lenient(attack, call):
     assert time.process_time() - start < limit * SLACK
 
 
+def test_calibrate_names_the_file(attack):
+    """It is left out with the reason that the other functions raise."""
+    (_, _, error, says, _), data = attack
+    start = time.process_time()
+    if error is None:
+        assert pyfd.calibrate([data]).images == 1
+        limit = bound("calibrate", data)
+    else:
+        with pytest.raises(ValueError, match=f"no source could be read.*{says}"):
+            pyfd.calibrate([data])
+        limit = REFUSED
+    assert time.process_time() - start < limit * SLACK
+
+
 def test_a_hundred_empty_scans_are_not_damage():
     data = eob_runs(2048, 100)
     assert (pyfd.decode(data, "fd-2018") == 128).all()
