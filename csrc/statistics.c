@@ -23,6 +23,7 @@ typedef struct {
   const UINT16 *steps;
   int16_t small[PYFD_BLOCK]; /* largest |k| for the 32-bit sums */
   uint64_t blocks;
+  int room; /* for blocks in the 32-bit sums */
   int32_t sums32[PYFD_BLOCK];
   uint32_t squares32[PYFD_BLOCK];
   int64_t *sums; /* the caller's */
@@ -97,6 +98,7 @@ static void flush(component_sums *c)
   }
   memset(c->sums32, 0, sizeof(c->sums32));
   memset(c->squares32, 0, sizeof(c->squares32));
+  c->room = ROUND;
 }
 
 static void take_block(void *client, int component, const JCOEF *block)
@@ -110,7 +112,8 @@ static void take_block(void *client, int component, const JCOEF *block)
     for (i = 1; i < PYFD_BLOCK; i++)
       add_exactly(c, i, block[i]);
   }
-  if (++c->blocks % ROUND == 0)
+  c->blocks++;
+  if (--c->room == 0)
     flush(c);
 }
 
@@ -123,6 +126,7 @@ static void start_component(pyfd_session *s, int i)
 
   if (table == NULL) /* pyfd_check_scans() has warned of it */
     pyfd_leave(s, PYFD_CORRUPT);
+  c->room = ROUND;
   c->small[0] = 32767;
   for (j = 1; j < PYFD_BLOCK; j++) {
     c->small[j] = SMALL;

@@ -343,10 +343,14 @@ def _each(
     sources: Iterable[Any], workers: int, limits: Limits
 ) -> Iterator[FrequencyStatistics | _FileSums]:
     """The statistics of each source, as they get done, with few sources in memory."""
+    named = ((source, _name(source, number)) for number, source in enumerate(sources))
+    if workers == 1:
+        yield from (_one(source, name, limits) for source, name in named)
+        return
     pending: set[Future[FrequencyStatistics | _FileSums]] = set()
     with ThreadPoolExecutor(workers) as pool:
-        for number, source in enumerate(sources):
-            pending.add(pool.submit(_one, source, _name(source, number), limits))
+        for source, name in named:
+            pending.add(pool.submit(_one, source, name, limits))
             if len(pending) >= workers * _QUEUED:
                 done, pending = wait(pending, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in done)
