@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from pyfd._files import write_atomically
 from pyfd.qtables import QTables, served
+from pyfd.refinement import Accuracy
 
 try:
     from matplotlib.axes import Axes
@@ -113,6 +114,49 @@ def curves(records: Mapping[str, Sequence[float]]) -> Figure:
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
     return figure
+
+
+def by_step(accuracies: Mapping[str, Accuracy], steps: Sequence[int]) -> dict[str, list[float]]:
+    """What `curves` draws for figure 3: accuracies of uniform tables against their step.
+
+    Args:
+        accuracies: Functions that score tables, 0 to 1, by their curve's name:
+            "benign" and "adversarial", for example.
+        steps: The steps to try.
+    """
+    tables = [QTables.uniform(step) for step in steps]
+    return {"step": list(steps), **_scores(accuracies, tables)}
+
+
+def by_protected(
+    accuracies: Mapping[str, Accuracy],
+    counts: Sequence[int],
+    *,
+    step: int,
+    protected_step: int,
+    importance: npt.ArrayLike | None = None,
+) -> dict[str, list[float]]:
+    """What `curves` draws for figure 5: accuracies against the number of protected frequencies.
+
+    Args:
+        accuracies: As in `by_step`.
+        counts: How many frequencies are protected, 0...64.
+        step: The step of the others.
+        protected_step: The step of the protected ones.
+        importance: As in `QTables.two_band`; by default zigzag order decides.
+    """
+    ranked = np.zeros((8, 8)) if importance is None else importance
+    tables = [
+        QTables.two_band(ranked, step=step, protected_step=protected_step, protected=count)
+        for count in counts
+    ]
+    return {"protected": list(counts), **_scores(accuracies, tables)}
+
+
+def _scores(
+    accuracies: Mapping[str, Accuracy], tables: Sequence[QTables]
+) -> dict[str, list[float]]:
+    return {name: [float(score(t)) for t in tables] for name, score in accuracies.items()}
 
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> None:

@@ -180,3 +180,27 @@ def test_pyplot_is_left_alone():
 def test_without_matplotlib():
     code = "import sys; sys.modules['matplotlib'] = None; import pyfd; import pyfd.plots"
     assert run(code).endswith("ImportError: matplotlib is missing: pip install 'pyfd[plots]'\n")
+
+
+# ---- sweeps of an accuracy function -----------------------------------------
+
+
+def test_accuracies_by_step():
+    scored = {"benign": lambda t: 1 - t[0][0, 0] / 100, "adversarial": lambda t: t[0][7, 7] / 100}
+    records = plots.by_step(scored, [1, 10, 40])
+    assert records == {
+        "step": [1, 10, 40],
+        "benign": pytest.approx([0.99, 0.9, 0.6]),
+        "adversarial": pytest.approx([0.01, 0.1, 0.4]),
+    }
+    assert plots.curves(records).axes[0].get_xlabel() == "quantization step"
+
+
+def test_accuracies_by_protected_frequencies():
+    share = {"fine": lambda t: float((t[0] == 1).mean())}
+    records = plots.by_protected(share, [0, 15, 64], step=40, protected_step=1)
+    assert records == {"protected": [0, 15, 64], "fine": [0, 15 / 64, 1]}
+    first = {"dc": lambda t: float(t[0][0, 0] == 1)}
+    importance = np.arange(64).reshape(8, 8)
+    records = plots.by_protected(first, [63, 64], step=40, protected_step=1, importance=importance)
+    assert records["dc"] == [0, 1]
