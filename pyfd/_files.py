@@ -41,6 +41,8 @@ def read_source(source: Source, limits: Limits) -> bytes | memoryview:
         raise TypeError(
             f"source must be bytes-like, a path or a binary file, not {type(source).__name__}"
         ) from None
+    if view.ndim > 1:
+        raise ValueError("source must be a file's bytes; an array of pixels goes to encode()")
     if not view.c_contiguous:
         raise ValueError("source must be a contiguous buffer")
     return view.cast("B") if view.nbytes else b""

@@ -278,6 +278,8 @@ def pixels_of(image: npt.ArrayLike | Image) -> npt.NDArray[np.uint8]:
         raise ValueError(
             f'a PIL image must have mode "RGB" or "L": use image.convert("RGB") ({mode})'
         )
+    if isinstance(image, str | bytes | os.PathLike):
+        raise TypeError("encode takes pixels (an array or a PIL image), not a file")
     array = np.asarray(image)
     if array.dtype != np.uint8:
         raise ValueError(
@@ -427,6 +429,8 @@ def decode_many(
         workers = len(os.sched_getaffinity(0))
     if operator.index(workers) < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
+    if isinstance(sources, str | bytes | bytearray | os.PathLike):
+        raise TypeError("sources must be an iterable of files, not one file")
     options = {"mode": "RGB", "scale": 1, "strict": True, "limits": _DEFAULT_LIMITS}
     unknown = sorted(set(decode_options) - set(options))
     if unknown:

@@ -162,7 +162,7 @@ def _outcome(benign: bytes, attack: bytes, tables: QTables) -> tuple[Unmoved, Vi
 
 
 def _noise(shape: tuple[int, ...], epsilon: int) -> Differences:
-    """The largest perturbation within ±epsilon: each sample one way or the other."""
+    """Random noise of full strength: each sample moved by epsilon, one way or the other."""
     signs = np.random.default_rng(_SEED).integers(0, 2, shape, dtype=np.int16)
     return (2 * signs - 1) * np.int16(epsilon)
 
@@ -212,9 +212,11 @@ _HEADS = (
 )  # fmt: skip
 _LEGEND = """\
 1-pass, 2-pass: the share of coefficients and of pixels that the attack does not change,
-  with the tables in the decoder alone, and in the camera as well. The attack is noise at
-  full strength. What two passes leave is where black or white clips, and in blocks that
-  the picture's edge cuts.
+  with the tables in the decoder alone, and in the camera as well. The attack is random
+  noise of full strength, not one made for a model: this measures what the tables erase,
+  not a classifier's accuracy. One coefficient that moves changes the 64 pixels of its
+  block. What two passes leave is where black or white clips, in blocks that the picture's
+  edge cuts, and everywhere if the steps are too fine for epsilon.
 plain, defended: decoding the attacker's .jpg without and with the tables."""
 
 
@@ -296,7 +298,7 @@ def _draw_heads(draw: ImageDraw.ImageDraw, tables: QTables, epsilon: int, gain: 
     heads = (
         ("original", "at quality 95"),
         ("defended", f"encoded with {printable(tables.name or 'these tables')}"),
-        ("attacked", f"each sample moved by {epsilon}"),
+        ("attacked", f"random noise of ±{epsilon}"),
         ("one pass", "tables in the decoder alone"),
         ("two passes", "tables in the camera as well"),
     )

@@ -13,8 +13,9 @@ class Limits:
     """Bounds that hold before the memory or the time they protect is spent.
 
     A file beyond one of them is a `pyfd.LimitExceededError`. The defaults suit
-    files from strangers; for cameras of 100 megapixels and more say, for
-    example, ``Limits(max_pixels=200_000_000)``.
+    files from strangers; for a camera of 100 megapixels say, for example,
+    ``Limits(max_pixels=110_000_000)``. Progressive files of that size, and
+    `pyfd.requantize`, may need a larger `max_memory` too.
     """
 
     max_bytes: int = 64 * _MEBIBYTE

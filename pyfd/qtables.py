@@ -80,8 +80,9 @@ class QTables:
             a "method" and its parameters. It plays no part in comparisons.
 
     Raises:
-        TypeError: `arrays` does not hold integers, or `origin` what JSON cannot.
-        ValueError: Wrong shape, wrong number of tables, or a step out of range.
+        TypeError: `arrays` is no array at all, or `origin` is what JSON cannot hold.
+        ValueError: Wrong shape, wrong number of tables, steps that are no
+            integers or out of range.
     """
 
     __slots__ = ("_array", "_name", "_origin")

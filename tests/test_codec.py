@@ -639,3 +639,14 @@ def test_ctrl_c_is_no_files_fault():
 
     with pytest.raises(KeyboardInterrupt):
         pyfd.decode_many([Interrupting()], errors="return")
+
+
+def test_files_and_pixels_are_told_apart(tmp_path):
+    with pytest.raises(ValueError, match=r"goes to encode"):
+        pyfd.decode(picture(9, 9))
+    for file in ("photo.png", tmp_path / "photo.png", SMALL):
+        with pytest.raises(TypeError, match="pixels"):
+            pyfd.encode(file, PRESET)
+    for one in ("photo.jpg", SMALL):
+        with pytest.raises(TypeError, match="iterable of files"):
+            pyfd.decode_many(one)
