@@ -237,8 +237,8 @@ ATTACKS: tuple[Attack, ...] = (
         False,
     ),
     Attack(
-        "39 color refinements at 8192²",
-        lambda: color_refinements(8192),
+        "39 color refinements at 8000²",
+        lambda: color_refinements(8000),
         UnsupportedJPEGError,
         "refinement scans",
         False,
