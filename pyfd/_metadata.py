@@ -102,7 +102,7 @@ class _Tiff:
         if order is None:
             raise ValueError("no TIFF header")
         self.order = order
-        self.left = len(self.data)  # bytes of values that a sound block can have
+        self.left = len(self.data)  # bytes of entries and values that a sound block can have
 
     def unpack(self, fmt: str, offset: int) -> tuple[int, ...]:
         try:
@@ -125,6 +125,7 @@ class _Tiff:
         seen: set[int] = set()
         for place in self.places(offset):
             tag, kind, count = self.unpack("HHI", place)
+            self.charge(12)
             if tag in seen or tag in _PIXEL_TAGS or kind not in _TYPE_SIZES:
                 continue
             seen.add(tag)
@@ -136,11 +137,17 @@ class _Tiff:
                 found.entries.append(_Entry(tag, kind, count, value))
         return found
 
+    def charge(self, size: int) -> None:
+        """Entries and values of a sound block do not overlap, so they fit into it."""
+        self.left -= size
+        if self.left < 0:
+            raise ValueError("directories or values that overlap")
+
     def value(self, place: int, size: int) -> bytes:
         if size > 4:
             (place,) = self.unpack("I", place)
-        self.left -= size
-        if self.left < 0 or place + size > len(self.data):
+        self.charge(size)
+        if place + size > len(self.data):
             raise ValueError("a value past the end")
         return self.data[place : place + size]
 
@@ -286,13 +293,14 @@ def kept(found: Sequence[tuple[int, bytes]]) -> bytes:
     segments) may hold or point to pixels that no defence has seen.
     """
     parts: list[bytes] = []
+    exif = read(found).exif  # one: readers take the first
     for marker, payload in found:
         clean: bytes | None = None
         if marker == _COM:
             clean = payload
         elif marker == _APP1 and payload.startswith(_XMP):
             clean = _xmp_without_pixels(payload)
-        elif marker == _APP1 and payload.startswith(_EXIF):
+        elif marker == _APP1 and payload is exif:
             clean = without_pixels(payload)
         elif marker == _APP13 and payload.startswith(_PHOTOSHOP):
             clean = _iptc_alone(payload)
