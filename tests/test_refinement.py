@@ -31,6 +31,18 @@ def test_spends_the_budget_where_it_costs_nothing():
     assert found.qtables.origin["method"] == "refine"
 
 
+def test_raises_the_smallest_steps_first():
+    """No frequency is finer than the largest uniform step that the budget allows."""
+
+    def accuracy(tables: QTables) -> float:
+        return float(1 - 0.01 * np.log(tables.array).sum() / np.log(255))
+
+    uniform = max(s for s in LADDER if accuracy(QTables(np.full((2, 8, 8), s))) >= 0.5)
+    found = pyfd.refine(accuracy, budget=0.5)
+    assert found.qtables.array.min() == uniform
+    assert found.qtables.array.max() <= 2 * uniform
+
+
 @pytest.mark.parametrize("budget", [0.0, 0.01, 0.05, 0.3, 1.0])
 def test_never_exceeds_the_budget(budget):
     def accuracy(tables: QTables) -> float:
