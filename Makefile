@@ -8,6 +8,8 @@ APT := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -y -q
 JOBS ?= $(shell nproc)
 # `make fuzz`: seconds for each of the four targets
 SECONDS ?= 60
+# `make test`: an index with CPU builds of torch, if pip is not configured for one
+TORCH_INDEX ?=
 # `make asan`: which tests; all of them by default
 ASAN_TESTS ?= -m "not system" --deselect tests/test_fork.py --deselect tests/test_build.py
 CHECKS := address,undefined
@@ -98,6 +100,7 @@ $(VENV)/demo: $(VENV)/pyfd
 	@touch $@
 
 $(VENV)/test: $(VENV)/pyfd requirements-dev.txt
+	$(BIN)/pip install -q torch==2.13.0 $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
 	$(BIN)/pip install -q -r requirements-dev.txt
 	@touch $@
 

@@ -7,6 +7,7 @@ libjpeg-turbo injects quantization tables on encode and on decode.
 from pyfd import analysis
 from pyfd._binding import libjpeg_turbo_version
 from pyfd.calibration import FrequencyStatistics, calibrate
+from pyfd.certificate import Certificate, certify
 from pyfd.codec import (
     decode,
     decode_many,
@@ -33,6 +34,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "PRESETS",
+    "Certificate",
     "Coefficients",
     "CorruptJPEGError",
     "FrequencyStatistics",
@@ -46,6 +48,7 @@ __all__ = [
     "UnsupportedJPEGError",
     "analysis",
     "calibrate",
+    "certify",
     "decode",
     "decode_many",
     "encode",

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import click
@@ -14,7 +12,7 @@ import click
 import pyfd
 from pyfd._jobs import printable
 from pyfd.limits import Limits
-from pyfd.qtables import QTables
+from pyfd.qtables import QTables, parse_tables
 
 Decorated = Callable[..., None]
 
@@ -43,30 +41,11 @@ class Group(Examples, click.Group):
 
 def _to_tables(_ctx: click.Context, _param: click.Parameter, value: str | None) -> QTables | None:
     try:
-        return None if value is None else read_tables(value)
+        return None if value is None else parse_tables(value)
     except (ValueError, OverflowError) as error:
         raise click.BadParameter(printable(str(error))) from error
     except OSError as error:
         raise click.BadParameter(printable(f"{value}: {error.strerror}")) from error
-
-
-def read_tables(value: str) -> QTables:
-    """A preset's name, a step, ``annex-k:QUALITY`` or a table file, as tables."""
-    if value in pyfd.PRESETS:
-        return QTables.preset(value)
-    if re.fullmatch(r"[0-9]+", value):
-        return QTables.uniform(int(value))
-    if match := re.fullmatch(r"annex-k:([0-9]+)", value):
-        return QTables.annex_k(int(match[1]))
-    path = Path(value)
-    if not path.exists():
-        raise ValueError(
-            f"{value!r} is neither a preset ({', '.join(pyfd.PRESETS)}) nor a step (16) "
-            "nor annex-k:QUALITY nor a file"
-        )
-    text = path.read_text(encoding="utf-8", errors="replace")
-    is_json = text.lstrip().startswith("{")
-    return QTables.load(path) if is_json else QTables.from_text(text, path.name)
 
 
 def tables_option(text: str, default: str | None) -> Callable[[Decorated], Decorated]:

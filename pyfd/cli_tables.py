@@ -26,10 +26,9 @@ from pyfd._options import (
     inputs_argument,
     limits_options,
     named,
-    read_tables,
 )
 from pyfd.limits import Limits
-from pyfd.qtables import MAX_STEP, QTables, served
+from pyfd.qtables import MAX_STEP, QTables, parse_tables, served
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -479,7 +478,7 @@ def _as_lines(columns: dict[str, dict[str, str]]) -> list[str]:
 
 def _read(name: str) -> QTables:
     try:
-        return read_tables(name)
+        return parse_tables(name)
     except OverflowError as error:
         raise ValueError(f"steps must be in 1...{MAX_STEP}") from error
 

@@ -357,6 +357,30 @@ def as_qtables(value: QTablesLike) -> QTables:
     return QTables(value)
 
 
+def parse_tables(text: str) -> QTables:
+    """A preset's name, a step ("16"), "annex-k:QUALITY" or a table file, as tables.
+
+    Raises:
+        ValueError: None of these, or tables that make no sense.
+        OSError: The file cannot be read.
+    """
+    if text in PRESETS:
+        return QTables.preset(text)
+    if re.fullmatch(r"[0-9]+", text):
+        return QTables.uniform(int(text))
+    if match := re.fullmatch(r"annex-k:([0-9]+)", text):
+        return QTables.annex_k(int(match[1]))
+    path = Path(text)
+    if not path.exists():
+        raise ValueError(
+            f"{text!r} is neither a preset ({', '.join(PRESETS)}) nor a step (16) "
+            "nor annex-k:QUALITY nor a file"
+        )
+    content = path.read_text(encoding="utf-8", errors="replace")
+    is_json = content.lstrip().startswith("{")
+    return QTables.load(path) if is_json else QTables.from_text(content, path.name)
+
+
 def served(count: int) -> tuple[str, ...]:
     """Which components each of `count` tables serves, in words."""
     return {

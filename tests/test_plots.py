@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pyfd import QTables, plots
+from pyfd import Certificate, QTables, plots
 
 FIGURE_3 = {"step": [1, 10, 40], "benign": [1, 0.97, 0.84], "adversarial": [0, 0.1, 0.53]}
 
@@ -32,6 +32,13 @@ def image(figure, tmp_path) -> np.ndarray:
     plots.save(figure, tmp_path / "x.png")
     with Image.open(tmp_path / "x.png") as opened:
         return np.asarray(opened.convert("RGB"))
+
+
+LUMA = np.array([[1, 2, 3], [4, 5, np.inf]])
+
+
+def certificate(*radii: np.ndarray, subsampling="4:2:2") -> Certificate:
+    return Certificate(radii, QTables.uniform(40), subsampling, width=20, height=16)
 
 
 # ---- heat maps ------------------------------------------------------------
@@ -94,6 +101,7 @@ def test_rows_are_vertical_frequencies():
     [
         plots.of_statistics(statistics()),
         plots.of_tables(QTables.preset("fd-2018")),
+        plots.of_certificate(certificate(LUMA, LUMA, LUMA, subsampling="4:4:4")),
         plots.curves(FIGURE_3),
     ],
 )
@@ -112,6 +120,39 @@ def test_numbers_stand_out_from_their_cells():
         assert abs(level - {"black": 0, "white": 1}[text.get_color()]) > 0.4
     assert gray[0] > 0.9  # larger is darker
     assert (np.diff(gray) <= 0).all()
+
+
+# ---- certificates ---------------------------------------------------------
+
+
+def test_radii_have_a_map_per_component():
+    chroma = np.array([[2.0, 8], [2, 8]])
+    figure = plots.of_certificate(certificate(LUMA, chroma, chroma))
+    *panels, scale = figure.axes
+    assert [axes.get_title() for axes in panels] == ["all components", "Y", "Cb", "Cr"]
+    shown = [axes.images[0].get_array() for axes in panels]
+    assert np.array_equal(shown[0], [[1, 2, 3], [2, 2, 8]])
+    assert np.array_equal(shown[1], np.minimum(LUMA, 8))  # black is the largest finite one
+    assert np.array_equal(shown[3], chroma)
+    assert {axes.images[0].get_clim() for axes in panels} == {(0, 8)}
+    assert scale.get_ylabel() == "radius, in 8-bit levels"
+    assert panels[0].get_ylim()[0] > panels[0].get_ylim()[1]  # row 0 is at the top
+
+
+def test_larger_radii_are_darker():
+    panel, _ = plots.of_certificate(certificate(LUMA)).axes
+    assert panel.get_title() == "Y"
+    (heat,) = panel.images
+    gray = heat.cmap(heat.norm(heat.get_array()))[..., 0].ravel()
+    assert (np.diff(gray[:5]) < 0).all()
+    assert gray[0] > 0.6
+    assert gray[5] == gray[4] == 0
+
+
+@pytest.mark.parametrize("radius", [1, np.inf])
+def test_radii_that_are_all_the_same(radius, tmp_path):
+    figure = plots.of_certificate(certificate(np.full((2, 3), radius)))
+    assert image(figure, tmp_path).shape[1] > 400
 
 
 # ---- curves ---------------------------------------------------------------

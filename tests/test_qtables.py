@@ -9,6 +9,7 @@ from PIL import Image
 
 import pyfd
 from pyfd import QTables
+from pyfd.qtables import parse_tables
 from tests.jpegs import ZIGZAG, encode_with_pillow, picture
 
 
@@ -185,6 +186,37 @@ def test_pillow_takes_the_same_order():
     found = pyfd.probe(data).qtables
     assert (found[0] == tables[0]).all()
     assert (found[1] == tables[1]).all()
+
+
+# ---- as text that a user types ----------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "tables"),
+    [
+        ("fd-2018", QTables.preset("fd-2018")),
+        ("16", QTables.uniform(16)),
+        ("annex-k:50", QTables.annex_k(50)),
+    ],
+)
+def test_parse_tables(text, tables):
+    assert parse_tables(text) == tables
+
+
+def test_parse_tables_reads_files(tmp_path):
+    tables = QTables(np.arange(1, 129).reshape(2, 8, 8), name="mine")
+    tables.save(tmp_path / "t.json")
+    (tmp_path / "t.txt").write_text(tables.to_text())
+    read = parse_tables(str(tmp_path / "t.json"))
+    assert (read, read.name) == (tables, "mine")
+    read = parse_tables(str(tmp_path / "t.txt"))
+    assert (read, read.name) == (tables, "t.txt")
+
+
+@pytest.mark.parametrize("text", ["fd-1999", "-16", "1.5", "annex-k:x", "annex-k:", "²"])
+def test_parse_tables_refuses(text):
+    with pytest.raises(ValueError, match=r"is neither a preset .*fd-cvpr2019"):
+        parse_tables(text)
 
 
 # ---- for a threat ---------------------------------------------------------
