@@ -85,7 +85,7 @@ class Certificate:
         """The radius of every 8×8 pixels: the least of the blocks of all components there.
 
         Of the size of the luma's ``radii``. A block of subsampled chroma lies
-        over two or four blocks of luma.
+        over two or four of them, and the perturbation counts in all of these.
         """
         least, *chroma = self.radii
         high, wide = least.shape

@@ -39,7 +39,7 @@ def _check_epsilons(
 @click.command(
     cls=Examples,
     epilog="""\
-pyfd encode photo.png -q 40 -o photo.jpg
+pyfd certify photo.jpg
 pyfd certify photo.jpg -q 40 --plot radii.png
 pyfd certify photos -q 40 --epsilon 1 --json | jq .radius""",
 )
@@ -90,9 +90,9 @@ def certify(
     attacker knows: the coefficients are the same, bit for bit.
 
     Give what the encoder is given. Pixels that lie on the tables' grid have the
-    largest radii: those of a .jpg file that was made with the same tables (as in
-    the examples; it is decoded plainly). On others a radius is mostly 1, which
-    certifies nothing.
+    largest radii: those of a .jpg file that "pyfd encode" made with the same
+    tables (it is decoded plainly). On others a radius is mostly 1, which certifies
+    nothing.
 
     It is about pixels at the encoder, at the same place: not about .jpg files
     that an attacker hands to the decoder, nor about a classifier's answers.
