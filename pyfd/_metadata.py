@@ -144,9 +144,9 @@ class _Tiff:
             raise ValueError("directories or values that overlap")
 
     def value(self, place: int, size: int) -> bytes:
-        if size > 4:
+        if size > 4:  # else it lies in the entry, which is charged
             (place,) = self.unpack("I", place)
-        self.charge(size)
+            self.charge(size)
         if place + size > len(self.data):
             raise ValueError("a value past the end")
         return self.data[place : place + size]

@@ -41,7 +41,7 @@ pyfd evaluate --images photos --labels labels.csv -o report -d none -d two-pass:
 )
 @click.option(
     "--labels",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
     help="A CSV with the columns file and label.",
 )

@@ -309,6 +309,15 @@ def test_exif_values_are_kept_bit_for_bit():
     assert [float(v) for v in kept.get_ifd(0x8825)[2]] == [48, 8, 12.34]
 
 
+def test_exif_of_short_values_is_kept_again_and_again():
+    """Values of up to 4 bytes lie in their entries: a dense block of them is sound."""
+    entries = [(1000 + n, 3, 2, n) for n in range(200)]
+    block = exif_of({8: directory(entries)})
+    out = pyfd.requantize(gray(before=segment(0xE1, block)), PRESET)
+    assert dict(Image.open(io.BytesIO(out)).getexif())[1199] == (199, 0)
+    assert pyfd.requantize(out, PRESET) == out
+
+
 def test_exif_that_points_to_the_same_bytes_again_and_again_costs_nothing():
     """1,500 entries of 32,700 values each, in one segment; 200 such segments."""
     entries = [(1000 + n, 3, 32700, 8) for n in range(1500)]
