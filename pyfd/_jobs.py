@@ -13,13 +13,16 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 from tqdm import tqdm
 
 from pyfd._files import read_source, write_atomically
 from pyfd.limits import Limits
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 #: In place of a file: standard input or standard output.
 STDIO = "-"
@@ -270,3 +273,21 @@ def _write_stdout(data: bytes) -> None:
     while left:  # under PYTHONUNBUFFERED a write may be a part of one
         left = left[sys.stdout.buffer.write(left) :]
     sys.stdout.buffer.flush()
+
+
+@contextmanager
+def writing(path: str) -> Iterator[None]:
+    """Say which file it was that could not be written; make its directory first."""
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise RefusedError(f"cannot write {path}: {error.strerror}") from error
+
+
+def draw(figure: Figure, path: str) -> None:
+    """Write a picture."""
+    from pyfd import plots
+
+    with writing(path):
+        plots.save(figure, path)

@@ -106,6 +106,30 @@ def limits_options(command: Decorated) -> Decorated:
     return result
 
 
+def _check_plot(_ctx: click.Context, _param: click.Parameter, path: str | None) -> str | None:
+    """Refuse what could not be drawn before anything is done."""
+    if path is None:
+        return None
+    try:
+        from pyfd import plots
+
+        plots.check_suffix(path)
+    except ImportError as error:
+        raise click.UsageError(f"--plot: {error}") from error
+    except ValueError as error:
+        raise click.BadParameter(printable(str(error))) from error
+    return path
+
+
+def plot_option(text: str) -> Callable[[Decorated], Decorated]:
+    return click.option(
+        "--plot",
+        metavar="FILE",
+        callback=_check_plot,
+        help=f"{text}: a .png or .svg file. Needs 'pyfd[plots]'.",
+    )
+
+
 def check_steps(tables: QTables, most: int, hint: str = "") -> None:
     """Refuse steps that cannot be used with any file."""
     largest = tables.array.max()

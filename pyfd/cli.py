@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 import pyfd
-from pyfd import _images, _inspect, _jobs, cli_certify, cli_evaluate, cli_tables
+from pyfd import _images, _inspect, _jobs, cli_calibrate, cli_certify, cli_evaluate, cli_tables
 from pyfd._jobs import Job, Report, printable
 from pyfd._options import (
     Group,
@@ -326,5 +326,5 @@ def demo(output: Path, epsilon: int, tables: QTables) -> None:
 
 cli.add_command(cli_certify.certify)
 cli.add_command(cli_evaluate.evaluate)
-cli.add_command(cli_tables.calibrate)
+cli.add_command(cli_calibrate.calibrate)
 cli.add_command(cli_tables.tables)

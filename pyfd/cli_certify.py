@@ -16,9 +16,8 @@ from tqdm import tqdm
 import pyfd
 from pyfd import _images, _jobs
 from pyfd._jobs import Report, printable
-from pyfd._options import Examples, check_steps, inputs_argument, tables_option
+from pyfd._options import Examples, check_steps, inputs_argument, plot_option, tables_option
 from pyfd.certificate import Certificate
-from pyfd.cli_tables import _check_plot, _draw
 from pyfd.limits import Limits
 from pyfd.qtables import QTables
 
@@ -69,12 +68,7 @@ pyfd certify photos -q 40 --epsilon 1 --json | jq .radius""",
     is_flag=True,
     help="A line of JSON per file, for programs; an infinite radius is null.",
 )
-@click.option(
-    "--plot",
-    metavar="FILE",
-    callback=_check_plot,
-    help="Draw the radii, block by block: a .png or .svg file. For one image; needs 'pyfd[plots]'.",
-)
+@plot_option("For one image, draw the radii, block by block")
 def certify(
     inputs: tuple[str, ...],
     tables: QTables,
@@ -113,7 +107,7 @@ def certify(
             if plot:
                 from pyfd import plots
 
-                _draw(plots.of_certificate(certificate), plot)
+                _jobs.draw(plots.of_certificate(certificate), plot)
             tqdm.write(_line(name, certificate, epsilons, as_json))
             found.append(certificate)
     if len(found) > 1 and not as_json:

@@ -1,11 +1,9 @@
-"""The command line's `tables` group and `calibrate`: designing tables."""
+"""The command line's `tables` group: tables made, shown, converted and compared."""
 
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,20 +17,17 @@ from pyfd import _jobs, analysis
 from pyfd._grids import grid, side_by_side
 from pyfd._jobs import STDIO, Report, printable
 from pyfd._options import (
-    Examples,
     Group,
     baseline_option,
     check_written_steps,
-    inputs_argument,
     limits_options,
     named,
+    plot_option,
 )
 from pyfd.limits import Limits
 from pyfd.qtables import MAX_STEP, QTables, parse_tables, served
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from pyfd.calibration import FrequencyStatistics
 
 _FORMS = (".json", ".txt")
@@ -49,100 +44,7 @@ def _check_form(_ctx: click.Context, _param: click.Parameter, path: str) -> str:
     return path
 
 
-def _check_plot(_ctx: click.Context, _param: click.Parameter, path: str | None) -> str | None:
-    """Refuse what could not be drawn before anything is done."""
-    if path is None:
-        return None
-    try:
-        from pyfd import plots
-
-        plots.check_suffix(path)
-    except ImportError as error:
-        raise click.UsageError(f"--plot: {error}") from error
-    except ValueError as error:
-        raise click.BadParameter(printable(str(error))) from error
-    return path
-
-
-_plot = click.option(
-    "--plot",
-    metavar="FILE",
-    callback=_check_plot,
-    help="Draw them too, on the 8x8 grid: a .png or .svg file. Needs 'pyfd[plots]'.",
-)
 _tables_argument = click.argument("names", nargs=-1, required=True, metavar="T...", callback=named)
-
-
-# ---- calibrate ------------------------------------------------------------
-
-
-@click.command(
-    cls=Examples,
-    epilog="""\
-pyfd calibrate photos -o stats.json
-pyfd calibrate photos --workers 4 --plot stats.png -o stats.json""",
-)
-@inputs_argument
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    type=click.Path(dir_okay=False),
-    metavar="FILE",
-    help="Where the statistics go: a JSON file.",
-)
-@click.option(
-    "--workers", type=click.IntRange(1), metavar="N", help="Threads.  [default: one per core]"
-)
-@_plot
-@limits_options
-def calibrate(
-    inputs: tuple[str, ...],
-    output: str,
-    workers: int | None,
-    plot: str | None,
-    limits: Limits,
-) -> None:
-    """Measure which frequencies photographs use.
-
-    Mean and standard deviation of the DCT coefficients, per frequency and for
-    Y, Cb and Cr each, over all .jpg files given or found in directories: what
-    "pyfd tables make --statistics" ranks frequencies by. Damaged files are
-    named and left out.
-    """
-    report = Report()
-    names = [name for name, _ in _jobs.collect(inputs, _jobs.JPEG_SUFFIXES, report)]
-    if names:
-        with report.watching("calibrate"):
-            _calibrate(names, output, workers, plot, limits, report)
-    report.finish()
-
-
-def _calibrate(
-    names: Sequence[str],
-    output: str,
-    workers: int | None,
-    plot: str | None,
-    limits: Limits,
-    report: Report,
-) -> None:
-    sources = [sys.stdin.buffer if name == STDIO else name for name in names]
-    found = pyfd.calibrate(
-        sources, workers=workers, progress=sys.stderr.isatty() and len(names) > 1, limits=limits
-    )
-    for name, reason in sorted(found.failures.items()):
-        report.refuse(name, reason)
-    with _writing(output):
-        found.save(output)
-    luma, *chroma = found.blocks
-    click.echo(
-        f"{found.images:,} images, {luma:,} blocks of Y, {chroma[0]:,} of Cb, "
-        f"{chroma[1]:,} of Cr: {printable(output)}"
-    )
-    if plot:
-        from pyfd import plots
-
-        _draw(plots.of_statistics(found), plot)
 
 
 # ---- tables ---------------------------------------------------------------
@@ -300,7 +202,7 @@ pyfd tables show tables.json
 pyfd tables show fd-2018 fd-cvpr2019 --plot presets.png""",
 )
 @_tables_argument
-@_plot
+@plot_option("Draw them too, on the 8x8 grid")
 def show(names: tuple[str, ...], plot: str | None) -> None:
     """Show the steps of tables, their name, and how they came about.
 
@@ -314,7 +216,7 @@ def show(names: tuple[str, ...], plot: str | None) -> None:
         from pyfd import plots
 
         with report.watching(plot):
-            _draw(plots.of_tables(*found.values()), plot)
+            _jobs.draw(plots.of_tables(*found.values()), plot)
     report.finish()
 
 
@@ -495,20 +397,3 @@ def _read_all(names: Sequence[str], report: Report) -> dict[str, QTables]:
 def _write_tables(item: QTables, target: str) -> None:
     is_text = Path(target).suffix.lower() == ".txt"
     _jobs.write(target, (item.to_text() if is_text else item.to_json()).encode())
-
-
-def _draw(figure: Figure, path: str) -> None:
-    from pyfd import plots
-
-    with _writing(path):
-        plots.save(figure, path)
-
-
-@contextmanager
-def _writing(path: str) -> Iterator[None]:
-    """Say which file it was that could not be written; make its directory first."""
-    try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        yield
-    except OSError as error:
-        raise _jobs.RefusedError(f"cannot write {path}: {error.strerror}") from error
