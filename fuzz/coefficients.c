@@ -1,6 +1,7 @@
 /*
  * coefficients.c - read coefficients and write them.  What was read strictly
- * and can be written comes back as it was.
+ * and can be written comes back as it was, and its statistics are those that
+ * are gathered from the file.
  */
 
 #include "fuzz.h"
@@ -61,6 +62,44 @@ static void round_trip(const pyfd_header *header, const int16_t *coefficients,
   pyfd_free(file);
 }
 
+static void compare_statistics(const uint8_t *data, size_t size,
+                               const pyfd_header *header,
+                               const int16_t *coefficients,
+                               const uint16_t *tables)
+{
+  int64_t sums[3 * PYFD_BLOCK];
+  uint64_t squares[3 * PYFD_BLOCK], blocks[3];
+  pyfd_status status;
+  uint32_t i;
+  size_t block, k;
+  int64_t value;
+  int code;
+
+  code = pyfd_gather_statistics(data, size, &fuzz_limits, 1, sums, squares,
+                                blocks, &status);
+  check_status(code, &status);
+  if (code == PYFD_CORRUPT)
+    abort();
+  if (code != PYFD_OK)
+    return;
+  for (i = 0; i < header->num_components; i++) {
+    if (blocks[i] != (uint64_t)header->blocks_wide[i] * header->blocks_high[i])
+      abort();
+    for (block = 0; block < blocks[i]; block++) {
+      for (k = 0; k < PYFD_BLOCK; k++) {
+        value = (int64_t)*coefficients++ * tables[i * PYFD_BLOCK + k];
+        value = value < -32767 ? -32767 : value > 32767 ? 32767 : value;
+        sums[i * PYFD_BLOCK + k] -= value;
+        squares[i * PYFD_BLOCK + k] -= (uint64_t)(value * value);
+      }
+    }
+  }
+  for (k = 0; k < 3 * PYFD_BLOCK; k++) {
+    if (sums[k] != 0 || squares[k] != 0)
+      abort();
+  }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
   uint16_t tables[PYFD_MAX_COMPONENTS * PYFD_BLOCK];
@@ -89,6 +128,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
   check_status(code, &status);
   if (code == PYFD_OK) {
     read_all(tables, header.num_components * PYFD_BLOCK * sizeof(*tables));
+    if (data[3] & 1)
+      compare_statistics(data + OPTIONS, size - OPTIONS, &header, coefficients,
+                         tables);
     clamp(coefficients, count);
     round_trip(&header, coefficients, count, tables, &writing);
   }
