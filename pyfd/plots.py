@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import io
 import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
-from xml.etree import ElementTree
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
     from pyfd.certificate import Certificate
 
 try:
-    from matplotlib import rc_context
     from matplotlib.axes import Axes
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -47,7 +44,6 @@ _X_LABELS = {
     "protected": "protected frequencies",
     "epsilon": "epsilon, in 8-bit levels",
 }
-_SVG = "{http://www.w3.org/2000/svg}"
 _STYLES = (("-", "o", "black"), ("--", "s", "0.35"), (":", "^", "black"), ("-.", "D", "0.35"))
 
 
@@ -277,213 +273,3 @@ def _number(value: float) -> str:
 def _plain(text: str) -> str:
     """The text with what matplotlib would take for mathematics made harmless."""
     return text.replace("$", r"\$")
-
-
-# ---- for the page of an evaluation -----------------------------------------
-#
-# Small panels that stand side by side in HTML. The page writes their titles and their key:
-# only numbers and our own words are set by matplotlib, which has no glyph for every name.
-
-_SMALL = (3.4, 2.6)  # inches
-_AXES = (0.6, 0.48, 2.6, 1.98)  # left, bottom, width and height, inches
-_LEGEND_COLUMNS = 5
-_LEGEND_ROW = 0.17  # inches
-_MARKER = 5.0  # points
-_LABEL = (11.0, 8.0)  # width and height of two digits, points
-
-
-class Look(NamedTuple):
-    """How a curve or a point looks; line and marker tell it apart without the color."""
-
-    line: str = "-"
-    marker: str = "o"
-    color: str = "black"
-    fill: Literal["full", "left", "top", "none"] = "full"
-
-
-class Curve(NamedTuple):
-    """Points joined by a line. Curves with a label have a legend."""
-
-    look: Look
-    x: Sequence[float]
-    y: Sequence[float]
-    label: str = ""
-
-
-class Tradeoff(NamedTuple):
-    """What one defence keeps on benign images and under attack; accuracies, 0 to 1."""
-
-    label: str
-    look: Look
-    benign: float
-    attacked: float
-    adaptive: float | None = None
-    """Drawn hollow, and joined to `attacked` by a line."""
-
-
-def accuracies(curves: Sequence[Curve], x_label: str) -> Figure:
-    """A small panel of accuracies, 0 to 1, against anything; its legend stands below it."""
-    labelled = sum(bool(curve.label) for curve in curves)
-    rows = -(-labelled // _LEGEND_COLUMNS)
-    figure, axes = _small_panel(rows * _LEGEND_ROW)
-    for curve in curves:
-        axes.plot(curve.x, curve.y, label=curve.label or None, **_drawn(curve.look))
-    ticks = sorted({x for curve in curves for x in curve.x})
-    axes.set_xlabel(x_label, fontsize=9)
-    if len(ticks) <= 6:
-        axes.set_xticks(ticks, [f"{x:g}" for x in ticks])
-    else:
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=all(x == int(x) for x in ticks)))
-    axes.set_ylabel("accuracy", fontsize=9)
-    if labelled:
-        spaces = {"handlelength": 1.8, "handletextpad": 0.4, "columnspacing": 1.0}
-        columns = min(labelled, _LEGEND_COLUMNS)
-        figure.legend(loc="lower center", ncols=columns, fontsize=7, frameon=False, **spaces)
-    return figure
-
-
-def tradeoffs(points: Sequence[Tradeoff]) -> Figure:
-    """A small panel of accuracies under attack against benign ones: up and right is better."""
-    figure, axes = _small_panel()
-    low = min(point.benign for point in points)
-    left = max(0.0, np.floor(low * 10 - 0.2) / 10)
-    axes.set_xlim(left, 1)
-    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    axes.set_xlabel("benign accuracy", fontsize=9)
-    axes.set_ylabel("accuracy under attack", fontsize=9)
-    for point in points:
-        look = _drawn(point.look) | {"linestyle": "none"}
-        axes.plot(point.benign, point.attacked, **look)
-        if point.adaptive is not None:
-            x, ends = [point.benign] * 2, [point.attacked, point.adaptive]
-            axes.plot(x, ends, "-", color=point.look.color, linewidth=0.6, clip_on=False)
-            hollow = look | {"fillstyle": "none", "markerfacecolor": "white"}
-            axes.plot(point.benign, point.adaptive, **hollow)
-    _label_points(axes, points)
-    return figure
-
-
-def sample(look: Look) -> Figure:
-    """A piece of a curve, for a key; 0.5 inches wide."""
-    figure = Figure(figsize=(0.5, 0.2))
-    FigureCanvasAgg(figure)
-    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, 1), ylim=(0, 1))
-    axes.set_axis_off()
-    axes.plot([0.04, 0.5, 0.96], [0.5] * 3, markevery=[1], **_drawn(look))
-    return figure
-
-
-def inline(figure: Figure, title: str, key: str) -> str:
-    """A figure as an SVG element to write into HTML, as wide as what it stands in.
-
-    Args:
-        figure: The figure.
-        title: What a screen reader says of it.
-        key: Sets its ids apart from other figures' on the page: letters, digits and hyphens.
-    """
-    buffer = io.BytesIO()
-    with rc_context({"svg.hashsalt": key, "svg.fonttype": "none", "path.simplify": False}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    root = ElementTree.fromstring(buffer.getvalue())
-    for child in list(root):
-        if _local(child.tag) == "metadata" or child.find(f"{_SVG}style") is not None:
-            root.remove(child)  # addresses nobody needs, and a style for the whole page
-    used = set(re.findall(r"#([\w.-]+)", buffer.getvalue().decode()))
-    for element in root.iter():
-        element.tag = _local(element.tag)
-        element.text, element.tail = (element.text or "").strip(), ""
-        attributes = {_local(name): " ".join(value.split()) for name, value in element.items()}
-        if attributes.get("id") not in used:
-            attributes.pop("id", None)
-        element.attrib = attributes
-    for size in ("width", "height", "version"):
-        root.attrib.pop(size, None)
-    root.attrib |= {"role": "img", "aria-labelledby": f"{key}-title"}
-    name = ElementTree.Element("title", id=f"{key}-title")
-    name.text = title
-    root.insert(0, name)
-    return ElementTree.tostring(root, encoding="unicode")
-
-
-def _local(name: str) -> str:
-    """The name without its namespace: HTML knows SVG by itself."""
-    return name.rpartition("}")[2]
-
-
-def _small_panel(below: float = 0) -> tuple[Figure, Axes]:
-    """A figure and its axes, with room for something `below` inches high under them."""
-    width, height = _SMALL[0], _SMALL[1] + below
-    figure = Figure(figsize=(width, height))
-    FigureCanvasAgg(figure)
-    left, bottom, wide, high = _AXES
-    place = (left / width, (bottom + below) / height, wide / width, high / height)
-    axes = figure.add_axes(place)
-    axes.set_ylim(0, 1)
-    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes.grid(color="0.9")
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=8)
-    return figure, axes
-
-
-def _drawn(look: Look) -> dict[str, Any]:
-    """What `Axes.plot` calls it."""
-    return {
-        "linestyle": look.line,
-        "marker": look.marker,
-        "color": look.color,
-        "fillstyle": look.fill,
-        "markerfacecoloralt": "white",
-        "markersize": _MARKER,
-        "linewidth": 1.2,
-        "clip_on": False,
-    }
-
-
-def _label_points(axes: Axes, points: Sequence[Tradeoff]) -> None:
-    """Write each label beside its lower point, where it covers no other label and no point."""
-
-    def place(x: float, y: float) -> npt.NDArray[np.float64]:
-        pixels = np.asarray(axes.transData.transform((x, y)), dtype=np.float64)
-        return pixels * 72 / axes.figure.dpi  # points
-
-    spans = [sorted({p.attacked, p.attacked if p.adaptive is None else p.adaptive}) for p in points]
-    taken = []
-    for point, span in zip(points, spans, strict=True):
-        (x, low), (_, high) = place(point.benign, span[0]), place(point.benign, span[-1])
-        taken += [(x, y, _MARKER, _MARKER) for y in (low, high)]
-        taken.append((x, (low + high) / 2, 1.0, high - low))
-    floor = place(0, 0)[1] + _LABEL[1] / 2
-    for point, span in zip(points, spans, strict=True):
-        x, y = place(point.benign, span[0])
-        for right, up in _OFFSETS:
-            box = (x + right, y + up, *_LABEL)
-            if box[1] >= floor and not any(_overlap(box, other) for other in taken):
-                break
-        taken.append(box)
-        axes.annotate(
-            point.label,
-            (point.benign, span[0]),
-            xytext=(right, up),
-            textcoords="offset points",
-            ha="center",
-            va="center",
-            fontsize=7,
-            annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "linewidth": 0.4, "shrinkA": 3, "shrinkB": 2},
-        )
-
-
-# Where a label may stand, from its point, in points: near ones first, to the right first
-_OFFSETS = [
-    (ring * right, ring * up)
-    for ring in (1.0, 1.7, 2.4, 3.2, 4.0)
-    for right, up in ((9, 0), (-9, 0), (0, 9), (0, -9), (8, 7), (-8, 7), (8, -7), (-8, -7))
-]
-
-
-def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    """Whether two boxes (center x, center y, width, height) overlap."""
-    return all(2 * abs(one[i] - other[i]) < one[i + 2] + other[i + 2] for i in (0, 1))

@@ -15,14 +15,15 @@ import numpy as np
 from pyfd._files import write_atomically
 from pyfd.qtables import QTables
 
-#: Scores tables: the share of benign images, 0 to 1, that a model gets right once
-#: they have been through ``decode(encode(image, tables), tables)``.
+#: Scores tables, 0 to 1: the share of benign images that a model gets right once
+#: they have been through ``decode(encode(image, tables), tables)``, or the mean
+#: probability that it gives to the right class, which few images measure better.
 Accuracy: TypeAlias = Callable[[QTables], float]
 
 #: Steps that are tried: about an eighth apart.
 LADDER = (
-    *(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 18, 20, 22, 25, 28, 32, 36, 40, 45),
-    *(51, 57, 64, 72, 81, 91, 102, 115, 128, 144, 162, 182, 204, 228, 255),
+    *(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 20, 22, 25, 28, 32, 36, 40),
+    *(45, 51, 57, 64, 72, 81, 91, 102, 115, 128, 144, 162, 182, 204, 228, 255),
 )
 
 #: Rungs by which a band is raised first; then it climbs one by one.
@@ -117,7 +118,9 @@ class _Search:
     def run(self) -> None:
         self.accuracy(self.lowest)
         self.raise_together()
-        self.fill(self.measure_sensitivity())
+        order = self.measure_sensitivity()
+        while self.fill(order):  # what could not be raised may fit once others are elsewhere
+            pass
 
     def raise_together(self) -> None:
         """The largest uniform step within the budget, by bisection."""
@@ -139,8 +142,9 @@ class _Search:
             costs.append(cost / _coefficients(place))
         return sorted(range(len(costs)), key=lambda place: (costs[place], place))
 
-    def fill(self, order: Sequence[int]) -> None:
+    def fill(self, order: Sequence[int]) -> bool:
         """Raise the band with the smallest step, the first of them in order, while one can be."""
+        before = self.best
         strides = dict.fromkeys(order, STRIDE)
         while strides:
             place = min(strides, key=lambda place: self.best[place])
@@ -151,6 +155,7 @@ class _Search:
                 del strides[place]
             else:
                 strides[place] = 1
+        return self.best != before
 
     # ---- trials ----
 
