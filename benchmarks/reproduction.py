@@ -115,7 +115,7 @@ def run(part: Part, photos: Photos, output: Path, name: str) -> Content:
         labels[: part.count],
         output=output / f"{part.name}-{part.model}",
         defences=part.defences,
-        attack_names=part.attacks,
+        attacks=part.attacks,
         epsilons=part.epsilons,
         workers=len(os.sched_getaffinity(0)),
         progress=True,

@@ -66,7 +66,7 @@ pyfd evaluate --images photos --labels labels.csv -o report -d none -d two-pass:
 @click.option(
     "-a",
     "--attack",
-    "attack_names",
+    "attacks",
     multiple=True,
     default=_ATTACKS,
     metavar="A",

@@ -74,7 +74,7 @@ def content(tmp_path_factory):
         labels_of(Texture(), pictures),
         output=tmp_path_factory.mktemp("report"),
         defences=DEFENCES,
-        attack_names=("fgsm", "pgd", "bpda", "grid", "transfer", "deepfool"),
+        attacks=("fgsm", "pgd", "bpda", "grid", "transfer", "deepfool"),
         epsilons=(1, 4),
         surrogate=Texture(),
         batch_size=2,
@@ -144,7 +144,7 @@ def test_workers_change_nothing(content, tmp_path):
         labels_of(Texture(), pictures),
         output=tmp_path,
         defences=DEFENCES,
-        attack_names=("fgsm", "pgd", "bpda", "grid", "transfer", "deepfool"),
+        attacks=("fgsm", "pgd", "bpda", "grid", "transfer", "deepfool"),
         epsilons=(1, 4),
         surrogate=Texture(),
         batch_size=2,
@@ -173,7 +173,7 @@ class Slow(Defence):
 
 pictures = images()
 found = evaluate(Texture(), pictures, labels_of(Texture(), pictures), output=sys.argv[1],
-                 defences=("none", Slow()), attack_names=("pgd", "bpda"), epsilons=(2,),
+                 defences=("none", Slow()), attacks=("pgd", "bpda"), epsilons=(2,),
                  batch_size=2)
 """
 
@@ -209,7 +209,7 @@ def test_a_killed_run_goes_on(tmp_path):
 def run(tmp_path: Path, **options):
     pictures = options.pop("pictures", images(2))
     model = options.pop("model", Texture())
-    defaults = {"defences": ("none",), "attack_names": ("pgd",), "epsilons": (4,)}
+    defaults = {"defences": ("none",), "attacks": ("pgd",), "epsilons": (4,)}
     truth = options.pop("truth", labels_of(model, pictures))
     return evaluate(model, pictures, truth, output=tmp_path, **{**defaults, **options})
 
@@ -248,7 +248,7 @@ def test_warns_of_a_defence_without_gradient(tmp_path):
         def forward(self, batch):
             return (batch * 255).round() / 255
 
-    warnings = run(tmp_path, defences=("none", Shattered()), attack_names=("bpda",))["warnings"]
+    warnings = run(tmp_path, defences=("none", Shattered()), attacks=("bpda",))["warnings"]
     assert any("Gradients through shattered are zero" in w for w in warnings)
     assert not any("through the undefended" in w for w in warnings)
 
@@ -269,8 +269,8 @@ def test_warns_of_tables_at_unequal_benign_accuracy(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"attack_names": ("pdg",)}, "no attack 'pdg': there are fgsm"),
-        ({"attack_names": ("transfer",)}, "another model"),
+        ({"attacks": ("pdg",)}, "no attack 'pdg': there are fgsm"),
+        ({"attacks": ("transfer",)}, "another model"),
         ({"epsilons": (0.5,)}, "whole number"),
         ({"epsilons": (0,)}, "1...255"),
         ({"defences": ()}, "given"),

@@ -22,7 +22,8 @@ except ModuleNotFoundError as error:
     raise ImportError("torch is missing: pip install 'pyfd[evaluate]'", name=error.name) from error
 
 from pyfd._files import write_atomically
-from pyfd.evaluation import attacks, report, results
+from pyfd.evaluation import report, results
+from pyfd.evaluation.attacks import device_of
 from pyfd.evaluation.bench import NAMES, TRANSFER, Bench, Pixels, plan
 from pyfd.evaluation.defences import Defence, parse
 from pyfd.torch import predict
@@ -44,7 +45,7 @@ def evaluate(
     *,
     output: str | os.PathLike[str],
     defences: Sequence[str | Defence] = ("none", "one-pass:fd-cvpr2019", "two-pass:fd-cvpr2019"),
-    attack_names: Sequence[str] = ("pgd", "bpda", "grid"),
+    attacks: Sequence[str] = ("pgd", "bpda", "grid"),
     epsilons: Sequence[int] = (1, 2, 4),
     surrogate: nn.Module | None = None,
     attacker_quality: int | None = None,
@@ -68,7 +69,7 @@ def evaluate(
         output: A folder for report.json and report.html, and for progress.jsonl:
             an evaluation that was interrupted goes on from there.
         defences: Names for `pyfd.evaluation.defences.parse`, or `Defence` objects.
-        attack_names: Of `NAMES`: "fgsm", "bim", "pgd", "apgd", "deepfool" and
+        attacks: Of `NAMES`: "fgsm", "bim", "pgd", "apgd", "deepfool" and
             "cw-l2" ignore the defence; "bpda" is PGD through it, "grid" aims at
             the tables' rounding boundaries; "transfer" is PGD on `surrogate`.
         epsilons: L∞ strengths in 8-bit levels, for all but "deepfool" and "cw-l2".
@@ -89,7 +90,7 @@ def evaluate(
             an output folder that holds another evaluation.
     """
     truth = np.asarray(labels, np.int64)
-    _check(images, truth, attack_names, epsilons, surrogate)
+    _check(images, truth, attacks, epsilons, surrogate)
     chosen = [parse(d) if isinstance(d, str) else d for d in defences]
     if not chosen or len({d.name for d in chosen}) < len(chosen):
         raise ValueError("defences must be given, each once")
@@ -101,7 +102,7 @@ def evaluate(
         surrogate,
         [images[i] for i in right],
         truth[right],
-        plan(chosen, attack_names, epsilons),
+        plan(chosen, attacks, epsilons),
         seed,
         batch_size,
         attacker_quality,
@@ -109,21 +110,11 @@ def evaluate(
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
     done = _run(bench, folder / "progress.jsonl", workers, progress)
+    found = {**_setting(bench, len(images)), **(setting or {})}
     content: dict[str, Any] = {
         "format": report.FORMAT,
         "version": report.VERSION,
-        "setting": {
-            "model": type(model).__name__,
-            "images": f"{len(images)} images",
-            "scale": "photo",
-            "loaded": len(images),
-            "n": len(right),
-            "seed": seed,
-            "device": str(attacks.device_of(model)),
-            "versions": results.versions(),
-            "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-            **(setting or {}),
-        },
+        "setting": found,
         "cells": list(results.cells(bench, done)),
         "costs": results.costs(chosen, bench.images),
         "examples": [e for line in done for e in line["examples"]][:_EXAMPLES],
@@ -132,6 +123,19 @@ def evaluate(
     write_atomically(folder / "report.json", (json.dumps(content, indent=1) + "\n").encode())
     write_atomically(folder / "report.html", report.page(content).encode())
     return content
+
+
+def _setting(bench: Bench, loaded: int) -> dict[str, Any]:
+    return {
+        "model": type(bench.model).__name__,
+        "images": f"{loaded} images",
+        "loaded": loaded,
+        "n": len(bench.images),
+        "seed": bench.seed,
+        "device": str(device_of(bench.model)),
+        "versions": results.versions(),
+        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+    }
 
 
 def _check(
