@@ -43,6 +43,25 @@ def test_raises_the_smallest_steps_first():
     assert found.qtables.array.max() <= 2 * uniform
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_ends_where_no_band_can_be_raised(seed):
+    """Also when the accuracy is noisy, so that what did not fit once fits later."""
+
+    def accuracy(tables: QTables) -> float:
+        noise = np.random.default_rng([seed, *tables.array.ravel()]).uniform(0, 0.01)
+        return float(1 - 0.1 * np.log(tables.array).mean() / np.log(255) - noise)
+
+    found = pyfd.refine(accuracy, budget=0.06)
+    for component in range(2):
+        for first, last in BANDS:
+            band = (first <= DIAGONALS) & (last >= DIAGONALS)
+            raised = found.qtables.array.copy()
+            rung = LADDER.index(raised[component][band][0])
+            if rung + 1 < len(LADDER):
+                raised[component][band] = LADDER[rung + 1]
+                assert accuracy(QTables(raised)) < found.baseline - 0.06
+
+
 @pytest.mark.parametrize("budget", [0.0, 0.01, 0.05, 0.3, 1.0])
 def test_never_exceeds_the_budget(budget):
     def accuracy(tables: QTables) -> float:
