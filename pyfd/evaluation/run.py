@@ -209,6 +209,8 @@ def _results(
         pool = get_context("spawn").Pool(workers, _start_worker, (pickle.dumps(bench),))
     with pool:
         yield from pool.imap_unordered(_work, tasks)
+        pool.close()  # let them end by themselves, so that libraries tidy up
+        pool.join()
 
 
 @contextmanager
