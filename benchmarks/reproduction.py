@@ -232,7 +232,7 @@ def main() -> None:
     )
     print(made)
     if arguments.write:
-        text = arguments.write.read_text()
+        text = arguments.write.read_text() if arguments.write.exists() else ""
         arguments.write.write_text(text.partition(BEGIN)[0] + made + text.partition(END)[2])
 
 
