@@ -18,6 +18,8 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
+from pyfd._arithmetic import DCT
+
 #: The share that `step_for` lets through unless told otherwise.
 SURVIVAL = 1e-4
 
@@ -121,10 +123,7 @@ def gains() -> npt.NDArray[np.float64]:
     Returns:
         8×8 ``float64``, natural order (the row is the vertical frequency).
     """
-    frequency, place = np.mgrid[0:8, 0:8]
-    basis = np.cos((2 * place + 1) * frequency * np.pi / 16) / 2
-    basis[0] = math.sqrt(1 / 8)
-    norms = np.abs(basis).sum(axis=1)
+    norms = np.abs(DCT).sum(axis=1)
     return np.asarray(np.outer(norms, norms), dtype=np.float64)
 
 

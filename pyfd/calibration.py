@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyfd import _binding
+from pyfd._arithmetic import DCT, YCBCR
 from pyfd._files import Source, read_source, write_atomically
 from pyfd.codec import pixels_of
 from pyfd.errors import UnsupportedJPEGError
@@ -216,28 +217,9 @@ def _of_file(source: Source, limits: Limits) -> _FileSums:
     return _FileSums(*_binding.gather_statistics(data, limits), 1)
 
 
-def _dct_matrix() -> npt.NDArray[np.float64]:
-    """The orthonormal 8-point DCT-II: row u is basis function u (ITU-T T.81, A.3.3)."""
-    u, x = np.mgrid[0:8, 0:8]
-    matrix: npt.NDArray[np.float64] = 0.5 * np.cos((2 * x + 1) * u * np.pi / 16)
-    matrix[0] /= np.sqrt(2)
-    return matrix
-
-
-_DCT = _dct_matrix()
-# JFIF 1.02: Y, Cb and Cr from R, G and B, without the offset of 128 for chroma
-_YCBCR = np.array(
-    [
-        [0.299, 0.587, 0.114],
-        [-0.168735892, -0.331264108, 0.5],
-        [0.5, -0.418687589, -0.081312411],
-    ]
-)
-
-
 def _of_pixels(image: npt.ArrayLike | Image) -> FrequencyStatistics:
     pixels = pixels_of(image).astype(np.float64)
-    planes = [pixels - 128] if pixels.ndim == 2 else list(np.moveaxis(pixels @ _YCBCR.T, 2, 0))
+    planes = [pixels - 128] if pixels.ndim == 2 else list(np.moveaxis(pixels @ YCBCR.T, 2, 0))
     if len(planes) == _COMPONENTS:
         planes[0] -= 128
     sums, squares = [0] * len(_ZEROS), [0] * len(_ZEROS)
@@ -258,7 +240,7 @@ def _dct(plane: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     padded = np.pad(plane, ((0, -height % 8), (0, -width % 8)), mode="edge")
     high, wide = padded.shape[0] // 8, padded.shape[1] // 8
     blocks = padded.reshape(high, 8, wide, 8).swapaxes(1, 2).reshape(-1, 8, 8)
-    coefficients: npt.NDArray[np.float64] = _DCT @ blocks @ _DCT.T
+    coefficients: npt.NDArray[np.float64] = DCT @ blocks @ DCT.T
     return coefficients
 
 

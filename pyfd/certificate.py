@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from pyfd._dct import BASIS, CONSTANT_BITS, PASS1_BITS
-from pyfd.codec import Subsampling, pixels_of
+from pyfd._arithmetic import BASIS, COLOR_BITS, CONSTANT_BITS, PASS1_BITS, TO_YCC, TO_YCC_OFFSETS
+from pyfd.codec import ENCODER_LIMIT, Subsampling, pixels_of
 from pyfd.header import SUBSAMPLING
 from pyfd.qtables import QTables, QTablesLike, as_qtables
 
@@ -36,19 +36,11 @@ _Floats: TypeAlias = npt.NDArray[np.float64]
 _Bounds: TypeAlias = tuple[_Floats, _Floats]
 """The least and the greatest values, of one shape."""
 
-_MAX_STEP = 8191  # encode's
 _WHITE = 255
 
-# libjpeg's color conversion in 16-bit fixed point (ITU-T T.871, 7): the weights of
-# R, G and B, and what is added before the shift. A gray plane passes unchanged.
-_COLOR_BITS = 16
-_CHROMA_OFFSET = (128 << _COLOR_BITS) + (1 << (_COLOR_BITS - 1)) - 1
-_YCC = (
-    ((19595, 38470, 7471), 1 << (_COLOR_BITS - 1)),
-    ((-11059, -21709, 32768), _CHROMA_OFFSET),
-    ((32768, -27439, -5329), _CHROMA_OFFSET),
-)
-_GRAY = (((1 << _COLOR_BITS,), 0),)
+# The weights of R, G and B, and what is added before the shift; gray passes unchanged
+_YCC = tuple(zip(TO_YCC, TO_YCC_OFFSETS, strict=True))
+_GRAY = (((1 << COLOR_BITS,), 0),)
 
 # What libjpeg adds to the sum of the samples that it averages, by the column's parity
 _BIASES = {(1, 1): (0, 0), (2, 1): (0, 1), (2, 2): (1, 2), (1, 2): (1, 1)}
@@ -136,8 +128,8 @@ def certify(
         ValueError: Shape, dtype, steps or subsampling that do not fit.
     """
     tables = as_qtables(qtables)
-    if tables.array.max() > _MAX_STEP:
-        raise ValueError(f"steps must be in 1...{_MAX_STEP} here, not {tables.array.max()}")
+    if tables.array.max() > ENCODER_LIMIT:
+        raise ValueError(f"steps must be in 1...{ENCODER_LIMIT} here, not {tables.array.max()}")
     if subsampling not in SUBSAMPLING:
         raise ValueError(f"subsampling must be one of {', '.join(SUBSAMPLING)}")
     pixels = pixels_of(image)
@@ -215,7 +207,7 @@ def _coefficient_bounds(
     reach = strengths.reshape(-1, 1, 1, 1)
     low, high = np.maximum(pixels - reach, 0), np.minimum(pixels + reach, _WHITE)
     low, high = (
-        _average(np.floor((total + component.offset) / 2**_COLOR_BITS), component) - 128
+        _average(np.floor((total + component.offset) / 2**COLOR_BITS), component) - 128
         for total in _sums(low, high, component.weights)
     )
     for bits in (CONSTANT_BITS - PASS1_BITS, CONSTANT_BITS + PASS1_BITS):

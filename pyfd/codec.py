@@ -33,7 +33,7 @@ Subsampling: TypeAlias = Literal["4:4:4", "4:2:2", "4:2:0", "4:4:0"]
 
 _DEFAULT_LIMITS = Limits()
 _NO_BASELINE_LIMIT = 32767
-_ENCODER_LIMIT = 8191  # beyond, libjpeg's quantizer wraps: it scales steps by 8
+ENCODER_LIMIT = 8191  # beyond, libjpeg's quantizer wraps: it scales steps by 8
 
 # What libjpeg can convert a file's color space to; the first is the file's own.
 _MODES: dict[str, tuple[Mode, ...]] = {
@@ -262,7 +262,7 @@ def encode(
     Raises:
         ValueError: Shape, dtype, mode, steps or metadata that do not fit.
     """
-    tables = _steps(qtables, 255 if baseline else _ENCODER_LIMIT)
+    tables = _steps(qtables, 255 if baseline else ENCODER_LIMIT)
     if subsampling not in SUBSAMPLING:
         raise ValueError(f"subsampling must be one of {', '.join(SUBSAMPLING)}")
     pixels = pixels_of(image)

@@ -13,7 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from pyfd import codec
-from pyfd._dct import BASIS, CONSTANT_BITS, PASS1_BITS
+from pyfd._arithmetic import (
+    BASIS,
+    COLOR_BITS,
+    CONSTANT_BITS,
+    DCT,
+    PASS1_BITS,
+    TO_YCC,
+    TO_YCC_OFFSETS,
+)
 from pyfd._files import Source
 from pyfd.qtables import QTablesLike, as_qtables
 
@@ -31,12 +39,8 @@ Gradient: TypeAlias = Literal["straight-through", "soft", "none"]
 #: By how much chroma is finer horizontally and vertically.
 _FACTORS = {"4:4:4": (1, 1), "4:2:2": (2, 1), "4:2:0": (2, 2), "4:4:0": (1, 2)}
 
-#: libjpeg's conversions, in 16-bit fixed point (ITU-T T.871, 7).
-_TO_YCC = ((19595, 38470, 7471), (-11059, -21709, 32768), (32768, -27439, -5329))
-_TO_YCC_OFFSETS = (1 << 15, (128 << 16) + (1 << 15) - 1, (128 << 16) + (1 << 15) - 1)
+#: libjpeg's conversion back, in 16-bit fixed point (ITU-T T.871, 7).
 _TO_RGB = ((0, 91881), (-22554, -46802), (116130, 0))
-
-_MAX_STEP = 8191
 
 #: Chroma up to this width is repeated, not interpolated.
 _NARROW = 2
@@ -94,8 +98,8 @@ class FeatureDistillation(nn.Module):
         if color == "rgb" and subsampling != "4:4:4":
             raise ValueError('color="rgb" has no chroma to subsample')
         self.qtables = as_qtables(qtables)
-        if self.qtables.array.max() > _MAX_STEP:
-            raise ValueError(f"steps must be at most {_MAX_STEP}")
+        if self.qtables.array.max() > codec.ENCODER_LIMIT:
+            raise ValueError(f"steps must be at most {codec.ENCODER_LIMIT}")
         self.color = color
         self.subsampling = subsampling
         self.gradient = gradient
@@ -215,9 +219,9 @@ def _descaled(values: Tensor, bits: int, arithmetic: _Arithmetic) -> Tensor:
 
 
 def _to_ycc(levels: Tensor, arithmetic: _Arithmetic) -> Tensor:
-    matrix, offsets = _constant(_TO_YCC, levels), _constant(_TO_YCC_OFFSETS, levels)
+    matrix, offsets = _constant(TO_YCC, levels), _constant(TO_YCC_OFFSETS, levels)
     planes = torch.einsum("ij,njhw->nihw", matrix, levels)
-    return arithmetic.floor((planes + offsets[:, None, None]) * 2.0**-16)
+    return arithmetic.floor((planes + offsets[:, None, None]) * 2.0**-COLOR_BITS)
 
 
 def _to_rgb(planes: Tensor, arithmetic: _Arithmetic) -> Tensor:
@@ -308,9 +312,7 @@ def _codable(coefficients: Tensor, arithmetic: _Arithmetic) -> Tensor:
 
 def _real_dct(planes: Tensor, steps: Tensor, quantize: Callable[[Tensor], Tensor]) -> Tensor:
     """The orthonormal DCT (ITU-T T.81, A.3.3), the quantizer, and the inverse; no level shift."""
-    place = torch.arange(8, dtype=planes.dtype, device=planes.device)
-    basis = torch.cos((2 * place + 1) * place[:, None] * (torch.pi / 16)) / 2
-    basis[0] = 8**-0.5
+    basis = _constant(DCT, planes)
     blocks = _split(_split(planes, 3), 2)
     coefficients = torch.einsum("ncyjxk,uj,vk->ncyuxv", blocks, basis, basis)
     coefficients = quantize(coefficients / steps) * steps
@@ -420,7 +422,7 @@ def predict(
     model: nn.Module, images: Sequence[npt.NDArray[np.uint8]], *, batch_size: int = 16
 ) -> npt.NDArray[np.int64]:
     """The classes that a model gives to H×W×3 ``uint8`` images, in order."""
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    device = device_of(model)
     classes = np.empty(len(images), np.int64)
     training = model.training
     model.eval()
@@ -433,6 +435,11 @@ def predict(
     finally:
         model.train(training)
     return classes
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where a model's weights are."""
+    return next((p.device for p in model.parameters()), torch.device("cpu"))
 
 
 def batches(shapes: Sequence[tuple[int, ...]], size: int) -> Iterator[list[int]]:

@@ -26,3 +26,18 @@ def photos() -> list[bytes]:
     if files:
         return [file.read_bytes() for file in files]
     return [encode_with_pillow(picture(300 + n, 200 + 3 * n, seed=n)) for n in range(20)]
+
+
+@pytest.fixture
+def run(capsys):
+    """The command line in this process: exit code, stdout, stderr."""
+
+    from pyfd.cli import cli
+
+    def call(*args: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as stop:
+            cli.main([str(arg) for arg in args], prog_name="pyfd")
+        out, err = capsys.readouterr()
+        return stop.value.code, out, err
+
+    return call

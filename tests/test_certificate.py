@@ -15,7 +15,6 @@ from PIL import Image
 
 import pyfd
 from pyfd import QTables, analysis, certificate
-from pyfd.cli import cli
 from pyfd.cli_certify import certify as command
 from pyfd.header import SUBSAMPLING
 from tests.jpegs import picture
@@ -288,19 +287,6 @@ def test_refusals(image, options, match):
 
 
 # ---- the command line -----------------------------------------------------
-
-
-@pytest.fixture
-def run(capsys):
-    """The command line in this process: exit code, stdout, stderr."""
-
-    def call(*args: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stop:
-            cli.main([str(arg) for arg in args], prog_name="pyfd")
-        out, err = capsys.readouterr()
-        return stop.value.code, out, err
-
-    return call
 
 
 @pytest.fixture

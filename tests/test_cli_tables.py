@@ -14,22 +14,8 @@ from PIL import Image
 
 import pyfd
 from pyfd import QTables, analysis
-from pyfd.cli import cli
 from pyfd.cli_tables import tables
 from tests.jpegs import encode_with_pillow, picture
-
-
-@pytest.fixture
-def run(capsys):
-    """The command line in this process: exit code, stdout, stderr."""
-
-    def call(*args: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stop:
-            cli.main([str(arg) for arg in args], prog_name="pyfd")
-        out, err = capsys.readouterr()
-        return stop.value.code, out, err
-
-    return call
 
 
 @pytest.fixture

@@ -16,8 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from pyfd._arithmetic import DCT, YCBCR
 from pyfd.analysis import gains
 from pyfd.qtables import QTables
+from pyfd.torch import device_of
 
 try:
     from art.attacks import evasion  # type: ignore[import-untyped]
@@ -131,11 +133,6 @@ def _one_hot(labels: npt.NDArray[np.int64], classes: int) -> npt.NDArray[np.floa
     return np.eye(classes, dtype=np.float32)[labels]
 
 
-def device_of(model: nn.Module) -> torch.device:
-    """Where a model's weights are."""
-    return next((p.device for p in model.parameters()), torch.device("cpu"))
-
-
 def to_batch(images: Sequence[Pixels]) -> Tensor:
     """H×W×3 levels of one size as N×3×H×W floats in [0, 1]."""
     return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float().contiguous() / 255
@@ -189,7 +186,6 @@ class StraightThrough(nn.Module):
 
 #: How many coefficients of a block are aimed at together: few reach far, many reach little.
 _TOGETHER = (1, 2, 3, 5, 8, 16)
-_TO_YCC = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
 
 
 def grid(
@@ -259,8 +255,8 @@ class _Aim:
     def __init__(self, qtables: QTables, start: Tensor, epsilon: int) -> None:
         self.start = start
         self.epsilon = epsilon
-        self.colors = torch.tensor(_TO_YCC, device=start.device)
-        self.basis = _basis(start.device)
+        self.colors = torch.tensor(YCBCR).to(start)
+        self.basis = torch.tensor(DCT).to(start)
         steps = np.stack([qtables[i] for i in range(3)]).astype(np.float32)
         self.steps = torch.from_numpy(steps).to(start.device)[:, None, None]
         self.reach = torch.from_numpy(gains().astype(np.float32)).to(start.device) * epsilon
@@ -305,14 +301,6 @@ class _Aim:
         pattern = torch.einsum("ij,nihw->njhw", self.colors, planes).sign()
         height, width = self.start.shape[2:]
         return (self.start + self.epsilon * pattern[..., :height, :width]).clamp(0, 255)
-
-
-def _basis(device: torch.device) -> Tensor:
-    """The orthonormal DCT (ITU-T T.81, A.3.3): rows are frequencies."""
-    place = torch.arange(8, device=device)
-    basis = torch.cos((2 * place + 1) * place[:, None] * (math.pi / 16)) / 2
-    basis[0] = 8**-0.5
-    return basis
 
 
 def _blocks(planes: Tensor) -> Tensor:

@@ -18,8 +18,8 @@ from torch import nn
 
 import pyfd
 from pyfd.evaluation import attacks
-from pyfd.evaluation.defences import Defence, Distillation
-from pyfd.torch import batches, predict
+from pyfd.evaluation.defences import Defence, Distillation, as_jpeg
+from pyfd.torch import batches, device_of, predict
 
 Pixels: TypeAlias = "npt.NDArray[np.uint8]"
 
@@ -161,7 +161,7 @@ class Bench:
         """What the model is shown of pixels, or of the attacker's files."""
         if self.attacker_quality is None:
             return defence(images, seed)
-        files = [_as_jpeg(image, self.attacker_quality) for image in images]
+        files = [as_jpeg(image, self.attacker_quality) for image in images]
         if isinstance(defence, Distillation):
             return [pyfd.decode(file, defence.qtables) for file in files]
         return defence([pyfd.decode(file) for file in files], seed)
@@ -199,15 +199,9 @@ def chain(defence: Defence, model: nn.Module, seed: int) -> nn.Module:
     if module is None:
         draws = itertools.count(seed + 1)  # not those that the defence will make
         module = attacks.StraightThrough(lambda images: defence(images, next(draws)))
-    module = module.to(attacks.device_of(model))
+    module = module.to(device_of(model))
     behind = nn.Sequential(module, model).eval()
     return attacks.Expectation(behind, DRAWS) if defence.random else behind
-
-
-def _as_jpeg(image: Pixels, quality: int) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "JPEG", quality=quality)
-    return buffer.getvalue()
 
 
 def _png(image: Pixels) -> str:

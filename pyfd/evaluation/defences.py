@@ -258,10 +258,15 @@ def _checked(images: Sequence[Pixels]) -> Sequence[Pixels]:
     return images
 
 
-def _compressed(image: Pixels, quality: int) -> Pixels:
+def as_jpeg(image: Pixels, quality: int) -> bytes:
+    """A file of Pillow's encoder, with its default 4:2:0."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=quality)
-    with Image.open(buffer) as opened:
+    return buffer.getvalue()
+
+
+def _compressed(image: Pixels, quality: int) -> Pixels:
+    with Image.open(io.BytesIO(as_jpeg(image, quality))) as opened:
         return np.array(opened)
 
 

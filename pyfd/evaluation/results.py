@@ -17,6 +17,7 @@ import pyfd
 from pyfd.evaluation import attacks
 from pyfd.evaluation.bench import DRAWS, Attacked, Bench, Pixels, chain
 from pyfd.evaluation.defences import Defence, Distillation
+from pyfd.torch import device_of
 
 _FEWEST = 100
 _UNEQUAL = 0.02
@@ -141,7 +142,7 @@ def _flat(bench: Bench) -> Iterator[str]:
         if item.through is not None and item.attack != "grid":
             chains[item.through.name] = chain(item.through, bench.model, bench.seed)
     for name, model in chains.items():
-        device = attacks.device_of(model)
+        device = device_of(model)
         batch = attacks.to_batch([bench.images[i] for i in chosen]).to(device).requires_grad_()
         loss = nn.functional.cross_entropy(model(batch), labels.to(device))
         (gradient,) = torch.autograd.grad(loss, batch, allow_unused=True)

@@ -23,10 +23,9 @@ except ModuleNotFoundError as error:
 
 from pyfd._files import write_atomically
 from pyfd.evaluation import report, results
-from pyfd.evaluation.attacks import device_of
 from pyfd.evaluation.bench import NAMES, TRANSFER, Bench, Pixels, plan
 from pyfd.evaluation.defences import Defence, parse
-from pyfd.torch import predict
+from pyfd.torch import device_of, predict
 
 _EXAMPLES = 8
 

@@ -1,4 +1,4 @@
-"""The codec's accurate integer DCT, as matrices.
+"""Color conversion and DCT, as matrices: exact ones, and the codec's integer ones.
 
 libjpeg's "islow" DCT is a sequence of 13-bit fixed-point operations whose sums
 are exact until a pass ends: each pass is one product with an integer matrix and
@@ -10,7 +10,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-#: Bits of the constants, and of what the first pass keeps beyond an integer.
+#: R, G and B to Y, Cb and Cr: weights in fixed point, and what is added before the shift
+#: (ITU-T T.871, 7).
+COLOR_BITS = 16
+TO_YCC = ((19595, 38470, 7471), (-11059, -21709, 32768), (32768, -27439, -5329))
+TO_YCC_OFFSETS = (1 << 15, (128 << 16) + (1 << 15) - 1, (128 << 16) + (1 << 15) - 1)
+
+#: Bits of the DCT's constants, and of what the first pass keeps beyond an integer.
 CONSTANT_BITS, PASS1_BITS = 13, 2
 
 
@@ -42,3 +48,26 @@ def _basis() -> npt.NDArray[np.int64]:
 #: `_basis`, 8×8 ``int64``, read-only.
 BASIS = _basis()
 BASIS.flags.writeable = False
+
+
+def _orthonormal() -> npt.NDArray[np.float64]:
+    frequency, place = np.mgrid[0:8, 0:8]
+    matrix: npt.NDArray[np.float64] = 0.5 * np.cos((2 * place + 1) * frequency * np.pi / 16)
+    matrix[0] /= np.sqrt(2)
+    return matrix
+
+
+#: The orthonormal 8-point DCT-II in real numbers (ITU-T T.81, A.3.3): row u is basis function
+#: u; 8×8 ``float64``, read-only.
+DCT = _orthonormal()
+DCT.flags.writeable = False
+
+#: Y, Cb and Cr from R, G and B in real numbers (JFIF 1.02), without chroma's offset of 128.
+YCBCR = np.array(
+    [
+        [0.299, 0.587, 0.114],
+        [-0.168735892, -0.331264108, 0.5],
+        [0.5, -0.418687589, -0.081312411],
+    ]
+)
+YCBCR.flags.writeable = False
