@@ -27,10 +27,11 @@ from pyfd.torch import predict
 
 MODELS = ("efficientnet-lite0", "squeezenet1.1")
 COUNT = 200  # photographs that the model gets right
-STEPS = (4, 8, 16, 24, 32, 40, 56)
-PROTECTED = (0, 5, 10, 15, 20, 30)
+STEPS = (8, 16, 24, 32, 40, 56)
+PROTECTED = (0, 6, 15, 30)
 SLOW = 20  # photographs for total-variation minimization and quilting
-TWO_PASS = "two-pass:fd-cvpr2019"
+KINDS = ("one-pass", "two-pass")
+ONE_PASS, TWO_PASS = "one-pass:fd-cvpr2019", "two-pass:fd-cvpr2019"
 BEGIN, END = "<!-- made by benchmarks/reproduction.py -->\n", "<!-- end -->"
 
 Content = dict[str, Any]
@@ -49,8 +50,7 @@ class Part(NamedTuple):
 
 
 def parts() -> list[Part]:
-    both = ("fd-2018", "fd-cvpr2019")
-    tables = [f"{passes}:{name}" for passes in ("one-pass", "two-pass") for name in both]
+    tables = [f"{passes}:{name}" for passes in KINDS for name in ("fd-2018", "fd-cvpr2019")]
     headline = ("none", *tables, "jpeg:90", "jpeg:75", "bits:4", "shield")
     found = []
     for model in MODELS:
@@ -58,25 +58,34 @@ def parts() -> list[Part]:
             Part("headline", model, "model", headline, ("bim", "deepfool", "cw-l2"), (1,)),
             Part("strong", model, "model", headline, ("pgd",), (4,)),
         ]
-    adaptive = ("none", "one-pass:fd-cvpr2019", TWO_PASS, "two-pass:16", "jpeg:75")
-    found.append(Part("adaptive", MODELS[0], "photo", adaptive, ("pgd", "bpda", "grid"), (2, 4)))
-    found.append(Part("cw", MODELS[0], "photo", ("none", TWO_PASS), ("cw-l2",), ()))
-    by_step = [f"{p}:{step}" for p in ("one-pass", "two-pass") for step in STEPS]
-    found.append(Part("steps", MODELS[0], "model", ("none", *by_step), ("pgd",), (1, 4)))
-    found.append(Part("protected", MODELS[0], "model", two_bands(), ("pgd",), (1, 4)))
+    model = MODELS[0]
+    adaptive = (ONE_PASS, TWO_PASS, "two-pass:16", "jpeg:75")
+    found.append(Part("adaptive", model, "model", adaptive, ("bpda", "grid"), (4,)))
+    by_photo = ("none", ONE_PASS, TWO_PASS)
+    found.append(Part("photo", model, "photo", by_photo, ("pgd", "bpda", "grid"), (4,)))
+    # One pass as the paper has it, at its strength; two passes where that no longer tells
+    found += figure("steps", {str(step): QTables.uniform(step) for step in STEPS})
+    found += figure("protected", {f"40, {count} protected": two_band(count) for count in PROTECTED})
     return found
 
 
-def two_bands() -> list[Defence]:
-    """Tables of step 40, but 1 for the first frequencies in zigzag order."""
-    found: list[Defence] = []
-    for two_pass in (False, True):
-        for count in PROTECTED:
-            tables = QTables.two_band(np.zeros((8, 8)), step=40, protected_step=1, protected=count)
-            defence = Distillation(tables, two_pass=two_pass)
-            defence.name = f"{defence.kind}:40, {count} protected"
-            found.append(defence)
-    return found
+def figure(name: str, tables: dict[str, QTables]) -> list[Part]:
+    one, two = ([distillation(kind, *item) for item in tables.items()] for kind in KINDS)
+    return [
+        Part(f"{name}-one-pass", MODELS[0], "model", one, ("pgd",), (1, 4)),
+        Part(f"{name}-two-pass", MODELS[0], "model", two, ("pgd",), (4,)),
+    ]
+
+
+def distillation(kind: str, label: str, tables: QTables) -> Distillation:
+    defence = Distillation(tables, two_pass=kind == "two-pass")
+    defence.name = f"{kind}:{label}"
+    return defence
+
+
+def two_band(protected: int) -> QTables:
+    """Step 40, but 1 for the first frequencies in zigzag order."""
+    return QTables.two_band(np.zeros((8, 8)), step=40, protected_step=1, protected=protected)
 
 
 # ---- running ------------------------------------------------------------------
@@ -134,74 +143,68 @@ def slow(photos: Photos) -> Part:
 # ---- the page -----------------------------------------------------------------
 
 
-def cell(content: Content, defence: str, attack: str, epsilon: int | None) -> str:
+def cell(content: Content, defence: str, attack: str, epsilon: int | None) -> float | None:
     for found in content["cells"]:
         if (found["defence"], found["attack"], found["epsilon"]) == (defence, attack, epsilon):
-            return f"{100 * found['accuracy']:.0f}"
-    return "–"
+            return float(found["accuracy"])
+    return None
 
 
-def table(content: Content, columns: Sequence[tuple[str, int | None]]) -> str:
-    heads = [
-        attack if epsilon is None else f"{attack} ε = {epsilon}" for attack, epsilon in columns
-    ]
+def table(contents: Iterable[Content], columns: Sequence[tuple[str, int | None]]) -> str:
+    """Accuracy in %, a row per defence."""
+    merged: Content = {"cells": [c for content in contents for c in content["cells"]]}
+    heads = [a if epsilon is None else f"{a} ε = {epsilon}" for a, epsilon in columns]
     lines = [f"| defence | {' | '.join(heads)} |", "|" + "---|" * (len(heads) + 1)]
-    for defence in dict.fromkeys(found["defence"] for found in content["cells"]):
-        cells = [cell(content, defence, attack, epsilon) for attack, epsilon in columns]
+    for defence in dict.fromkeys(found["defence"] for found in merged["cells"]):
+        found = [cell(merged, defence, attack, epsilon) for attack, epsilon in columns]
+        cells = ["–" if accuracy is None else f"{100 * accuracy:.1f}" for accuracy in found]
         lines.append(f"| {defence} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def curves(
-    content: Content, labels: Iterable[str], x_name: str, x: Sequence[int], path: Path
+def draw(
+    contents: dict[str, Content], name: str, x: Sequence[int], labels: Sequence[str], path: Path
 ) -> None:
-    """Accuracies of one- and two-pass defences against x, as a picture."""
-    records: dict[str, Sequence[float]] = {x_name: x}
-    by_cell = {(c["defence"], c["attack"], c["epsilon"]): c["accuracy"] for c in content["cells"]}
-    names = list(labels)
-    for attack, epsilon, title in (
-        ("benign", None, "benign"),
-        ("pgd", 1, "PGD ε = 1"),
-        ("pgd", 4, "PGD ε = 4"),
-    ):
-        for kind in ("one-pass", "two-pass"):
-            if attack == "benign" and kind == "two-pass":
-                continue  # the same as one pass, or nearly so
-            key = f"{title}, {kind}" if attack != "benign" else title
-            records[key] = [by_cell[f"{kind}:{name}", attack, epsilon] for name in names]
-    plots.save(plots.curves(records), path)
+    """Accuracies with one and two passes against x, as a picture."""
+    one, two = (contents[f"{name}-{kind}-{MODELS[0]}"] for kind in KINDS)
+    series: dict[str, Sequence[Any]] = {
+        name.removesuffix("s"): x,
+        "benign": [cell(one, f"one-pass:{label}", "benign", None) for label in labels],
+        "two passes, PGD ε = 4": [cell(two, f"two-pass:{label}", "pgd", 4) for label in labels],
+    }
+    for epsilon in (1, 4):
+        series[f"one pass, PGD ε = {epsilon}"] = [
+            cell(one, f"one-pass:{label}", "pgd", epsilon) for label in labels
+        ]
+    plots.save(plots.curves(series), path)
 
 
 def page(contents: dict[str, Content], pictures: Path) -> str:
-    headline = [("benign", None), ("bim", 1), ("deepfool", None), ("cw-l2", None)]
+    model = MODELS[0]
+    headline = [("benign", None), ("bim", 1), ("deepfool", None), ("cw-l2", None), ("pgd", 4)]
     parts = []
-    for model in MODELS:
-        content, strong = contents[f"headline-{model}"], contents[f"strong-{model}"]
-        merged = {"cells": content["cells"] + [c for c in strong["cells"] if c["attack"] == "pgd"]}
-        parts.append(
-            f"### {model}, at its input size, {content['setting']['n']} photographs\n\n"
-            + table(merged, [*headline, ("pgd", 4)])
-        )
-    adaptive, cw = contents[f"adaptive-{MODELS[0]}"], contents[f"cw-{MODELS[0]}"]
-    merged = {"cells": adaptive["cells"] + [c for c in cw["cells"] if c["attack"] == "cw-l2"]}
-    columns = [("benign", None), ("cw-l2", None)]
-    columns += [(attack, e) for e in (2, 4) for attack in ("pgd", "bpda", "grid")]
-    parts.append(
-        f"### {MODELS[0]}, at the photographs' own size, {adaptive['setting']['n']} photographs\n\n"
-        + table(merged, columns)
-    )
-    slow = contents[f"slow-{MODELS[0]}"]
-    parts.append(
-        f"### Slow baselines, {slow['setting']['n']} photographs at 224×224\n\n"
-        + table(slow, [("benign", None), ("pgd", 4), ("cw-l2", None)])
-        + "\n\n"
-        + costs(slow)
-    )
-    curves(contents[f"steps-{MODELS[0]}"], map(str, STEPS), "step", STEPS, pictures / "steps.png")
-    names = [f"40, {count} protected" for count in PROTECTED]
-    protected = contents[f"protected-{MODELS[0]}"]
-    curves(protected, names, "protected", PROTECTED, pictures / "protected.png")
+    for name in MODELS:
+        found = [contents[f"{part}-{name}"] for part in ("headline", "strong")]
+        columns = headline
+        if name == model:
+            found.append(contents[f"adaptive-{model}"])
+            columns = [*headline, ("bpda", 4), ("grid", 4)]
+        parts.append(heading(name, "at its input size", found[0]) + table(found, columns))
+    photo = contents[f"photo-{model}"]
+    columns = [("benign", None), ("pgd", 4), ("bpda", 4), ("grid", 4)]
+    parts.append(heading(model, "at the photographs' own size", photo) + table([photo], columns))
+    slow = contents[f"slow-{model}"]
+    columns = [("benign", None), ("pgd", 4), ("cw-l2", None)]
+    parts.append(heading(model, "the slow baselines", slow) + table([slow], columns))
+    parts.append(costs(slow))
+    labels = [f"40, {count} protected" for count in PROTECTED]
+    draw(contents, "steps", STEPS, [str(step) for step in STEPS], pictures / "steps.png")
+    draw(contents, "protected", PROTECTED, labels, pictures / "protected.png")
     return "\n\n".join(parts)
+
+
+def heading(model: str, what: str, content: Content) -> str:
+    return f"### {model}, {what}, {content['setting']['n']} photographs\n\n"
 
 
 def costs(content: Content) -> str:
@@ -223,7 +226,7 @@ def main() -> None:
     photos = Photos(arguments.photos, arguments.labels)
     contents = {}
     for part in [*parts(), slow(photos)]:
-        print(part.name, part.model, flush=True)
+        print(f"{part.name}, {part.model}", flush=True)
         content = run(part, photos, arguments.output, arguments.photos.name)
         contents[f"{part.name}-{part.model}"] = content
     pictures = arguments.write.parent / "images" if arguments.write else arguments.output

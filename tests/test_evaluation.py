@@ -153,6 +153,20 @@ def test_workers_change_nothing(content, tmp_path):
     assert without_times(again) == without_times(content)
 
 
+class Unwelcome(Texture):
+    """Cannot be brought to another process."""
+
+    def __setstate__(self, _state: dict) -> None:
+        os._exit(3)
+
+
+def test_a_worker_that_dies_is_an_error(tmp_path):
+    pictures = images()
+    labels = labels_of(Texture(), pictures)
+    with pytest.raises(RuntimeError, match=r"a worker died.*workers=1"):
+        evaluate(Unwelcome(), pictures, labels, output=tmp_path, workers=2)
+
+
 def without_times(content: dict) -> list[dict]:
     return [{k: v for k, v in c.items() if k != "seconds"} for c in content["cells"]]
 

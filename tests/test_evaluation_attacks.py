@@ -35,7 +35,7 @@ class Wavy(Linear):
 
 
 def case() -> tuple[nn.Module, list[np.ndarray], np.ndarray]:
-    model = Linear()
+    model = Linear().eval()
     images = [picture(32, 32, seed=i) for i in range(3)]
     with torch.no_grad():
         labels = model(attacks.to_batch(images)).argmax(1).numpy()
@@ -68,6 +68,20 @@ def test_follows_the_gradient(name):
         toward = -sign if label == 0 else sign
         agree = (after.astype(int) - before == 4 * toward)[inside].mean()
         assert agree > 0.95
+
+
+@pytest.mark.parametrize("name", ["deepfool", "cw-l2"])
+def test_image_itself_where_nothing_is_found(name):
+    """Foolbox's CW would hand over black images."""
+
+    class Sure(Linear):
+        def forward(self, batch: torch.Tensor) -> torch.Tensor:
+            return super().forward(batch * 1e-9) + torch.tensor([1e3, 0.0])
+
+    images = [picture(32, 32, seed=i) for i in range(3)]
+    moved = attacks.run(name, Sure().eval(), images, np.zeros(3, np.int64), None, seed=0)
+    for before, after in zip(images, moved, strict=True):
+        assert np.array_equal(before, after)
 
 
 def test_is_repeatable():

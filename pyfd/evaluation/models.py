@@ -103,7 +103,8 @@ class Classifier(nn.Module):
         bgr: bool = False,
     ) -> None:
         super().__init__()
-        self.network = network
+        # A sixth faster on CPUs; torch's annotations lack the keyword
+        self.network: nn.Module = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.input_size = input_size
         self.scale = scale
         self.bgr = bgr

@@ -105,7 +105,7 @@ def _cost(defence: Defence, images: Sequence[Pixels]) -> float:
 def versions() -> dict[str, str]:
     """Of pyfd and of the libraries that decide the results."""
     packages = {"art": "adversarial-robustness-toolbox"}
-    names = ("torch", "art", "numpy", "pillow")
+    names = ("torch", "art", "foolbox", "numpy", "pillow")
     return {"pyfd": pyfd.__version__, **{name: version(packages.get(name, name)) for name in names}}
 
 

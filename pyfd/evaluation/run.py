@@ -7,6 +7,8 @@ import json
 import os
 import pickle
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, nullcontext
 from multiprocessing import get_context
 from pathlib import Path
@@ -85,6 +87,7 @@ def evaluate(
         What report.json holds: one record per cell of attack, ε and defence.
 
     Raises:
+        RuntimeError: A worker died.
         ValueError: Bad names or numbers, no image that the model gets right, or
             an output folder that holds another evaluation.
     """
@@ -204,12 +207,19 @@ def _results(
         for task in tasks:
             yield bench.work(*task)
         return
-    with _environment(_WORKER_ENVIRONMENT):  # glibc reads it when a process starts
-        pool = get_context("spawn").Pool(workers, _start_worker, (pickle.dumps(bench),))
-    with pool:
-        yield from pool.imap_unordered(_work, tasks)
-        pool.close()  # let them end by themselves, so that libraries tidy up
-        pool.join()
+    context = get_context("spawn")
+    started = (pickle.dumps(bench),)
+    with ProcessPoolExecutor(workers, context, _start_worker, started) as pool:
+        with _environment(_WORKER_ENVIRONMENT):  # glibc reads it when a process starts
+            running = [pool.submit(_work, task) for task in tasks]
+        try:
+            for future in as_completed(running):
+                yield future.result()
+        except BrokenProcessPool as error:
+            reason = "a worker died: is the model's module importable, and is there memory enough?"
+            raise RuntimeError(f"{reason} Or try workers=1") from error
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 @contextmanager
