@@ -61,7 +61,7 @@ def parts() -> list[Part]:
     model = MODELS[0]
     adaptive = (ONE_PASS, TWO_PASS, "two-pass:16", "jpeg:75")
     found.append(Part("adaptive", model, "model", adaptive, ("bpda", "grid"), (4,)))
-    by_photo = ("none", ONE_PASS, TWO_PASS)
+    by_photo = ("none", TWO_PASS)
     found.append(Part("photo", model, "photo", by_photo, ("pgd", "bpda", "grid"), (4,)))
     # One pass as the paper has it, at its strength; two passes where that no longer tells
     found += figure("steps", {str(step): QTables.uniform(step) for step in STEPS})
