@@ -33,6 +33,8 @@ IMREAD_REDUCED_COLOR_8 = 65
 IMREAD_IGNORE_ORIENTATION = 128
 IMREAD_COLOR_RGB = 256
 
+_ANY = IMREAD_COLOR | IMREAD_ANYDEPTH | IMREAD_ANYCOLOR
+
 _DEFAULT_LIMITS = Limits()
 _MAGIC = b"\xff\xd8\xff"
 _ROWS = 64  # of four-component images, converted at a time
@@ -125,7 +127,7 @@ def _decode(
     header = codec.probe(data, limits=limits)
     unchanged = flags == IMREAD_UNCHANGED
     has_color = header.color_space != "L"
-    if unchanged or flags & IMREAD_LOAD_GDAL:  # OpenCV takes it as it is with GDAL, or without
+    if unchanged or flags & IMREAD_LOAD_GDAL or flags & _ANY == _ANY:  # as it is in the file
         color = has_color
     else:
         wanted = flags & (IMREAD_COLOR_BGR | IMREAD_COLOR_RGB)

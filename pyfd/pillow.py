@@ -1,7 +1,7 @@
 """The defence for Pillow: `Image.open` decodes every JPEG onto the tables.
 
 Needs Pillow: ``pip install 'pyfd[pillow]'``. Importing this module also teaches
-``Image.save(..., "JPEG", qtables=...)`` pyfd's presets and `pyfd.QTables`.
+``Image.save(..., "JPEG", qtables=...)`` pyfd's presets, `pyfd.QTables` and arrays.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ import functools
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any, TypeAlias, cast
+
+import numpy as np
 
 from pyfd import _binding, codec
 from pyfd.errors import CorruptJPEGError, JPEGError, LimitExceededError
@@ -278,15 +280,20 @@ def defended(
 
 # ---- writing ----------------------------------------------------------------
 
-_save_as_before = Image.SAVE["JPEG"]
+_Save: TypeAlias = "Callable[[Image.Image, IO[bytes], str | bytes], None]"
 
 
-def _save(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
-    """Pillow's writer, which is told the steps of tables that it does not know by name."""
-    qtables = image.encoderinfo.get("qtables")
-    if isinstance(qtables, QTables) or (isinstance(qtables, str) and qtables in PRESETS):
-        image.encoderinfo = _with_steps(image.encoderinfo, as_qtables(qtables))
-    _save_as_before(image, fp, filename)
+def _saving(pillows: _Save) -> _Save:
+    """One of Pillow's writers, which is told the steps of tables that it would not know."""
+
+    def save(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
+        qtables: Any = image.encoderinfo.get("qtables")
+        known = isinstance(qtables, str) and qtables in PRESETS
+        if known or isinstance(qtables, QTables | np.ndarray):  # Pillow ignores the latter two
+            image.encoderinfo = _with_steps(image.encoderinfo, as_qtables(qtables))
+        pillows(image, fp, filename)
+
+    return save
 
 
 def _with_steps(options: dict[str, Any], qtables: QTables) -> dict[str, Any]:
@@ -300,4 +307,6 @@ def _with_steps(options: dict[str, Any], qtables: QTables) -> dict[str, Any]:
 
 
 Image.register_decoder("pyfd", _Decoder)
-Image.register_save("JPEG", _save)
+Image.register_save("JPEG", _saving(Image.SAVE["JPEG"]))
+Image.register_save("MPO", _saving(Image.SAVE["MPO"]))
+Image.register_save_all("MPO", _saving(Image.SAVE_ALL["MPO"]))

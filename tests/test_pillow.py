@@ -6,13 +6,14 @@ coefficients test_codec.py holds against jpeglib's.
 
 import copy
 import io
+import multiprocessing
 import pickle
 import subprocess
 import sys
 import threading
 import time
 import warnings
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -357,7 +358,8 @@ def test_damaged_and_missing_frames():
     image.seek(1)
     with pytest.raises(OSError, match="truncated"):
         image.load()
-    for bad, error in ((b"no JPEG", OSError), (gray(65500, 65500), DecompressionBombError)):
+    bomb = SOI + dqt() + sof(65500, 65500) + sos() + EOI
+    for bad, error in ((b"no JPEG", OSError), (bomb, DecompressionBombError)):
         image = opened(first + bad)
         with pytest.raises(error) as caught:
             image.seek(1)
@@ -575,6 +577,25 @@ def test_threads_while_it_goes_on_and_off():
         switching.join()
 
 
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_other_processes(tmp_path, start):
+    """A child of fork inherits the registration; one that starts anew needs its own."""
+    context = multiprocessing.get_context(start)
+    path = tmp_path / "x.jpg"
+    path.write_bytes(photo())
+
+    def pixels(pool) -> np.ndarray:
+        return np.asarray(pool.submit(Image.open, path).result())  # loaded there, to be pickled
+
+    inherited = expected(photo()) if start == "fork" else plain(photo())
+    with warnings.catch_warnings():  # Python 3.12: fork beside threads, such as a test runner's
+        warnings.simplefilter("ignore", DeprecationWarning)
+        with defended(PRESET), ProcessPoolExecutor(1, context) as pool:
+            assert np.array_equal(pixels(pool), inherited)
+        with ProcessPoolExecutor(1, context, register, (PRESET,)) as pool:
+            assert np.array_equal(pixels(pool), expected(photo()))
+
+
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
@@ -629,6 +650,31 @@ def test_saving_is_pillows_otherwise(tmp_path):
     assert pyfd.probe(tmp_path / "x.jpg").qtables[0].max() == 30
     with pytest.raises(OSError, match="cannot write mode RGBA"):
         Image.new("RGBA", (8, 8)).save(io.BytesIO(), "JPEG", qtables=PRESET)
+
+
+def test_arrays_are_tables_too():
+    """Pillow would ignore them without a word."""
+    steps = np.arange(1, 65).reshape(8, 8)
+    for array in (steps, np.stack([steps, steps + 1])):
+        found = pyfd.probe(saved(picture(40, 40), qtables=array)).qtables
+        assert np.array_equal(found[0], steps)
+        assert np.array_equal(found[1], array.reshape(-1, 8, 8)[-1])
+    with pytest.raises(ValueError, match="8×8"):
+        saved(picture(40, 40), qtables=np.full(64, 16))
+
+
+def test_multi_picture_files_are_written_with_our_tables():
+    images = [Image.fromarray(picture(40, 40, seed=seed)) for seed in range(2)]
+    for qtables in (PRESET, COARSE):
+        want = QTables.preset(PRESET) if qtables == PRESET else COARSE
+        buffer = io.BytesIO()
+        images[0].save(buffer, "MPO", save_all=True, append_images=images[1:], qtables=qtables)
+        parts = frames_of(buffer.getvalue())
+        assert len(parts) == 2
+        assert all(np.array_equal(pyfd.probe(part).qtables[0], want[0]) for part in parts)
+        buffer = io.BytesIO()
+        images[0].save(buffer, "MPO", qtables=qtables)
+        assert np.array_equal(pyfd.probe(buffer.getvalue()).qtables[0], want[0])
 
 
 def test_two_passes_in_pillow_alone():
