@@ -1,0 +1,169 @@
+"""A drop-in for `cv2.imdecode` that decodes JPEGs onto the tables.
+
+JPEGs need no OpenCV here. Other formats do: ``pip install 'pyfd[opencv]'``.
+"""
+
+from __future__ import annotations
+
+import mmap
+import operator
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from pyfd import codec
+from pyfd.errors import JPEGError
+from pyfd.limits import Limits
+from pyfd.qtables import QTables, QTablesLike, as_qtables
+
+# OpenCV's own numbers
+IMREAD_UNCHANGED = -1
+IMREAD_GRAYSCALE = 0
+IMREAD_COLOR = IMREAD_COLOR_BGR = 1
+IMREAD_ANYDEPTH = 2
+IMREAD_ANYCOLOR = 4
+IMREAD_LOAD_GDAL = 8
+IMREAD_REDUCED_GRAYSCALE_2 = 16
+IMREAD_REDUCED_COLOR_2 = 17
+IMREAD_REDUCED_GRAYSCALE_4 = 32
+IMREAD_REDUCED_COLOR_4 = 33
+IMREAD_REDUCED_GRAYSCALE_8 = 64
+IMREAD_REDUCED_COLOR_8 = 65
+IMREAD_IGNORE_ORIENTATION = 128
+IMREAD_COLOR_RGB = 256
+
+_ANY = IMREAD_COLOR | IMREAD_ANYDEPTH | IMREAD_ANYCOLOR
+
+_DEFAULT_LIMITS = Limits()
+_MAGIC = b"\xff\xd8\xff"
+_ROWS = 64  # of four-component images, converted at a time
+
+# OpenCV's weights of R, G and B for gray, in 14-bit fixed point
+_GRAY = np.array((4899, 9617, 1868), np.uint32)
+
+Buffer: TypeAlias = "bytes | bytearray | memoryview | mmap.mmap | npt.NDArray[Any]"
+Pixels: TypeAlias = npt.NDArray[np.uint8]
+
+
+def imdecode(
+    buf: Buffer,
+    flags: int = IMREAD_COLOR,
+    qtables: QTablesLike | None = None,
+    *,
+    strict: bool = True,
+    limits: Limits = _DEFAULT_LIMITS,
+) -> npt.NDArray[Any] | None:
+    """`cv2.imdecode`, with tables.
+
+    Without tables the pixels are `cv2.imdecode`'s, and what is no JPEG goes to
+    it. With tables they are those of `pyfd.decode`, and what is no JPEG gives
+    None: it could not be defended.
+
+    Args:
+        buf: The file: bytes-like, or an array of ``uint8`` of one dimension or
+            with one row or column.
+        flags: OpenCV's ``IMREAD_*``, which are plain numbers here. As there, EXIF's
+            orientation is applied, but not with ``IMREAD_UNCHANGED`` or
+            ``IMREAD_IGNORE_ORIENTATION``.
+        qtables: Tables with steps of 1...32767, or None for a plain decode.
+        strict: As in `pyfd.decode`.
+        limits: What the file may ask for.
+
+    Returns:
+        ``uint8`` pixels, H×W×3 in the order B, G, R, or R, G, B with
+        ``IMREAD_COLOR_RGB``, or H×W if the flags ask for gray; C-contiguous. None
+        for a file that is damaged, unsupported, beyond a limit or empty.
+
+    Raises:
+        ValueError: Flags that OpenCV does not take, an array that is no file, a
+            step out of range.
+        TypeError: `buf` is no buffer.
+        ImportError: The file is no JPEG, there are no tables, and OpenCV is missing.
+    """
+    flags = _checked(flags)
+    tables = None if qtables is None else as_qtables(qtables)
+    data = _bytes(buf)
+    if data[:3] != _MAGIC:
+        return _with_cv2(data, flags) if tables is None else None
+    try:
+        return _decode(data, flags, tables, strict, limits)
+    except JPEGError:
+        return None
+
+
+def _checked(flags: int) -> int:
+    flags = operator.index(flags)
+    if flags < IMREAD_UNCHANGED:
+        raise ValueError(f"flags must be -1 or more, not {flags}")
+    if flags != IMREAD_UNCHANGED and flags & IMREAD_COLOR_BGR and flags & IMREAD_COLOR_RGB:
+        raise ValueError("flags must not have IMREAD_COLOR_BGR and IMREAD_COLOR_RGB at once")
+    return flags
+
+
+def _bytes(buf: Buffer) -> memoryview:
+    array = buf if isinstance(buf, np.ndarray) else np.frombuffer(buf, np.uint8)
+    if array.itemsize != 1 or array.size != max(array.shape, default=0):
+        raise ValueError(f"buf must be a file's bytes, not {array.dtype} of shape {array.shape}")
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+
+
+def _with_cv2(data: memoryview, flags: int) -> npt.NDArray[Any] | None:
+    if not data:
+        return None
+    try:
+        import cv2
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            "not a JPEG file, and opencv is missing: pip install 'pyfd[opencv]'", name=error.name
+        ) from error
+    pixels: npt.NDArray[Any] | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    return pixels
+
+
+def _decode(
+    data: memoryview, flags: int, tables: QTables | None, strict: bool, limits: Limits
+) -> Pixels:
+    header = codec.probe(data, limits=limits)
+    unchanged = flags == IMREAD_UNCHANGED
+    has_color = header.color_space != "L"
+    if unchanged or flags & IMREAD_LOAD_GDAL or flags & _ANY == _ANY:  # as it is in the file
+        color = has_color
+    else:
+        wanted = flags & (IMREAD_COLOR_BGR | IMREAD_COLOR_RGB)
+        color = bool(wanted or (flags & IMREAD_ANYCOLOR and has_color))
+    rgb = not unchanged and bool(flags & IMREAD_COLOR_RGB)
+    scale: Any = 1 if unchanged else next((s for s in (2, 4, 8) if flags & 8 * s), 1)
+    four = header.color_space in ("CMYK", "YCCK")
+    mode: Any = "CMYK" if four else ("RGB" if rgb else "BGR") if color else "L"
+    pixels = codec.decode(data, tables, mode=mode, scale=scale, strict=strict, limits=limits)
+    if four:
+        pixels = _from_cmyk(pixels, color, rgb)
+    if unchanged or flags & IMREAD_IGNORE_ORIENTATION:
+        return pixels
+    return _turned(pixels, header.orientation)
+
+
+def _from_cmyk(cmyk: Pixels, color: bool, rgb: bool) -> Pixels:
+    """OpenCV's conversion, which rounds otherwise than Pillow's."""
+    out = np.empty((*cmyk.shape[:2], 3) if color else cmyk.shape[:2], np.uint8)
+    for top in range(0, len(cmyk), _ROWS):
+        rows = slice(top, top + _ROWS)
+        ink = cmyk[rows].astype(np.uint16)
+        black = 255 - ink[..., 3:]
+        pixels = black - (ink[..., :3] * black >> 8)
+        if not color:
+            pixels = (pixels @ _GRAY + (1 << 13)) >> 14
+        out[rows] = pixels if rgb or not color else pixels[..., ::-1]
+    return out
+
+
+def _turned(pixels: Pixels, orientation: int) -> Pixels:
+    """As EXIF's orientation says (TIFF 6.0, tag 274)."""
+    if orientation >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)

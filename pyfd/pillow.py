@@ -1,0 +1,312 @@
+"""The defence for Pillow: `Image.open` decodes every JPEG onto the tables.
+
+Needs Pillow: ``pip install 'pyfd[pillow]'``. Importing this module also teaches
+``Image.save(..., "JPEG", qtables=...)`` pyfd's presets, `pyfd.QTables` and arrays.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any, TypeAlias, cast
+
+import numpy as np
+
+from pyfd import _binding, codec
+from pyfd.errors import CorruptJPEGError, JPEGError, LimitExceededError
+from pyfd.limits import Limits
+from pyfd.qtables import PRESETS, QTables, QTablesLike, as_qtables
+
+try:
+    from PIL import Image, ImageFile, JpegImagePlugin, MpoImagePlugin, UnidentifiedImageError
+except ModuleNotFoundError as error:
+    raise ImportError("Pillow is missing: pip install 'pyfd[pillow]'", name=error.name) from error
+
+if TYPE_CHECKING:
+    _Base = JpegImagePlugin.JpegImageFile
+else:
+    _Base = object
+
+_DEFAULT_LIMITS = Limits()
+
+#: What is read of a file at first, to look at its header.
+_CHUNK = 1 << 16
+
+#: Bytes of a header that may be in no segment: Pillow's parser reads those one by one.
+_MOST_LOOSE = 1 << 16
+
+#: A marker that a segment follows, or that ends the image; as csrc/markers.c has it.
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
+
+
+@dataclass(frozen=True, eq=False)
+class _Defence:
+    """What `register` was given; an opened image keeps it."""
+
+    qtables: QTables
+    limits: Limits
+    strict: bool
+
+
+def _defence(qtables: QTablesLike, limits: Limits, strict: bool) -> _Defence:
+    tables = as_qtables(qtables)
+    codec._steps(tables, codec._NO_BASELINE_LIMIT)
+    if not isinstance(limits, Limits):
+        raise TypeError(f"limits must be pyfd.Limits, not {type(limits).__name__}")
+    return _Defence(tables, limits, bool(strict))
+
+
+# ---- reading ----------------------------------------------------------------
+
+
+def _open(defence: _Defence, fp: IO[bytes], filename: str | bytes = "") -> ImageFile.ImageFile:
+    """What Pillow calls for a file that starts as a JPEG does."""
+    try:
+        _check_header(fp, defence.limits)
+    except JPEGError as error:
+        # Never a SyntaxError, which would leave the file to other plugins
+        text = f"cannot identify image file {filename or fp!r}: {error}"
+        raise _as_pillows(error, UnidentifiedImageError(text)) from error
+    fp.seek(0)
+    image = JpegImagePlugin.jpeg_factory(fp, filename)
+    several = isinstance(image, MpoImagePlugin.MpoImageFile)
+    image.__class__ = MpoImageFile if several else JpegImageFile
+    cast(JpegImageFile, image)._defence = defence
+    return image
+
+
+def _as_pillows(error: ValueError, otherwise: OSError) -> Exception:
+    """The exception that Pillow's users expect."""
+    if isinstance(error, LimitExceededError):
+        return Image.DecompressionBombError(str(error))
+    return otherwise
+
+
+def _check_header(fp: IO[bytes], limits: Limits) -> None:
+    """Refuse what pyfd refuses, before Pillow's parser sees it; read no more than it takes."""
+    data = b""
+    while True:
+        chunk = fp.read(min(max(_CHUNK, len(data)), limits.max_bytes + 1 - len(data)))
+        data += chunk
+        try:
+            _binding.probe(data, limits)
+            break
+        except CorruptJPEGError:
+            if not chunk:  # it is not for want of bytes
+                raise
+    loose = _loose_bytes(data)
+    if loose > _MOST_LOOSE:
+        raise LimitExceededError(
+            f"{_MOST_LOOSE} bytes of a header may be in no segment, but the file has {loose}"
+        )
+
+
+def _loose_bytes(data: bytes) -> int:
+    """How many bytes of a header that `probe` took are in no segment: fill bytes, garbage."""
+    place, loose = 2, 0
+    while marker := _MARKER.search(data, place):
+        loose += marker.start() - place
+        if marker[0] == b"\xff\xda":
+            break
+        place = marker.end()
+        place += int.from_bytes(data[place : place + 2], "big")
+    return loose
+
+
+class _Decoder(ImageFile.PyDecoder):
+    """Pillow's side of `pyfd.decode`."""
+
+    _pulls_fd = True
+
+    def decode(self, buffer: object) -> tuple[int, int]:  # noqa: ARG002
+        defence, *config = self.args
+        scale: Any = config[0] if config else 1  # of `draft`
+        assert self.fd is not None
+        try:
+            pixels = codec.decode(
+                cast(Any, self.fd),
+                defence.qtables,
+                mode=cast(Any, self.mode),
+                scale=scale,
+                strict=defence.strict,
+                limits=defence.limits,
+            )
+        except ValueError as error:  # a JPEGError, or a conversion that libjpeg lacks
+            raise _as_pillows(error, OSError(str(error))) from error
+        if pixels.shape[1::-1] != (self.state.xsize, self.state.ysize):
+            raise OSError("the image is not of the size that its header had when it was opened")
+        self.set_as_raw(cast(bytes, pixels.data))
+        return -1, 0
+
+
+class _Defended(_Base):
+    """What makes Pillow's classes ours: whatever they hold to decode goes to our decoder."""
+
+    _defence: _Defence
+
+    def load(self) -> Any:
+        """Decode the file onto the tables, at the first call.
+
+        Raises:
+            OSError: The file is damaged, or of a kind that pyfd refuses.
+            PIL.Image.DecompressionBombError: It is beyond a limit.
+        """
+        # Only here, so that no way through draft() and seek() leads past it
+        self.tile = [
+            ("pyfd", extents, offset, (self._defence,))  # type: ignore[misc] # as in Pillow 10
+            for _, extents, offset, _ in self.tile
+        ]
+        return super().load()
+
+
+class JpegImageFile(_Defended, JpegImagePlugin.JpegImageFile):
+    """A JPEG file that is decoded onto defensive tables; `register` makes Pillow use it."""
+
+
+class MpoImageFile(_Defended, MpoImagePlugin.MpoImageFile):
+    """The same for files of several JPEGs: each frame is decoded onto the tables."""
+
+    def seek(self, frame: int) -> None:
+        """Go to a frame, 0 being the first.
+
+        Raises:
+            EOFError: There is no such frame.
+            OSError: It is damaged, or of a kind that pyfd refuses.
+            ValueError: The file ends before it.
+            PIL.Image.DecompressionBombError: It is beyond a limit.
+        """
+        if not self._seek_check(frame):
+            return
+        file = cast("IO[bytes]", self._fp)
+        file.seek(self._MpoImageFile__mpoffsets[frame])  # type: ignore[attr-defined] # Pillow's
+        if file.read(1):  # else Pillow has an error for it
+            file.seek(-1, os.SEEK_CUR)
+            try:
+                _check_header(file, self._defence.limits)
+            except JPEGError as error:
+                raise _as_pillows(error, OSError(f"frame {frame}: {error}")) from error
+        super().seek(frame)
+
+
+# ---- on and off -------------------------------------------------------------
+
+_lock = threading.Lock()
+_before: Any = None  # what Pillow called for JPEGs before it called us
+_registered: _Defence | None = None
+_entered: list[_Defence] = []
+
+
+def _install() -> None:
+    """Make Pillow call for JPEGs what should count now."""
+    global _before
+    defence = _entered[-1] if _entered else _registered
+    if defence is not None:
+        _before = _before or Image.OPEN["JPEG"]
+        Image.register_open("JPEG", functools.partial(_open, defence), _before[1])
+    elif _before is not None:
+        Image.OPEN["JPEG"], _before = _before, None
+
+
+def register(
+    qtables: QTablesLike, *, limits: Limits = _DEFAULT_LIMITS, strict: bool = True
+) -> None:
+    """Make `Image.open` decode every JPEG onto the tables, in all threads of the process.
+
+    An image keeps what was registered when it was opened. Registering again
+    replaces tables, limits and strictness. A process that is started anew
+    ("spawn", "forkserver") has nothing registered.
+
+    Args:
+        qtables: Tables with steps of 1...32767.
+        limits: What a file may ask for. Beyond, `Image.open` or `load` raise
+            `PIL.Image.DecompressionBombError`.
+        strict: Refuse a damaged file with `OSError`. Otherwise take the pixels
+            that could be decoded, with one `JPEGWarning`;
+            ``ImageFile.LOAD_TRUNCATED_IMAGES`` does not count.
+
+    Raises:
+        ValueError: A step out of range, or no tables.
+    """
+    global _registered
+    defence = _defence(qtables, limits, strict)
+    with _lock:
+        _registered = defence
+        _install()
+
+
+def unregister() -> None:
+    """Undo `register`: JPEGs that are opened from now on are Pillow's again.
+
+    Without effect where nothing is registered, and on a `defended` that is being
+    run.
+    """
+    global _registered
+    with _lock:
+        _registered = None
+        _install()
+
+
+@contextmanager
+def defended(
+    qtables: QTablesLike, *, limits: Limits = _DEFAULT_LIMITS, strict: bool = True
+) -> Iterator[None]:
+    """`register` for a ``with`` block: images opened in it are decoded onto the tables.
+
+    It goes for all threads of the process. Of several blocks that are being run,
+    nested or in different threads, the one entered last counts; after the last
+    one, what was registered before.
+
+    Args:
+        qtables: As in `register`.
+        limits: As in `register`.
+        strict: As in `register`.
+    """
+    defence = _defence(qtables, limits, strict)
+    with _lock:
+        _entered.append(defence)
+        _install()
+    try:
+        yield
+    finally:
+        with _lock:
+            _entered.remove(defence)
+            _install()
+
+
+# ---- writing ----------------------------------------------------------------
+
+_Save: TypeAlias = "Callable[[Image.Image, IO[bytes], str | bytes], None]"
+
+
+def _saving(pillows: _Save) -> _Save:
+    """One of Pillow's writers, which is told the steps of tables that it would not know."""
+
+    def save(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
+        qtables: Any = image.encoderinfo.get("qtables")
+        known = isinstance(qtables, str) and qtables in PRESETS
+        if known or isinstance(qtables, QTables | np.ndarray):  # Pillow ignores the latter two
+            image.encoderinfo = _with_steps(image.encoderinfo, as_qtables(qtables))
+        pillows(image, fp, filename)
+
+    return save
+
+
+def _with_steps(options: dict[str, Any], qtables: QTables) -> dict[str, Any]:
+    steps = codec._steps(qtables, 255)
+    quality = options.get("quality", -1)
+    if isinstance(quality, str):
+        raise ValueError(f"quality={quality!r} brings tables of its own: leave out one of the two")
+    # Any quality, Pillow's default too if it is stated, would rescale the tables
+    rest = {name: value for name, value in options.items() if name != "quality"}
+    return {**rest, "qtables": steps.reshape(-1, 64).tolist()}
+
+
+Image.register_decoder("pyfd", _Decoder)
+Image.register_save("JPEG", _saving(Image.SAVE["JPEG"]))
+Image.register_save("MPO", _saving(Image.SAVE["MPO"]))
+Image.register_save_all("MPO", _saving(Image.SAVE_ALL["MPO"]))
