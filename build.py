@@ -300,6 +300,77 @@ class BuildExt(build_ext):
         super().build_extension(ext)
 
 
+# ---- for C programs -------------------------------------------------------
+
+HEADERS = ["src/jpeglib.h", "src/jmorecfg.h", "src/jerror.h", "src/jrequant.h", "build/jconfig.h"]
+# module: description, headers, what to link
+MODULES = {
+    "pyfd": ("JPEG as a defence against adversarial examples", "include", "libpyfd.so.0"),
+    "pyfd-libjpeg": ("libjpeg-turbo with table injection", "include/libjpeg", "libjpeg.so.62"),
+    "pyfd-static": ("pyfd, to be linked into a program", "include", "libpyfd.a"),
+    "pyfd-libjpeg-static": (
+        "libjpeg-turbo with table injection, to be linked into a program",
+        "include/libjpeg",
+        "libjpeg-pyfd.a",
+    ),
+}
+
+
+def install_for_c(fork: Path, scratch: Path, native: Path, version: str) -> None:
+    """Headers, the C layer as a library, the fork's archive, and pkg-config's files."""
+    include, lib = native / "include", native / "lib"
+    for folder in (include / "libjpeg", lib / "pkgconfig"):
+        folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(ROOT / "csrc" / "pyfd.h", include)
+    for header in HEADERS:
+        shutil.copy(fork / header, include / "libjpeg")
+    shutil.copy(fork / "build" / "libjpeg.a", lib / "libjpeg-pyfd.a")
+    link_layer(layer_object(fork, scratch), lib)
+    for name, (description, headers, library) in MODULES.items():
+        text = (
+            f"prefix=${{pcfiledir}}/../..\n\nName: {name}\nDescription: {description}\n"
+            f"Version: {version}\nCflags: -I${{prefix}}/{headers}\nLibs: {linking(library)}\n"
+        )
+        (lib / "pkgconfig" / f"{name}.pc").write_text(text)
+
+
+def linking(library: str) -> str:
+    folder = "${prefix}/lib"
+    if library.endswith(".a"):
+        return f"{folder}/{library}"
+    return f"-L{folder} -Wl,-rpath,{folder} -l:{library}"
+
+
+def layer_object(fork: Path, scratch: Path) -> Path:
+    """The C layer and what it needs of the fork as one object, which shows pyfd.h's names alone."""
+    whole = scratch / "pyfd.o"
+    compiler = os.environ.get("CC", "cc").split()
+    flags = [flag for flag in LAYER_CFLAGS if flag != "-fvisibility=hidden"]
+    flags += [f'-DPYFD_LIBJPEG_TURBO="{fork_version()}"', "-fPIC"]
+    flags += [f"-I{folder}" for folder in (ROOT / "csrc", fork / "build", fork / "src")]
+    objects = []
+    for source in sorted((ROOT / "csrc").glob("*.c")):
+        objects.append(str(scratch / f"{source.stem}.o"))
+        run_tool([*compiler, *flags, "-c", str(source), "-o", objects[-1]], "compiling the layer")
+    archive = str(fork / "build" / "libjpeg.a")
+    run_tool([*compiler, "-nostdlib", "-r", *objects, archive, "-o", str(whole)], "ld -r")
+    names = re.findall(r"(pyfd_\w+)\(", cffi_declarations())
+    run_tool(
+        ["objcopy", *(f"--keep-global-symbol={name}" for name in names), str(whole)], "objcopy"
+    )
+    return whole
+
+
+def link_layer(whole: Path, lib: Path) -> None:
+    compiler = os.environ.get("CC", "cc").split()
+    archive, shared = lib / "libpyfd.a", lib / "libpyfd.so.0"
+    archive.unlink(missing_ok=True)
+    run_tool(["ar", "rcs", str(archive), str(whole)], "ar")
+    soname = f"-Wl,-soname,{shared.name}"
+    command = [*compiler, "-shared", "-s", soname, *LAYER_LDFLAGS, str(whole), "-o", str(shared)]
+    run_tool(command, "linking libpyfd")
+
+
 class BDistWheel(bdist_wheel):
     """One wheel for every CPython with a GIL; a free-threaded one gets its own."""
 

@@ -1,14 +1,15 @@
 """Compiler and linker flags for C programs: ``python -m pyfd.config --cflags --libs``.
 
-The headers and libraries lie in the package. Beside "pyfd", the C layer of pyfd.h,
-there is "libjpeg": the fork with its own functions in jrequant.h. For pkg-config,
-put ``$(python -m pyfd.config --pkgconfigdir)`` into PKG_CONFIG_PATH; the modules
-are called pyfd and pyfd-libjpeg.
+Headers and libraries lie in the package, with a file for pkg-config each, whose
+folder ``--pkgconfigdir`` prints. The modules are "pyfd", the C layer of pyfd.h, and
+"pyfd-libjpeg", the fork with its own functions in jrequant.h; and both with
+"-static" behind the name.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -17,32 +18,38 @@ from pathlib import Path
 NATIVE = Path(__file__).parent / "native"
 """The folder with include/ and lib/."""
 
-_INCLUDE = {"pyfd": NATIVE / "include", "libjpeg": NATIVE / "include" / "libjpeg"}
-_SHARED = {"pyfd": "libpyfd.so.0", "libjpeg": "libjpeg.so.62"}
-_STATIC = {"pyfd": "libpyfd.a", "libjpeg": "libjpeg-pyfd.a"}
+MODULES = ("pyfd", "pyfd-static", "pyfd-libjpeg", "pyfd-libjpeg-static")
 
 
-def cflags(library: str = "pyfd") -> list[str]:
-    """What a compiler must be told.
+def cflags(module: str = "pyfd") -> list[str]:
+    """What a compiler must be told to use one of `MODULES`.
 
-    Args:
-        library: "pyfd" or "libjpeg".
+    Raises:
+        FileNotFoundError: This build of pyfd has no libraries.
     """
-    return [f"-I{_INCLUDE[library]}"]
+    return _words(module, "Cflags")
 
 
-def libs(library: str = "pyfd", *, static: bool = False) -> list[str]:
-    """What a linker must be told.
+def libs(module: str = "pyfd") -> list[str]:
+    """What a linker must be told to use one of `MODULES`.
 
-    Args:
-        library: "pyfd" or "libjpeg".
-        static: Put the library into the program. Otherwise the program looks for
-            it where it is now, by an rpath.
+    A program that is linked to a shared library looks for it where it is now.
+
+    Raises:
+        FileNotFoundError: This build of pyfd has no libraries.
     """
-    folder = NATIVE / "lib"
-    if static:
-        return [str(folder / _STATIC[library])]
-    return [f"-L{folder}", f"-Wl,-rpath,{folder}", f"-l:{_SHARED[library]}"]
+    return _words(module, "Libs")
+
+
+def pkgconfigdir() -> Path:
+    """The folder for PKG_CONFIG_PATH."""
+    return NATIVE / "lib" / "pkgconfig"
+
+
+def _words(module: str, field: str) -> list[str]:
+    text = (pkgconfigdir() / f"{module}.pc").read_text()
+    (line,) = re.findall(rf"^{field}: (.*)$", text, re.MULTILINE)
+    return [word.replace("${prefix}", str(NATIVE)) for word in line.split()]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,22 +57,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m pyfd.config", description="Flags for C programs that use pyfd."
     )
-    parser.add_argument("library", nargs="?", choices=sorted(_SHARED), default="pyfd")
+    parser.add_argument("module", nargs="?", choices=MODULES, default="pyfd")
     parser.add_argument("--cflags", action="store_true", help="for the compiler")
     parser.add_argument("--libs", action="store_true", help="for the linker")
-    parser.add_argument("--static", action="store_true", help="link the library into the program")
-    parser.add_argument(
-        "--pkgconfigdir", action="store_true", help="the folder for PKG_CONFIG_PATH"
-    )
+    parser.add_argument("--pkgconfigdir", action="store_true", help="for PKG_CONFIG_PATH")
     chosen = parser.parse_args(arguments)
     if not (chosen.cflags or chosen.libs or chosen.pkgconfigdir):
         parser.error("say --cflags, --libs or --pkgconfigdir")
-    if not NATIVE.is_dir():
-        print("this build of pyfd has no libraries for C programs", file=sys.stderr)
+    try:
+        words = cflags(chosen.module) if chosen.cflags else []
+        words += libs(chosen.module) if chosen.libs else []
+    except FileNotFoundError:
+        print("pyfd.config: this build of pyfd has no libraries for C programs", file=sys.stderr)
         return 1
-    words = cflags(chosen.library) if chosen.cflags else []
-    words += libs(chosen.library, static=chosen.static) if chosen.libs else []
-    words += [str(NATIVE / "lib" / "pkgconfig")] if chosen.pkgconfigdir else []
+    words += [str(pkgconfigdir())] if chosen.pkgconfigdir else []
     print(shlex.join(words))
     return 0
 
