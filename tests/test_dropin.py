@@ -10,10 +10,13 @@ from __future__ import annotations
 import importlib.util
 import io
 import os
+import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from types import ModuleType
@@ -51,18 +54,20 @@ def build_module() -> ModuleType:
 @pytest.fixture(scope="session")
 def programs(tmp_path_factory) -> Path:
     """A folder with cjpeg, djpeg, jpegtran and dropin, linked with the installed drop-in."""
-    fork = build_module().build_drop_in(ROOT / "build")
     folder = tmp_path_factory.mktemp("programs")
-    sources = {
-        name: [fork / "src" / file for file in files.split()] for name, files in SOURCES.items()
-    }
-    sources["dropin"] = [ROOT / "tests" / "dropin.c"]
-    formats = [f"-D{name}_SUPPORTED" for name in ("BMP", "GIF", "PPM", "TARGA")]
-    for name, files in sources.items():
-        command = ["cc", "-w", "-pthread", *formats, f"-I{fork / 'build'}", f"-I{fork / 'src'}"]
-        command += [*map(str, files), "-o", str(folder / name), str(DROP_IN)]
-        subprocess.run([*command, f"-Wl,-rpath,{DROP_IN.parent}"], check=True)
+    for name in (*SOURCES, "dropin"):
+        compile_program(name, folder, DROP_IN)
     return folder
+
+
+def compile_program(name: str, folder: Path, library: Path) -> None:
+    fork = build_module().build_drop_in(ROOT / "build")
+    files = [fork / "src" / file for file in SOURCES.get(name, "").split()]
+    files = files or [ROOT / "tests" / "dropin.c"]
+    formats = [f"-D{name}_SUPPORTED" for name in ("BMP", "GIF", "PPM", "TARGA")]
+    command = ["cc", "-w", "-pthread", *formats, f"-I{fork / 'build'}", f"-I{fork / 'src'}"]
+    command += [*map(str, files), "-o", str(folder / name), str(library)]
+    subprocess.run([*command, f"-Wl,-rpath,{library.parent}"], check=True)
 
 
 @pytest.fixture
@@ -372,6 +377,26 @@ def test_a_file_that_is_not_needed_is_not_read(programs, photo):
     assert call(programs / "djpeg", photo, **{ENCODE: "/no/such/file"}) == plain
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make such a program")
+def test_programs_with_raised_privileges_do_not_look(photo):
+    """A user must not choose what a program of root's opens."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        shutil.copy(DROP_IN, folder)
+        shutil.copy(photo, folder)
+        compile_program("djpeg", folder, folder / DROP_IN.name)
+        command = [str(folder / "djpeg"), str(folder / photo.name)]
+        for mode, looks in ((0o755, True), (0o4755, False)):
+            (folder / "djpeg").chmod(mode)
+            environment = {**os.environ, DECODE: "/no/such/file"}
+            result = subprocess.run(
+                command, capture_output=True, env=environment, user=65534, check=False
+            )
+            assert (result.returncode != 0) == looks, result.stderr
+            assert (b"/no/such/file" in result.stderr) == looks
+
+
 # ---- pyfd exec ------------------------------------------------------------
 
 
@@ -527,7 +552,8 @@ def test_ctrl_c_reaches_the_program_once():
         for _ in range(4):
             process.stdin.write(b"\x03")
             time.sleep(0.1)
-        assert b"caught 4" in process.stdout.read()
+        caught = re.search(rb"caught (\d+)", process.stdout.read())
+        assert 1 <= int(caught[1]) <= 4  # a busy machine may see two as one
 
 
 def test_exec_hands_open_files_over(tmp_path):
