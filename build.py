@@ -36,14 +36,26 @@ LIMITED_API = not sysconfig.get_config_var("Py_GIL_DISABLED")
 CMAKE_OPTIONS = [
     "-DCMAKE_BUILD_TYPE=Release",
     "-DCMAKE_POLICY_VERSION_MINIMUM=3.5",  # CMake 4 refuses 2.1.5 without it
+    "-DWITH_TURBOJPEG=OFF",
+]
+# libjpeg.a, for the extension
+STATIC_OPTIONS = [
     "-DCMAKE_POSITION_INDEPENDENT_CODE=ON",
     "-DENABLE_SHARED=OFF",
-    "-DWITH_TURBOJPEG=OFF",
     "-DWITH_ARITH_DEC=OFF",  # seconds of decoding in a kilobyte of file
     "-DWITH_ARITH_ENC=OFF",
 ]
+# libjpeg.so.62, for programs of others: what Debian's can do, and its symbols
+SHARED_OPTIONS = [
+    "-DENABLE_STATIC=OFF",
+    "-DPYFD_ENVIRONMENT=ON",
+    "-DCMAKE_SKIP_RPATH=ON",
+    "-DCMAKE_SHARED_LINKER_FLAGS=-pthread -Wl,-z,relro,-z,now,-z,noexecstack,-s",
+]
 # CMake's own hidden visibility is ignored by 2.1.5 (policy CMP0063)
-HARDENING = ["-fvisibility=hidden", "-fstack-protector-strong", "-fstack-clash-protection"]
+PROTECTION = ["-fstack-protector-strong", "-fstack-clash-protection"]
+HARDENING = ["-fvisibility=hidden", *PROTECTION]
+SHARED_CFLAGS = [*PROTECTION, "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2"]
 # "address,undefined", for `make asan` and the fuzz targets; FORTIFY_SOURCE would hide errors
 SANITIZE = os.environ.get("PYFD_SANITIZE", "")
 if SANITIZE:
@@ -223,7 +235,17 @@ def run_tool(command: list[str], purpose: str) -> None:
 
 
 def build_fork(cache: Path) -> Path:
-    """Build libjpeg.a; returns the directory with src/ and build/ in it.
+    """Build libjpeg.a; returns the directory with src/ and build/ in it."""
+    return build_tree(cache, "jpeg-static", STATIC_OPTIONS, FORK_CFLAGS)
+
+
+def build_drop_in(cache: Path) -> Path:
+    """Build libjpeg.so.62; returns the directory with src/ and build/ in it."""
+    return build_tree(cache, "jpeg", SHARED_OPTIONS, SHARED_CFLAGS)
+
+
+def build_tree(cache: Path, target: str, options: list[str], cflags: list[str]) -> Path:
+    """Build one target of the fork; returns the directory with src/ and build/ in it.
 
     The directory's name is a digest of all that went in, so that a second
     build finds the first one's result.
@@ -231,8 +253,9 @@ def build_fork(cache: Path) -> Path:
     simd = platform.machine() in ("x86_64", "AMD64", "aarch64", "arm64")
     options = [
         *CMAKE_OPTIONS,
+        *options,
         f"-DREQUIRE_SIMD={'ON' if simd else 'OFF'}",
-        f"-DCMAKE_C_FLAGS={' '.join(FORK_CFLAGS)}",
+        f"-DCMAKE_C_FLAGS={' '.join(cflags)}",
     ]
     recipe = [fork_version(), platform.machine(), os.environ.get("CC", "cc"), *options]
     stamp = hashlib.sha256("\n".join(recipe).encode()).hexdigest()[:16]
@@ -250,13 +273,23 @@ def build_fork(cache: Path) -> Path:
         apply_series(work / "src")
         source, build = str(work / "src"), str(work / "build")
         run_tool(["cmake", "-G", "Ninja", "-S", source, "-B", build, *options], "cmake")
-        run_tool(["cmake", "--build", build, "--target", "jpeg-static"], "compiling the fork")
+        run_tool(["cmake", "--build", build, "--target", target], "compiling the fork")
         try:
             work.rename(done)
         except OSError:
             if not done.is_dir():  # else another build has won the race
                 raise
     return done
+
+
+def install_native(folder: Path, cache: Path) -> None:
+    """Lay out what programs other than Python use: today the drop-in, in lib/."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if SANITIZE:  # a library that no program of others could load
+        return
+    (folder / "lib").mkdir(parents=True)
+    built = build_drop_in(cache) / "build" / "libjpeg.so.62"
+    shutil.copy(built, folder / "lib")  # the file itself, under the name that it is loaded by
 
 
 # ---- the extension --------------------------------------------------------
@@ -298,6 +331,18 @@ class BuildExt(build_ext):
         if LIMITED_API:
             ext.define_macros.append(("Py_LIMITED_API", "0x030a0000"))
         super().build_extension(ext)
+        install_native(self.native_folder(), ROOT / "build")
+
+    def native_folder(self) -> Path:
+        return Path(self.build_lib) / "pyfd" / "native"
+
+    def copy_extensions_to_source(self) -> None:
+        """For editable installations, which run from the source folder."""
+        super().copy_extensions_to_source()
+        target = ROOT / "pyfd" / "native"
+        shutil.rmtree(target, ignore_errors=True)  # never written over: it may be in use
+        if self.native_folder().is_dir():
+            shutil.copytree(self.native_folder(), target)
 
 
 # ---- for C programs -------------------------------------------------------
