@@ -282,16 +282,6 @@ def build_tree(cache: Path, target: str, options: list[str], cflags: list[str]) 
     return done
 
 
-def install_native(folder: Path, cache: Path) -> None:
-    """Lay out what programs other than Python use: today the drop-in, in lib/."""
-    shutil.rmtree(folder, ignore_errors=True)
-    if SANITIZE:  # a library that no program of others could load
-        return
-    (folder / "lib").mkdir(parents=True)
-    built = build_drop_in(cache) / "build" / "libjpeg.so.62"
-    shutil.copy(built, folder / "lib")  # the file itself, under the name that it is loaded by
-
-
 # ---- the extension --------------------------------------------------------
 
 
@@ -312,40 +302,7 @@ def write_binding(path: Path) -> None:
     ffi.emit_c_code(str(path))
 
 
-class BuildExt(build_ext):
-    """Build the fork, then the C layer and its cffi binding on top of it."""
-
-    def build_extension(self, ext: Extension) -> None:
-        if not (Path(sysconfig.get_path("include")) / "Python.h").is_file():
-            raise BuildError("Python's headers are missing.", "apt-get install python3-dev")
-        fork = build_fork(ROOT / "build")
-        binding = Path(self.build_temp) / "_libpyfd.c"
-        write_binding(binding)
-        ext.sources = [*ext.sources, str(binding)]
-        ext.include_dirs += [str(ROOT / "csrc"), str(fork / "build"), str(fork / "src")]
-        ext.define_macros.append(("PYFD_LIBJPEG_TURBO", f'"{fork_version()}"'))
-        ext.extra_objects.append(str(fork / "build" / "libjpeg.a"))
-        ext.extra_compile_args += LAYER_CFLAGS
-        ext.extra_link_args += LAYER_LDFLAGS
-        ext.py_limited_api = LIMITED_API
-        if LIMITED_API:
-            ext.define_macros.append(("Py_LIMITED_API", "0x030a0000"))
-        super().build_extension(ext)
-        install_native(self.native_folder(), ROOT / "build")
-
-    def native_folder(self) -> Path:
-        return Path(self.build_lib) / "pyfd" / "native"
-
-    def copy_extensions_to_source(self) -> None:
-        """For editable installations, which run from the source folder."""
-        super().copy_extensions_to_source()
-        target = ROOT / "pyfd" / "native"
-        shutil.rmtree(target, ignore_errors=True)  # never written over: it may be in use
-        if self.native_folder().is_dir():
-            shutil.copytree(self.native_folder(), target)
-
-
-# ---- for C programs -------------------------------------------------------
+# ---- for programs other than Python ---------------------------------------
 
 HEADERS = ["src/jpeglib.h", "src/jmorecfg.h", "src/jerror.h", "src/jrequant.h", "build/jconfig.h"]
 # module: description, headers, what to link
@@ -361,22 +318,28 @@ MODULES = {
 }
 
 
-def install_for_c(fork: Path, scratch: Path, native: Path, version: str) -> None:
-    """Headers, the C layer as a library, the fork's archive, and pkg-config's files."""
-    include, lib = native / "include", native / "lib"
-    for folder in (include / "libjpeg", lib / "pkgconfig"):
-        folder.mkdir(parents=True, exist_ok=True)
+def install_native(folder: Path, cache: Path, version: str) -> None:
+    """Lay out the drop-in, and headers, libraries and pkg-config's files for C programs."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if SANITIZE:  # libraries that no program of others could load
+        return
+    fork, include, lib = build_fork(cache), folder / "include", folder / "lib"
+    for made in (include / "libjpeg", lib / "pkgconfig"):
+        made.mkdir(parents=True)
     shutil.copy(ROOT / "csrc" / "pyfd.h", include)
     for header in HEADERS:
         shutil.copy(fork / header, include / "libjpeg")
+    # The file itself, under the name that it is loaded by
+    shutil.copy(build_drop_in(cache) / "build" / "libjpeg.so.62", lib)
     shutil.copy(fork / "build" / "libjpeg.a", lib / "libjpeg-pyfd.a")
-    link_layer(layer_object(fork, scratch), lib)
-    for name, (description, headers, library) in MODULES.items():
+    with tempfile.TemporaryDirectory(dir=cache) as scratch:
+        link_layer(layer_object(fork, Path(scratch)), lib)
+    for module, (description, headers, library) in MODULES.items():
         text = (
-            f"prefix=${{pcfiledir}}/../..\n\nName: {name}\nDescription: {description}\n"
+            f"prefix=${{pcfiledir}}/../..\n\nName: {module}\nDescription: {description}\n"
             f"Version: {version}\nCflags: -I${{prefix}}/{headers}\nLibs: {linking(library)}\n"
         )
-        (lib / "pkgconfig" / f"{name}.pc").write_text(text)
+        (lib / "pkgconfig" / f"{module}.pc").write_text(text)
 
 
 def linking(library: str) -> str:
@@ -414,6 +377,39 @@ def link_layer(whole: Path, lib: Path) -> None:
     soname = f"-Wl,-soname,{shared.name}"
     command = [*compiler, "-shared", "-s", soname, *LAYER_LDFLAGS, str(whole), "-o", str(shared)]
     run_tool(command, "linking libpyfd")
+
+
+class BuildExt(build_ext):
+    """Build the fork, then the C layer and its cffi binding on top of it."""
+
+    def build_extension(self, ext: Extension) -> None:
+        if not (Path(sysconfig.get_path("include")) / "Python.h").is_file():
+            raise BuildError("Python's headers are missing.", "apt-get install python3-dev")
+        fork = build_fork(ROOT / "build")
+        binding = Path(self.build_temp) / "_libpyfd.c"
+        write_binding(binding)
+        ext.sources = [*ext.sources, str(binding)]
+        ext.include_dirs += [str(ROOT / "csrc"), str(fork / "build"), str(fork / "src")]
+        ext.define_macros.append(("PYFD_LIBJPEG_TURBO", f'"{fork_version()}"'))
+        ext.extra_objects.append(str(fork / "build" / "libjpeg.a"))
+        ext.extra_compile_args += LAYER_CFLAGS
+        ext.extra_link_args += LAYER_LDFLAGS
+        ext.py_limited_api = LIMITED_API
+        if LIMITED_API:
+            ext.define_macros.append(("Py_LIMITED_API", "0x030a0000"))
+        super().build_extension(ext)
+        install_native(self.native_folder(), ROOT / "build", self.distribution.get_version())
+
+    def native_folder(self) -> Path:
+        return Path(self.build_lib) / "pyfd" / "native"
+
+    def copy_extensions_to_source(self) -> None:
+        """For editable installations, which run from the source folder."""
+        super().copy_extensions_to_source()
+        target = ROOT / "pyfd" / "native"
+        shutil.rmtree(target, ignore_errors=True)  # never written over: it may be in use
+        if self.native_folder().is_dir():
+            shutil.copytree(self.native_folder(), target)
 
 
 class BDistWheel(bdist_wheel):

@@ -15,8 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-NATIVE = Path(__file__).parent / "native"
-"""The folder with include/ and lib/."""
+from pyfd._native import FOLDER
 
 MODULES = ("pyfd", "pyfd-static", "pyfd-libjpeg", "pyfd-libjpeg-static")
 
@@ -43,13 +42,13 @@ def libs(module: str = "pyfd") -> list[str]:
 
 def pkgconfigdir() -> Path:
     """The folder for PKG_CONFIG_PATH."""
-    return NATIVE / "lib" / "pkgconfig"
+    return FOLDER / "lib" / "pkgconfig"
 
 
 def _words(module: str, field: str) -> list[str]:
     text = (pkgconfigdir() / f"{module}.pc").read_text()
     (line,) = re.findall(rf"^{field}: (.*)$", text, re.MULTILINE)
-    return [word.replace("${prefix}", str(NATIVE)) for word in line.split()]
+    return [word.replace("${prefix}", str(FOLDER)) for word in line.split()]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

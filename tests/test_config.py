@@ -128,11 +128,11 @@ def symbols(path: Path, *options: str) -> set[str]:
 
 def test_the_libraries_offer_our_functions_alone():
     """libjpeg's are hidden inside, so that a program may have another one."""
-    header = (config.NATIVE / "include" / "pyfd.h").read_text()
+    header = (config.FOLDER / "include" / "pyfd.h").read_text()
     declared = set(re.findall(r"^(?:int|void|const char) \*?(pyfd_\w+)\(", header, re.MULTILINE))
     assert "pyfd_decode" in declared
-    assert symbols(config.NATIVE / "lib" / "libpyfd.so.0", "-D") == declared
-    assert symbols(config.NATIVE / "lib" / "libpyfd.a") == declared
+    assert symbols(config.FOLDER / "lib" / "libpyfd.so.0", "-D") == declared
+    assert symbols(config.FOLDER / "lib" / "libpyfd.a") == declared
 
 
 # ---- the fork -------------------------------------------------------------------
@@ -176,6 +176,6 @@ def test_nothing_asked_is_a_usage_error(capsys):
 
 
 def test_a_build_without_libraries_says_so(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(config, "NATIVE", tmp_path / "missing")
+    monkeypatch.setattr(config, "FOLDER", tmp_path / "missing")
     assert config.main(["--libs"]) == 1
     assert "no libraries" in capsys.readouterr().err
