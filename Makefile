@@ -18,7 +18,8 @@ CHECKS := address,undefined
 HAVE_HEADERS = [ -f "$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ]
 HAVE_TOOLS = command -v cc && command -v patch && { [ "$$(uname -m)" != x86_64 ] || command -v nasm; }
 HAVE_VENV = $(PYTHON) -c 'import ensurepip, venv'
-SYSTEM_TEST_PACKAGES = chromium ffmpeg imagemagick libjpeg-turbo-progs
+SYSTEM_TEST_PACKAGES = chromium ffmpeg gdal-bin graphicsmagick imagemagick \
+  libjpeg-turbo-progs libvips-tools python3-opencv python3-pil
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-system asan fuzz lint format bench wheel clean

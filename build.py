@@ -36,14 +36,26 @@ LIMITED_API = not sysconfig.get_config_var("Py_GIL_DISABLED")
 CMAKE_OPTIONS = [
     "-DCMAKE_BUILD_TYPE=Release",
     "-DCMAKE_POLICY_VERSION_MINIMUM=3.5",  # CMake 4 refuses 2.1.5 without it
+    "-DWITH_TURBOJPEG=OFF",
+]
+# libjpeg.a, for the extension
+STATIC_OPTIONS = [
     "-DCMAKE_POSITION_INDEPENDENT_CODE=ON",
     "-DENABLE_SHARED=OFF",
-    "-DWITH_TURBOJPEG=OFF",
     "-DWITH_ARITH_DEC=OFF",  # seconds of decoding in a kilobyte of file
     "-DWITH_ARITH_ENC=OFF",
 ]
+# libjpeg.so.62, for programs of others: what Debian's can do, and its symbols
+SHARED_OPTIONS = [
+    "-DENABLE_STATIC=OFF",
+    "-DPYFD_ENVIRONMENT=ON",
+    "-DCMAKE_SKIP_RPATH=ON",
+    "-DCMAKE_SHARED_LINKER_FLAGS=-pthread -Wl,-z,relro,-z,now,-z,noexecstack,-s",
+]
 # CMake's own hidden visibility is ignored by 2.1.5 (policy CMP0063)
-HARDENING = ["-fvisibility=hidden", "-fstack-protector-strong", "-fstack-clash-protection"]
+PROTECTION = ["-fstack-protector-strong", "-fstack-clash-protection"]
+HARDENING = ["-fvisibility=hidden", *PROTECTION]
+SHARED_CFLAGS = [*PROTECTION, "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2"]
 # "address,undefined", for `make asan` and the fuzz targets; FORTIFY_SOURCE would hide errors
 SANITIZE = os.environ.get("PYFD_SANITIZE", "")
 if SANITIZE:
@@ -223,7 +235,17 @@ def run_tool(command: list[str], purpose: str) -> None:
 
 
 def build_fork(cache: Path) -> Path:
-    """Build libjpeg.a; returns the directory with src/ and build/ in it.
+    """Build libjpeg.a; returns the directory with src/ and build/ in it."""
+    return build_tree(cache, "jpeg-static", STATIC_OPTIONS, FORK_CFLAGS)
+
+
+def build_drop_in(cache: Path) -> Path:
+    """Build libjpeg.so.62; returns the directory with src/ and build/ in it."""
+    return build_tree(cache, "jpeg", SHARED_OPTIONS, SHARED_CFLAGS)
+
+
+def build_tree(cache: Path, target: str, options: list[str], cflags: list[str]) -> Path:
+    """Build one target of the fork; returns the directory with src/ and build/ in it.
 
     The directory's name is a digest of all that went in, so that a second
     build finds the first one's result.
@@ -231,8 +253,9 @@ def build_fork(cache: Path) -> Path:
     simd = platform.machine() in ("x86_64", "AMD64", "aarch64", "arm64")
     options = [
         *CMAKE_OPTIONS,
+        *options,
         f"-DREQUIRE_SIMD={'ON' if simd else 'OFF'}",
-        f"-DCMAKE_C_FLAGS={' '.join(FORK_CFLAGS)}",
+        f"-DCMAKE_C_FLAGS={' '.join(cflags)}",
     ]
     recipe = [fork_version(), platform.machine(), os.environ.get("CC", "cc"), *options]
     stamp = hashlib.sha256("\n".join(recipe).encode()).hexdigest()[:16]
@@ -250,7 +273,7 @@ def build_fork(cache: Path) -> Path:
         apply_series(work / "src")
         source, build = str(work / "src"), str(work / "build")
         run_tool(["cmake", "-G", "Ninja", "-S", source, "-B", build, *options], "cmake")
-        run_tool(["cmake", "--build", build, "--target", "jpeg-static"], "compiling the fork")
+        run_tool(["cmake", "--build", build, "--target", target], "compiling the fork")
         try:
             work.rename(done)
         except OSError:
@@ -279,6 +302,83 @@ def write_binding(path: Path) -> None:
     ffi.emit_c_code(str(path))
 
 
+# ---- for programs other than Python ---------------------------------------
+
+HEADERS = ["src/jpeglib.h", "src/jmorecfg.h", "src/jerror.h", "src/jrequant.h", "build/jconfig.h"]
+# module: description, headers, what to link
+MODULES = {
+    "pyfd": ("JPEG as a defence against adversarial examples", "include", "libpyfd.so.0"),
+    "pyfd-libjpeg": ("libjpeg-turbo with table injection", "include/libjpeg", "libjpeg.so.62"),
+    "pyfd-static": ("pyfd, to be linked into a program", "include", "libpyfd.a"),
+    "pyfd-libjpeg-static": (
+        "libjpeg-turbo with table injection, to be linked into a program",
+        "include/libjpeg",
+        "libjpeg-pyfd.a",
+    ),
+}
+
+
+def install_native(folder: Path, cache: Path, version: str) -> None:
+    """Lay out the drop-in, and headers, libraries and pkg-config's files for C programs."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if SANITIZE:  # libraries that no program of others could load
+        return
+    fork, include, lib = build_fork(cache), folder / "include", folder / "lib"
+    for made in (include / "libjpeg", lib / "pkgconfig"):
+        made.mkdir(parents=True)
+    shutil.copy(ROOT / "csrc" / "pyfd.h", include)
+    for header in HEADERS:
+        shutil.copy(fork / header, include / "libjpeg")
+    # The file itself, under the name that it is loaded by
+    shutil.copy(build_drop_in(cache) / "build" / "libjpeg.so.62", lib)
+    shutil.copy(fork / "build" / "libjpeg.a", lib / "libjpeg-pyfd.a")
+    with tempfile.TemporaryDirectory(dir=cache) as scratch:
+        link_layer(layer_object(fork, Path(scratch)), lib)
+    for module, (description, headers, library) in MODULES.items():
+        text = (
+            f"prefix=${{pcfiledir}}/../..\n\nName: {module}\nDescription: {description}\n"
+            f"Version: {version}\nCflags: -I${{prefix}}/{headers}\nLibs: {linking(library)}\n"
+        )
+        (lib / "pkgconfig" / f"{module}.pc").write_text(text)
+
+
+def linking(library: str) -> str:
+    folder = "${prefix}/lib"
+    if library.endswith(".a"):
+        return f"{folder}/{library}"
+    return f"-L{folder} -Wl,-rpath,{folder} -l:{library}"
+
+
+def layer_object(fork: Path, scratch: Path) -> Path:
+    """The C layer and what it needs of the fork as one object, which shows pyfd.h's names alone."""
+    whole = scratch / "pyfd.o"
+    compiler = os.environ.get("CC", "cc").split()
+    flags = [flag for flag in LAYER_CFLAGS if flag != "-fvisibility=hidden"]
+    flags += [f'-DPYFD_LIBJPEG_TURBO="{fork_version()}"', "-fPIC"]
+    flags += [f"-I{folder}" for folder in (ROOT / "csrc", fork / "build", fork / "src")]
+    objects = []
+    for source in sorted((ROOT / "csrc").glob("*.c")):
+        objects.append(str(scratch / f"{source.stem}.o"))
+        run_tool([*compiler, *flags, "-c", str(source), "-o", objects[-1]], "compiling the layer")
+    archive = str(fork / "build" / "libjpeg.a")
+    run_tool([*compiler, "-nostdlib", "-r", *objects, archive, "-o", str(whole)], "ld -r")
+    names = re.findall(r"(pyfd_\w+)\(", cffi_declarations())
+    run_tool(
+        ["objcopy", *(f"--keep-global-symbol={name}" for name in names), str(whole)], "objcopy"
+    )
+    return whole
+
+
+def link_layer(whole: Path, lib: Path) -> None:
+    compiler = os.environ.get("CC", "cc").split()
+    archive, shared = lib / "libpyfd.a", lib / "libpyfd.so.0"
+    archive.unlink(missing_ok=True)
+    run_tool(["ar", "rcs", str(archive), str(whole)], "ar")
+    soname = f"-Wl,-soname,{shared.name}"
+    command = [*compiler, "-shared", "-s", soname, *LAYER_LDFLAGS, str(whole), "-o", str(shared)]
+    run_tool(command, "linking libpyfd")
+
+
 class BuildExt(build_ext):
     """Build the fork, then the C layer and its cffi binding on top of it."""
 
@@ -298,6 +398,18 @@ class BuildExt(build_ext):
         if LIMITED_API:
             ext.define_macros.append(("Py_LIMITED_API", "0x030a0000"))
         super().build_extension(ext)
+        install_native(self.native_folder(), ROOT / "build", self.distribution.get_version())
+
+    def native_folder(self) -> Path:
+        return Path(self.build_lib) / "pyfd" / "native"
+
+    def copy_extensions_to_source(self) -> None:
+        """For editable installations, which run from the source folder."""
+        super().copy_extensions_to_source()
+        target = ROOT / "pyfd" / "native"
+        shutil.rmtree(target, ignore_errors=True)  # never written over: it may be in use
+        if self.native_folder().is_dir():
+            shutil.copytree(self.native_folder(), target)
 
 
 class BDistWheel(bdist_wheel):

@@ -15,6 +15,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* cffi: begin */
 
 #define PYFD_MAX_COMPONENTS 4
@@ -166,5 +170,13 @@ void pyfd_free(uint8_t *out);
 const char *pyfd_libjpeg_turbo(void);
 
 /* cffi: end */
+
+/* Those of pyfd.Limits() */
+#define PYFD_DEFAULT_LIMITS                                                   \
+  {64 << 20, 67108864, 768 << 20, 100, 4096, 16 << 20}
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif /* PYFD_H */

@@ -48,12 +48,11 @@ def _to_tables(_ctx: click.Context, _param: click.Parameter, value: str | None) 
         raise click.BadParameter(printable(f"{value}: {error.strerror}")) from error
 
 
-def tables_option(text: str, default: str | None) -> Callable[[Decorated], Decorated]:
+def tables_option(text: str, default: str | None, *names: str) -> Callable[[Decorated], Decorated]:
+    """Tables T; `--qtables` and the argument `tables`, unless `names` say otherwise."""
     presets = [f"{name} (the default)" if name == default else name for name in pyfd.PRESETS]
     return click.option(
-        "-q",
-        "--qtables",
-        "tables",
+        *(names or ("-q", "--qtables", "tables")),
         metavar="T",
         callback=_to_tables,
         default=default,

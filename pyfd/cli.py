@@ -10,7 +10,16 @@ from typing import Any
 import click
 
 import pyfd
-from pyfd import _images, _inspect, _jobs, cli_calibrate, cli_certify, cli_evaluate, cli_tables
+from pyfd import (
+    _images,
+    _inspect,
+    _jobs,
+    cli_calibrate,
+    cli_certify,
+    cli_evaluate,
+    cli_exec,
+    cli_tables,
+)
 from pyfd._jobs import Job, Report, printable
 from pyfd._options import (
     Group,
@@ -327,4 +336,5 @@ def demo(output: Path, epsilon: int, tables: QTables) -> None:
 cli.add_command(cli_certify.certify)
 cli.add_command(cli_evaluate.evaluate)
 cli.add_command(cli_calibrate.calibrate)
+cli.add_command(cli_exec.exec_)
 cli.add_command(cli_tables.tables)

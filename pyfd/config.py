@@ -1,0 +1,78 @@
+"""Compiler and linker flags for C programs: ``python -m pyfd.config --cflags --libs``.
+
+Headers and libraries lie in the package, with a file for pkg-config each, whose
+folder ``--pkgconfigdir`` prints. The modules are "pyfd", the C layer of pyfd.h, and
+"pyfd-libjpeg", the fork with its own functions in jrequant.h; and both with
+"-static" behind the name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pyfd._native import FOLDER
+
+MODULES = ("pyfd", "pyfd-static", "pyfd-libjpeg", "pyfd-libjpeg-static")
+
+
+def cflags(module: str = "pyfd") -> list[str]:
+    """What a compiler must be told to use one of `MODULES`.
+
+    Raises:
+        FileNotFoundError: This build of pyfd has no libraries.
+    """
+    return _words(module, "Cflags")
+
+
+def libs(module: str = "pyfd") -> list[str]:
+    """What a linker must be told to use one of `MODULES`.
+
+    A program that is linked to a shared library looks for it where it is now.
+
+    Raises:
+        FileNotFoundError: This build of pyfd has no libraries.
+    """
+    return _words(module, "Libs")
+
+
+def pkgconfigdir() -> Path:
+    """The folder for PKG_CONFIG_PATH."""
+    return FOLDER / "lib" / "pkgconfig"
+
+
+def _words(module: str, field: str) -> list[str]:
+    text = (pkgconfigdir() / f"{module}.pc").read_text()
+    (line,) = re.findall(rf"^{field}: (.*)$", text, re.MULTILINE)
+    return [word.replace("${prefix}", str(FOLDER)) for word in line.split()]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pyfd.config", description="Flags for C programs that use pyfd."
+    )
+    parser.add_argument("module", nargs="?", choices=MODULES, default="pyfd")
+    parser.add_argument("--cflags", action="store_true", help="for the compiler")
+    parser.add_argument("--libs", action="store_true", help="for the linker")
+    parser.add_argument("--pkgconfigdir", action="store_true", help="for PKG_CONFIG_PATH")
+    chosen = parser.parse_args(arguments)
+    if not (chosen.cflags or chosen.libs or chosen.pkgconfigdir):
+        parser.error("say --cflags, --libs or --pkgconfigdir")
+    try:
+        words = cflags(chosen.module) if chosen.cflags else []
+        words += libs(chosen.module) if chosen.libs else []
+    except FileNotFoundError:
+        print("pyfd.config: this build of pyfd has no libraries for C programs", file=sys.stderr)
+        return 1
+    words += [str(pkgconfigdir())] if chosen.pkgconfigdir else []
+    print(shlex.join(words))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,215 @@
+/*
+ * dropin.c - the ways in which programs use libjpeg.so.62, for test_dropin.py.
+ *
+ *   dropin MODE FILE     writes what it decodes to stdout
+ *
+ * An error of libjpeg's is printed, and the exit code is 1.
+ */
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jpeglib.h>
+
+#include <jrequant.h>
+
+#define THREADS 8
+
+static const char *path;
+
+typedef struct {
+  struct jpeg_decompress_struct in;
+  struct jpeg_error_mgr err;
+  FILE *file;
+  unsigned char *pixels;
+  size_t size;
+} job;
+
+static void start(job *j, const char *mode)
+{
+  static UINT16 tables[1][DCTSIZE2];
+  int i;
+
+  j->file = fopen(path, "rb");
+  if (!j->file)
+    exit(4);
+  j->in.err = jpeg_std_error(&j->err);
+  jpeg_create_decompress(&j->in);
+  jpeg_stdio_src(&j->in, j->file);
+  jpeg_read_header(&j->in, TRUE);
+  j->in.raw_data_out = !strcmp(mode, "raw");
+  j->in.buffered_image = !strcmp(mode, "buffered");
+  if (!strcmp(mode, "own")) {
+    for (i = 0; i < DCTSIZE2; i++)
+      tables[0][i] = 60;
+    jpeg_set_requant_tables(&j->in, (const UINT16 (*)[DCTSIZE2])tables, 1);
+  }
+  jpeg_start_decompress(&j->in);
+}
+
+static void read_rows(job *j)
+{
+  size_t stride = (size_t)j->in.output_width * j->in.output_components;
+  JSAMPROW row;
+
+  j->size = stride * j->in.output_height;
+  free(j->pixels);
+  j->pixels = malloc(j->size);
+  while (j->in.output_scanline < j->in.output_height) {
+    row = j->pixels + j->in.output_scanline * stride;
+    jpeg_read_scanlines(&j->in, &row, 1);
+  }
+}
+
+static void finish(job *j)
+{
+  jpeg_finish_decompress(&j->in);
+  jpeg_destroy_decompress(&j->in);
+  fclose(j->file);
+}
+
+static void *decode(void *data)
+{
+  job *j = data;
+
+  start(j, "rows");
+  read_rows(j);
+  finish(j);
+  return NULL;
+}
+
+static void *start_only(void *data)
+{
+  start(data, "rows");
+  return NULL;
+}
+
+static void in_thread(pthread_t *thread, void *(*body)(void *), job *j)
+{
+  if (pthread_create(thread, NULL, body, j))
+    exit(4);
+}
+
+/* All at once: the first needs of the tables meet. */
+static void many_threads(job *first)
+{
+  static job jobs[THREADS];
+  pthread_t threads[THREADS];
+  int i;
+
+  for (i = 0; i < THREADS; i++)
+    in_thread(&threads[i], decode, &jobs[i]);
+  for (i = 0; i < THREADS; i++) {
+    pthread_join(threads[i], NULL);
+    if (jobs[i].size != jobs[0].size ||
+        memcmp(jobs[i].pixels, jobs[0].pixels, jobs[0].size))
+      exit(5);
+  }
+  *first = jobs[0];
+}
+
+/* As libvips does: one thread starts, another one reads. */
+static void handed_over(job *j)
+{
+  pthread_t thread;
+
+  in_thread(&thread, start_only, j);
+  pthread_join(thread, NULL);
+  read_rows(j);
+  finish(j);
+}
+
+/* Every pass, and the last one's pixels; then the file's coefficients. */
+static void buffered(job *j)
+{
+  start(j, "buffered");
+  do {
+    jpeg_start_output(&j->in, j->in.input_scan_number);
+    read_rows(j);
+    jpeg_finish_output(&j->in);
+  } while (!jpeg_input_complete(&j->in) ||
+           j->in.output_scan_number != j->in.input_scan_number);
+}
+
+static void write_coefficients(job *j)
+{
+  jvirt_barray_ptr *arrays = jpeg_read_coefficients(&j->in);
+  jpeg_component_info *component = j->in.comp_info;
+  JBLOCKARRAY row;
+  JDIMENSION y;
+
+  for (y = 0; y < component->height_in_blocks; y++) {
+    row = (*j->in.mem->access_virt_barray)((j_common_ptr)&j->in, arrays[0], y,
+                                           1, FALSE);
+    fwrite(row[0], sizeof(JBLOCK), component->width_in_blocks, stdout);
+  }
+}
+
+/* Components that are not subsampled, one plane after the other */
+static void raw(job *j)
+{
+  JSAMPROW rows[3][DCTSIZE];
+  JSAMPARRAY planes[3] = {rows[0], rows[1], rows[2]};
+  size_t stride, height;
+  JDIMENSION y;
+  int c, i;
+
+  start(j, "raw");
+  stride = (size_t)j->in.comp_info[0].width_in_blocks * DCTSIZE;
+  height = (size_t)j->in.comp_info[0].height_in_blocks * DCTSIZE;
+  j->size = 3 * stride * height;
+  j->pixels = malloc(j->size);
+  for (y = 0; y < j->in.output_height; y += DCTSIZE) {
+    for (c = 0; c < 3; c++)
+      for (i = 0; i < DCTSIZE; i++)
+        rows[c][i] = j->pixels + ((size_t)c * height + y + i) * stride;
+    jpeg_read_raw_data(&j->in, planes, DCTSIZE);
+  }
+  finish(j);
+}
+
+/* The columns from 16 to 48 and the rows from 8 on */
+static void crop(job *j)
+{
+  JDIMENSION x = 16, width = 32;
+
+  start(j, "rows");
+  jpeg_crop_scanline(&j->in, &x, &width);
+  jpeg_skip_scanlines(&j->in, 8);
+  read_rows(j);
+  finish(j);
+}
+
+int main(int argc, char **argv)
+{
+  static job j;
+  const char *mode;
+
+  if (argc != 3)
+    return 2;
+  mode = argv[1];
+  path = argv[2];
+  if (!strcmp(mode, "threads")) {
+    many_threads(&j);
+  } else if (!strcmp(mode, "handover")) {
+    handed_over(&j);
+  } else if (!strcmp(mode, "buffered")) {
+    buffered(&j);
+  } else if (!strcmp(mode, "coefficients")) {
+    buffered(&j);
+    write_coefficients(&j);
+    return 0;
+  } else if (!strcmp(mode, "raw")) {
+    raw(&j);
+  } else if (!strcmp(mode, "crop")) {
+    crop(&j);
+  } else { /* "rows" or "own" */
+    start(&j, mode);
+    read_rows(&j);
+    finish(&j);
+  }
+  fwrite(j.pixels, 1, j.size, stdout);
+  return 0;
+}
