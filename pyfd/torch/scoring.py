@@ -10,9 +10,9 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from pyfd import codec
 from pyfd.codec import Subsampling
 from pyfd.qtables import QTablesLike, as_qtables
+from pyfd.torch.decoding import through_codec
 
 
 def accuracy(
@@ -49,10 +49,7 @@ def accuracy(
     tables = None if qtables is None else as_qtables(qtables)
 
     def defended(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        if tables is None:
-            return image
-        written = codec.encode(image, tables, subsampling=subsampling, baseline=False)
-        return codec.decode(written, tables)
+        return image if tables is None else through_codec(image, tables, subsampling)
 
     with ThreadPoolExecutor() as pool:
         seen = list(pool.map(defended, images))
