@@ -149,6 +149,19 @@ def test_clip_values_per_channel():
     np.testing.assert_allclose(found, (as_input(by_codec(images)) - mean) / std, atol=1e-5)
 
 
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:0"])
+@pytest.mark.parametrize("clip", [(0, 1), (-2.5, 7.1)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_numbers_do_not_depend_on_the_gradient(channels, clip, subsampling):
+    """Of values between levels and a little beyond them, by the codec and by its twin."""
+    rng = np.random.default_rng(0)
+    values = rng.uniform(-0.49 / 255, 255.49 / 255, (20, channels, 9, 21))
+    x = torch.tensor(values * (clip[1] - clip[0]) + clip[0], dtype=torch.float32)
+    defence = ours(clip_values=clip, subsampling=subsampling)
+    moving, _ = defence.forward(x.clone().requires_grad_())
+    assert torch.equal(defence.forward(x)[0], moving.detach())
+
+
 def test_large_batches_are_as_small_ones():
     x = as_input(pictures(37))
     found, _ = ours()(x)

@@ -160,11 +160,13 @@ def test_loader_with_workers(folder, context):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_loader_passes_the_error_on(folder):
-    (folder / "dog" / "1.jpg").write_bytes(jpeg()[:200])
-    loader = DataLoader(JPEGFolder(folder), num_workers=1, multiprocessing_context="fork")
-    with pytest.raises(pyfd.CorruptJPEGError, match=r"dog/1\.jpg"):
-        list(loader)
+def test_loader_passes_the_error_on_and_goes_on(folder):
+    (folder / "cat" / "2.JPEG").write_bytes(jpeg()[:200])
+    batches = iter(DataLoader(JPEGFolder(folder), num_workers=1, multiprocessing_context="fork"))
+    next(batches)
+    with pytest.raises(pyfd.CorruptJPEGError, match=r"cat/2\.JPEG"):
+        next(batches)
+    assert len(list(batches)) == 4
 
 
 def test_good_files_as_a_subset(folder):

@@ -113,7 +113,9 @@ class Decode:
 def through_codec(
     image: npt.NDArray[np.uint8], qtables: QTablesLike, subsampling: Subsampling
 ) -> npt.NDArray[np.uint8]:
-    """H×W×3 or H×W pixels, encoded with tables and decoded onto them."""
-    data = codec.encode(image, qtables, subsampling=subsampling, baseline=False)
-    mode: Mode = "L" if image.ndim == 2 else "RGB"
-    return codec.decode(data, qtables, mode=mode, limits=Limits.unlimited())
+    """H×W×3, H×W×1 or H×W pixels, encoded with tables and decoded onto them."""
+    gray = image.shape[2:] in ((), (1,))
+    pixels = image[:, :, 0] if image.shape[2:] == (1,) else image
+    data = codec.encode(pixels, qtables, subsampling=subsampling, baseline=False)
+    mode: Mode = "L" if gray else "RGB"
+    return codec.decode(data, qtables, mode=mode, limits=Limits.unlimited()).reshape(image.shape)

@@ -73,10 +73,7 @@ class JPEG(v2.Transform):  # type: ignore[misc]  # torchvision is not typed
         if not images.numel():
             return images.clone()
         pixels = images.reshape(-1, *images.shape[-3:]).permute(0, 2, 3, 1).cpu().numpy()
-        gray = pixels.shape[3] == 1
-        defended = np.stack(
-            [self._through(p[..., 0] if gray else p).reshape(p.shape) for p in pixels]
-        )
+        defended = np.stack([self._through(p) for p in pixels])
         planes = torch.from_numpy(defended).permute(0, 3, 1, 2)
         return planes.reshape(images.shape).to(images.device)
 
