@@ -14,6 +14,9 @@ from pyfd.limits import Limits
 #: What a caller may pass as a file: its bytes, its path, or an open binary file.
 Source: TypeAlias = "bytes | bytearray | memoryview | mmap.mmap | str | os.PathLike[str] | BinaryIO"
 
+#: What a JPEG file's name ends in: lower case, with the dot.
+JPEG_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
+
 _CHUNK = 1 << 20
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 from tqdm import tqdm
 
+from pyfd._files import JPEG_SUFFIXES as JPEG_SUFFIXES
 from pyfd._files import read_source, write_atomically
 from pyfd.limits import Limits
 
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 #: In place of a file: standard input or standard output.
 STDIO = "-"
-
-JPEG_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
 
 
 class RefusedError(Exception):

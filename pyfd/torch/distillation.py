@@ -1,16 +1,14 @@
-"""The defence for PyTorch: a differentiable twin of the codec, and decoding to tensors.
-
-Needs torch: ``pip install 'pyfd[torch]'``.
-"""
+"""The codec's differentiable twin."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
 
 from pyfd import codec
 from pyfd._arithmetic import (
@@ -22,18 +20,10 @@ from pyfd._arithmetic import (
     TO_YCC,
     TO_YCC_OFFSETS,
 )
-from pyfd._files import Source
+from pyfd.codec import Subsampling
 from pyfd.qtables import QTablesLike, as_qtables
 
-try:
-    import torch
-    from torch import Tensor, nn
-    from torch.nn import functional
-except ModuleNotFoundError as error:
-    raise ImportError("torch is missing: pip install 'pyfd[torch]'", name=error.name) from error
-
 Color: TypeAlias = Literal["ycbcr", "rgb"]
-Subsampling: TypeAlias = Literal["4:4:4", "4:2:2", "4:2:0", "4:4:0"]
 Gradient: TypeAlias = Literal["straight-through", "soft", "none"]
 
 #: By how much chroma is finer horizontally and vertically.
@@ -335,118 +325,3 @@ def _padded(planes: Tensor, down: int, across: int) -> Tensor:
 
 def _constant(values: Any, like: Tensor) -> Tensor:
     return torch.tensor(values, dtype=like.dtype, device=like.device)
-
-
-# ---- decoding, and scoring ----------------------------------------------------
-
-
-def decode(source: Source, qtables: QTablesLike | None = None, **options: Any) -> Tensor:
-    """`pyfd.decode` to a tensor.
-
-    Args:
-        source: Bytes-like, a path, or a binary file object.
-        qtables: Tables, or None for a plain decode.
-        options: As for `pyfd.decode`.
-
-    Returns:
-        ``uint8``, C×H×W: a view of the decoder's H×W×C pixels, so nothing is
-        copied, and a batch of them is in torch's channels_last format.
-
-    Raises:
-        JPEGError: As `pyfd.decode` does.
-    """
-    return _chw(codec.decode(source, qtables, **options))
-
-
-def decode_many(
-    sources: Iterable[Source], qtables: QTablesLike | None = None, **options: Any
-) -> list[Any]:
-    """`pyfd.decode_many` to tensors: in order, C×H×W ``uint8`` each.
-
-    With ``errors="return"`` an exception stands in a failing item's place.
-    """
-    items = codec.decode_many(sources, qtables, **options)
-    return [_chw(item) if isinstance(item, np.ndarray) else item for item in items]
-
-
-def _chw(pixels: npt.NDArray[np.uint8]) -> Tensor:
-    tensor = torch.from_numpy(pixels)
-    return tensor.permute(2, 0, 1) if tensor.dim() == 3 else tensor[None]
-
-
-def accuracy(
-    model: nn.Module,
-    images: Sequence[npt.NDArray[np.uint8]],
-    labels: npt.ArrayLike,
-    qtables: QTablesLike | None = None,
-    *,
-    subsampling: Subsampling = "4:4:4",
-    batch_size: int = 16,
-) -> float:
-    """The share of images that a model gets right after two passes with tables.
-
-    The scorer that `pyfd.refine` takes::
-
-        pyfd.refine(functools.partial(pyfd.torch.accuracy, model, images, labels))
-
-    Args:
-        model: From N×3×H×W floats in [0, 1] to N×K logits. It is put into
-            evaluation mode while it is asked.
-        images: H×W×3 ``uint8`` arrays; their sizes may differ.
-        labels: An integer per image.
-        qtables: Tables for ``decode(encode(image, qtables), qtables)``, or None
-            for the images as they are.
-        subsampling: As for `pyfd.encode`.
-        batch_size: Images of one size that the model sees at once.
-
-    Raises:
-        ValueError: No images, or another number of labels.
-    """
-    truth = np.asarray(labels)
-    if not len(images) or truth.shape != (len(images),):
-        raise ValueError(f"{len(images)} images need as many labels, not shape {truth.shape}")
-    tables = None if qtables is None else as_qtables(qtables)
-
-    def defended(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        if tables is None:
-            return image
-        written = codec.encode(image, tables, subsampling=subsampling, baseline=False)
-        return codec.decode(written, tables)
-
-    with ThreadPoolExecutor() as pool:
-        seen = list(pool.map(defended, images))
-    return float((predict(model, seen, batch_size=batch_size) == truth).mean())
-
-
-def predict(
-    model: nn.Module, images: Sequence[npt.NDArray[np.uint8]], *, batch_size: int = 16
-) -> npt.NDArray[np.int64]:
-    """The classes that a model gives to H×W×3 ``uint8`` images, in order."""
-    device = device_of(model)
-    classes = np.empty(len(images), np.int64)
-    training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            for chosen in batches([image.shape for image in images], batch_size):
-                batch = torch.from_numpy(np.stack([images[i] for i in chosen])).to(device)
-                logits = model(batch.permute(0, 3, 1, 2).float() / 255)
-                classes[chosen] = logits.argmax(1).cpu().numpy()
-    finally:
-        model.train(training)
-    return classes
-
-
-def device_of(model: nn.Module) -> torch.device:
-    """Where a model's weights are."""
-    return next((p.device for p in model.parameters()), torch.device("cpu"))
-
-
-def batches(shapes: Sequence[tuple[int, ...]], size: int) -> Iterator[list[int]]:
-    """Indices of items of one shape, at most `size` at a time."""
-    by_shape: dict[tuple[int, ...], list[int]] = {}
-    for index, shape in enumerate(shapes):
-        by_shape.setdefault(shape, []).append(index)
-    for indices in by_shape.values():
-        for start in range(0, len(indices), size):
-            yield indices[start : start + size]

@@ -1,0 +1,169 @@
+"""The defence for the Adversarial Robustness Toolbox (ART).
+
+Needs ART and torch: ``pip install 'pyfd[art]'``.
+"""
+
+from __future__ import annotations
+
+import functools
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+try:
+    import torch
+    from art.defences.preprocessor.preprocessor import (  # type: ignore[import-untyped]
+        PreprocessorPyTorch,
+    )
+    from torch import Tensor
+except ModuleNotFoundError as error:
+    missing = "torch" if error.name == "torch" else "adversarial-robustness-toolbox"
+    raise ImportError(f"{missing} is missing: pip install 'pyfd[art]'", name=error.name) from error
+
+import pyfd.torch
+from pyfd.codec import Subsampling
+from pyfd.qtables import QTablesLike, as_qtables
+from pyfd.torch.decoding import through_codec
+
+_AT_ONCE = 16
+"""Images that go through the codec together: each takes some hundred bytes per sample."""
+
+
+class FeatureDistillation(PreprocessorPyTorch):  # type: ignore[misc]  # ART is not typed
+    """`pyfd.torch.FeatureDistillation` as one of a classifier's ``preprocessing_defences``.
+
+    For images of 8-bit levels the result is that of ``pyfd.decode(pyfd.encode(image,
+    qtables), qtables)``; other values are rounded to levels first. The gradient is
+    straight-through, in `forward` itself: where all defences are PyTorch's, that is
+    what ART's attacks differentiate, and not `estimate_forward`.
+
+    It serves classifiers of every framework: those that are not PyTorch's call it
+    with arrays. Where no gradient is asked for, on the CPU, the codec itself does
+    the work; the numbers are the same.
+
+    Args:
+        qtables: Tables with steps of 1...8191; table i serves component i.
+        clip_values: What stands for the levels 0 and 255, as in the classifier:
+            numbers, or arrays that broadcast over a batch.
+        channels_first: N×C×H×W, or N×H×W×C. C is 3, or 1 for grayscale.
+        subsampling: Of the chroma: "4:4:4", "4:2:2", "4:2:0" or "4:4:0".
+        apply_fit: Defend what the classifier is trained with, too.
+        apply_predict: Defend what it predicts.
+        device_type: Where arrays are computed on: "gpu", if there is one, or
+            "cpu". Tensors stay where they are.
+
+    Raises:
+        ValueError: Here and in `set_params`, for bad options; in `forward`, for
+            other shapes, and for values beyond `clip_values`.
+    """
+
+    params = ["qtables", "clip_values", "channels_first", "subsampling"]  # noqa: RUF012
+
+    def __init__(
+        self,
+        qtables: QTablesLike,
+        *,
+        clip_values: tuple[npt.ArrayLike, npt.ArrayLike],
+        channels_first: bool = False,
+        subsampling: Subsampling = "4:4:4",
+        apply_fit: bool = False,
+        apply_predict: bool = True,
+        device_type: str = "gpu",
+    ) -> None:
+        super().__init__(
+            device_type=device_type,
+            is_fitted=True,
+            apply_fit=apply_fit,
+            apply_predict=apply_predict,
+        )
+        self.qtables = qtables
+        self.clip_values = clip_values
+        self.channels_first = channels_first
+        self.subsampling: Subsampling = subsampling
+        self._check_params()
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.params)
+        return f"FeatureDistillation({shown})"
+
+    def __call__(
+        self, x: npt.NDArray[Any], y: Any = None
+    ) -> tuple[npt.NDArray[np.floating[Any]], Any]:
+        """`forward` for arrays; `y` is returned as it is."""
+        with torch.no_grad():
+            defended, _ = self.forward(torch.tensor(x, device=self.device))
+        return defended.cpu().numpy(), y
+
+    def forward(self, x: Tensor, y: Any = None) -> tuple[Tensor, Any]:
+        """Defended images, differentiable, and `y` as it is.
+
+        Args:
+            x: Images of one size within `clip_values`.
+            y: Labels or whatever goes with them.
+
+        Returns:
+            Images of the same shape and device, of x's dtype if it has floats,
+            else ``float32``.
+        """
+        channels = x.shape[1 if self.channels_first else -1] if x.dim() == 4 else 0
+        if channels not in (1, 3):
+            expected = "N×3×H×W or N×1×H×W" if self.channels_first else "N×H×W×3 or N×H×W×1"
+            raise ValueError(
+                f"x must be {expected} with channels_first={self.channels_first}, "
+                f"not {'×'.join(map(str, x.shape))}"
+            )
+        if not x.numel():
+            raise ValueError("x must not be empty")
+        starts = range(0, len(x), _AT_ONCE)
+        return torch.cat([self._defended(x[i : i + _AT_ONCE]) for i in starts]), y
+
+    def _defended(self, x: Tensor) -> Tensor:
+        low, high = (torch.as_tensor(v, dtype=torch.float64, device=x.device) for v in self._clip)
+        images = (x.double() - low) / (high - low)  # exact enough for levels to stay levels
+        if not self.channels_first:
+            images = images.movedim(3, 1)
+        smallest, largest = images.detach().aminmax()
+        # What an attack's own rounding puts beyond still rounds to a level
+        if not (smallest > -0.5 / 255 and largest < 255.5 / 255):
+            raise ValueError(
+                f"x must lie within clip_values, {self.clip_values}: give the classifier the same"
+            )
+        moving = torch.is_grad_enabled() and x.requires_grad
+        if moving or x.device.type != "cpu":
+            images = self._by_twin(images)
+        else:
+            images = self._by_codec(images)
+        if not self.channels_first:
+            images = images.movedim(1, 3)
+        defended: Tensor = images * (high - low) + low
+        return defended.to(x.dtype if x.is_floating_point() else torch.float32)
+
+    def _by_twin(self, images: Tensor) -> Tensor:
+        """N×C×H×W in [0, 1]; three equal planes are a luma of their value, and no chroma."""
+        defended: Tensor = self._twin.to(images.device)(images.expand(-1, 3, -1, -1))
+        return defended[:, : images.shape[1]]
+
+    def _by_codec(self, images: Tensor) -> Tensor:
+        """The same numbers, many times as fast."""
+        levels = (images * 255 + 0.5).floor().clamp(0, 255).byte().movedim(1, 3).numpy()
+        one = functools.partial(
+            through_codec, qtables=self._twin.qtables, subsampling=self.subsampling
+        )
+        with ThreadPoolExecutor() as pool:
+            defended = np.stack(list(pool.map(one, levels)))
+        return torch.from_numpy(defended).movedim(3, 1).double() / 255
+
+    def _check_params(self) -> None:
+        try:
+            low, high = (np.asarray(value, np.float64) for value in self.clip_values)
+        except (TypeError, ValueError):
+            raise ValueError("'clip_values' must be a pair (min, max) of numbers") from None
+        if not (np.isfinite(high - low).all() and (low < high).all()):
+            raise ValueError("Invalid 'clip_values': min >= max.")
+        if not isinstance(self.channels_first, bool):
+            raise ValueError("'channels_first' must be True or False")
+        self.qtables = as_qtables(self.qtables)
+        self._clip = low, high
+        self._twin = pyfd.torch.FeatureDistillation(self.qtables, subsampling=self.subsampling)

@@ -1,0 +1,30 @@
+"""The defence for PyTorch: the codec's differentiable twin, data sets, decoding, scoring.
+
+Needs torch: ``pip install 'pyfd[torch]'``.
+"""
+
+try:
+    import torch  # noqa: F401
+except ModuleNotFoundError as error:
+    raise ImportError("torch is missing: pip install 'pyfd[torch]'", name=error.name) from error
+
+from pyfd.codec import Subsampling
+from pyfd.torch.data import JPEGFolder
+from pyfd.torch.decoding import Decode, decode, decode_many
+from pyfd.torch.distillation import Color, FeatureDistillation, Gradient
+from pyfd.torch.scoring import accuracy, batches, device_of, predict
+
+__all__ = [
+    "Color",
+    "Decode",
+    "FeatureDistillation",
+    "Gradient",
+    "JPEGFolder",
+    "Subsampling",
+    "accuracy",
+    "batches",
+    "decode",
+    "decode_many",
+    "device_of",
+    "predict",
+]

@@ -1,0 +1,111 @@
+"""Data sets of JPEG files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch.utils.data import Dataset
+
+from pyfd._files import JPEG_SUFFIXES
+from pyfd.errors import JPEGError
+from pyfd.qtables import QTablesLike
+from pyfd.torch.decoding import Decode
+
+
+class JPEGFolder(Dataset[tuple[Any, Any]]):
+    """A folder with a folder of JPEG files for each class, decoded onto tables.
+
+    Like torchvision's ``ImageFolder``, in the same order: ``root/cat/1.jpg``,
+    ``root/cat/more/2.JPG``, ``root/dog/1.jpeg``. Other files are left out, and so
+    are folders that are linked to below a class.
+
+    Item i is a pair: the image, a ``uint8`` tensor C×H×W (RGB unless `mode` says
+    otherwise), and the index of its class. It raises what `decode` raises, with
+    the file's name; in a `DataLoader` with workers too.
+
+    Args:
+        root: The folder.
+        qtables: Tables, or None for a plain decode.
+        transform: From an item's tensor to what takes its place.
+        target_transform: The same for the index of the class.
+        options: `Decode`'s other options.
+
+    Attributes:
+        classes: The classes' names, sorted.
+        class_to_idx: The index of each.
+        samples: Each file's path and the index of its class.
+        targets: The indices alone.
+        decode: The `Decode` that reads the files.
+
+    Raises:
+        FileNotFoundError: There is no folder in `root`, or one without JPEG files.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        qtables: QTablesLike | None = None,
+        *,
+        transform: Callable[[Any], Any] | None = None,
+        target_transform: Callable[[Any], Any] | None = None,
+        **options: Any,
+    ) -> None:
+        self.root = os.fspath(root)
+        self.decode = Decode(qtables, **options)
+        self.transform = transform
+        self.target_transform = target_transform
+        with os.scandir(root) as entries:
+            self.classes = sorted(entry.name for entry in entries if entry.is_dir())
+        if not self.classes:
+            raise FileNotFoundError(f"no folders in it, of which each would be a class: {root!r}")
+        self.class_to_idx = {name: index for index, name in enumerate(self.classes)}
+        self.samples: list[tuple[str, int]] = []
+        for name, index in self.class_to_idx.items():
+            folder = str(Path(root, name))
+            files = _jpegs_below(folder)
+            if not files:
+                raise FileNotFoundError(f"a class without JPEG files: {folder!r}")
+            self.samples += [(file, index) for file in files]
+        self.targets = [index for _, index in self.samples]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        path, target = self.samples[index]
+        try:
+            image: Any = self.decode(path)
+        except JPEGError as error:
+            raise type(error)(f"{error}: {path!r}") from error
+        if self.transform is not None:
+            image = self.transform(image)
+        if self.target_transform is not None:
+            return image, self.target_transform(target)
+        return image, target
+
+    def __repr__(self) -> str:
+        size = f"{len(self)} files, {len(self.classes)} classes"
+        return f"<JPEGFolder {self.root!r}: {size}, {self.decode}>"
+
+
+def _jpegs_below(folder: str) -> list[str]:
+    """Paths of files, sorted by folder and then by name.
+
+    A link that leads nowhere is among them: it is an error when it is read. What
+    is no file at all is not: a pipe would never end.
+    """
+    endings = tuple(JPEG_SUFFIXES)
+    files, folders = [], [folder]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                elif entry.name.lower().endswith(endings) and (
+                    entry.is_file() or not Path(entry.path).exists()
+                ):
+                    files.append(entry.path)
+    return sorted(files, key=os.path.split)

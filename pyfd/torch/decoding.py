@@ -1,0 +1,121 @@
+"""JPEG files to tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import KW_ONLY, dataclass, fields
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from pyfd import codec
+from pyfd._files import Source
+from pyfd.codec import Mode, Subsampling
+from pyfd.errors import CorruptJPEGError
+from pyfd.limits import Limits
+from pyfd.qtables import QTablesLike, as_qtables
+
+_DEFAULT_LIMITS = Limits()
+
+
+def decode(source: Source, qtables: QTablesLike | None = None, **options: Any) -> Tensor:
+    """`pyfd.decode` to a tensor.
+
+    Args:
+        source: Bytes-like, a path, or a binary file object.
+        qtables: Tables, or None for a plain decode.
+        options: As for `pyfd.decode`.
+
+    Returns:
+        ``uint8``, C×H×W: a view of the decoder's H×W×C pixels, so nothing is
+        copied, and a batch of them is in torch's channels_last format.
+
+    Raises:
+        JPEGError: As `pyfd.decode` does.
+    """
+    return _chw(codec.decode(source, qtables, **options))
+
+
+def decode_many(
+    sources: Iterable[Source], qtables: QTablesLike | None = None, **options: Any
+) -> list[Any]:
+    """`pyfd.decode_many` to tensors: in order, C×H×W ``uint8`` each.
+
+    With ``errors="return"`` an exception stands in a failing item's place.
+    """
+    items = codec.decode_many(sources, qtables, **options)
+    return [_chw(item) if isinstance(item, np.ndarray) else item for item in items]
+
+
+def _chw(pixels: npt.NDArray[np.uint8]) -> Tensor:
+    tensor = torch.from_numpy(pixels)
+    return tensor.permute(2, 0, 1) if tensor.dim() == 3 else tensor[None]
+
+
+@dataclass(frozen=True)
+class Decode:
+    """`decode` with its options filled in: a transform from a JPEG file to a tensor.
+
+    It can be pickled, so that it goes to the workers of a `DataLoader`. Options
+    are checked here, once, and not in a worker.
+
+    Args:
+        qtables: Tables, or None for a plain decode.
+        mode: As for `pyfd.decode`, like the others.
+        scale: 1, 2, 4 or 8 divides the size.
+        strict: Refuse a file that makes the decoder warn.
+        limits: What a file may ask for.
+
+    Raises:
+        TypeError: Here, for options of a wrong type.
+        ValueError: Here, for options of a wrong value.
+    """
+
+    qtables: QTablesLike | None = None
+    _: KW_ONLY
+    mode: Mode | None = "RGB"
+    scale: Literal[1, 2, 4, 8] = 1
+    strict: bool = True
+    limits: Limits = _DEFAULT_LIMITS
+
+    def __post_init__(self) -> None:
+        if self.qtables is not None:
+            object.__setattr__(self, "qtables", as_qtables(self.qtables))
+        with suppress(CorruptJPEGError):
+            self(b"")  # the decoder complains of its options first, and then of the file
+
+    def __call__(self, source: Source) -> Tensor:
+        """The pixels of bytes, a path or a binary file: ``uint8``, C×H×W, not copied.
+
+        Raises:
+            JPEGError: The file is corrupt, unsupported or beyond a limit.
+        """
+        return decode(
+            source,
+            self.qtables,
+            mode=self.mode,
+            scale=self.scale,
+            strict=self.strict,
+            limits=self.limits,
+        )
+
+    def __repr__(self) -> str:
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        defaults = {field.name: field.default for field in fields(self)}
+        shown = [f"{name}={value!r}" for name, value in values.items() if value != defaults[name]]
+        return f"Decode({', '.join(shown)})"
+
+
+def through_codec(
+    image: npt.NDArray[np.uint8], qtables: QTablesLike, subsampling: Subsampling
+) -> npt.NDArray[np.uint8]:
+    """H×W×3, H×W×1 or H×W pixels, encoded with tables and decoded onto them."""
+    gray = image.shape[2:] in ((), (1,))
+    pixels = image[:, :, 0] if image.shape[2:] == (1,) else image
+    data = codec.encode(pixels, qtables, subsampling=subsampling, baseline=False)
+    mode: Mode = "L" if gray else "RGB"
+    return codec.decode(data, qtables, mode=mode, limits=Limits.unlimited()).reshape(image.shape)

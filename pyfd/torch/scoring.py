@@ -1,0 +1,90 @@
+"""What a model makes of images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from pyfd.codec import Subsampling
+from pyfd.qtables import QTablesLike, as_qtables
+from pyfd.torch.decoding import through_codec
+
+
+def accuracy(
+    model: nn.Module,
+    images: Sequence[npt.NDArray[np.uint8]],
+    labels: npt.ArrayLike,
+    qtables: QTablesLike | None = None,
+    *,
+    subsampling: Subsampling = "4:4:4",
+    batch_size: int = 16,
+) -> float:
+    """The share of images that a model gets right after two passes with tables.
+
+    The scorer that `pyfd.refine` takes::
+
+        pyfd.refine(functools.partial(pyfd.torch.accuracy, model, images, labels))
+
+    Args:
+        model: From N×3×H×W floats in [0, 1] to N×K logits. It is put into
+            evaluation mode while it is asked.
+        images: H×W×3 ``uint8`` arrays; their sizes may differ.
+        labels: An integer per image.
+        qtables: Tables for ``decode(encode(image, qtables), qtables)``, or None
+            for the images as they are.
+        subsampling: As for `pyfd.encode`.
+        batch_size: Images of one size that the model sees at once.
+
+    Raises:
+        ValueError: No images, or another number of labels.
+    """
+    truth = np.asarray(labels)
+    if not len(images) or truth.shape != (len(images),):
+        raise ValueError(f"{len(images)} images need as many labels, not shape {truth.shape}")
+    tables = None if qtables is None else as_qtables(qtables)
+
+    def defended(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        return image if tables is None else through_codec(image, tables, subsampling)
+
+    with ThreadPoolExecutor() as pool:
+        seen = list(pool.map(defended, images))
+    return float((predict(model, seen, batch_size=batch_size) == truth).mean())
+
+
+def predict(
+    model: nn.Module, images: Sequence[npt.NDArray[np.uint8]], *, batch_size: int = 16
+) -> npt.NDArray[np.int64]:
+    """The classes that a model gives to H×W×3 ``uint8`` images, in order."""
+    device = device_of(model)
+    classes = np.empty(len(images), np.int64)
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            for chosen in batches([image.shape for image in images], batch_size):
+                batch = torch.from_numpy(np.stack([images[i] for i in chosen])).to(device)
+                logits = model(batch.permute(0, 3, 1, 2).float() / 255)
+                classes[chosen] = logits.argmax(1).cpu().numpy()
+    finally:
+        model.train(training)
+    return classes
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where a model's weights are."""
+    return next((p.device for p in model.parameters()), torch.device("cpu"))
+
+
+def batches(shapes: Sequence[tuple[int, ...]], size: int) -> Iterator[list[int]]:
+    """Indices of items of one shape, at most `size` at a time."""
+    by_shape: dict[tuple[int, ...], list[int]] = {}
+    for index, shape in enumerate(shapes):
+        by_shape.setdefault(shape, []).append(index)
+    for indices in by_shape.values():
+        for start in range(0, len(indices), size):
+            yield indices[start : start + size]
