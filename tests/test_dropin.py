@@ -471,11 +471,10 @@ def test_exec_keeps_what_was_preloaded():
         (["-q", "16", "sh", "-c", "kill -9 $$"], 137, ""),
     ],
 )
-def test_exec_says_what_is_wrong(words, code, said):
-    result = pyfd_exec(*words)
-    assert result.returncode == code
-    assert said in result.stderr.decode()
-    assert result.stdout == b""
+def test_exec_says_what_is_wrong(run, words, code, said):
+    exit_code, out, err = run("exec", *words)
+    assert (exit_code, out) == (code, "")
+    assert said in err
 
 
 def test_exec_of_a_program_in_no_format_that_runs(tmp_path):
