@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import shutil
@@ -90,6 +91,10 @@ def _unusable(library: Path) -> str | None:
         return "this build of pyfd has no libjpeg.so.62 (PYFD_SANITIZE leaves it out)"
     if re.search(r"[\s:$]", str(library)):
         return f"LD_PRELOAD cannot hold the name {printable(str(library))}: no space, colon or $"
+    try:
+        ctypes.CDLL(str(library))
+    except OSError as error:  # the loader would go on without it
+        return printable(str(error))
     return None
 
 

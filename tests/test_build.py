@@ -137,6 +137,14 @@ def test_a_compiler_that_fails(build):
     assert "wrong" in message
 
 
+def test_a_sanitized_build_has_no_drop_in(build, monkeypatch, tmp_path):
+    """What an earlier build left is taken away: no program of others could load it."""
+    (tmp_path / "native/lib").mkdir(parents=True)
+    monkeypatch.setattr(build, "SANITIZE", "address")
+    build.install_native(tmp_path / "native", tmp_path / "cache")
+    assert not (tmp_path / "native").exists()
+
+
 def test_apt_sources_of_both_formats(build, tmp_path):
     (tmp_path / "sources.list.d").mkdir()
     (tmp_path / "sources.list").write_text(

@@ -471,11 +471,10 @@ def test_exec_keeps_what_was_preloaded():
         (["-q", "16", "sh", "-c", "kill -9 $$"], 137, ""),
     ],
 )
-def test_exec_says_what_is_wrong(words, code, said):
-    result = pyfd_exec(*words)
-    assert result.returncode == code
-    assert said in result.stderr.decode()
-    assert result.stdout == b""
+def test_exec_says_what_is_wrong(run, words, code, said):
+    exit_code, out, err = run("exec", *words)
+    assert (exit_code, out) == (code, "")
+    assert said in err
 
 
 def test_exec_of_a_program_in_no_format_that_runs(tmp_path):
@@ -487,12 +486,18 @@ def test_exec_of_a_program_in_no_format_that_runs(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("none.so", "has no libjpeg.so.62"), ("a b.so", "no space, colon or $")]
+    ("name", "said"),
+    [
+        ("none.so", "has no libjpeg.so.62"),
+        ("a b.so", "no space, colon or $"),
+        ("bad.so", "bad.so: file too short"),
+    ],
 )
 def test_exec_without_a_library_that_can_be_preloaded(run, monkeypatch, tmp_path, name, said):
     from pyfd import cli_exec
 
     (tmp_path / "a b.so").touch()
+    (tmp_path / "bad.so").touch()
     monkeypatch.setattr(cli_exec, "DROP_IN", tmp_path / name)
     code, out, err = run("exec", "-q", "16", "true")
     assert (code, out) == (1, "")

@@ -242,6 +242,20 @@ def test_tiff_with_jpeg_inside_is_written_and_read_with_tables(tmp_path, tables_
     assert not np.array_equal(read(tmp_path / "plain.ppm"), read(tmp_path / "coarse.ppm"))
 
 
+def test_chromium_shows_defended_pixels(tmp_path, tables_file):
+    data = encode_with_pillow(picture(160, 120), quality=90)
+    (tmp_path / "x.jpg").write_bytes(data)
+    page = '<body style="margin:0"><img src="x.jpg" style="display:block">'
+    (tmp_path / "page.html").write_text(f"<!doctype html>{page}")
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
+    command += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    command += ["--force-color-profile=srgb", "--window-size=700,500"]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", f"--screenshot={tmp_path / 'page.png'}"]
+    source = tmp_path / "page.html"
+    call([*command, source.as_uri()], source, source, **{DECODE: tables_file})
+    assert np.array_equal(read(tmp_path / "page.png")[:120, :160], pyfd.decode(data, PRESET))
+
+
 def test_pyfd_exec_reaches_a_pipeline_of_debians_programs(tmp_path, photos):
     (tmp_path / "x.jpg").write_bytes(photos[0])
     pipeline = f"djpeg '{tmp_path / 'x.jpg'}' | cjpeg -quality 90 -sample 1x1"
