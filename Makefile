@@ -74,7 +74,7 @@ wheel: $(VENV)/python  ## Build a self-contained wheel (dist/)
 	$(BIN)/pip wheel --no-deps --wheel-dir dist .
 
 clean:  ## Remove what was built and installed here
-	rm -rf $(VENV) build dist demo-output *.egg-info pyfd/*.so
+	rm -rf $(VENV) build dist demo-output *.egg-info pyfd/*.so pyfd/native
 
 # ---- how it gets here ----
 
@@ -109,6 +109,6 @@ $(VENV)/clang: $(VENV)/system
 	command -v clang >/dev/null || { $(APT) update && $(APT) install clang; }
 	@touch $@
 
-$(VENV)/system-test: $(VENV)/system
+$(VENV)/system-test: $(VENV)/system Makefile
 	$(APT) update && $(APT) install $(SYSTEM_TEST_PACKAGES)
 	@touch $@
