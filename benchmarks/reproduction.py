@@ -29,7 +29,6 @@ MODELS = ("efficientnet-lite0", "squeezenet1.1")
 COUNT = 200  # photographs that the model gets right
 STEPS = (8, 16, 24, 32, 48)
 PROTECTED = (0, 6, 15)
-BY_PHOTO = 100  # photographs at their own size, which takes longer
 SLOW = 20  # photographs for total-variation minimization and quilting
 KINDS, PRESETS = ("one-pass", "two-pass"), ("fd-2018", "fd-cvpr2019")
 ONE_PASS, TWO_PASS = "one-pass:fd-cvpr2019", "two-pass:fd-cvpr2019"
@@ -60,25 +59,20 @@ def parts() -> list[Part]:
     ]
     adaptive = (ONE_PASS, TWO_PASS, "two-pass:16", "jpeg:75")
     found.append(Part("adaptive", first, "model", adaptive, ("bpda", "grid"), (4,)))
+    by_step = {str(step): QTables.uniform(step) for step in STEPS}
+    protected = {f"40, {count} protected": two_band(count) for count in PROTECTED}
     # One pass as the paper has it, at its strength; two passes where that no longer tells
-    found += figure("steps", {str(step): QTables.uniform(step) for step in STEPS})
-    found += figure("protected", {f"40, {count} protected": two_band(count) for count in PROTECTED})
+    for name, tables in (("steps", by_step), ("protected", protected)):
+        defences = [distillation("one-pass", *item) for item in tables.items()]
+        found.append(Part(f"{name}-one-pass", first, "model", defences, ("pgd",), (1, 4)))
+    defences = [distillation("two-pass", *item) for item in by_step.items()]
+    found.append(Part("steps-two-pass", first, "model", defences, ("pgd",), (4,)))
     shorter = [name for name in headline if name != "two-pass:fd-2018"]
     found += [
         Part("headline", second, "model", shorter, ("bim", "deepfool", "cw-l2"), (1,)),
         Part("strong", second, "model", shorter, ("pgd",), (4,)),
     ]
-    by_photo, attacks = ("none", TWO_PASS), ("pgd", "bpda", "grid")
-    found.append(Part("photo", first, "photo", by_photo, attacks, (4,), BY_PHOTO))
     return found
-
-
-def figure(name: str, tables: dict[str, QTables]) -> list[Part]:
-    one, two = ([distillation(kind, *item) for item in tables.items()] for kind in KINDS)
-    return [
-        Part(f"{name}-one-pass", MODELS[0], "model", one, ("pgd",), (1, 4)),
-        Part(f"{name}-two-pass", MODELS[0], "model", two, ("pgd",), (4,)),
-    ]
 
 
 def distillation(kind: str, label: str, tables: QTables) -> Distillation:
@@ -169,13 +163,17 @@ def table(contents: Iterable[Content], columns: Sequence[tuple[str, int | None]]
 def draw(
     contents: dict[str, Content], name: str, x: Sequence[int], labels: Sequence[str], path: Path
 ) -> None:
-    """Accuracies with one and two passes against x, as a picture."""
-    one, two = (contents[f"{name}-{kind}-{MODELS[0]}"] for kind in KINDS)
+    """Accuracies against x, as a picture."""
+    one = contents[f"{name}-one-pass-{MODELS[0]}"]
+    two = contents.get(f"{name}-two-pass-{MODELS[0]}")
     series: dict[str, Sequence[Any]] = {
         name.removesuffix("s"): x,
         "benign": [cell(one, f"one-pass:{label}", "benign", None) for label in labels],
-        "two passes, PGD ε = 4": [cell(two, f"two-pass:{label}", "pgd", 4) for label in labels],
     }
+    if two is not None:
+        series["two passes, PGD ε = 4"] = [
+            cell(two, f"two-pass:{label}", "pgd", 4) for label in labels
+        ]
     for epsilon in (1, 4):
         series[f"one pass, PGD ε = {epsilon}"] = [
             cell(one, f"one-pass:{label}", "pgd", epsilon) for label in labels
@@ -194,9 +192,6 @@ def page(contents: dict[str, Content], pictures: Path) -> str:
             found.append(contents[f"adaptive-{model}"])
             columns = [*headline, ("bpda", 4), ("grid", 4)]
         parts.append(heading(name, "at its input size", found[0]) + table(found, columns))
-    photo = contents[f"photo-{model}"]
-    columns = [("benign", None), ("pgd", 4), ("bpda", 4), ("grid", 4)]
-    parts.append(heading(model, "at the photographs' own size", photo) + table([photo], columns))
     slow = contents[f"slow-{model}"]
     columns = [("benign", None), ("pgd", 4), ("cw-l2", None)]
     parts.append(heading(model, "the slow baselines", slow) + table([slow], columns))
