@@ -42,7 +42,6 @@ class Part(NamedTuple):
 
     name: str
     model: str
-    scale: str
     defences: Sequence[str | Defence]
     attacks: Sequence[str]
     epsilons: Sequence[int]
@@ -54,23 +53,23 @@ def parts() -> list[Part]:
     headline = ("none", *(f"{kind}:{name}" for kind in KINDS for name in PRESETS), *others)
     first, second = MODELS
     found = [
-        Part("headline", first, "model", headline, ("bim", "deepfool", "cw-l2"), (1,)),
-        Part("strong", first, "model", headline, ("pgd",), (4,)),
+        Part("headline", first, headline, ("bim", "deepfool", "cw-l2"), (1,)),
+        Part("strong", first, headline, ("pgd",), (4,)),
     ]
     adaptive = (ONE_PASS, TWO_PASS, "two-pass:16", "jpeg:75")
-    found.append(Part("adaptive", first, "model", adaptive, ("bpda", "grid"), (4,)))
+    found.append(Part("adaptive", first, adaptive, ("bpda", "grid"), (4,)))
     by_step = {str(step): QTables.uniform(step) for step in STEPS}
     protected = {f"40, {count} protected": two_band(count) for count in PROTECTED}
     # One pass as the paper has it, at its strength; two passes where that no longer tells
     for name, tables in (("steps", by_step), ("protected", protected)):
         defences = [distillation("one-pass", *item) for item in tables.items()]
-        found.append(Part(f"{name}-one-pass", first, "model", defences, ("pgd",), (1, 4)))
+        found.append(Part(f"{name}-one-pass", first, defences, ("pgd",), (1, 4)))
     defences = [distillation("two-pass", *item) for item in by_step.items()]
-    found.append(Part("steps-two-pass", first, "model", defences, ("pgd",), (4,)))
+    found.append(Part("steps-two-pass", first, defences, ("pgd",), (4,)))
     shorter = [name for name in headline if name != "two-pass:fd-2018"]
     found += [
-        Part("headline", second, "model", shorter, ("bim", "deepfool", "cw-l2"), (1,)),
-        Part("strong", second, "model", shorter, ("pgd",), (4,)),
+        Part("headline", second, shorter, ("bim", "deepfool", "cw-l2"), (1,)),
+        Part("strong", second, shorter, ("pgd",), (4,)),
     ]
     return found
 
@@ -90,11 +89,11 @@ def two_band(protected: int) -> QTables:
 
 
 class Photos:
-    """The photographs that a model gets right, at a scale."""
+    """The photographs that a model gets right, at its input size."""
 
     def __init__(self, folder: Path, labels: Path) -> None:
         self.all = images.load(folder, labels)
-        self.right: dict[tuple[str, str], tuple[list[np.ndarray], np.ndarray]] = {}
+        self.right: dict[str, tuple[list[np.ndarray], np.ndarray]] = {}
         self.models: dict[str, Any] = {}
 
     def model(self, name: str) -> Any:
@@ -102,20 +101,18 @@ class Photos:
             self.models[name] = models.load(name)
         return self.models[name]
 
-    def of(self, model: str, scale: str) -> tuple[list[np.ndarray], np.ndarray]:
-        if (model, scale) not in self.right:
+    def of(self, model: str) -> tuple[list[np.ndarray], np.ndarray]:
+        if model not in self.right:
             network = self.model(model)
-            pixels = self.all.pixels
-            if scale == "model":
-                pixels = [images.at_input_size(x, network.input_size) for x in pixels]
+            pixels = [images.at_input_size(x, network.input_size) for x in self.all.pixels]
             chosen = np.flatnonzero(predict(network, pixels) == self.all.labels)
             chosen = np.random.default_rng(0).permutation(chosen)  # not one class after another
-            self.right[model, scale] = [pixels[i] for i in chosen], self.all.labels[chosen]
-        return self.right[model, scale]
+            self.right[model] = [pixels[i] for i in chosen], self.all.labels[chosen]
+        return self.right[model]
 
 
 def run(part: Part, photos: Photos, output: Path, name: str) -> Content:
-    pixels, labels = photos.of(part.model, part.scale)
+    pixels, labels = photos.of(part.model)
     return evaluate(
         photos.model(part.model),
         pixels[: part.count],
@@ -126,16 +123,16 @@ def run(part: Part, photos: Photos, output: Path, name: str) -> Content:
         epsilons=part.epsilons,
         workers=len(os.sched_getaffinity(0)),
         progress=True,
-        setting={"model": part.model, "images": name, "scale": part.scale},
+        setting={"model": part.model, "images": name, "scale": "model"},
     )
 
 
 def slow(photos: Photos) -> Part:
     """What takes seconds per image, on few of them; the patches come from other photographs."""
-    others, _ = photos.of(MODELS[0], "model")
+    others, _ = photos.of(MODELS[0])
     quilting = Quilting(patch_bank(others[COUNT:], count=20_000))
     defences = ("none", "one-pass:fd-cvpr2019", TWO_PASS, "jpeg:75", "tvm", quilting)
-    return Part("slow", MODELS[0], "model", defences, ("pgd", "cw-l2"), (4,), SLOW)
+    return Part("slow", MODELS[0], defences, ("pgd", "cw-l2"), (4,), SLOW)
 
 
 # ---- the page -----------------------------------------------------------------

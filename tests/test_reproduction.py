@@ -28,7 +28,7 @@ def content(part: Part) -> dict:
 
 @pytest.fixture(scope="module")
 def contents() -> dict[str, dict]:
-    slow = Part("slow", MODELS[0], "model", (TWO_PASS, "tvm"), ("pgd", "cw-l2"), (4,), 20)
+    slow = Part("slow", MODELS[0], (TWO_PASS, "tvm"), ("pgd", "cw-l2"), (4,), 20)
     return {f"{p.name}-{p.model}": content(p) for p in (*reproduction.parts(), slow)}
 
 
@@ -71,7 +71,7 @@ def test_page_goes_between_its_marks(tmp_path, monkeypatch, contents):
     page.write_text(f"before\n\n{reproduction.BEGIN}old{reproduction.END}\n\nafter\n")
     (tmp_path / "images").mkdir()
     monkeypatch.setattr(reproduction, "Photos", lambda *_: None)
-    monkeypatch.setattr(reproduction, "slow", lambda _: Part("slow", MODELS[0], "", (), (), ()))
+    monkeypatch.setattr(reproduction, "slow", lambda _: Part("slow", MODELS[0], (), (), ()))
     monkeypatch.setattr(reproduction, "run", lambda part, *_: contents[f"{part.name}-{part.model}"])
     arguments = ["reproduction", "photos", "labels.csv", "--output", str(tmp_path)]
     monkeypatch.setattr("sys.argv", [*arguments, "--write", str(page)])
