@@ -86,11 +86,18 @@ def _connected() -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    terminate = signal.getsignal(signal.SIGTERM)
+    codes: list[int] = []
+
+    def leave(signum: int, _frame: object) -> None:
+        codes.append(128 + signum)
+        sys.exit(codes[0])
+
     ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
-    signal.signal(signal.SIGTERM, terminate)  # Ray's own leaves without our exit code
+    signal.signal(signal.SIGTERM, leave)  # in place of Ray's own
     try:
         yield
+    except SystemExit:  # a call of Ray's that is interrupted turns every code into 1
+        sys.exit(codes[0] if codes else 1)
     finally:
         ray.shutdown()
 

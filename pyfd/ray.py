@@ -2,7 +2,8 @@
 
 The callables are for ``map_batches`` over a data set with a column "bytes", as
 ``ray.data.read_binary_files`` makes it. A file that is refused costs its row:
-"error" says why, and is None in all others. Needs ray: ``pip install 'pyfd[ray]'``.
+"error" says why, and is "" in all others: Arrow gives a column of nothing but None
+another type. Needs ray: ``pip install 'pyfd[ray]'``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import hashlib
 import pickle
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -18,7 +20,7 @@ import numpy.typing as npt
 
 from pyfd import calibration, codec
 from pyfd.calibration import FrequencyStatistics
-from pyfd.errors import JPEGWarning
+from pyfd.errors import JPEGError, JPEGWarning
 from pyfd.limits import Limits
 from pyfd.qtables import QTables, QTablesLike, as_qtables
 
@@ -76,19 +78,22 @@ class Decode:
             "limits": limits,
         }
         self._refused = np.empty((0, 0) if mode == "L" else (0, 0, 3), np.uint8)
-        codec.decode(_SAMPLE, **self._options)
+        with suppress(JPEGError):  # by the limits: a file's matter
+            self._decode(_SAMPLE)
 
     def __call__(self, batch: Batch) -> Iterator[Batch]:
+        """The batch in one piece or more, with the images and the errors."""
         images: list[npt.NDArray[np.uint8]] = []
-        errors: list[str | None] = []
-        done = 0
+        errors: list[str] = []
+        done = size = 0
         for image, error in _each(batch, self._decode, self._refused):
             images.append(image)
             errors.append(error)
-            if sum(image.nbytes for image in images) >= _BLOCK:
+            size += image.nbytes
+            if size >= _BLOCK:
                 yield _with(batch, done, image=images, error=errors)
                 done += len(images)
-                images, errors = [], []
+                images, errors, size = [], [], 0
         if images or not done:
             yield _with(batch, done, image=images, error=errors)
 
@@ -101,7 +106,7 @@ class Requantize:
 
     ``dataset.map_batches(pyfd.ray.Requantize("fd-cvpr2019"), batch_size=32)``
 
-    Where a file was refused, "bytes" is None: nothing undefended passes.
+    Where a file was refused, "bytes" is empty: nothing undefended passes.
 
     Args:
         qtables: As in `pyfd.requantize`.
@@ -115,10 +120,12 @@ class Requantize:
     def __init__(self, qtables: QTablesLike, **options: Any) -> None:
         self._qtables: QTables = as_qtables(qtables)
         self._options = options
-        self._requantize(_SAMPLE)
+        with suppress(JPEGError):  # by the limits: a file's matter
+            self._requantize(_SAMPLE)
 
     def __call__(self, batch: Batch) -> Batch:
-        results = list(_each(batch, self._requantize, None))
+        """The batch with the files re-quantized and the errors."""
+        results = list(_each(batch, self._requantize, b""))
         return _with(
             batch, 0, bytes=[data for data, _ in results], error=[error for _, error in results]
         )
@@ -156,7 +163,7 @@ class _Gather:
         self._limits = limits
 
     def __call__(self, batch: Batch) -> Batch:
-        files = [_checked(data) or b"" for data in _files(batch)]
+        files = [_checked(data) for data in _files(batch)]
         paths = batch.get("path", [None] * len(files))
         names = (path or _digest(data) for path, data in zip(paths, files, strict=True))
         found = calibration.gather(zip(files, map(str, names), strict=True), 1, self._limits)
@@ -178,32 +185,32 @@ def _files(batch: Batch) -> Iterable[object]:
     return batch["bytes"]
 
 
-def _checked(data: object) -> bytes | None:
-    """A file's bytes, or None; never a name, which the codec would open."""
-    if data is not None and not isinstance(data, bytes):
+def _checked(data: object) -> bytes:
+    """A file's bytes, b"" for none; never a name, which the codec would open."""
+    if data is None or data != data:  # numpy's form of Arrow's null may be NaN
+        return b""
+    if not isinstance(data, bytes):
         raise TypeError(f'the column "bytes" must hold bytes, not {type(data).__name__}')
     return data
 
 
-def _each(
-    batch: Batch, work: Callable[[bytes], Any], refused: Any
-) -> Iterator[tuple[Any, str | None]]:
-    """Each file's result and None, or `refused` and the error, also of an earlier step."""
+def _each(batch: Batch, work: Callable[[bytes], Any], refused: Any) -> Iterator[tuple[Any, str]]:
+    """Each file's result and "", or `refused` and the error, also of an earlier step."""
     files = list(_files(batch))
-    earlier = batch.get("error", [None] * len(files))
+    earlier = batch.get("error", [""] * len(files))
     for file, error in zip(files, earlier, strict=True):
         data = _checked(file)
-        if error is None and data is not None:
-            yield _result(data, work, refused)
+        if isinstance(error, str) and error:
+            yield refused, error
         else:
-            yield refused, error or "no bytes"
+            yield _result(data, work, refused) if data else (refused, "no bytes")
 
 
-def _result(data: bytes, work: Callable[[bytes], Any], refused: Any) -> tuple[Any, str | None]:
+def _result(data: bytes, work: Callable[[bytes], Any], refused: Any) -> tuple[Any, str]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", JPEGWarning)
-            return work(data), None
+            return work(data), ""
     except (ValueError, MemoryError) as error:
         return refused, str(error) or type(error).__name__
 
@@ -223,5 +230,5 @@ def _objects(values: list[Any]) -> npt.NDArray[np.object_]:
     return column
 
 
-#: A file that says nothing: what refuses it refuses every file.
-_SAMPLE = codec.encode(np.zeros((8, 8), np.uint8), "fd-cvpr2019")
+#: Options that it cannot be done with are wrong for every file.
+_SAMPLE = codec.encode(np.zeros((8, 8, 3), np.uint8), "fd-cvpr2019")
