@@ -44,7 +44,7 @@ class _Notes(Report):
         self.notes.append((name, text))
 
 
-@ray.remote(max_retries=_RETRIES)
+@ray.remote
 def _do(
     job: Job, folder: str, journal: str, work: Callable[[Any], bytes], limits: Limits
 ) -> _Outcome:
@@ -107,12 +107,13 @@ def _outcomes(
 ) -> Iterator[tuple[int, _Outcome]]:
     """Each job's number and outcome, as they get done."""
     shared = (os.getcwd(), journal.path, ray.put(work), limits)  # noqa: PTH109
+    task = _do.options(max_retries=_RETRIES)
     waiting = iter(enumerate(jobs))
     pending: dict[Any, int] = {}
     try:
         while True:
             for number, job in islice(waiting, _AHEAD - len(pending)):
-                pending[_do.remote(job, *shared)] = number
+                pending[task.remote(job, *shared)] = number
             if not pending:
                 return
             ready, _ = ray.wait(list(pending), num_returns=len(pending), timeout=0.1)
