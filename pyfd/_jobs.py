@@ -10,20 +10,23 @@ import os
 import stat
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from tqdm import tqdm
 
 from pyfd._files import JPEG_SUFFIXES as JPEG_SUFFIXES
 from pyfd._files import read_source, write_atomically
+from pyfd._journal import Job, Journal, Stamp, stamp
 from pyfd.limits import Limits
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+_Thing = TypeVar("_Thing")
 
 #: In place of a file: standard input or standard output.
 STDIO = "-"
@@ -31,13 +34,6 @@ STDIO = "-"
 
 class RefusedError(Exception):
     """An input that cannot be done; the text says why."""
-
-
-class Job(NamedTuple):
-    """One file in, one file out."""
-
-    source: str
-    target: str
 
 
 def printable(text: str) -> str:
@@ -111,7 +107,7 @@ def collect(
     """
     found: list[tuple[str, Path]] = []
     for source in inputs:
-        if not _is_directory(source):
+        if not is_directory(source):
             found.append((source, Path(Path(source).name)))
             continue
         refused = report.refused
@@ -149,7 +145,7 @@ def _stat(path: str | Path | int) -> os.stat_result | None:
         return None
 
 
-def _is_directory(name: str) -> bool:
+def is_directory(name: str) -> bool:
     status = None if name == STDIO else _stat(name)
     return status is not None and stat.S_ISDIR(status.st_mode)
 
@@ -186,8 +182,7 @@ def plan(
         if output == "" or list(inputs) != [STDIO]:
             raise click.UsageError("Say where to write: -o FILE, -o DIRECTORY or -o - (stdout).")
         output = STDIO
-    several = len(inputs) > 1 or any(map(_is_directory, inputs))
-    if several or output.endswith(os.sep) or _is_directory(output):
+    if goes_to_directory(inputs, output):
         jobs = _plan_directory(inputs, output, report, suffixes, suffix)
     else:
         jobs = [Job(inputs[0], output)]
@@ -197,6 +192,12 @@ def plan(
     return jobs
 
 
+def goes_to_directory(inputs: Sequence[str], output: str) -> bool:
+    """Is the output a directory: by its name, or because it has to be one?"""
+    several = len(inputs) > 1 or any(map(is_directory, inputs))
+    return several or output.endswith(os.sep) or is_directory(output)
+
+
 def _plan_directory(
     inputs: Sequence[str], output: str, report: Report, suffixes: Set[str], suffix: str
 ) -> list[Job]:
@@ -204,7 +205,7 @@ def _plan_directory(
         raise click.UsageError("Standard input goes to a file or to stdout, and goes alone.")
     if output == STDIO:
         raise click.UsageError("Several inputs, or a directory, go to a directory: -o DIRECTORY.")
-    if _stat(output) is not None and not _is_directory(output):
+    if _stat(output) is not None and not is_directory(output):
         raise click.UsageError(f"{printable(output)} is not a directory.")
     identity = _identity(output)
     if identity is not None and identity in map(_identity, inputs):
@@ -243,20 +244,41 @@ def read(source: str, limits: Limits) -> Any:
     return read_source(sys.stdin.buffer if source == STDIO else source, limits)
 
 
-def run(jobs: Sequence[Job], work: Callable[[Any], bytes], limits: Limits, report: Report) -> None:
+def run(
+    jobs: Sequence[Job],
+    work: Callable[[Any], bytes],
+    limits: Limits,
+    report: Report,
+    journal: Journal | None = None,
+) -> None:
     """Do the jobs one by one; `work` makes the file to write from the file that was read."""
-    bar = tqdm(jobs, unit="file", disable=None if len(jobs) > 1 else True)  # None: on terminals
-    for job in bar:
+    for job in progress(jobs, len(jobs)):
         with report.watching(job.source):
-            write(job.target, work(read(job.source, limits)))
+            before = do(job, work, limits)
+            if journal is not None:
+                journal.add(job, before)
 
 
-def write(target: str, data: bytes) -> None:
+def progress(things: Iterable[_Thing], count: int) -> Iterable[_Thing]:
+    """The things, with a bar on terminals."""
+    bar: tqdm[_Thing] = tqdm(things, total=count, unit="file", disable=None if count > 1 else True)
+    return bar
+
+
+def do(job: Job, work: Callable[[Any], bytes], limits: Limits, folder: str = "") -> Stamp | None:
+    """Do one job; names are meant from the folder. The source's stamp before it was read."""
+    source = os.path.join(folder, job.source)  # noqa: PTH118 (of "" and "-" it makes "-")
+    before = stamp(source)
+    write(job.target, work(read(source, limits)), folder)
+    return before
+
+
+def write(target: str, data: bytes, folder: str = "") -> None:
     """Write a file, whole or not at all, or standard output; `RefusedError` says why not."""
     if target == STDIO:
         _write_stdout(data)
         return
-    path = Path(target)
+    path = Path(folder, target)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and not path.is_file():

@@ -66,6 +66,10 @@ class FrequencyStatistics:
     def __post_init__(self) -> None:
         object.__setattr__(self, "failures", MappingProxyType(dict(self.failures)))
 
+    def __reduce__(self) -> tuple[Any, ...]:  # a mapping proxy cannot be pickled
+        fields = (self.sums, self.squares, self.blocks, self.images, dict(self.failures))
+        return FrequencyStatistics, fields
+
     @property
     def mean(self) -> npt.NDArray[np.float64]:
         """The mean coefficients, 3×8×8; NaN for a component without blocks."""
@@ -298,15 +302,30 @@ def calibrate(
     bounds = Limits() if limits is None else limits
     if isinstance(sources, str | bytes | os.PathLike):
         raise TypeError("sources must be an iterable of files or arrays, not one file")
+    named = (
+        (source, _name(source, number))
+        for number, source in enumerate(_with_progress(sources, progress))
+    )
+    return with_images(gather(named, workers, bounds))
+
+
+def gather(
+    named: Iterable[tuple[Sample, str]], workers: int, limits: Limits
+) -> FrequencyStatistics:
+    """The statistics of sources and their names, in threads; they may hold no image at all."""
     total, files = FrequencyStatistics(), _NO_FILES
-    for part in _each(_with_progress(sources, progress), workers, bounds):
+    for part in _each(named, workers, limits):
         if isinstance(part, FrequencyStatistics):
             total = total.merge(part)
         else:
             files = files.plus(part)
             if files.blocks[0] > _FLUSHED:
                 total, files = total.merge(files.statistics()), _NO_FILES
-    total = total.merge(files.statistics())
+    return total.merge(files.statistics())
+
+
+def with_images(total: FrequencyStatistics) -> FrequencyStatistics:
+    """The statistics, if there is an image in them; else a `ValueError` that says why not."""
     if not total.images:
         reasons = "; ".join(f"{name}: {why}" for name, why in list(total.failures.items())[:3])
         raise ValueError(f"no source could be read ({reasons or 'there are none'})")
@@ -322,10 +341,9 @@ def _one(source: Any, name: str, limits: Limits) -> FrequencyStatistics | _FileS
 
 
 def _each(
-    sources: Iterable[Any], workers: int, limits: Limits
+    named: Iterable[tuple[Any, str]], workers: int, limits: Limits
 ) -> Iterator[FrequencyStatistics | _FileSums]:
     """The statistics of each source, as they get done, with few sources in memory."""
-    named = ((source, _name(source, number)) for number, source in enumerate(sources))
     if workers == 1:
         yield from (_one(source, name, limits) for source, name in named)
         return

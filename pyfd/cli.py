@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +16,15 @@ from pyfd import (
     _images,
     _inspect,
     _jobs,
+    _journal,
     cli_calibrate,
     cli_certify,
     cli_evaluate,
     cli_exec,
     cli_tables,
 )
-from pyfd._jobs import Job, Report, printable
+from pyfd._jobs import Report, printable
+from pyfd._journal import Job
 from pyfd._options import (
     Group,
     baseline_option,
@@ -218,6 +222,7 @@ def _format_of(jobs: Sequence[Job]) -> str:
     epilog="""\
 pyfd requantize upload.jpg -o defended.jpg
 pyfd requantize uploads -o defended --optimize
+pyfd requantize uploads defended --engine ray
 pyfd requantize - < upload.jpg > defended.jpg""",
 )
 @inputs_argument
@@ -230,6 +235,14 @@ pyfd requantize - < upload.jpg > defended.jpg""",
     "--metadata/--no-metadata", default=True, help="Keep EXIF, ICC, XMP, IPTC and comments, or not."
 )
 @_lenient
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="This process, or the Ray cluster that RAY_ADDRESS names, or else Ray on this machine's "
+    "cores. Needs 'pyfd[ray]', and a file system that all machines share.",
+)
 @limits_options
 def requantize(
     inputs: tuple[str, ...],
@@ -237,6 +250,7 @@ def requantize(
     tables: QTables,
     baseline: bool,
     lenient: bool,
+    engine: str,
     limits: Limits,
     **options: Any,
 ) -> None:
@@ -245,19 +259,62 @@ def requantize(
     Without a detour through pixels: what comes out holds the coefficients that
     decode would use, so any viewer or pipeline shows the defended image.
     EXIF's thumbnail (undefended pixels) is blanked.
+
+    Two directories and no -o are source and target. In a target directory files
+    that an earlier run with the same tables and options has done are left alone,
+    unless they or their sources changed: a run that was stopped goes on.
     """
     check_written_steps(tables, baseline, 32767)
-
-    def work(data: bytes) -> bytes:
-        return pyfd.requantize(
-            data, tables, baseline=baseline, strict=not lenient, limits=limits, **options
-        )
-
+    options["strict"] = not lenient
+    work = functools.partial(
+        pyfd.requantize, qtables=tables, baseline=baseline, limits=limits, **options
+    )
+    inputs, output = _source_and_target(inputs, output)
+    run = _engine(engine)
     report = Report()
     jobs = _jobs.plan(inputs, output, report, suffixes=_jobs.JPEG_SUFFIXES, suffix=".jpg")
     _check_jpeg_suffix(jobs)
-    _jobs.run(jobs, work, limits, report)
+    if output is None or not _jobs.goes_to_directory(inputs, output):
+        if engine == "ray":
+            raise click.UsageError("--engine ray writes to a directory: -o DIRECTORY.")
+        run(jobs, work, limits, report)
+    elif jobs:
+        settings = {"pyfd": pyfd.__version__, "qtables": tables.array.tolist(), **options}
+        with report.watching(output), _journal.opened(output, "requantize", settings) as journal:
+            left = journal.left(jobs)
+            if len(left) < len(jobs):
+                report.note(output, f"{len(jobs) - len(left)} of {len(jobs)} are done already")
+            run(left, work, limits, report, journal)
     report.finish()
+
+
+def _source_and_target(
+    inputs: tuple[str, ...], output: str | None
+) -> tuple[tuple[str, ...], str | None]:
+    """Inputs and output, also where they are two directories and no -o."""
+    if output is not None or len(inputs) != 2 or not _jobs.is_directory(inputs[0]):
+        return inputs, output
+    source, target = inputs
+    if _jobs.is_directory(target) and not _journal.path_in(target, "requantize").is_file():
+        try:
+            empty = not os.listdir(target)  # noqa: PTH208
+        except OSError:
+            empty = False
+        if not empty:  # more likely two sources and no target
+            name = printable(target)
+            raise click.UsageError(f"{name} has files of its own: to write there say -o {name}.")
+    return (source,), target
+
+
+def _engine(name: str) -> Callable[..., None]:
+    """What does the jobs: `_jobs.run`, or its like on a cluster."""
+    if name == "local":
+        return _jobs.run
+    try:
+        from pyfd import _ray_engine
+    except ImportError as error:
+        raise click.ClickException(str(error)) from error
+    return _ray_engine.run
 
 
 @cli.command(

@@ -102,7 +102,8 @@ def tree(tmp_path: Path) -> Path:
 
 
 def files(top: Path) -> list[str]:
-    return sorted(str(path.relative_to(top)) for path in top.rglob("*") if path.is_file())
+    found = (path for path in top.rglob("*") if path.is_file() and path.suffix != ".jsonl")
+    return sorted(str(path.relative_to(top)) for path in found)
 
 
 def opened(data: bytes):

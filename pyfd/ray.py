@@ -1,0 +1,234 @@
+"""Decoding, re-quantizing and calibrating as `ray.data` operations.
+
+The callables are for ``map_batches`` over a data set with a column "bytes", as
+``ray.data.read_binary_files`` makes it. A file that is refused costs its row:
+"error" says why, and is "" in all others: Arrow gives a column of nothing but None
+another type. Needs ray: ``pip install 'pyfd[ray]'``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from pyfd import calibration, codec
+from pyfd.calibration import FrequencyStatistics
+from pyfd.errors import JPEGError, JPEGWarning
+from pyfd.limits import Limits
+from pyfd.qtables import QTables, QTablesLike, as_qtables
+
+try:
+    import ray.data  # noqa: F401 (nothing here is of use without it)
+except ModuleNotFoundError as error:
+    raise ImportError("ray is missing: pip install 'pyfd[ray]'", name=error.name) from error
+
+if TYPE_CHECKING:
+    from ray.data import Dataset
+
+#: What ``map_batches`` passes and takes: a column's values by its name.
+Batch: TypeAlias = dict[str, npt.NDArray[Any]]
+
+_DEFAULT_LIMITS = Limits()
+_BLOCK = 64 << 20  # bytes of pixels that are handed on together
+
+
+class Decode:
+    """Decodes a batch's files onto defensive tables: adds "image" and "error".
+
+    ``dataset.map_batches(pyfd.ray.Decode("fd-cvpr2019"), batch_size=32)``
+
+    An image is ``uint8``, H×W×3, or H×W for "L", and without pixels (0×0×3)
+    where the file was refused. Images are handed on in blocks of 64 MiB, so a
+    batch of bombs takes no more memory than one of them.
+
+    Args:
+        qtables: As in `pyfd.decode`; None is a plain decode.
+        mode: "RGB", "BGR" or "L".
+        scale: 1, 2, 4 or 8 divides the size, in the DCT domain.
+        strict: As in `pyfd.decode`, without the warning.
+        limits: What a file may ask for.
+
+    Raises:
+        ValueError: An option that `pyfd.decode` does not take.
+    """
+
+    def __init__(
+        self,
+        qtables: QTablesLike | None = None,
+        *,
+        mode: Literal["RGB", "BGR", "L"] = "RGB",
+        scale: Literal[1, 2, 4, 8] = 1,
+        strict: bool = True,
+        limits: Limits = _DEFAULT_LIMITS,
+    ) -> None:
+        if mode not in ("RGB", "BGR", "L"):
+            raise ValueError(f"mode must be RGB, BGR or L, not {mode!r}")
+        self._options: dict[str, Any] = {
+            "qtables": None if qtables is None else as_qtables(qtables),
+            "mode": mode,
+            "scale": scale,
+            "strict": strict,
+            "limits": limits,
+        }
+        self._refused = np.empty((0, 0) if mode == "L" else (0, 0, 3), np.uint8)
+        with suppress(JPEGError):  # by the limits: a file's matter
+            self._decode(_SAMPLE)
+
+    def __call__(self, batch: Batch) -> Iterator[Batch]:
+        """The batch in one piece or more, with the images and the errors."""
+        images: list[npt.NDArray[np.uint8]] = []
+        errors: list[str] = []
+        done = size = 0
+        for image, error in _each(batch, self._decode, self._refused):
+            images.append(image)
+            errors.append(error)
+            size += image.nbytes
+            if size >= _BLOCK:
+                yield _with(batch, done, image=images, error=errors)
+                done += len(images)
+                images, errors, size = [], [], 0
+        if images or not done:
+            yield _with(batch, done, image=images, error=errors)
+
+    def _decode(self, data: bytes) -> npt.NDArray[np.uint8]:
+        return codec.decode(data, **self._options)
+
+
+class Requantize:
+    """Makes defended JPEGs of a batch's files: replaces "bytes", adds "error".
+
+    ``dataset.map_batches(pyfd.ray.Requantize("fd-cvpr2019"), batch_size=32)``
+
+    Where a file was refused, "bytes" is empty: nothing undefended passes.
+
+    Args:
+        qtables: As in `pyfd.requantize`.
+        **options: `pyfd.requantize`'s others.
+
+    Raises:
+        TypeError: An option that `pyfd.requantize` does not have.
+        ValueError: A value that it does not take.
+    """
+
+    def __init__(self, qtables: QTablesLike, **options: Any) -> None:
+        self._qtables: QTables = as_qtables(qtables)
+        self._options = options
+        with suppress(JPEGError):  # by the limits: a file's matter
+            self._requantize(_SAMPLE)
+
+    def __call__(self, batch: Batch) -> Batch:
+        """The batch with the files re-quantized and the errors."""
+        results = list(_each(batch, self._requantize, b""))
+        return _with(
+            batch, 0, bytes=[data for data, _ in results], error=[error for _, error in results]
+        )
+
+    def _requantize(self, data: bytes) -> bytes:
+        return codec.requantize(data, self._qtables, **self._options)
+
+
+def calibrate(dataset: Dataset, *, limits: Limits = _DEFAULT_LIMITS) -> FrequencyStatistics:
+    """`pyfd.calibrate` over a data set with a column "bytes".
+
+    The numbers do not depend on how the work was split.
+
+    Args:
+        dataset: Files' bytes, and in a column "path" their names, if there is one.
+        limits: What a file may ask for.
+
+    Returns:
+        The statistics. `FrequencyStatistics.failures` names files that were left
+        out by their path, or else by the SHA-256 of their bytes.
+
+    Raises:
+        ValueError: No file could be read.
+    """
+    total = FrequencyStatistics()
+    for row in dataset.map_batches(_Gather(limits)).iter_rows():
+        total = total.merge(pickle.loads(row["statistics"]))
+    return calibration.with_images(total)
+
+
+class _Gather:
+    """A batch's statistics, as one row."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+
+    def __call__(self, batch: Batch) -> Batch:
+        files = [_checked(data) for data in _files(batch)]
+        paths = batch.get("path", [None] * len(files))
+        names = (path or _digest(data) for path, data in zip(paths, files, strict=True))
+        found = calibration.gather(zip(files, map(str, names), strict=True), 1, self._limits)
+        return {"statistics": _objects([pickle.dumps(found)])}
+
+
+def _digest(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+# ---- batches ---------------------------------------------------------------
+
+
+def _files(batch: Batch) -> Iterable[object]:
+    if not isinstance(batch, Mapping):
+        raise TypeError(f"a batch must be of numpy's format, not {type(batch).__name__}")
+    if "bytes" not in batch:
+        raise ValueError(f'there is no column "bytes", only {", ".join(batch) or "none"}')
+    return batch["bytes"]
+
+
+def _checked(data: object) -> bytes:
+    """A file's bytes, b"" for none; never a name, which the codec would open."""
+    if data is None or data != data:  # numpy's form of Arrow's null may be NaN
+        return b""
+    if not isinstance(data, bytes):
+        raise TypeError(f'the column "bytes" must hold bytes, not {type(data).__name__}')
+    return data
+
+
+def _each(batch: Batch, work: Callable[[bytes], Any], refused: Any) -> Iterator[tuple[Any, str]]:
+    """Each file's result and "", or `refused` and the error, also of an earlier step."""
+    files = list(_files(batch))
+    earlier = batch.get("error", [""] * len(files))
+    for file, error in zip(files, earlier, strict=True):
+        data = _checked(file)
+        if isinstance(error, str) and error:
+            yield refused, error
+        else:
+            yield _result(data, work, refused) if data else (refused, "no bytes")
+
+
+def _result(data: bytes, work: Callable[[bytes], Any], refused: Any) -> tuple[Any, str]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", JPEGWarning)
+            return work(data), ""
+    except (ValueError, MemoryError) as error:
+        return refused, str(error) or type(error).__name__
+
+
+def _with(batch: Batch, start: int, **columns: list[Any]) -> Batch:
+    """The batch's rows from `start` on, as many as the columns have, and these."""
+    end = start + len(columns["error"])
+    rows = {name: values[start:end] for name, values in batch.items()}
+    return {**rows, **{name: _objects(values) for name, values in columns.items()}}
+
+
+def _objects(values: list[Any]) -> npt.NDArray[np.object_]:
+    """A column of any objects: numpy would stack arrays, and strip bytes of their zeros."""
+    column = np.empty(len(values), object)
+    for place, value in enumerate(values):
+        column[place] = value
+    return column
+
+
+#: Options that it cannot be done with are wrong for every file.
+_SAMPLE = codec.encode(np.zeros((8, 8, 3), np.uint8), "fd-cvpr2019")

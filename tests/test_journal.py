@@ -1,0 +1,188 @@
+"""A directory that is re-quantized again: what is done is left alone, and nothing else."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+import pyfd
+from tests.jpegs import encode_with_pillow, picture
+
+OPTIONS = [["-q", "40"], ["--progressive"], ["--optimize"], ["--no-metadata"], ["--lenient"]]
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    for name in ("a.jpg", "b.jpg", "deep/c.JPEG"):
+        path = tmp_path / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode_with_pillow(picture(48, 40, seed=len(name)), comment=b"hello"))
+    return tmp_path / "in"
+
+
+def written(top: Path) -> dict[str, int]:
+    """Every output and its inode, which a file that is written again does not keep."""
+    files = (path for path in top.rglob("*.[jJ]*") if path.suffix != ".jsonl")
+    return {str(path.relative_to(top)): path.stat().st_ino for path in files}
+
+
+def test_what_is_done_is_left_alone(run, source, tmp_path):
+    out = tmp_path / "out"
+    assert run("requantize", source, "-o", out) == (0, "", "")
+    first = written(out)
+    assert sorted(first) == ["a.jpg", "b.jpg", "deep/c.JPEG"]
+    assert run("requantize", source, "-o", out) == (
+        0,
+        "",
+        f"pyfd: {out}: 3 of 3 are done already\n",
+    )
+    assert written(out) == first
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option[0])
+def test_other_settings_do_all_again(run, source, tmp_path, option):
+    out = tmp_path / "out"
+    for arguments in ([], option, []):
+        before = written(out)
+        assert run("requantize", source, "-o", out, *arguments) == (0, "", "")
+        assert not before.items() & written(out).items()
+    assert (out / "a.jpg").read_bytes() == pyfd.requantize(source / "a.jpg", "fd-cvpr2019")
+
+
+def test_larger_limits_do_only_what_was_refused(run, source, tmp_path):
+    out = tmp_path / "out"
+    (source / "large.jpg").write_bytes(encode_with_pillow(picture(200, 200)))
+    assert run("requantize", source, "-o", out, "--max-pixels", 10_000)[0] == 1
+    before = written(out)
+    assert run("requantize", source, "-o", out)[0] == 0
+    assert before.items() < written(out).items()
+
+
+def replaced(path: Path) -> None:
+    """Another file of the same size, and older than the output."""
+    path.write_bytes(path.read_bytes().replace(b"hello", b"other"))
+    os.utime(path, ns=(0, 0))
+
+
+@pytest.mark.parametrize(
+    ("folder", "change"),
+    [
+        ("in", replaced),
+        ("out", replaced),
+        ("out", Path.unlink),
+        ("out", lambda path: path.write_bytes(path.read_bytes()[:-9])),
+    ],
+    ids=["another source", "another output", "no output", "a cut output"],
+)
+def test_what_changed_is_done_again(run, source, tmp_path, folder, change):
+    out = tmp_path / "out"
+    run("requantize", source, "-o", out)
+    before = written(out)
+    change(tmp_path / folder / "b.jpg")
+    del before["b.jpg"]
+    again = run("requantize", source, "-o", out)
+    assert again == (0, "", f"pyfd: {out}: 2 of 3 are done already\n")
+    assert before.items() < written(out).items()
+    assert (out / "b.jpg").read_bytes() == pyfd.requantize(source / "b.jpg", "fd-cvpr2019")
+
+
+def test_a_second_source_of_the_same_names(run, source, tmp_path):
+    """Equal size and time, as an archive gives them, are no sign of the same file."""
+    twin = tmp_path / "twin"
+    twin.mkdir()
+    data = (source / "a.jpg").read_bytes()
+    (twin / "a.jpg").write_bytes(data.replace(b"hello", b"other"))
+    for path in (source / "a.jpg", twin / "a.jpg"):
+        os.utime(path, ns=(10**18, 10**18))
+    run("requantize", source, "-o", tmp_path / "out")
+    run("requantize", twin, "-o", tmp_path / "out")
+    assert pyfd.probe(tmp_path / "out" / "a.jpg").comment == b"other"
+
+
+def test_a_refused_file_is_named_again(run, source, tmp_path):
+    (source / "bad.jpg").write_bytes(b"no JPEG")
+    first = run("requantize", source, "-o", tmp_path / "out")
+    second = run("requantize", source, "-o", tmp_path / "out")
+    assert first[0] == second[0] == 1
+    assert second[2].splitlines() == [
+        f"pyfd: {tmp_path / 'out'}: 3 of 4 are done already",
+        *first[2].splitlines(),
+    ]
+
+
+@pytest.mark.parametrize("cut", [1, 30, 200])
+def test_a_journal_that_was_cut_off(run, source, tmp_path, cut):
+    """As by a machine that lost its power: what cannot be read is done again."""
+    out = tmp_path / "out"
+    run("requantize", source, "-o", out)
+    journal = out / ".pyfd-requantize.jsonl"
+    journal.write_bytes(journal.read_bytes()[:-cut])
+    assert run("requantize", source, "-o", out)[0] == 0
+    code, _, err = run("requantize", source, "-o", out)
+    assert (code, err) == (0, f"pyfd: {out}: 3 of 3 are done already\n")
+
+
+@pytest.mark.parametrize("line", ["[" * 100_000, "3", '"ab"', "[[], {}]", "[1, 2]", "\xff", "null"])
+def test_a_journal_of_nonsense(run, source, tmp_path, line):
+    out = tmp_path / "out"
+    run("requantize", source, "-o", out)
+    before = written(out)
+    with (out / ".pyfd-requantize.jsonl").open("a", encoding="latin-1") as file:
+        file.write(line)
+    assert run("requantize", source, "-o", out)[0] == 0
+    assert written(out) == before
+
+
+def test_a_journal_that_cannot_be_written(run, source, tmp_path):
+    (tmp_path / "out" / ".pyfd-requantize.jsonl").mkdir(parents=True)
+    code, _, err = run("requantize", source, "-o", tmp_path / "out")
+    assert (code, err) == (1, f"pyfd: {tmp_path / 'out'}: Is a directory\n")
+    assert not written(tmp_path / "out")
+
+
+def test_names_that_are_no_text(run, source, tmp_path):
+    name = os.fsdecode(b"\xff\n.jpg")
+    (source / "a.jpg").rename(source / name)
+    for _ in range(2):
+        code, _, err = run("requantize", source, "-o", tmp_path / "out")
+    assert (code, err) == (0, f"pyfd: {tmp_path / 'out'}: 3 of 3 are done already\n")
+
+
+def test_one_file_has_no_journal(run, source, tmp_path):
+    assert run("requantize", source / "a.jpg", "-o", tmp_path / "x.jpg")[0] == 0
+    assert not list(tmp_path.rglob("*.jsonl"))
+
+
+# ---- pyfd requantize SRC DST --------------------------------------------------
+
+
+def test_source_and_target(run, source, tmp_path):
+    out = tmp_path / "out"
+    assert run("requantize", source, out) == (0, "", "")
+    assert (out / "a.jpg").read_bytes() == pyfd.requantize(source / "a.jpg", "fd-cvpr2019")
+    assert run("requantize", source, out)[2] == f"pyfd: {out}: 3 of 3 are done already\n"
+    (tmp_path / "empty").mkdir()
+    assert run("requantize", source, tmp_path / "empty")[0] == 0
+
+
+def test_two_sources_are_not_source_and_target(run, source, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "a.jpg").write_bytes(b"precious")
+    code, _, err = run("requantize", source, other)
+    assert code == 2
+    assert f"say -o {other}" in err
+    assert run("requantize", source, other / "a.jpg")[0] == 2
+    assert run("requantize", source / "a.jpg", source / "b.jpg")[0] == 2
+    assert (other / "a.jpg").read_bytes() == b"precious"
+
+
+def test_the_journal_is_json_lines(run, source, tmp_path):
+    run("requantize", source, "-o", tmp_path / "out")
+    text = (tmp_path / "out" / ".pyfd-requantize.jsonl").read_text()
+    header, *lines = [json.loads(line) for line in text.splitlines() if line]
+    assert header["settings"]["qtables"] == pyfd.QTables.preset("fd-cvpr2019").array.tolist()
+    assert [line[:2] for line in lines] == [
+        [str(source / name), name] for name in ("a.jpg", "b.jpg", "deep/c.JPEG")
+    ]
