@@ -21,10 +21,11 @@ def source(tmp_path: Path) -> Path:
     return tmp_path / "in"
 
 
-def written(top: Path) -> dict[str, int]:
-    """Every output and its inode, which a file that is written again does not keep."""
-    files = (path for path in top.rglob("*.[jJ]*") if path.suffix != ".jsonl")
-    return {str(path.relative_to(top)): path.stat().st_ino for path in files}
+def written(top: Path) -> dict[str, tuple[int, int]]:
+    """Every output, with what a file that is written again does not keep."""
+    files = [path for path in top.rglob("*.[jJ]*") if path.suffix != ".jsonl"]
+    found = {str(path.relative_to(top)): path.stat() for path in files}
+    return {name: (status.st_ino, status.st_mtime_ns) for name, status in found.items()}
 
 
 def test_what_is_done_is_left_alone(run, source, tmp_path):
