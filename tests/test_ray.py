@@ -1,5 +1,6 @@
 """pyfd.ray on a local Ray of two workers, against pyfd in one process."""
 
+import gc
 import os
 import pickle
 import signal
@@ -30,6 +31,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     """The address of a Ray of two workers."""
+    terminated = signal.getsignal(signal.SIGTERM)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))  # where it leaves a token
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
@@ -46,6 +48,8 @@ def cluster(tmp_path_factory):
         ray.data.DataContext.get_current().enable_progress_bars = False
         yield context.address_info["address"]
         ray.shutdown()
+    signal.signal(signal.SIGTERM, terminated)
+    gc.collect()  # so that what Ray did not close warns here
 
 
 @pytest.fixture(scope="module")
