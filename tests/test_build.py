@@ -141,7 +141,7 @@ def test_a_sanitized_build_has_no_drop_in(build, monkeypatch, tmp_path):
     """What an earlier build left is taken away: no program of others could load it."""
     (tmp_path / "native/lib").mkdir(parents=True)
     monkeypatch.setattr(build, "SANITIZE", "address")
-    build.install_native(tmp_path / "native", tmp_path / "cache")
+    build.install_native(tmp_path / "native", tmp_path / "cache", "0.1.0")
     assert not (tmp_path / "native").exists()
 
 

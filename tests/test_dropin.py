@@ -520,12 +520,22 @@ def test_exec_passes_signals_on(tmp_path, name):
     ready = tmp_path / "ready"
     script = f'trap "exit 9" {name}; touch "{ready}"; while :; do sleep 0.05; done'
     command = [sys.executable, "-m", "pyfd", "exec", "-q", "16", "sh", "-c", script]
-    with subprocess.Popen(command, cwd=ROOT, start_new_session=True) as process:
+    signum = getattr(signal, f"SIG{name}")
+
+    def heed() -> None:
+        signal.signal(signum, signal.SIG_DFL)  # a shell's background jobs ignore SIGINT
+
+    process = subprocess.Popen(command, cwd=ROOT, start_new_session=True, preexec_fn=heed)
+    try:
         deadline = time.monotonic() + 30
         while not ready.exists() and time.monotonic() < deadline:
             time.sleep(0.02)
-        process.send_signal(getattr(signal, f"SIG{name}"))
+        process.send_signal(signum)
         assert process.wait(30) == 9
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def test_exec_leaves_ignored_signals_ignored():
