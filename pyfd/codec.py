@@ -32,7 +32,7 @@ Mode: TypeAlias = Literal["RGB", "BGR", "L", "YCbCr", "CMYK"]
 Subsampling: TypeAlias = Literal["4:4:4", "4:2:2", "4:2:0", "4:4:0"]
 
 _DEFAULT_LIMITS = Limits()
-_NO_BASELINE_LIMIT = 32767
+STEP_LIMIT = 32767  # beyond, what the inverse DCT is given leaves 16 bits
 ENCODER_LIMIT = 8191  # beyond, libjpeg's quantizer wraps: it scales steps by 8
 
 # What libjpeg can convert a file's color space to; the first is the file's own.
@@ -46,7 +46,7 @@ _MODES: dict[str, tuple[Mode, ...]] = {
 _CHANNELS = {"L": (), "RGB": (3,), "BGR": (3,), "YCbCr": (3,), "CMYK": (4,)}
 
 
-def _steps(qtables: QTablesLike, most: int) -> npt.NDArray[np.uint16]:
+def steps_within(qtables: QTablesLike, most: int) -> npt.NDArray[np.uint16]:
     """The tables, if no step is beyond `most`."""
     array = as_qtables(qtables).array
     if array.max() > most:
@@ -142,7 +142,7 @@ def _decode(
     out: npt.NDArray[np.uint8] | None,
     budget: _Budget | None,
 ) -> npt.NDArray[np.uint8]:
-    tables = None if qtables is None else _steps(qtables, _NO_BASELINE_LIMIT)
+    tables = None if qtables is None else steps_within(qtables, STEP_LIMIT)
     if scale not in (1, 2, 4, 8):
         raise ValueError(f"scale must be 1, 2, 4 or 8, not {scale!r}")
     if mode is not None and mode not in _CHANNELS:
@@ -262,7 +262,7 @@ def encode(
     Raises:
         ValueError: Shape, dtype, mode, steps or metadata that do not fit.
     """
-    tables = _steps(qtables, 255 if baseline else ENCODER_LIMIT)
+    tables = steps_within(qtables, 255 if baseline else ENCODER_LIMIT)
     if subsampling not in SUBSAMPLING:
         raise ValueError(f"subsampling must be one of {', '.join(SUBSAMPLING)}")
     pixels = pixels_of(image)
@@ -359,7 +359,7 @@ def requantize(
         JPEGError: The file is corrupt, unsupported or beyond a limit.
         ValueError: A step out of range.
     """
-    tables = _steps(qtables, 255 if baseline else _NO_BASELINE_LIMIT)
+    tables = steps_within(qtables, 255 if baseline else STEP_LIMIT)
     data = read_source(source, limits)
     segments = b""
     if metadata:

@@ -55,7 +55,7 @@ class _Defence:
 
 def _defence(qtables: QTablesLike, limits: Limits, strict: bool) -> _Defence:
     tables = as_qtables(qtables)
-    codec._steps(tables, codec._NO_BASELINE_LIMIT)
+    codec.steps_within(tables, codec.STEP_LIMIT)
     if not isinstance(limits, Limits):
         raise TypeError(f"limits must be pyfd.Limits, not {type(limits).__name__}")
     return _Defence(tables, limits, bool(strict))
@@ -297,7 +297,7 @@ def _saving(pillows: _Save) -> _Save:
 
 
 def _with_steps(options: dict[str, Any], qtables: QTables) -> dict[str, Any]:
-    steps = codec._steps(qtables, 255)
+    steps = codec.steps_within(qtables, 255)
     quality = options.get("quality", -1)
     if isinstance(quality, str):
         raise ValueError(f"quality={quality!r} brings tables of its own: leave out one of the two")
