@@ -7,7 +7,6 @@ holds the caller's buffer while C looks at it.
 
 from __future__ import annotations
 
-import functools
 import warnings
 from typing import Any, NamedTuple
 
@@ -44,20 +43,58 @@ _ERRORS: dict[int, type[Exception]] = {
 Buffer = Any  # bytes, or a memoryview of bytes: cffi takes either
 
 
-class Frame(NamedTuple):
-    """What `probe` reads: ``pyfd_header`` of csrc/pyfd.h, as Python values."""
+# Types looked up once: small images feel it.
+_BYTES = ffi.typeof("uint8_t[]")
+_STATUS = ffi.typeof("pyfd_status *")
+_HEADER = ffi.typeof("pyfd_header *")
+_STEPS = ffi.typeof("uint16_t[]")
 
-    width: int
-    height: int
-    color_space: str
-    sampling: tuple[tuple[int, int], ...]
-    progressive: bool
-    multiscan: bool
-    blocks: tuple[tuple[int, int], ...]
-    """(high, wide) per component."""
-    coefficient_bytes: int
-    qtables: npt.NDArray[np.uint16]
-    num_segments: int
+
+class Frame:
+    """What `probe` reads: ``pyfd_header`` of csrc/pyfd.h.
+
+    What a decode needs is there at once; the rest becomes Python values when asked for.
+    """
+
+    __slots__ = ("_header", "color_space", "height", "multiscan", "width")
+
+    def __init__(self, header: Any) -> None:
+        self._header = header
+        self.width: int = header.width
+        self.height: int = header.height
+        self.color_space = _COLOR_NAMES[header.color_space]
+        self.multiscan: int = header.multiscan
+
+    @property
+    def sampling(self) -> tuple[tuple[int, int], ...]:
+        """(horizontal, vertical) per component."""
+        header = self._header
+        return tuple((header.h_samp[i], header.v_samp[i]) for i in range(header.num_components))
+
+    @property
+    def progressive(self) -> bool:
+        return bool(self._header.progressive)
+
+    @property
+    def blocks(self) -> tuple[tuple[int, int], ...]:
+        """(high, wide) per component."""
+        header = self._header
+        components = range(header.num_components)
+        return tuple((header.blocks_high[i], header.blocks_wide[i]) for i in components)
+
+    @property
+    def coefficient_bytes(self) -> int:
+        return int(self._header.coefficient_bytes)
+
+    @property
+    def qtables(self) -> npt.NDArray[np.uint16]:
+        """One per component whose table is known by now; n×8×8."""
+        tables = np.frombuffer(ffi.buffer(self._header.qtables), np.uint16).reshape(-1, 8, 8)
+        return tables[: self._header.num_qtables].copy()
+
+    @property
+    def num_segments(self) -> int:
+        return int(self._header.num_segments)
 
 
 class Segment(NamedTuple):
@@ -82,14 +119,17 @@ def libjpeg_turbo_version() -> str:
 
 
 def _limits(limits: Limits) -> Any:
-    if not isinstance(limits, Limits):
-        raise TypeError(f"limits must be pyfd.Limits, not {type(limits).__name__}")
-    return _cached_limits(limits)
+    global _latest_limits
+    known, struct = _latest_limits
+    if known is not limits:
+        if not isinstance(limits, Limits):
+            raise TypeError(f"limits must be pyfd.Limits, not {type(limits).__name__}")
+        struct = ffi.new("pyfd_limits *", limits.astuple())
+        _latest_limits = limits, struct  # at once, for other threads
+    return struct
 
 
-@functools.lru_cache(maxsize=64)
-def _cached_limits(limits: Limits) -> Any:
-    return ffi.new("pyfd_limits *", limits.astuple())
+_latest_limits: tuple[Limits | None, Any] = (None, None)
 
 
 def _check(status: Any, stacklevel: int) -> None:
@@ -105,48 +145,42 @@ def _check(status: Any, stacklevel: int) -> None:
 
 
 def _tables(tables: npt.NDArray[np.uint16] | None) -> tuple[Any, int]:
+    global _latest_tables
     if tables is None:
-        return ffi.NULL, 0
+        return _NO_TABLES
+    known, pointer = _latest_tables
+    if known is tables:
+        return pointer
     if tables.dtype != np.uint16 or tables.shape[1:] != (8, 8):
         raise TypeError("tables must be uint16 (n, 8, 8)")  # C goes by it
-    return ffi.from_buffer("uint16_t[]", np.ascontiguousarray(tables)), len(tables)
+    pointer = ffi.from_buffer(_STEPS, tables), len(tables)
+    if not tables.flags.writeable:  # those of `QTables`, which never change
+        _latest_tables = tables, pointer
+    return pointer
 
 
-def _header_from(frame: Any) -> Frame:
-    components = range(frame.num_components)
-    tables = np.frombuffer(ffi.buffer(frame.qtables), np.uint16).reshape(-1, 8, 8)
-    return Frame(
-        width=frame.width,
-        height=frame.height,
-        color_space=_COLOR_NAMES[frame.color_space],
-        sampling=tuple((frame.h_samp[i], frame.v_samp[i]) for i in components),
-        progressive=bool(frame.progressive),
-        multiscan=bool(frame.multiscan),
-        blocks=tuple((frame.blocks_high[i], frame.blocks_wide[i]) for i in components),
-        coefficient_bytes=frame.coefficient_bytes,
-        qtables=tables[: frame.num_qtables].copy(),
-        num_segments=frame.num_segments,
-    )
+_NO_TABLES: tuple[Any, int] = (ffi.NULL, 0)
+_latest_tables: tuple[npt.NDArray[np.uint16] | None, tuple[Any, int]] = (None, _NO_TABLES)
 
 
 def probe(data: Buffer, limits: Limits) -> Frame:
     """Read the markers up to the first SOS."""
-    header, status = ffi.new("pyfd_header *"), ffi.new("pyfd_status *")
-    source = ffi.from_buffer("uint8_t[]", data)
+    header, status = ffi.new(_HEADER), ffi.new(_STATUS)
+    source = ffi.from_buffer(_BYTES, data)
     lib.pyfd_probe(source, len(source), _limits(limits), header, ffi.NULL, 0, status)
     _check(status, 0)
-    return _header_from(header)
+    return Frame(header)
 
 
 def probe_segments(data: Buffer, limits: Limits) -> tuple[Frame, list[Segment]]:
     """As `probe`, and where the APPn and COM segments are."""
     capacity = probe(data, limits).num_segments
-    header, status = ffi.new("pyfd_header *"), ffi.new("pyfd_status *")
+    header, status = ffi.new(_HEADER), ffi.new(_STATUS)
     segments = ffi.new("pyfd_segment[]", capacity)
-    source = ffi.from_buffer("uint8_t[]", data)
+    source = ffi.from_buffer(_BYTES, data)
     lib.pyfd_probe(source, len(source), _limits(limits), header, segments, capacity, status)
     _check(status, 0)
-    frame = _header_from(header)
+    frame = Frame(header)
     found = segments[0 : min(capacity, frame.num_segments)]
     return frame, [Segment(s.marker, s.offset, s.size) for s in found]
 
@@ -163,9 +197,9 @@ def decode(
     stacklevel: int,
 ) -> None:
     """Decode into `out`, which has the result's shape."""
-    status = ffi.new("pyfd_status *")
-    source = ffi.from_buffer("uint8_t[]", data)
-    pixels = ffi.from_buffer("uint8_t[]", out, require_writable=True)
+    status = ffi.new(_STATUS)
+    source = ffi.from_buffer(_BYTES, data)
+    pixels = ffi.from_buffer(_BYTES, out, require_writable=True)
     lib.pyfd_decode(
         source, len(source), _limits(limits), bool(strict), *_tables(tables),
         COLORS[color], scale, pixels, len(pixels), status,
@@ -177,13 +211,13 @@ def read_coefficients(
     data: Buffer, limits: Limits, out: npt.NDArray[np.int16], components: int, *, strict: bool
 ) -> npt.NDArray[np.uint16]:
     """Fill `out` with all components' coefficients; returns their tables."""
-    status = ffi.new("pyfd_status *")
-    source = ffi.from_buffer("uint8_t[]", data)
+    status = ffi.new(_STATUS)
+    source = ffi.from_buffer(_BYTES, data)
     coefficients = ffi.from_buffer("int16_t[]", out, require_writable=True)
     tables = np.zeros((lib.PYFD_MAX_COMPONENTS, 8, 8), np.uint16)
     lib.pyfd_read_coefficients(
         source, len(source), _limits(limits), bool(strict), coefficients, len(coefficients),
-        ffi.from_buffer("uint16_t[]", tables, require_writable=True), status,
+        ffi.from_buffer(_STEPS, tables, require_writable=True), status,
     )  # fmt: skip
     _check(status, 2)
     return tables[:components]
@@ -193,8 +227,8 @@ def gather_statistics(
     data: Buffer, limits: Limits
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
     """Sums, sums of squares (3·64 each) and block counts (3) of dequantized coefficients."""
-    status = ffi.new("pyfd_status *")
-    source = ffi.from_buffer("uint8_t[]", data)
+    status = ffi.new(_STATUS)
+    source = ffi.from_buffer(_BYTES, data)
     sums, squares = np.empty(192, np.int64), np.empty(192, np.uint64)
     blocks = np.empty(3, np.uint64)
     lib.pyfd_gather_statistics(
@@ -213,7 +247,7 @@ class _Output:
     def __init__(self) -> None:
         self.data = ffi.new("uint8_t **")
         self.size = ffi.new("size_t *")
-        self.status = ffi.new("pyfd_status *")
+        self.status = ffi.new(_STATUS)
 
     def take(self) -> bytes:
         try:
@@ -232,14 +266,14 @@ def encode(
 ) -> bytes:
     """Encode H×W or H×W×3 pixels."""
     height, width, channels = (*pixels.shape, 1)[:3]
-    buffer = ffi.from_buffer("uint8_t[]", pixels)
+    buffer = ffi.from_buffer(_BYTES, pixels)
     if len(buffer) != height * width * channels:  # reshaped by another thread
         raise ValueError("the image changed meanwhile")
     output = _Output()
     lib.pyfd_encode(
         buffer, width, height, channels,
         *sampling, *_tables(tables), ffi.new("pyfd_writing *", [bool(flag) for flag in writing]),
-        ffi.from_buffer("uint8_t[]", segments), len(segments),
+        ffi.from_buffer(_BYTES, segments), len(segments),
         output.data, output.size, output.status,
     )  # fmt: skip
     return output.take()
@@ -254,7 +288,7 @@ def write_coefficients(
 ) -> bytes:
     """Write coefficients; `frame` is the width, the height, the color space and the sampling."""
     width, height, color_space, sampling = frame
-    header = ffi.new("pyfd_header *")
+    header = ffi.new(_HEADER)
     header.width, header.height = width, height
     header.num_components = len(sampling)
     header.color_space = COLORS[color_space]
@@ -264,7 +298,7 @@ def write_coefficients(
     lib.pyfd_write_coefficients(
         header, ffi.from_buffer("int16_t[]", coefficients), coefficients.size,
         _tables(tables)[0], ffi.new("pyfd_writing *", [bool(flag) for flag in writing]),
-        ffi.from_buffer("uint8_t[]", segments), len(segments),
+        ffi.from_buffer(_BYTES, segments), len(segments),
         output.data, output.size, output.status,
     )  # fmt: skip
     return output.take()
@@ -281,11 +315,11 @@ def requantize(
 ) -> bytes:
     """Re-quantize a file onto `tables`."""
     output = _Output()
-    source = ffi.from_buffer("uint8_t[]", data)
+    source = ffi.from_buffer(_BYTES, data)
     lib.pyfd_requantize(
         source, len(source), _limits(limits), bool(strict), *_tables(tables),
         ffi.new("pyfd_writing *", [bool(flag) for flag in writing]),
-        ffi.from_buffer("uint8_t[]", segments), len(segments),
+        ffi.from_buffer(_BYTES, segments), len(segments),
         output.data, output.size, output.status,
     )  # fmt: skip
     return output.take()

@@ -9,7 +9,7 @@ import math
 import operator
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -32,6 +32,7 @@ Mode: TypeAlias = Literal["RGB", "BGR", "L", "YCbCr", "CMYK"]
 Subsampling: TypeAlias = Literal["4:4:4", "4:2:2", "4:2:0", "4:4:0"]
 
 _DEFAULT_LIMITS = Limits()
+_NO_BUDGET = nullcontext()
 STEP_LIMIT = 32767  # beyond, what the inverse DCT is given leaves 16 bits
 ENCODER_LIMIT = 8191  # beyond, libjpeg's quantizer wraps: it scales steps by 8
 
@@ -48,11 +49,11 @@ _CHANNELS = {"L": (), "RGB": (3,), "BGR": (3,), "YCbCr": (3,), "CMYK": (4,)}
 
 def steps_within(qtables: QTablesLike, most: int) -> npt.NDArray[np.uint16]:
     """The tables, if no step is beyond `most`."""
-    array = as_qtables(qtables).array
-    if array.max() > most:
+    tables = as_qtables(qtables)
+    if tables.largest > most:
         hint = "; baseline=False allows more" if most == 255 else ""
-        raise ValueError(f"steps must be in 1...{most} here, not {array.max()}{hint}")
-    return array
+        raise ValueError(f"steps must be in 1...{most} here, not {tables.largest}{hint}")
+    return tables.array
 
 
 # ---- reading --------------------------------------------------------------
@@ -155,7 +156,7 @@ def _decode(
     if frame.multiscan:
         needed = frame.coefficient_bytes + len(data) + math.prod(shape)
         _check_memory(limits, needed)
-    with nullcontext() if budget is None else budget.take(needed):
+    with budget.take(needed) if budget else _NO_BUDGET:
         pixels = np.empty(shape, np.uint8) if out is None else _checked_out(out, shape, data)
         _binding.decode(
             data, limits, tables, pixels, color=color, scale=scale, strict=strict, stacklevel=3
@@ -392,6 +393,33 @@ class _Budget:
                 self._changed.notify_all()
 
 
+def _submit(
+    pool: ThreadPoolExecutor,
+    call: Callable[[Source], npt.NDArray[np.uint8]],
+    sources: Iterable[Source],
+    ahead: int,
+    *,
+    until_error: bool,
+) -> list[Future[npt.NDArray[np.uint8]]]:
+    """Submit calls, at most `ahead` of those done: a generator's files need not all fit memory."""
+    room = threading.Semaphore(ahead)
+    futures: list[Future[npt.NDArray[np.uint8]]] = []
+    failed = threading.Event()
+
+    def finish(future: Future[npt.NDArray[np.uint8]]) -> None:
+        if until_error and (future.cancelled() or future.exception()):
+            failed.set()
+        room.release()
+
+    for source in sources:
+        room.acquire()
+        if failed.is_set():
+            break
+        futures.append(pool.submit(call, source))
+        futures[-1].add_done_callback(finish)
+    return futures
+
+
 def _result_or_error(future: Future[npt.NDArray[np.uint8]]) -> object:
     error = future.exception()
     if error is None:
@@ -445,8 +473,8 @@ def decode_many(
         return _decode(source, tables, **options, out=None, budget=budget)  # type: ignore[arg-type]
 
     with ThreadPoolExecutor(workers) as pool:
-        futures = [pool.submit(one, source) for source in sources]
         try:
+            futures = _submit(pool, one, sources, 4 * workers, until_error=errors == "raise")
             if errors == "return":
                 return [_result_or_error(future) for future in futures]
             return [future.result() for future in futures]
