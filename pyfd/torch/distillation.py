@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -192,28 +193,42 @@ def _levels(images: Tensor) -> Tensor:
 
 
 # An operator of torch's own: what traces or wraps tensors sees one opaque step.
-@torch.library.custom_op(
-    "pyfd::through_codec",
-    mutates_args=(),
-    schema="(Tensor images, Tensor steps, str subsampling) -> Tensor",
+torch.library.define(
+    "pyfd::through_codec", "(Tensor images, Tensor steps, str subsampling) -> Tensor"
 )
-def _by_codec(images: Tensor, steps: Tensor, subsampling: Subsampling) -> Tensor:
+torch.library.register_fake("pyfd::through_codec", lambda images, *_: torch.empty_like(images))
+_by_codec = torch.ops.pyfd.through_codec
+
+
+@torch.library.impl("pyfd::through_codec", "cpu")
+def _on_cpu(images: Tensor, steps: Tensor, subsampling: Subsampling) -> Tensor:
     _check_range(images)
-    pixels = torch.stack(_levels(images).byte().unbind(1), 3).numpy()  # as contiguous() is slower
-    one = functools.partial(through_codec, qtables=QTables(steps.numpy()), subsampling=subsampling)
-    workers = min(len(pixels), torch.get_num_threads())
+    wide = _wide(images.detach())
+    defended = torch.empty_like(wide)
+    one = functools.partial(
+        _image_by_codec, qtables=QTables(steps.numpy()), subsampling=subsampling
+    )
+    workers = min(len(images), torch.get_num_threads())
     if workers == 1:  # a thread has a heap of its own, which is not free
-        defended = [one(image) for image in pixels]
+        list(map(one, wide.numpy(), defended.numpy()))
     else:
         with ThreadPoolExecutor(workers) as pool:
-            defended = list(pool.map(one, pixels))
-    planes = torch.from_numpy(np.stack(defended)).movedim(3, 1)
-    return torch.empty_like(images).copy_(planes).div_(255)
+            list(pool.map(one, wide.numpy(), defended.numpy()))
+    return defended.to(images.dtype)
 
 
-@_by_codec.register_fake
-def _(images: Tensor, _steps: Tensor, _subsampling: Subsampling) -> Tensor:
-    return torch.empty_like(images)
+def _image_by_codec(
+    image: npt.NDArray[np.floating[Any]],
+    out: npt.NDArray[np.floating[Any]],
+    qtables: QTables,
+    subsampling: Subsampling,
+) -> None:
+    """3×H×W, one by one: what is in between stays in the cache, and in this thread."""
+    pixels = np.empty((*image.shape[1:], 3), np.uint8)
+    for i, levels in enumerate(np.rint(image * 255).clip(0, 255)):
+        pixels[:, :, i] = levels  # much faster than all three at once
+    pixels = through_codec(pixels, qtables, subsampling)
+    np.divide(pixels.transpose(2, 0, 1), 255, out=out, dtype=out.dtype)
 
 
 # What is exported may run where there is no pyfd. Torch before 2.7 does not tell exporting from
