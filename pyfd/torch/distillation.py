@@ -60,8 +60,8 @@ class FeatureDistillation(nn.Module):
     ``color="rgb"`` it is the paper's reference code without its bugs: tables act on
     R, G and B in 0...255, without level shift and without rounding to 8 bits.
 
-    Forward takes N×3×H×W floats in [0, 1], and returns the same shape, dtype,
-    device and memory format; edges are replicated to whole blocks.
+    Forward takes N×3×H×W floats in [0, 1], and returns the same shape, dtype and
+    device; edges are replicated to whole blocks.
 
     Args:
         qtables: Tables with steps of 1...8191; table i serves component i.
