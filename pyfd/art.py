@@ -5,8 +5,6 @@ Needs ART and torch: ``pip install 'pyfd[art]'``.
 
 from __future__ import annotations
 
-import functools
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -25,7 +23,6 @@ except ModuleNotFoundError as error:
 import pyfd.torch
 from pyfd.codec import Subsampling
 from pyfd.qtables import QTablesLike, as_qtables
-from pyfd.torch.decoding import through_codec
 
 _AT_ONCE = 16
 """Images that go through the codec together: each takes some hundred bytes per sample."""
@@ -40,8 +37,7 @@ class FeatureDistillation(PreprocessorPyTorch):  # type: ignore[misc]  # ART is 
     what ART's attacks differentiate, and not `estimate_forward`.
 
     It serves classifiers of every framework: those that are not PyTorch's call it
-    with arrays. Where no gradient is asked for, on the CPU, the codec itself does
-    the work; the numbers are the same.
+    with arrays.
 
     Args:
         qtables: Tables with steps of 1...8191; table i serves component i.
@@ -130,11 +126,7 @@ class FeatureDistillation(PreprocessorPyTorch):  # type: ignore[misc]  # ART is 
             raise ValueError(
                 f"x must lie within clip_values, {self.clip_values}: give the classifier the same"
             )
-        moving = torch.is_grad_enabled() and x.requires_grad
-        if moving or x.device.type != "cpu":
-            images = self._by_twin(images)
-        else:
-            images = self._by_codec(images)
+        images = self._by_twin(images)
         if not self.channels_first:
             images = images.movedim(1, 3)
         defended: Tensor = images * (high - low) + low
@@ -144,16 +136,6 @@ class FeatureDistillation(PreprocessorPyTorch):  # type: ignore[misc]  # ART is 
         """N×C×H×W in [0, 1]; three equal planes are a luma of their value, and no chroma."""
         defended: Tensor = self._twin.to(images.device)(images.expand(-1, 3, -1, -1))
         return defended[:, : images.shape[1]]
-
-    def _by_codec(self, images: Tensor) -> Tensor:
-        """The same numbers, many times as fast."""
-        levels = (images * 255 + 0.5).floor().clamp(0, 255).byte().movedim(1, 3).numpy()
-        one = functools.partial(
-            through_codec, qtables=self._twin.qtables, subsampling=self.subsampling
-        )
-        with ThreadPoolExecutor() as pool:
-            defended = np.stack(list(pool.map(one, levels)))
-        return torch.from_numpy(defended).movedim(3, 1).double() / 255
 
     def _check_params(self) -> None:
         try:

@@ -19,7 +19,9 @@ from pyfd.torch import FeatureDistillation, accuracy, decode, decode_many, predi
 from tests.jpegs import picture
 
 SUBSAMPLINGS = ["4:4:4", "4:2:2", "4:2:0", "4:4:0"]
-DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
+# The codec itself; the same in tensor operations, as in an export; and these on a GPU
+WAYS = ["codec", "tensors", *(["cuda"] if torch.cuda.is_available() else [])]
 TABLES = {
     "fd-cvpr2019": QTables.preset("fd-cvpr2019"),
     "fd-2018": QTables.preset("fd-2018"),
@@ -41,6 +43,13 @@ def by_codec(image: np.ndarray, tables: QTables, subsampling: str = "4:4:4") -> 
     return pyfd.decode(pyfd.encode(image, tables, subsampling=subsampling, baseline=False), tables)
 
 
+def defended(module: FeatureDistillation, batch: torch.Tensor, way: str) -> torch.Tensor:
+    if way == "tensors":
+        return module._in_tensors(batch)
+    device = "cuda" if way == "cuda" else "cpu"
+    return module.to(device)(batch.to(device)).cpu()
+
+
 def texture(height: int, width: int, kind: str, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     if kind == "noise":
@@ -54,7 +63,7 @@ def texture(height: int, width: int, kind: str, seed: int) -> np.ndarray:
 # ---- the codec's twin ---------------------------------------------------------
 
 
-@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("subsampling", SUBSAMPLINGS)
 @given(
     height=st.integers(1, 40),
@@ -63,31 +72,82 @@ def texture(height: int, width: int, kind: str, seed: int) -> np.ndarray:
     name=st.sampled_from(sorted(TABLES)),
     seed=st.integers(0, 1000),
 )
-def test_gives_the_codecs_pixels(device, subsampling, height, width, kind, name, seed):
+def test_gives_the_codecs_pixels(way, subsampling, height, width, kind, name, seed):
     image = texture(height, width, kind, seed)
-    module = FeatureDistillation(TABLES[name], subsampling=subsampling).to(device)
-    got = as_image(module(as_batch(image).to(device)))
+    module = FeatureDistillation(TABLES[name], subsampling=subsampling)
+    got = as_image(defended(module, as_batch(image), way))
     np.testing.assert_array_equal(got, by_codec(image, TABLES[name], subsampling))
 
 
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("subsampling", SUBSAMPLINGS)
-def test_gives_the_codecs_pixels_of_photographs(subsampling):
+def test_gives_the_codecs_pixels_of_photographs(subsampling, way):
     from skimage import data
 
+    tables = TABLES["fd-cvpr2019"]
+    module = FeatureDistillation(tables, subsampling=subsampling)
     for name in ("astronaut", "chelsea", "coffee"):
         image = getattr(data, name)()[:, :-3]
-        tables = TABLES["fd-cvpr2019"]
-        got = as_image(FeatureDistillation(tables, subsampling=subsampling)(as_batch(image)))
+        got = as_image(defended(module, as_batch(image), way))
         np.testing.assert_array_equal(got, by_codec(image, tables, subsampling))
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
-def test_keeps_dtype_and_levels(dtype):
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_keeps_dtype_and_levels(dtype, way):
     image = texture(24, 31, "photo", 0)
     module = FeatureDistillation("fd-cvpr2019").to(dtype)  # its tables stay integers
-    result = module(as_batch(image, dtype))
+    result = defended(module, as_batch(image, dtype), way)
     assert result.dtype == dtype
     np.testing.assert_array_equal(as_image(result), by_codec(image, TABLES["fd-cvpr2019"]))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_levels_are_the_nearest_floats(dtype, way):
+    levels = (torch.arange(256, dtype=torch.float64) / 255).to(dtype)
+    flat = levels[:, None, None, None].expand(-1, 3, 2, 2)
+    assert torch.equal(defended(FeatureDistillation(QTables.uniform(1)), flat, way), flat)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_nothing_wraps_at_the_ends(way):
+    ends = torch.tensor([-0.5 / 255, 255.5 / 255]).nextafter(torch.tensor(0.5))
+    flat = ends[:, None, None, None].expand(-1, 3, 8, 8)
+    result = defended(FeatureDistillation(QTables.uniform(1)), flat, way)
+    assert torch.equal(result, torch.tensor([0.0, 1.0])[:, None, None, None].expand_as(flat))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_any_strides_do(way):
+    batch = torch.cat([as_batch(texture(24, 31, "photo", seed)) for seed in range(3)])
+    module = FeatureDistillation("fd-2018", subsampling="4:2:0")
+    expected = module(batch)
+    assert expected.is_contiguous()
+    last = batch.to(memory_format=torch.channels_last)
+    assert module(last).is_contiguous(memory_format=torch.channels_last)
+    for same in (last, batch.repeat_interleave(2, 3)[..., ::2], batch.mT.contiguous().mT):
+        assert torch.equal(defended(module, same, way), expected)
+    assert torch.equal(
+        defended(module, batch[:1].expand(2, -1, -1, -1), way), expected[:1].expand(2, -1, -1, -1)
+    )
+
+
+@pytest.mark.parametrize("threads", [1, 2, 8])
+def test_threads_do_not_matter(monkeypatch, threads):
+    batch = torch.cat([as_batch(texture(20, 20, "noise", seed)) for seed in range(5)])
+    module = FeatureDistillation("fd-2018")
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert torch.equal(module(batch), module._in_tensors(batch))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_autocast_does_not_matter(way):
+    batch = as_batch(texture(20, 20, "noise", 0))
+    module = FeatureDistillation("fd-2018", subsampling="4:2:0")
+    with torch.autocast("cuda" if way == "cuda" else "cpu", dtype=torch.bfloat16):
+        result = defended(module, batch, way)
+    assert torch.equal(result, module(batch))
 
 
 def test_items_of_a_batch_do_not_meet():
@@ -97,11 +157,23 @@ def test_items_of_a_batch_do_not_meet():
         assert torch.equal(module(batch)[i : i + 1], module(batch[i : i + 1]))
 
 
-def test_values_between_levels_are_rounded():
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_values_between_levels_are_rounded(dtype, way):
     image = texture(16, 16, "photo", 0)
     module = FeatureDistillation("fd-cvpr2019")
-    nudged = as_batch(image) + 0.4 / 255 * torch.sign(torch.randn(1, 3, 16, 16))
-    assert torch.equal(module(nudged), module(as_batch(image)))
+    nudged = as_batch(image, dtype) + 0.49 / 255 * torch.sign(torch.randn(1, 3, 16, 16))
+    assert torch.equal(defended(module, nudged, way), module(as_batch(image, dtype)))
+
+
+@pytest.mark.parametrize("way", WAYS[1:])
+def test_what_lies_anywhere_is_rounded_alike(way):
+    module = FeatureDistillation(QTables.uniform(1))
+    for dtype in DTYPES:
+        batch = torch.rand(4, 3, 40, 40, dtype=torch.float64).to(dtype)
+        ties = ((batch.double() * 254).floor() + 0.5) / 255  # as an attack's steps may make them
+        for images in (batch, ties.to(dtype)):
+            assert torch.equal(defended(module, images, way), module.cpu()(images))
 
 
 @given(seed=st.integers(0, 100), height=st.integers(1, 20), width=st.integers(1, 20))
@@ -126,7 +198,7 @@ def test_rgb_is_the_papers_arithmetic(seed, height, width):
 # ---- gradients ----------------------------------------------------------------
 
 
-def gradient(module: torch.nn.Module, batch: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+def gradient(module, batch: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     batch = batch.clone().requires_grad_()
     (module(batch) * weights).sum().backward()
     return batch.grad
@@ -163,6 +235,23 @@ def test_soft_gradient_vanishes_on_the_grid_and_not_beside_it():
     assert gradient(module, beside, weights).abs().max() > 1e-3
 
 
+def test_soft_gradient_of_rgb_is_that_of_the_papers_arithmetic():
+    basis = torch.tensor(scipy.fft.dct(np.eye(8), axis=0, norm="ortho"))
+    steps = torch.tensor(TABLES["fd-2018"].array[0].astype(np.float64))
+
+    def softly(images):
+        sizes = basis @ (images * 255) @ basis.T / steps
+        nearest = sizes.detach().round()
+        restored = basis.T @ ((nearest + (sizes - nearest) ** 3) * steps) @ basis
+        return restored.clamp(0, 255) / 255
+
+    images, weights = torch.rand(2, 2, 3, 8, 8, dtype=torch.float64)
+    module = FeatureDistillation("fd-2018", color="rgb", gradient="soft")
+    torch.testing.assert_close(
+        gradient(module, images, weights), gradient(softly, images, weights), rtol=1e-6, atol=1e-9
+    )
+
+
 def test_soft_and_straight_through_give_the_same_pixels():
     batch = as_batch(texture(20, 20, "photo", 0)).requires_grad_()
     expected = FeatureDistillation("fd-2018", gradient="none")(batch)
@@ -190,11 +279,51 @@ def test_is_a_well_behaved_module():
     assert "4:2:0" in repr(module)
 
 
-def test_is_one_graph_for_the_compiler():
-    module = FeatureDistillation("fd-cvpr2019", subsampling="4:2:0")
-    compiled = torch.compile(module, backend="eager", fullgraph=True)
+def compile_whole(function):
+    torch.compiler.reset()  # it compiles anew only so often
+    return torch.compile(function, backend="aot_eager", fullgraph=True)
+
+
+@pytest.mark.parametrize("way", ["codec", "tensors"])
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:0"])
+def test_is_one_graph_for_the_compiler(subsampling, way):
+    module = FeatureDistillation("fd-cvpr2019", subsampling=subsampling)
+    compiled = compile_whole(module if way == "codec" else module._in_tensors)
     batch = as_batch(texture(24, 40, "photo", 0))
-    assert torch.equal(compiled(batch), module(batch))
+    for same in (batch, batch.to(memory_format=torch.channels_last)):
+        assert torch.equal(compiled(same), module(batch))
+
+
+def test_compiled_has_the_gradient_and_the_check():
+    module = FeatureDistillation("fd-cvpr2019", subsampling="4:2:0")
+    compiled = compile_whole(module)
+    batch, weights = as_batch(texture(24, 40, "photo", 0)), torch.randn(1, 3, 24, 40)
+    expected = gradient(module, batch, weights)
+    torch.testing.assert_close(gradient(compiled, batch, weights), expected)
+    with pytest.raises(ValueError, match=r"in \[0, 1\], not in \[nan, nan\]"):
+        compiled(torch.full_like(batch, float("nan")))
+
+
+def test_exports_tensor_operations():
+    module = FeatureDistillation("fd-cvpr2019", subsampling="4:2:0")
+    batch = as_batch(texture(24, 40, "photo", 0))
+    program = torch.export.export(module, (batch,))
+    assert "pyfd" not in str(program.graph)
+    assert torch.equal(program.module()(batch), module(batch))
+
+
+@pytest.mark.parametrize("kind", ["straight-through", "soft"])
+def test_functional_gradient_is_the_same(kind):
+    module = FeatureDistillation("fd-2018", subsampling="4:2:0", gradient=kind)
+    batch, weights = as_batch(texture(20, 20, "photo", 0)), torch.randn(1, 3, 20, 20)
+    found = torch.func.grad(lambda images: (module(images) * weights).sum())(batch)
+    torch.testing.assert_close(found, gradient(module, batch, weights))
+
+
+def test_torch_finds_no_fault_with_the_operator():
+    module = FeatureDistillation("fd-2018")
+    batch = as_batch(texture(9, 9, "photo", 0)).to(memory_format=torch.channels_last)
+    torch.library.opcheck(torch.ops.pyfd.through_codec.default, (batch, module.steps, "4:2:0"))
 
 
 def _defended(image: np.ndarray) -> torch.Tensor:

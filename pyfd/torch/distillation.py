@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -21,7 +24,8 @@ from pyfd._arithmetic import (
     TO_YCC_OFFSETS,
 )
 from pyfd.codec import Subsampling
-from pyfd.qtables import QTablesLike, as_qtables
+from pyfd.qtables import QTables, QTablesLike, as_qtables
+from pyfd.torch.decoding import through_codec
 
 Color: TypeAlias = Literal["ycbcr", "rgb"]
 Gradient: TypeAlias = Literal["straight-through", "soft", "none"]
@@ -29,8 +33,14 @@ Gradient: TypeAlias = Literal["straight-through", "soft", "none"]
 #: By how much chroma is finer horizontally and vertically.
 _FACTORS = {"4:4:4": (1, 1), "4:2:2": (2, 1), "4:2:0": (2, 2), "4:4:0": (1, 2)}
 
+#: Weights of R, G and B, and what is added: Y, Cb and Cr less 128.
+_TO_YCC = [
+    (*(weight / 2**COLOR_BITS for weight in weights), offset / 2**COLOR_BITS - 128)
+    for weights, offset in zip(TO_YCC, TO_YCC_OFFSETS, strict=True)
+]
+
 #: libjpeg's conversion back, in 16-bit fixed point (ITU-T T.871, 7).
-_TO_RGB = ((0, 91881), (-22554, -46802), (116130, 0))
+_CR_TO_R, _CB_TO_G, _CR_TO_G, _CB_TO_B = (n / 2**16 for n in (91881, -22554, -46802, 116130))
 
 #: Chroma up to this width is repeated, not interpolated.
 _NARROW = 2
@@ -42,12 +52,13 @@ _LARGEST = 1023
 class FeatureDistillation(nn.Module):
     """Images through an encoder and a decoder with defensive tables, as tensors.
 
-    With ``color="ycbcr"`` it does the shipped codec's integer arithmetic: for
-    images of 8-bit levels (x = level / 255) the result is
-    ``pyfd.decode(pyfd.encode(image, qtables), qtables)``, pixel for pixel. Other
-    values are rounded to levels first. With ``color="rgb"`` it is the paper's
-    reference code without its bugs: tables act on R, G and B in 0...255, without
-    level shift and without rounding to 8 bits.
+    With ``color="ycbcr"``, for images of 8-bit levels (x = level / 255), the result
+    is ``pyfd.decode(pyfd.encode(image, qtables), qtables)``, pixel for pixel. Other
+    values are rounded to levels first. On a CPU the codec itself does the work, in
+    ``torch.get_num_threads()`` threads; on other devices, and in what
+    ``torch.export`` writes, tensor operations with its integer arithmetic do. With
+    ``color="rgb"`` it is the paper's reference code without its bugs: tables act on
+    R, G and B in 0...255, without level shift and without rounding to 8 bits.
 
     Forward takes N×3×H×W floats in [0, 1], and returns the same shape, dtype and
     device; edges are replicated to whole blocks.
@@ -62,7 +73,7 @@ class FeatureDistillation(nn.Module):
 
     Raises:
         ValueError: In forward, for other shapes, for values outside [0, 1] (not
-            checked inside ``torch.compile``); here, for bad options.
+            checked where tensor operations are compiled); here, for bad options.
         TypeError: In forward, for integer tensors.
     """
 
@@ -94,10 +105,8 @@ class FeatureDistillation(nn.Module):
         self.subsampling = subsampling
         self.gradient = gradient
         steps = np.stack([self.qtables[i] for i in range(3)]).astype(np.int32)
-        # Integers, which module.half() leaves alone; 3×1×8×1×8 as blocks are laid out
-        self.register_buffer(
-            "steps", torch.from_numpy(steps).reshape(3, 1, 8, 1, 8), persistent=False
-        )
+        # Integers, which module.half() leaves alone
+        self.register_buffer("steps", torch.from_numpy(steps), persistent=False)
         self.register_buffer("basis", torch.from_numpy(BASIS.astype(np.int32)), persistent=False)
 
     def extra_repr(self) -> str:
@@ -110,41 +119,47 @@ class FeatureDistillation(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Defended images: of the same shape, dtype and device as N×3×H×W `images`."""
         _check(images)
+        on_cpu = images.device.type == "cpu"
         with torch.no_grad():
-            defended = self._through(images, _EXACT).to(images.dtype)
+            if on_cpu and self.color == "ycbcr" and not _is_exporting():
+                defended: Tensor = _by_codec(images, self.steps, self.subsampling)
+            else:
+                defended = self._in_tensors(images)
         if self.gradient == "none" or not images.requires_grad:
             return defended
         smooth = self._smooth(images)
         return defended + (smooth - smooth.detach()).to(images.dtype)
 
+    def _in_tensors(self, images: Tensor) -> Tensor:
+        """What `_by_codec` gives, bit for bit."""
+        if not torch.compiler.is_compiling():  # the check needs the values: a break in the graph
+            _check_range(images)
+        levels = images.double() * 255 if self.color == "rgb" else _levels(images)
+        return (self._through(levels, _EXACT).double() / 255).to(images.dtype)
+
     def _smooth(self, images: Tensor) -> Tensor:
         """What backward differentiates instead."""
-        if self.gradient == "soft":
-            return self._through(images, _SOFT)
-        if self.subsampling == "4:4:4":
+        if self.gradient == "straight-through" and self.subsampling == "4:4:4":
             return images
-        return self._through(images, _STRAIGHT)
+        arithmetic = _SOFT if self.gradient == "soft" else _STRAIGHT
+        return self._through(_wide(images) * 255, arithmetic) / 255
 
-    def _through(self, images: Tensor, arithmetic: _Arithmetic) -> Tensor:
-        """The whole codec."""
-        levels = images.double() * 255
-        steps = self.steps.double()
+    def _through(self, levels: Tensor, arithmetic: _Arithmetic) -> Tensor:
+        """The whole codec, from 0...255 to 0...255."""
         if self.color == "rgb":
-            return _in_blocks(levels, steps, None, arithmetic).clamp(0, 255) / 255
-        basis = self.basis.double()
-        planes = _to_ycc(arithmetic.clamp(arithmetic.floor(levels + 0.5), 0, 255), arithmetic)
+            return _in_blocks(levels, self.steps, None, arithmetic).clamp(0, 255)
+        luma, chroma = _to_ycc(levels, arithmetic)
+        luma = _in_blocks(luma, self.steps[:1], self.basis, arithmetic)
         if self.subsampling == "4:4:4":
-            planes = _in_blocks(planes, steps, basis, arithmetic)
+            chroma = _in_blocks(chroma, self.steps[1:], self.basis, arithmetic)
         else:
-            height, width = images.shape[2:]
+            height, width = levels.shape[2:]
             factors = _FACTORS[self.subsampling]
-            luma = _in_blocks(planes[:, :1], steps[:1], basis, arithmetic)
-            chroma = _downsampled(planes[:, 1:], factors, arithmetic)
-            chroma = _in_blocks(chroma, steps[1:], basis, arithmetic)
+            chroma = _downsampled(chroma, factors, arithmetic)
+            chroma = _in_blocks(chroma, self.steps[1:], self.basis, arithmetic)
             chroma = chroma[..., : -(-width // factors[0])]  # the encoder's padding ends here
             chroma = _upsampled(chroma, factors, arithmetic)[..., :height, :width]
-            planes = torch.cat([luma, chroma], 1)
-        return _to_rgb(planes, arithmetic) / 255
+        return _to_rgb(luma, chroma, arithmetic)
 
 
 def _check(images: Tensor) -> None:
@@ -156,29 +171,94 @@ def _check(images: Tensor) -> None:
         raise TypeError(f"images must be floats in [0, 1], not {images.dtype}: divide by 255")
     if not images.numel():
         raise ValueError("images must not be empty")
-    if torch.compiler.is_compiling():  # the check needs the values, which would break the graph
-        return
+
+
+def _check_range(images: Tensor) -> None:
     low, high = (float(value) for value in images.detach().aminmax())
     # What an attack's own rounding puts beyond 0 and 1 still rounds to a level
     if not (low > -0.5 / 255 and high < 255.5 / 255):
         raise ValueError(f"images must lie in [0, 1], not in [{low:g}, {high:g}]")
 
 
+def _wide(images: Tensor) -> Tensor:
+    """As ``float32`` at least, which holds every integer up to 2²⁴."""
+    return images.to(torch.promote_types(images.dtype, torch.float32))
+
+
+def _levels(images: Tensor) -> Tensor:
+    return (_wide(images) * 255).round_().clamp_(0, 255)
+
+
+# ---- the codec itself ---------------------------------------------------------
+
+
+# An operator of torch's own: what traces or wraps tensors sees one opaque step.
+torch.library.define(
+    "pyfd::through_codec", "(Tensor images, Tensor steps, str subsampling) -> Tensor"
+)
+torch.library.register_fake("pyfd::through_codec", lambda images, *_: torch.empty_like(images))
+_by_codec = torch.ops.pyfd.through_codec
+
+
+@torch.library.impl("pyfd::through_codec", "cpu")
+def _on_cpu(images: Tensor, steps: Tensor, subsampling: Subsampling) -> Tensor:
+    _check_range(images)
+    wide = _wide(images.detach())
+    defended = torch.empty_like(wide)
+    one = functools.partial(
+        _image_by_codec, qtables=QTables(steps.numpy()), subsampling=subsampling
+    )
+    workers = min(len(images), torch.get_num_threads())
+    if workers == 1:  # a thread has a heap of its own, which is not free
+        list(map(one, wide.numpy(), defended.numpy()))
+    else:
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(one, wide.numpy(), defended.numpy()))
+    return defended.to(images.dtype)
+
+
+def _image_by_codec(
+    image: npt.NDArray[np.floating[Any]],
+    out: npt.NDArray[np.floating[Any]],
+    qtables: QTables,
+    subsampling: Subsampling,
+) -> None:
+    """3×H×W, one by one: what is in between stays in the cache, and in this thread."""
+    pixels = np.empty((*image.shape[1:], 3), np.uint8)
+    for i, levels in enumerate(np.rint(image * 255).clip(0, 255)):
+        pixels[:, :, i] = levels  # much faster than all three at once
+    pixels = through_codec(pixels, qtables, subsampling)
+    np.divide(pixels.transpose(2, 0, 1), 255, out=out, dtype=out.dtype)
+
+
+# What is exported may run where there is no pyfd. Torch before 2.7 does not tell exporting from
+# compiling.
+_is_exporting: Callable[[], bool] = getattr(
+    torch.compiler, "is_exporting", torch.compiler.is_compiling
+)
+
+
 # ---- arithmetic ---------------------------------------------------------------
 
 
 class _Arithmetic(NamedTuple):
-    """How a pass through the codec rounds."""
+    """How a pass through the codec rounds. Operands may be overwritten."""
 
     floor: Callable[[Tensor], Tensor]
-    clamp: Callable[[Tensor, int, int], Tensor]
+    round: Callable[[Tensor], Tensor]
+    clamp: Callable[[Tensor, Any, Any], Tensor]
     quantize: Callable[[Tensor], Tensor] | None
     """Of coefficients in units of their step; None leaves out the whole transform."""
 
 
+def _half_up(values: Tensor) -> Tensor:
+    return values.add_(0.5).floor_()
+
+
 def _nearest(sizes: Tensor) -> Tensor:
     """Half away from zero. Exact: the distance from a half is 0 or at least 1/(8·step)."""
-    return sizes.sign() * torch.floor(sizes.abs() + 0.5)
+    half = torch.full((), 0.5, dtype=sizes.dtype, device=sizes.device)
+    return sizes.add_(torch.copysign(half, sizes)).trunc_()
 
 
 def _softly_nearest(sizes: Tensor) -> Tensor:
@@ -191,43 +271,50 @@ def _middle(values: Tensor) -> Tensor:
     return values - 0.5
 
 
-def _unclamped(values: Tensor, _low: int, _high: int) -> Tensor:
+def _unchanged(values: Tensor, *_: object) -> Tensor:
     return values
 
 
-_EXACT = _Arithmetic(torch.floor, torch.clamp, _nearest)
-_SOFT = _Arithmetic(_middle, _unclamped, _softly_nearest)
-_STRAIGHT = _Arithmetic(_middle, _unclamped, None)
+_EXACT = _Arithmetic(torch.floor_, _half_up, torch.clamp_, _nearest)
+_SOFT = _Arithmetic(_middle, _unchanged, _unchanged, _softly_nearest)
+_STRAIGHT = _Arithmetic(_middle, _unchanged, _unchanged, None)
 
 
-# ---- the codec's stages, on float64 that holds integers -----------------------
+# ---- the codec's stages, on floats that hold integers --------------------------
+#
+# Y, Cb and Cr are less 128 throughout, which is what the DCT takes. Color and chroma stay
+# below 2²⁴, in float32; the DCT does not. No float32 meets a matrix product: torch can be
+# told, by autocast or for TF32, to do those in fewer bits.
 
 
-def _descaled(values: Tensor, bits: int, arithmetic: _Arithmetic) -> Tensor:
-    """Divide by a power of two, rounding half up."""
-    return arithmetic.floor((values + (1 << bits >> 1)) * 2.0**-bits)
+def _to_ycc(levels: Tensor, arithmetic: _Arithmetic) -> tuple[Tensor, Tensor]:
+    """Luma, N×1×H×W, and chroma, N×2×H×W."""
+    red, green, blue = levels.unbind(1)
+    luma, *chroma = (
+        (red * r).add_(green, alpha=g).add_(blue, alpha=b).add_(offset)
+        for r, g, b, offset in _TO_YCC
+    )
+    return arithmetic.floor(luma)[:, None], arithmetic.floor(torch.stack(chroma, 1))
 
 
-def _to_ycc(levels: Tensor, arithmetic: _Arithmetic) -> Tensor:
-    matrix, offsets = _constant(TO_YCC, levels), _constant(TO_YCC_OFFSETS, levels)
-    planes = torch.einsum("ij,njhw->nihw", matrix, levels)
-    return arithmetic.floor((planes + offsets[:, None, None]) * 2.0**-COLOR_BITS)
-
-
-def _to_rgb(planes: Tensor, arithmetic: _Arithmetic) -> Tensor:
-    moves = torch.einsum("ij,njhw->nihw", _constant(_TO_RGB, planes), planes[:, 1:] - 128)
-    return arithmetic.clamp(planes[:, :1] + _descaled(moves, 16, arithmetic), 0, 255)
+def _to_rgb(luma: Tensor, chroma: Tensor, arithmetic: _Arithmetic) -> Tensor:
+    blue, red = chroma.unbind(1)
+    moves = red * _CR_TO_R, (blue * _CB_TO_G).add_(red, alpha=_CR_TO_G), blue * _CB_TO_B
+    planes = arithmetic.round(torch.stack(moves, 1)).add_(luma + 128)
+    return arithmetic.clamp(planes, 0, 255)
 
 
 def _downsampled(planes: Tensor, factors: tuple[int, int], arithmetic: _Arithmetic) -> Tensor:
     """The means of neighbours; libjpeg pads rows to whole blocks before, columns after."""
     across, down = factors
-    planes = _padded(planes, down, 8 * across)
-    sums = functional.avg_pool2d(planes, (down, across), divisor_override=1)
+    sums = _padded(planes, down, 8 * across)
+    for axis in (2,) * (down - 1) + (3,) * (across - 1):
+        even, odd = _split(sums, axis, 2).unbind(axis + 1)
+        sums = even + odd
     bias = torch.full((sums.shape[3],), across * down / 2, dtype=sums.dtype, device=sums.device)
     if across > 1:  # alternates between columns, so that halves do not drift
         bias[0::2] -= 1
-    return arithmetic.floor((sums + bias) / (across * down))
+    return arithmetic.floor((sums + bias).div_(across * down))
 
 
 def _upsampled(planes: Tensor, factors: tuple[int, int], arithmetic: _Arithmetic) -> Tensor:
@@ -244,15 +331,16 @@ def _upsampled(planes: Tensor, factors: tuple[int, int], arithmetic: _Arithmetic
     bias = bias if across > 1 else bias[:, None]
     repeats = planes.shape[3 if across > 1 else 2] // 2
     bias = bias.repeat(repeats, *(1,) * (bias.dim() - 1))
-    return arithmetic.floor((planes + bias) / 4 ** (across + down - 2))
+    return arithmetic.floor((planes + bias).div_(4 ** (across + down - 2)))
 
 
 def _weighted(planes: Tensor, axis: int) -> tuple[Tensor, Tensor]:
     """3·sample + the one before it, and + the one after it; edges are replicated."""
     size = planes.shape[axis]
-    before = torch.cat([planes.narrow(axis, 0, 1), planes.narrow(axis, 0, size - 1)], axis)
-    after = torch.cat([planes.narrow(axis, 1, size - 1), planes.narrow(axis, size - 1, 1)], axis)
-    return 3 * planes + before, 3 * planes + after
+    first, but_first = torch.split(planes, [1, size - 1], axis)
+    but_last, last = torch.split(planes, [size - 1, 1], axis)
+    most = 3 * planes
+    return most + torch.cat([first, but_last], axis), most + torch.cat([but_first, last], axis)
 
 
 # ---- blocks -------------------------------------------------------------------
@@ -261,59 +349,70 @@ def _weighted(planes: Tensor, axis: int) -> tuple[Tensor, Tensor]:
 def _in_blocks(
     planes: Tensor, steps: Tensor, basis: Tensor | None, arithmetic: _Arithmetic
 ) -> Tensor:
-    """N×C×H×W planes, quantized block by block to C×1×8×1×8 `steps`.
+    """N×C×H×W planes, quantized block by block to C×8×8 `steps`.
 
     With libjpeg's integer `basis`, or without one by the DCT in real numbers.
     """
     if arithmetic.quantize is None:
         return planes
     height, width = planes.shape[2:]
-    padded = _padded(planes, 8, 8)
+    padded = _padded(planes, 8, 8).double()
+    grid = _across(steps.double(), padded)[:, None]
     if basis is None:
-        blocks = _real_dct(padded, steps, arithmetic.quantize)
+        blocks = _real_dct(padded, grid, arithmetic.quantize)
     else:
-        blocks = _integer_dct(padded, steps, basis, arithmetic)
-    return blocks[..., :height, :width]
+        blocks = _integer_dct(padded, grid, basis.double(), arithmetic)
+    return blocks[..., :height, :width].to(planes.dtype)
 
 
-def _integer_dct(planes: Tensor, steps: Tensor, basis: Tensor, arithmetic: _Arithmetic) -> Tensor:
-    """The accurate integer DCT, the quantizer, and the inverse."""
+def _integer_dct(planes: Tensor, grid: Tensor, basis: Tensor, arithmetic: _Arithmetic) -> Tensor:
+    """The accurate integer DCT, the quantizer, and the inverse; each pass rounds half up."""
     assert arithmetic.quantize is not None
-    first, second = CONSTANT_BITS - PASS1_BITS, CONSTANT_BITS + PASS1_BITS
-    passed = _descaled(_split(planes - 128, 3) @ basis.T, first, arithmetic)
-    passed = basis @ _split(passed.flatten(3), 2)
-    scaled = _split(_descaled(passed, second, arithmetic), 4)
-    coefficients = arithmetic.quantize(scaled / (8 * steps))
-    coefficients = _codable(coefficients, arithmetic) * steps
-    passed = _descaled(basis.T @ coefficients.flatten(4), first, arithmetic)
-    # Where SIMD saturates, and C would wrap
-    passed = arithmetic.clamp(passed, -32768, 32767).flatten(2, 3)
-    samples = _descaled(_split(passed, 3) @ basis, second + 3, arithmetic).flatten(3)
-    return arithmetic.clamp(samples + 128, 0, 255)
+    first = basis / 2 ** (CONSTANT_BITS - PASS1_BITS)
+    second = basis / 2 ** (CONSTANT_BITS + PASS1_BITS + 3)
+    passed = arithmetic.round(_by_rows(planes, first.T))
+    scaled = arithmetic.round(_by_columns(passed, 8 * second))
+    sizes = _split(scaled, 2, 8).div_(8 * grid)
+    coefficients = arithmetic.clamp(arithmetic.quantize(sizes), *_codable(sizes)).mul_(grid)
+    passed = arithmetic.round(_by_columns(coefficients.flatten(2, 3), first.T))
+    passed = arithmetic.clamp(passed, -32768, 32767)  # where SIMD saturates, and C would wrap
+    return arithmetic.clamp(arithmetic.round(_by_rows(passed, second)), -128, 127)
 
 
-def _codable(coefficients: Tensor, arithmetic: _Arithmetic) -> Tensor:
-    """Saturated as the codec's quantizer does, N×C×blocks×8×blocks×8."""
-    saturated = arithmetic.clamp(coefficients, -_LARGEST, _LARGEST)
-    dc = torch.zeros(8, 1, 8, dtype=torch.bool, device=coefficients.device)
-    dc[0, 0, 0] = True
-    return torch.where(dc, arithmetic.clamp(coefficients, -_LARGEST - 1, _LARGEST), saturated)
+def _codable(sizes: Tensor) -> tuple[Tensor, Tensor]:
+    """What the codec's quantizer saturates at, for N×C×H/8×8×W coefficients."""
+    highest = torch.full((8, 8), _LARGEST, dtype=sizes.dtype, device=sizes.device)
+    lowest = -highest
+    lowest[0, 0] -= 1
+    return _across(lowest, sizes), _across(highest, sizes)
 
 
-def _real_dct(planes: Tensor, steps: Tensor, quantize: Callable[[Tensor], Tensor]) -> Tensor:
+def _real_dct(planes: Tensor, grid: Tensor, quantize: Callable[[Tensor], Tensor]) -> Tensor:
     """The orthonormal DCT (ITU-T T.81, A.3.3), the quantizer, and the inverse; no level shift."""
     basis = _constant(DCT, planes)
-    blocks = _split(_split(planes, 3), 2)
-    coefficients = torch.einsum("ncyjxk,uj,vk->ncyuxv", blocks, basis, basis)
-    coefficients = quantize(coefficients / steps) * steps
-    blocks = torch.einsum("ncyuxv,uj,vk->ncyjxk", coefficients, basis, basis)
-    return blocks.flatten(4).flatten(2, 3)
+    sizes = _split(_by_columns(_by_rows(planes, basis.T), basis), 2, 8).div_(grid)
+    return _by_rows(_by_columns(quantize(sizes).mul_(grid).flatten(2, 3), basis.T), basis)
 
 
-def _split(planes: Tensor, axis: int) -> Tensor:
-    """An axis as two: blocks, and places within a block."""
+def _by_rows(planes: Tensor, matrix: Tensor) -> Tensor:
+    """The rows of each block times a matrix."""
+    return (_split(planes, 3, 8) @ matrix).flatten(3)
+
+
+def _by_columns(planes: Tensor, matrix: Tensor) -> Tensor:
+    """A matrix times the columns of each block."""
+    return (matrix @ _split(planes, 2, 8)).flatten(2, 3)
+
+
+def _split(planes: Tensor, axis: int, size: int) -> Tensor:
+    """An axis as two: groups, and the places within one."""
     shape = planes.shape
-    return planes.reshape(*shape[:axis], -1, 8, *shape[axis + 1 :])
+    return planes.reshape(*shape[:axis], -1, size, *shape[axis + 1 :])
+
+
+def _across(table: Tensor, planes: Tensor) -> Tensor:
+    """An 8×8 table for every block of a row."""
+    return table.tile(planes.shape[-1] // 8)
 
 
 def _padded(planes: Tensor, down: int, across: int) -> Tensor:
