@@ -58,8 +58,16 @@ def build(commit: str) -> Path:
         source.mkdir()
         archive = subprocess.Popen(["git", "archive", commit], cwd=ROOT, stdout=subprocess.PIPE)
         subprocess.run(["tar", "x", "-C", source], stdin=archive.stdout, check=True)
-        command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", made]
-        subprocess.run([*command, source], env=os.environ | tarball(), check=True)
+        pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target"]
+        done = subprocess.run(
+            [*pip, made, source],
+            env=os.environ | tarball(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise SystemExit(done.stderr)
         made.rename(site)
     return site
 
@@ -78,9 +86,7 @@ class Worker:
 
     def __init__(self, site: Path, folder: Path) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-P", str(WORKER), str(site), str(folder)]
-            if sys.version_info >= (3, 11)
-            else [sys.executable, str(WORKER), str(site), str(folder)],
+            [sys.executable, str(WORKER), str(site), str(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -110,7 +116,8 @@ def workers(sites: Sequence[Path], folder: Path) -> Iterator[list[Worker]]:
 def compare(old: Worker, new: Worker, operation: str, name: str, effort: float) -> Measurement:
     """New over old; each comes first as often as second."""
     times = max(1, round(BRIEF / max(worker.seconds(operation, name) for worker in (old, new))))
-    first, second = [], []
+    first: list[float] = []
+    second: list[float] = []
     end = time.perf_counter() + effort
     while len(first) < 5 or time.perf_counter() < end:
         if len(first) % 2:
@@ -124,7 +131,7 @@ def compare(old: Worker, new: Worker, operation: str, name: str, effort: float) 
 
 def cases(files: Files, folder: Path) -> dict[str, str]:
     """Writes the files; their names by what they are."""
-    found = {}
+    found: dict[str, str] = {}
     for size in SIZES:
         for kind in KINDS:
             path = folder / f"{len(found)}.jpg"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, sys.argv[1])
@@ -21,7 +22,7 @@ assert Path(pyfd.__file__).is_relative_to(sys.argv[1]), pyfd.__file__
 TABLES = pyfd.QTables.preset("fd-cvpr2019")
 DATA = {path.name: path.read_bytes() for path in Path(sys.argv[2]).iterdir()}
 PIXELS = {name: pyfd.decode(data) for name, data in DATA.items()}
-OPERATIONS = {
+OPERATIONS: dict[str, Callable[[str], object]] = {
     "plain": lambda name: pyfd.decode(DATA[name]),
     "defended": lambda name: pyfd.decode(DATA[name], TABLES),
     "encode": lambda name: pyfd.encode(PIXELS[name], TABLES, subsampling="4:2:0"),

@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
+from pyfd.codec import Subsampling
+
 Pixels = npt.NDArray[np.uint8]
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "photos"
@@ -33,7 +35,7 @@ class Kind(NamedTuple):
     """How a file is written."""
 
     quality: int
-    subsampling: str
+    subsampling: Subsampling
     progressive: bool = False
 
     def __str__(self) -> str:
@@ -41,7 +43,8 @@ class Kind(NamedTuple):
         return f"q{self.quality} {self.subsampling} {coding}"
 
 
-BASELINE = [Kind(quality, way) for quality in (75, 90, 95) for way in ("4:2:0", "4:4:4")]
+WAYS: tuple[Subsampling, ...] = ("4:2:0", "4:4:4")
+BASELINE = [Kind(quality, way) for quality in (75, 90, 95) for way in WAYS]
 PROGRESSIVE = [Kind(*kind[:2], progressive=True) for kind in BASELINE]
 #: What is tried where every kind would take too long.
 FEW = [Kind(75, "4:2:0"), Kind(90, "4:2:0", True), Kind(95, "4:4:4")]
@@ -94,6 +97,8 @@ class Files:
 
     def __init__(self, folder: Path | None = None) -> None:
         self.originals = found(folder)
+        by_area = sorted(self.originals, key=lambda image: image.width * image.height)
+        self.typical, self.largest = by_area[len(by_area) // 2], by_area[-1]
         self.photos = cache(self._photos)
         self.of = cache(self._of)
         self.tile = cache(self._tile)
@@ -103,7 +108,7 @@ class Files:
         if box is None:
             images = self.originals
         elif box[0] * box[1] > LARGE:
-            images = [tiled(self.originals[0], box)]
+            images = [tiled(self.typical, box)]
         else:
             images = [ImageOps.fit(image, box) for image in self.originals]
         return [Photo(np.asarray(image), image) for image in images]
@@ -113,6 +118,5 @@ class Files:
 
     def _tile(self, kind: Kind, down: int = 1, across: int = 1) -> bytes:
         """A photograph of a quarter megapixel, repeated."""
-        largest = max(self.originals, key=lambda image: image.width * image.height)
-        tile = ImageOps.fit(largest, TILE)
+        tile = ImageOps.fit(self.largest, TILE)
         return write(tiled(tile, (TILE[0] * across, TILE[1] * down)), kind)

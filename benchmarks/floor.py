@@ -6,13 +6,14 @@ No decoder can do without reading the entropy-coded symbols and writing its outp
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 import pyfd
 from benchmarks import peers
-from benchmarks.files import OWN, PROGRESSIVE, Files, Kind, tiled, write
+from benchmarks.files import OWN, PROGRESSIVE, WAYS, Files, Kind, tiled, write
 from benchmarks.rows import PRESET, defended, plain
 from benchmarks.timing import Effort, medians
 
@@ -30,8 +31,8 @@ DECODERS = {
 def floor(files: Files, effort: Effort, size: str = OWN) -> list[dict[str, Any]]:
     """Milliseconds per megapixel of a decode, and of its parts that nothing can save."""
     found = []
-    for kind in (Kind(q, way) for way in ("4:2:0", "4:4:4") for q in (75, 90, 95)):
-        data = files.of(size, kind)[0]
+    for kind in (Kind(q, way) for way in WAYS for q in (75, 90, 95)):
+        data = files.of(size, kind)[-1]
         times = medians(parts(data), effort)
         pixels = pyfd.decode(data).size / 3
         per_megapixel = {name: 1000 * t * MEGA / pixels for name, t in times.items()}
@@ -60,8 +61,8 @@ def by_size(files: Files, effort: Effort) -> dict[str, Any]:
     """Milliseconds per image of each decoder, on squares."""
     times: dict[str, list[float]] = {name: [] for name in DECODERS}
     for side in SIDES:
-        data = write(tiled(files.originals[0], (side, side)), Kind(75, "4:2:0"))
-        calls = {name: lambda d=decode, x=data: d(x) for name, decode in DECODERS.items()}
+        data = write(tiled(files.typical, (side, side)), Kind(75, "4:2:0"))
+        calls = {name: partial(decode, data) for name, decode in DECODERS.items()}
         for name, found in medians(calls, effort).items():
             times[name].append(1000 * found)
     return {"sides": list(SIDES), "milliseconds": times}
@@ -73,7 +74,7 @@ def by_workers(files: Files, effort: Effort) -> dict[str, Any]:
     counts = list(range(1, min(len(os.sched_getaffinity(0)), 16) + 1))
     rates: dict[str, list[float]] = {"defended": [], "plain": []}
     for name, tables in (("defended", PRESET), ("plain", None)):
-        calls = {str(n): lambda n=n, t=tables: pyfd.decode_many(many, t, workers=n) for n in counts}
+        calls = {str(n): partial(pyfd.decode_many, many, tables, workers=n) for n in counts}
         rates[name] = [len(many) / t for t in medians(calls, effort).values()]
     return {"workers": counts, "files_per_second": rates}
 
@@ -85,7 +86,7 @@ def by_pixels(files: Files, effort: Effort) -> dict[str, Any]:
     for kind in (Kind(75, "4:2:0"), PROGRESSIVE[0]):
         sources = [files.tile(kind, n, n) for n in repeats]
         for name, decode in (("defended", defended), ("plain", plain)):
-            calls = {str(i): lambda d=decode, x=x: d(x) for i, x in enumerate(sources)}
+            calls = {str(i): partial(decode, data) for i, data in enumerate(sources)}
             times = medians(calls, effort).values()
             lines[f"{name}, {'progressive' if kind.progressive else 'baseline'}"] = [
                 1e9 * t / pixels for t, pixels in zip(times, map(area, sources), strict=True)

@@ -58,10 +58,9 @@ static int encode(const input *in, pyfd_status *status)
   static const pyfd_writing writing = {0, 0, 0};
   uint8_t *out = NULL;
   size_t size;
-  int code =
-      pyfd_encode(in->pixels, in->header.width, in->header.height, 3,
-                  (int)in->header.h_samp[0], (int)in->header.v_samp[0], table,
-                  1, &writing, NULL, 0, &out, &size, status);
+  int code = pyfd_encode(in->pixels, in->header.width, in->header.height, 3,
+                         (int)in->header.h_samp[0], (int)in->header.v_samp[0],
+                         table, 1, &writing, NULL, 0, &out, &size, status);
 
   pyfd_free(out);
   return code;

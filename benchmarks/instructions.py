@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import pyfd
-from benchmarks.files import OWN, Files, Kind
+from benchmarks.files import OWN, WAYS, Files, Kind
 from pyfd import _native
 
 DRIVER = Path(__file__).with_suffix(".c")
-KINDS = [Kind(q, way) for way in ("4:2:0", "4:4:4") for q in (75, 90, 95)]
+KINDS = [Kind(q, way) for way in WAYS for q in (75, 90, 95)]
 KINDS += [Kind(90, "4:2:0", progressive=True)]
 DECODES = ("plain", "defended")
 OPERATIONS = (*DECODES, "requantize", "calibrate", "encode")

@@ -9,9 +9,10 @@ from functools import partial
 
 import pyfd
 from benchmarks import memory, peers, timing, twin
-from benchmarks.files import BASELINE, FEW, LARGE, OWN, PROGRESSIVE, SIZES, TILE, Files, Kind
+from benchmarks.files import BASELINE, FEW, LARGE, OWN, PROGRESSIVE, SIZES, TILE, WAYS, Files, Kind
 from benchmarks.timing import Bounds, Effort, Measurement, interleaved, inverse
 from pyfd import QTables
+from pyfd.codec import Subsampling
 
 PRESET = QTables.preset("fd-cvpr2019")
 SMALL = ("64×64", "224×224", OWN)
@@ -146,7 +147,7 @@ def overhead(files: Files) -> Row:
 
 
 def encode_over_pillow(files: Files) -> Row:
-    def case(size: str, name: str, subsampling: str, progressive: bool) -> Case:
+    def case(size: str, name: str, subsampling: Subsampling, progressive: bool) -> Case:
         tables = NAMED[name]
         pillow = peers.pillow_encode(tables, subsampling, progressive)
 
@@ -163,10 +164,10 @@ def encode_over_pillow(files: Files) -> Row:
         coding = "progressive" if progressive else "baseline"
         return Case(f"{size}, {name} {subsampling} {coding}", Bounds(1.0), measure)
 
-    ways = [(name, way) for name in NAMED for way in ("4:2:0", "4:4:4")]
+    ways = [(name, way) for name in NAMED for way in WAYS]
     cases = [case(size, name, way, False) for size in SMALL for name, way in ways]
     cases += [case(OWN, name, way, True) for name, way in ways]
-    cases += [case("24 MP", "fd-cvpr2019", way, False) for way in ("4:2:0", "4:4:4")]
+    cases += [case("24 MP", "fd-cvpr2019", way, False) for way in WAYS]
     return Row("encode-pillow", "`encode(i, T)` / Pillow's `save(qtables=T)`", cases)
 
 

@@ -21,6 +21,8 @@ def put(text: str, made: str) -> str:
 def page(content: Content) -> str:
     """The generated part of docs/performance.md."""
     parts = [machine(content["machine"]), summary(content["rows"])]
+    if content["quick"]:
+        parts.insert(0, "**A quick run: it shows that the command works, and no more.**")
     if content.get("floor"):
         parts += ["### How near the floor", floor(content["floor"])]
     if content.get("instructions"):

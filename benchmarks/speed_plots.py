@@ -11,8 +11,13 @@ from matplotlib.figure import Figure
 
 from pyfd import plots
 
-STYLES = (("-", "o", "black"), ("--", "s", "0.35"), (":", "^", "black"), ("-.", "D", "0.35"))
-FIFTH = ("-", "x", "0.6")
+STYLES = (
+    ("-", "o", "black"),
+    ("--", "s", "0.35"),
+    (":", "^", "black"),
+    ("-.", "D", "0.35"),
+    ("-", "x", "0.6"),
+)
 
 
 def draw(curves: Mapping[str, Any], folder: Path) -> None:
@@ -40,9 +45,7 @@ def lines(x: Sequence[float], series: Mapping[str, Sequence[float]], below: str,
     figure = Figure(figsize=(5.6, 3.8), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    for (line, marker, color), (name, values) in zip(
-        (*STYLES, FIFTH), series.items(), strict=False
-    ):
+    for (line, marker, color), (name, values) in zip(STYLES, series.items(), strict=False):
         axes.plot(x, values, line, marker=marker, color=color, label=name)
     axes.set_xlabel(below)
     axes.set_ylabel(left)

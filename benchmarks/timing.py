@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
@@ -57,6 +57,8 @@ class Bounds:
         return self.excess(value) <= 1
 
     def __str__(self) -> str:
+        if self == Bounds(digits=self.digits):
+            return "–"
         if not self.at_least:
             return f"≤ {self.at_most:.{self.digits}f}"
         if self.at_most == float("inf"):
@@ -127,7 +129,7 @@ def quartiles(values: Any) -> tuple[float, float, float]:
     return float(low), float(middle), float(high)
 
 
-def medians(calls: dict[str, Callable[[], object]], effort: Effort) -> dict[str, float]:
+def medians(calls: Mapping[str, Callable[[], object]], effort: Effort) -> dict[str, float]:
     """Median seconds of several calls, in a new random order each round."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     names, order = list(calls), np.random.default_rng(0)
