@@ -284,16 +284,16 @@ def total_variation(files: Files) -> Row:
 
 
 def twins(files: Files) -> Row:
-    def case(name: str, most: float, variant: twin.Variant) -> Case:
+    def case(variant: twin.Variant) -> Case:
         def measure(effort: Effort) -> Measurement:
             if variant.compiled and not twin.can_compile():
                 raise UnmeasuredError("needs a C++ compiler")
             return twin.measure(variant, files.photos("224×224"), effort.times(2))
 
-        return Case(name, Bounds(most, digits=1), measure)
+        return Case(str(variant), variant.bounds, measure)
 
-    cases = [case(name, most, variant) for name, most, variant in twin.variants()]
     what = "`pyfd.torch.FeatureDistillation` / kornia's `jpeg_codec_differentiable`"
+    cases = [case(variant) for variant in twin.variants()]
     return Row("twin", f"{what}, {twin.BATCH}×3×224×224", cases)
 
 

@@ -66,6 +66,8 @@ def judged(cases: Sequence[Content], unit: str = "") -> list[str]:
         return ["–", "–", "–", cases[0]["unmeasured"], "not measured"]
     worst = max(found, key=lambda case: case["excess"])
     middle = sorted(case["value"] for case in found)[len(found) // 2]
+    if cases[0]["bound"] == "–":
+        return [number(middle, unit), *["–"] * 4]
     met = sum(case["met"] for case in found)
     verdict = "met" if met == len(found) else f"**not met** in {len(found) - met} of {len(found)}"
     if len(found) < len(cases):
@@ -103,7 +105,7 @@ def line(case: Content) -> list[str]:
         f"{case['pairs']:,}",
         time(case["ours"]),
         time(case["theirs"]),
-        "met" if case["met"] else "**not met**",
+        "–" if case["bound"] == "–" else "met" if case["met"] else "**not met**",
     ]
 
 

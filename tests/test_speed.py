@@ -121,6 +121,11 @@ def test_worst_case_of_a_floor_is_the_smallest():
     assert (name, verdict) == ("b", "**not met** in 1 of 2")
 
 
+def test_no_verdict_without_a_target():
+    assert judged(case_of("a", 7.0, Bounds())) == ["7.000", *["–"] * 4]
+    assert speed_page.line(speed.measure(case_of("a", 7.0, Bounds()), ONCE))[-1] == "–"
+
+
 def test_what_is_not_measured_is_said():
     def refuse(_: Effort) -> Measurement:
         raise UnmeasuredError("needs 2 cores")
