@@ -4,7 +4,7 @@
 
 Each is built into a folder of its own below build/compare. Two processes, one with
 each build, are asked in turn to do the same; a ratio is new over old. Without NEW it is
-the working tree, as git sees it.
+the working tree, less the files that git does not know.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ def build(commit: str) -> Path:
     with tempfile.TemporaryDirectory(dir=site.parent) as scratch:
         source, made = Path(scratch) / "source", Path(scratch) / "site"
         source.mkdir()
-        archive = subprocess.Popen(["git", "archive", commit], cwd=ROOT, stdout=subprocess.PIPE)
-        subprocess.run(["tar", "x", "-C", source], stdin=archive.stdout, check=True)
+        tar = subprocess.run(["git", "archive", commit], cwd=ROOT, capture_output=True, check=True)
+        subprocess.run(["tar", "x", "-C", source], input=tar.stdout, check=True)
         pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target"]
         done = subprocess.run(
             [*pip, made, source],
