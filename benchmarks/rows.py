@@ -137,7 +137,7 @@ def over_recompression(files: Files) -> Row:
 
 def overhead(files: Files) -> Row:
     cases = [
-        bounded(against(files, peers.simplejpeg_decode, "64×64", kind), at_most=1.3, digits=1)
+        bounded(against(files, peers.simplejpeg_decode, "64×64", kind), at_most=1.3)
         for kind in BASELINE + PROGRESSIVE
     ]
     return Row("overhead", "`decode(x, T)` at 64×64 / simplejpeg's plain decode", cases)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BATCH = 8
-CODEC, EAGER = Bounds(0.2, digits=1), Bounds(0.6, digits=1)
+CODEC, EAGER = Bounds(0.2), Bounds(0.6)
 PRESET = QTables.preset("fd-cvpr2019")
 VERBATIM = 99.5  # the quality at which kornia does not scale tables
 
