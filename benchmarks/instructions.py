@@ -31,8 +31,7 @@ PHOTOS = 3
 
 #: The first that matches a function's name has its instructions.
 STAGES = {
-    "re-quantization": r"requant",
-    "inverse DCT": r"idct",
+    "re-quantization and inverse DCT": r"requant|idct",
     "upsampling and color": r"upsample|merged|ycc|_convert|fancy",
     "entropy decoding": r"decode_mcu|huff|fill_bit|decode_\w*(DC|AC)_|decode_\w*(first|refine)",
 }
@@ -62,7 +61,7 @@ def profile(program: Path, operation: str, files: Sequence[Path]) -> Counter[str
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{shlex.join(command)}:\n{done.stderr}")
-    return by_function(out.read_text().splitlines())
+    return named(by_function(out.read_text().splitlines()), program)
 
 
 def by_function(lines: Iterable[str]) -> Counter[str]:
@@ -79,6 +78,17 @@ def by_function(lines: Iterable[str]) -> Counter[str]:
                 costs[function] += int(line.split()[1])
             called = False
     return costs
+
+
+def named(costs: Counter[str], program: Path) -> Counter[str]:
+    """Addresses, which is all that valgrind knows of some of nasm's functions, by name."""
+    nm = subprocess.run(["nm", program], capture_output=True, text=True, check=True)
+    symbols = re.findall(r"^([0-9a-f]+) [tT] (\w+)$", nm.stdout, re.MULTILINE)
+    names = {f"0x{address}": name for address, name in symbols}
+    found: Counter[str] = Counter()
+    for function, cost in costs.items():
+        found[names.get(function, function)] += cost
+    return found
 
 
 def by_stage(costs: Counter[str]) -> dict[str, int]:
