@@ -69,21 +69,22 @@ def around(files: Files, effort: Effort) -> dict[str, Any]:
     return content
 
 
-def save(content: dict[str, Any], arguments: argparse.Namespace) -> None:
-    """The files of --output, and the page."""
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "speed.json").write_text(json.dumps(content, indent=1) + "\n")
-    made = speed_page.page(content)
+def keep(content: dict[str, Any], output: Path) -> None:
+    """The files of --output."""
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "speed.json").write_text(json.dumps(content, indent=1) + "\n")
     every = [f"## {row['what']}\n\n{speed_page.cases(row)}" for row in content["rows"]]
-    (arguments.output / "report.md").write_text("\n\n".join([made, *every]) + "\n")
+    (output / "report.md").write_text("\n\n".join([speed_page.page(content), *every]) + "\n")
     if "curves" in content:
-        speed_plots.draw(content["curves"], arguments.output)
-    if arguments.write:
-        page = arguments.write
-        page.write_text(speed_page.put(page.read_text() if page.exists() else "", made))
-        if "curves" in content:
-            speed_plots.draw(content["curves"], page.parent / "images")
-    print(made)
+        speed_plots.draw(content["curves"], output)
+
+
+def publish(content: dict[str, Any], page: Path) -> None:
+    """The numbers on the page, and its pictures."""
+    text = page.read_text() if page.exists() else ""
+    page.write_text(speed_page.put(text, speed_page.page(content)))
+    if "curves" in content:
+        speed_plots.draw(content["curves"], page.parent / "images")
 
 
 def main() -> None:
@@ -100,8 +101,15 @@ def main() -> None:
     chosen = list(selected(rows(files, arguments.quick), arguments.only))
     if not arguments.only:
         content |= around(files, effort)
-    content["rows"] = [run(row, effort) for row in chosen]
-    save(content, arguments)
+    content["rows"] = []
+    try:
+        for row in chosen:
+            content["rows"].append(run(row, effort))
+    finally:  # minutes of measuring are not lost
+        keep(content, arguments.output)
+    print(speed_page.page(content))
+    if arguments.write:
+        publish(content, arguments.write)
 
 
 if __name__ == "__main__":

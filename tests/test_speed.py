@@ -339,6 +339,19 @@ def test_only_some_rows(tmp_path, monkeypatch):
         run_main(monkeypatch, made, "--output", tmp_path, "--only", "c")
 
 
+def test_failure_keeps_what_was_measured(tmp_path, monkeypatch):
+    def fail(_: Effort) -> Measurement:
+        raise ZeroDivisionError
+
+    page = tmp_path / "page.md"
+    made = [Row("a", "a", [case_of("x", 0.5)]), Row("b", "b", [Case("y", Bounds(), fail)])]
+    with pytest.raises(ZeroDivisionError):
+        run_main(monkeypatch, made, "--output", tmp_path / "made", "--write", page)
+    kept = json.loads((tmp_path / "made" / "speed.json").read_text())
+    assert [row["key"] for row in kept["rows"]] == ["a"]
+    assert not page.exists()
+
+
 def test_memory_has_no_times():
     found = Measurement(0.2, 0.1, 0.3, 3, float("nan"), float("nan"))
     measured = speed.measure(Case("x", Bounds(4.0, digits=1), lambda _: found), ONCE)
