@@ -160,6 +160,25 @@ def test_first_case_of_a_row_can_be_measured(files, make):
     assert "unmeasured" in found or (found["value"] > 0 and found["low"] <= found["high"])
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("tensors", [False, True])
+def test_twin_runs_the_way_that_it_says(files, monkeypatch, tensors):
+    import pyfd.torch
+    from benchmarks import twin
+
+    calls = []
+    real = pyfd.torch.FeatureDistillation._in_tensors
+
+    def spy(self, images):
+        calls.append(len(images))
+        return real(self, images)
+
+    monkeypatch.setattr(pyfd.torch.FeatureDistillation, "_in_tensors", spy)
+    variant = next(v for v in twin.variants() if v.tensors == tensors)
+    twin.measure(variant, files.photos("224×224"), ONCE)
+    assert bool(calls) is tensors
+
+
 def test_files_are_what_their_kind_says(files):
     for kind in FEW:
         with Image.open(io.BytesIO(files.of("64×64", kind)[0])) as image:
