@@ -8,6 +8,11 @@ APT := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -y -q
 JOBS ?= $(shell nproc)
 # `make fuzz`: seconds for each of the four targets
 SECONDS ?= 60
+# `make bench`: options of benchmarks/speed.py, such as --quick
+BENCH ?=
+# `make bench-compare`: commits; the second is the working tree by default
+OLD ?= HEAD
+NEW ?=
 # `make test`: an index with CPU builds of torch, if pip is not configured for one
 TORCH_INDEX ?=
 # `make asan`: which tests; all of them by default
@@ -22,7 +27,7 @@ SYSTEM_TEST_PACKAGES = chromium ffmpeg gdal-bin graphicsmagick imagemagick \
   libjpeg-turbo-progs libvips-tools python3-opencv python3-pil
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-system asan fuzz lint format bench wheel clean
+.PHONY: help demo test test-system asan fuzz lint format bench bench-compare wheel clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
@@ -60,15 +65,18 @@ lint: $(VENV)/test  ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run --Werror csrc/*.[ch] fuzz/*.[ch]
+	$(BIN)/clang-format --dry-run --Werror csrc/*.[ch] fuzz/*.[ch] benchmarks/*.c
 
 format: $(VENV)/test  ## Format Python and C
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i csrc/*.[ch] fuzz/*.[ch]
+	$(BIN)/clang-format -i csrc/*.[ch] fuzz/*.[ch] benchmarks/*.c
 
-bench: $(VENV)/test  ## Measure what the defence costs
-	$(BIN)/python benchmarks/decode_cost.py
+bench: $(VENV)/bench  ## Measure every speed beside the peers' (build/bench; ten minutes)
+	$(BIN)/python -m benchmarks.speed $(BENCH)
+
+bench-compare: $(VENV)/bench  ## Time two commits against each other: OLD=, NEW=
+	$(BIN)/python -m benchmarks.compare $(OLD) $(NEW)
 
 wheel: $(VENV)/python  ## Build a self-contained wheel (dist/)
 	$(BIN)/pip wheel --no-deps --wheel-dir dist .
@@ -103,6 +111,11 @@ $(VENV)/demo: $(VENV)/pyfd
 $(VENV)/test: $(VENV)/pyfd requirements-dev.txt
 	$(BIN)/pip install -q torch==2.13.0 $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
 	$(BIN)/pip install -q -r requirements-dev.txt
+	@touch $@
+
+# valgrind to count instructions, a C++ compiler for torch.compile
+$(VENV)/bench: $(VENV)/test
+	command -v valgrind && command -v g++ || { $(APT) update && $(APT) install valgrind g++; }
 	@touch $@
 
 $(VENV)/clang: $(VENV)/system

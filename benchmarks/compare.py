@@ -1,0 +1,205 @@
+"""Two commits of pyfd against each other: time, and instructions.
+
+    python -m benchmarks.compare OLD [NEW] [--photos DIR] [--seconds S]
+
+Each is built into a folder of its own below build/compare. Two processes, one with
+each build, are asked in turn to do the same; a ratio is new over old. Without NEW it is
+the working tree, less the files that git does not know.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks import instructions, speed_page
+from benchmarks.files import FEW, OWN, Files, Kind, write
+from benchmarks.machine import ROOT, first_line
+from benchmarks.timing import Measurement, summary
+
+CACHE = ROOT / "build" / "compare"
+WORKER = Path(__file__).with_name("compare_worker.py")
+OPERATIONS = instructions.OPERATIONS
+SIZES = ("64×64", OWN, "4 MP")
+KINDS = [*FEW, Kind(75, "4:4:4"), Kind(95, "4:2:0")]
+BRIEF = 0.004  # seconds that one answer takes at least
+
+
+# ---- building -----------------------------------------------------------------
+
+
+def commit_of(name: str | None) -> str:
+    """A commit's full name; of the working tree one that is on no branch."""
+    if name is None:
+        found = first_line("git", "stash", "create") or first_line("git", "rev-parse", "HEAD")
+    else:
+        found = first_line("git", "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+    if not found:
+        raise SystemExit(f"git knows no commit {name!r}")
+    return found
+
+
+def build(commit: str) -> Path:
+    """The folder that the commit's package is installed in, made if it is not there."""
+    site = CACHE / commit[:12] / "site"
+    if site.is_dir():
+        return site
+    print(f"building {commit[:12]}", flush=True)
+    site.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=site.parent) as scratch:
+        source, made = Path(scratch) / "source", Path(scratch) / "site"
+        source.mkdir()
+        tar = subprocess.run(["git", "archive", commit], cwd=ROOT, capture_output=True, check=True)
+        subprocess.run(["tar", "x", "-C", source], input=tar.stdout, check=True)
+        pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target"]
+        done = subprocess.run(
+            [*pip, made, source],
+            env=os.environ | tarball(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise SystemExit(done.stderr)
+        made.rename(site)
+    return site
+
+
+def tarball() -> dict[str, str]:
+    """libjpeg-turbo's source as it was fetched once, for builds in other folders."""
+    found = sorted((ROOT / "build").glob("libjpeg-turbo_*.orig.tar.*"))
+    return {"PYFD_LIBJPEG_TURBO_TARBALL": str(found[0])} if found else {}
+
+
+# ---- timing -------------------------------------------------------------------
+
+
+class Worker:
+    """A process with one build."""
+
+    def __init__(self, site: Path, folder: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, str(WORKER), str(site), str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def seconds(self, operation: str, name: str, times: int = 1) -> float:
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(f"{operation}\t{name}\t{times}\n")
+        self.process.stdin.flush()
+        return float(self.process.stdout.readline())
+
+    def close(self) -> None:
+        self.process.communicate()
+
+
+@contextmanager
+def workers(sites: Sequence[Path], folder: Path) -> Iterator[list[Worker]]:
+    made = [Worker(site, folder) for site in sites]
+    try:
+        yield made
+    finally:
+        for worker in made:
+            worker.close()
+
+
+def compare(old: Worker, new: Worker, operation: str, name: str, effort: float) -> Measurement:
+    """New over old; each comes first as often as second."""
+    times = max(1, round(BRIEF / max(worker.seconds(operation, name) for worker in (old, new))))
+    first: list[float] = []
+    second: list[float] = []
+    end = time.perf_counter() + effort
+    while len(first) < 5 or time.perf_counter() < end:
+        if len(first) % 2:
+            second.append(old.seconds(operation, name, times))
+            first.append(new.seconds(operation, name, times))
+        else:
+            first.append(new.seconds(operation, name, times))
+            second.append(old.seconds(operation, name, times))
+    return summary([t / times for t in first], [t / times for t in second])
+
+
+def cases(files: Files, folder: Path) -> dict[str, str]:
+    """Writes the files; their names by what they are."""
+    found: dict[str, str] = {}
+    for size in SIZES:
+        for kind in KINDS:
+            path = folder / f"{len(found)}.jpg"
+            image = files.photos(size)[-1].image
+            path.write_bytes(write(image, kind))
+            found[f"{size}, {kind}"] = path.name
+    return found
+
+
+def timed(sites: Sequence[Path], files: Files, effort: float) -> str:
+    heads = ["operation", "file", "new / old", "quartiles", "pairs", "old", "new"]
+    lines = []
+    with tempfile.TemporaryDirectory() as scratch:
+        names = cases(files, Path(scratch))
+        with workers(sites, Path(scratch)) as (old, new):
+            for operation in OPERATIONS:
+                for label, name in names.items():
+                    found = compare(old, new, operation, name, effort)
+                    lines.append([operation, label, *shown(found)])
+    return speed_page.markdown(heads, lines)
+
+
+def shown(found: Measurement) -> list[str]:
+    return [
+        f"{found.value:.3f}",
+        f"{found.low:.3f} to {found.high:.3f}",
+        str(found.pairs),
+        speed_page.time(found.theirs),
+        speed_page.time(found.ours),
+    ]
+
+
+# ---- counting -----------------------------------------------------------------
+
+
+def counted(sites: Sequence[Path], files: Files) -> str:
+    """Instructions per block of both."""
+    old, new = (
+        instructions.count(site / "pyfd" / "native", files, KINDS, OPERATIONS) for site in sites
+    )
+    lines = [
+        [
+            before["operation"],
+            before["kind"],
+            f"{after['per_block'] / before['per_block']:.4f}",
+            f"{before['per_block']:,.1f}",
+            f"{after['per_block']:,.1f}",
+        ]
+        for before, after in zip(old, new, strict=True)
+    ]
+    return speed_page.markdown(["operation", "file", "new / old", "old", "new"], lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("old")
+    parser.add_argument("new", nargs="?")
+    parser.add_argument("--photos", type=Path, help="a folder of photographs")
+    parser.add_argument("--seconds", type=float, default=1.0, help="for each case")
+    arguments = parser.parse_args()
+    commits = [commit_of(arguments.old), commit_of(arguments.new)]
+    sites, files = [build(commit) for commit in commits], Files(arguments.photos)
+    print(f"old is {commits[0][:12]}, new is {commits[1][:12]}\n", flush=True)
+    libraries = all((site / "pyfd" / "native" / "lib").is_dir() for site in sites)
+    if libraries and instructions.available():
+        print(f"Instructions per 8×8 block\n\n{counted(sites, files)}\n", flush=True)
+    print(f"Seconds\n\n{timed(sites, files, arguments.seconds)}")
+
+
+if __name__ == "__main__":
+    main()

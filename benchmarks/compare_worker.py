@@ -1,0 +1,40 @@
+"""One build of pyfd, timed on demand: benchmarks/compare.py has two of these.
+
+    compare_worker.py SITE FILES
+
+Runs with SITE's pyfd on the folder FILES. Each line of the input is an operation, a
+file's name and how often; each line of the output is the seconds that it took.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, sys.argv[1])
+
+import pyfd
+
+assert Path(pyfd.__file__).is_relative_to(sys.argv[1]), pyfd.__file__
+TABLES = pyfd.QTables.preset("fd-cvpr2019")
+DATA = {path.name: path.read_bytes() for path in Path(sys.argv[2]).iterdir()}
+PIXELS = {name: pyfd.decode(data) for name, data in DATA.items()}
+OPERATIONS: dict[str, Callable[[str], object]] = {
+    "plain": lambda name: pyfd.decode(DATA[name]),
+    "defended": lambda name: pyfd.decode(DATA[name], TABLES),
+    "encode": lambda name: pyfd.encode(PIXELS[name], TABLES, subsampling="4:2:0"),
+    "requantize": lambda name: pyfd.requantize(DATA[name], TABLES),
+    "calibrate": lambda name: pyfd.calibrate([DATA[name]], workers=1),
+}
+
+gc.disable()
+for line in sys.stdin:
+    operation, name, times = line.rstrip("\n").split("\t")
+    call = OPERATIONS[operation]
+    start = time.perf_counter()
+    for _ in range(int(times)):
+        call(name)
+    print(time.perf_counter() - start, flush=True)

@@ -1,0 +1,372 @@
+"""The rows of the target table: what is measured, on which cases, and how much it may be."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import pyfd
+from benchmarks import memory, peers, timing, twin
+from benchmarks.files import BASELINE, FEW, LARGE, OWN, PROGRESSIVE, SIZES, TILE, WAYS, Files, Kind
+from benchmarks.timing import Bounds, Effort, Measurement, interleaved, inverse
+from pyfd import QTables
+from pyfd.codec import Subsampling
+
+PRESET = QTables.preset("fd-cvpr2019")
+SMALL = ("64×64", "224×224", OWN)
+NAMED = {"fd-cvpr2019": PRESET} | {f"q{q}": QTables.annex_k(q) for q in (75, 90, 95)}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One ratio; `measure` may raise `UnmeasuredError`."""
+
+    label: str
+    bounds: Bounds
+    measure: Callable[[Effort], Measurement]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    key: str
+    what: str
+    cases: list[Case]
+    unit: str = ""
+
+
+class UnmeasuredError(Exception):
+    """This machine lacks what the case needs."""
+
+
+def plain(data: bytes) -> object:
+    return pyfd.decode(data)
+
+
+def defended(data: bytes) -> object:
+    return pyfd.decode(data, PRESET)
+
+
+def rows(files: Files, quick: bool = False) -> list[Row]:
+    """Every row of the table, in its order; of the cases a few when it must be quick."""
+    made = [make(files) for make in ROWS]
+    if quick:
+        made = [Row(row.key, row.what, thinned(row.cases), row.unit) for row in made]
+    return made
+
+
+def thinned(cases: list[Case]) -> list[Case]:
+    """The first case, the last and one between, and of each bound one."""
+    kept = {0, len(cases) // 2, len(cases) - 1}
+    kept |= {[c.bounds for c in cases].index(bounds) for bounds in {c.bounds for c in cases}}
+    return [cases[i] for i in sorted(kept)]
+
+
+# ---- decoding -----------------------------------------------------------------
+
+
+def kinds_of(size: str) -> list[Kind]:
+    """Every kind; of the large sizes a few."""
+    box = SIZES[size]
+    return FEW if box and box[0] * box[1] > LARGE else BASELINE + PROGRESSIVE
+
+
+def against(files: Files, theirs: Callable[[bytes], object], size: str, kind: Kind) -> Case:
+    """Defended decode over another's."""
+
+    def measure(effort: Effort) -> Measurement:
+        return interleaved(defended, theirs, files.of(size, kind), effort)
+
+    return Case(f"{size}, {kind}", Bounds(), measure)
+
+
+def bounded(case: Case, **bounds: float) -> Case:
+    return Case(case.label, Bounds(**bounds), case.measure)  # type: ignore[arg-type]
+
+
+def over_plain(files: Files) -> Row:
+    cases = [
+        bounded(against(files, plain, size, kind), at_most=1.02)
+        for size in SIZES
+        for kind in kinds_of(size)
+    ]
+    return Row("plain", "`decode(x, T)` / `decode(x)`", cases)
+
+
+def over_simplejpeg(files: Files) -> Row:
+    cases = [
+        bounded(against(files, peers.simplejpeg_decode, size, kind), at_most=1.02)
+        for size in SIZES
+        for kind in kinds_of(size)
+        if size != "64×64"  # a row of its own
+    ]
+    return Row("simplejpeg", "`decode(x, T)` / simplejpeg's plain decode", cases)
+
+
+def over_opencv(files: Files) -> Row:
+    cases = [
+        bounded(against(files, peers.opencv_decode, size, kind), at_most=1.0)
+        for size in SIZES
+        for kind in kinds_of(size)
+    ]
+    return Row("opencv", "`decode(x, T)` / OpenCV's plain decode", cases)
+
+
+def over_pillow(files: Files) -> Row:
+    cases = []
+    for size in SIZES:
+        for kind in kinds_of(size):
+            easy = kind.subsampling == "4:2:0" and not kind.progressive
+            case = against(files, peers.pillow_decode, size, kind)
+            cases.append(bounded(case, at_most=0.85 if easy else 0.96))
+    return Row("pillow", "`decode(x, T)` / Pillow's plain decode", cases)
+
+
+def over_recompression(files: Files) -> Row:
+    most = {75: 0.30, 90: 0.36, 95: 0.48}
+    cases = [
+        bounded(against(files, peers.pillow_recompress, size, kind), at_most=most[kind.quality])
+        for size in ("224×224", OWN)
+        for kind in BASELINE
+    ]
+    return Row("recompression", "`decode(x, T)` / Pillow decode + encode at 75 + decode", cases)
+
+
+def overhead(files: Files) -> Row:
+    cases = [
+        bounded(against(files, peers.simplejpeg_decode, "64×64", kind), at_most=1.3)
+        for kind in BASELINE + PROGRESSIVE
+    ]
+    return Row("overhead", "`decode(x, T)` at 64×64 / simplejpeg's plain decode", cases)
+
+
+# ---- writing ------------------------------------------------------------------
+
+
+def encode_over_pillow(files: Files) -> Row:
+    def case(size: str, name: str, subsampling: Subsampling, progressive: bool) -> Case:
+        tables = NAMED[name]
+        pillow = peers.pillow_encode(tables, subsampling, progressive)
+
+        def measure(effort: Effort) -> Measurement:
+            return interleaved(
+                lambda photo: pyfd.encode(
+                    photo.pixels, tables, subsampling=subsampling, progressive=progressive
+                ),
+                lambda photo: pillow(photo.image),
+                files.photos(size),
+                effort,
+            )
+
+        coding = "progressive" if progressive else "baseline"
+        return Case(f"{size}, {name} {subsampling} {coding}", Bounds(1.0), measure)
+
+    ways = [(name, way) for name in NAMED for way in WAYS]
+    cases = [case(size, name, way, False) for size in SMALL for name, way in ways]
+    cases += [case(OWN, name, way, True) for name, way in ways]
+    cases += [case("24 MP", "fd-cvpr2019", way, False) for way in WAYS]
+    return Row("encode-pillow", "`encode(i, T)` / Pillow's `save(qtables=T)`", cases)
+
+
+def encode_over_simplejpeg(files: Files) -> Row:
+    def case(size: str, kind: Kind) -> Case:
+        tables = QTables.annex_k(kind.quality)
+        theirs = peers.simplejpeg_encode(kind.quality, kind.subsampling)
+
+        def measure(effort: Effort) -> Measurement:
+            return interleaved(
+                lambda photo: pyfd.encode(photo.pixels, tables, subsampling=kind.subsampling),
+                lambda photo: theirs(photo.pixels),
+                files.photos(size),
+                effort,
+            )
+
+        return Case(f"{size}, {kind}", Bounds(1.05), measure)
+
+    cases = [case(size, kind) for size in SMALL for kind in BASELINE]
+    cases += [case("24 MP", kind) for kind in FEW if not kind.progressive]
+    return Row("encode-simplejpeg", "`encode(i, T)` / simplejpeg's encode, same tables", cases)
+
+
+def requantize_over_both(files: Files) -> Row:
+    def case(size: str, kind: Kind) -> Case:
+        def measure(effort: Effort) -> Measurement:
+            return interleaved(
+                lambda data: pyfd.requantize(data, PRESET),
+                lambda data: pyfd.encode(pyfd.decode(data), PRESET, subsampling=kind.subsampling),
+                files.of(size, kind),
+                effort,
+            )
+
+        return Case(f"{size}, {kind}", Bounds(0.80 if kind.progressive else 0.60), measure)
+
+    cases = [case(size, kind) for size in SMALL for kind in BASELINE + PROGRESSIVE]
+    cases += [case("24 MP", kind) for kind in FEW]
+    return Row("requantize", "`requantize(x, T)` / (`decode` + `encode`)", cases)
+
+
+# ---- many files ---------------------------------------------------------------
+
+
+def calibrate_over_plain(files: Files) -> Row:
+    def case(size: str, kind: Kind) -> Case:
+        def measure(effort: Effort) -> Measurement:
+            many = files.of(size, kind)
+            many = many * max(1, 16 // len(many))
+            return interleaved(
+                lambda sources: pyfd.calibrate(sources, workers=1),
+                lambda sources: [pyfd.decode(data) for data in sources],
+                [many],
+                effort,
+            )
+
+        return Case(f"{size}, {kind}", Bounds(0.95 if kind.progressive else 0.80), measure)
+
+    cases = [case(size, kind) for size in ("224×224", OWN) for kind in BASELINE + PROGRESSIVE]
+    return Row("calibrate", "`calibrate` per file / plain decode", cases)
+
+
+def workers(files: Files) -> Row:
+    def case(size: str, kind: Kind, count: int) -> Case:
+        def measure(effort: Effort) -> Measurement:
+            if len(os.sched_getaffinity(0)) < 2:
+                raise UnmeasuredError("needs 2 cores")
+            many = (files.of(size, kind) * count)[:count]
+            return interleaved(
+                lambda sources: pyfd.decode_many(sources, PRESET, workers=2),
+                lambda sources: pyfd.decode_many(sources, PRESET, workers=1),
+                [many],
+                effort.times(2),
+            )
+
+        return Case(f"{count} files, {size}, {kind}", Bounds(0.56), measure)
+
+    cases = [case(OWN, kind, 64) for kind in FEW]
+    cases += [case("224×224", kind, 128) for kind in FEW]
+    cases.append(case("4 MP", FEW[0], 8))
+    return Row("workers", "`decode_many`, 2 workers / 1 worker", cases)
+
+
+# ---- other defences -----------------------------------------------------------
+
+
+def under_defence(
+    files: Files, kind: Kind, least: float, make: Callable[[], Callable[..., object]]
+) -> Case:
+    """Another defence on pixels, over ours on the file of the same pixels."""
+
+    def measure(effort: Effort) -> Measurement:
+        defence = make()
+        size = "224×224"
+        pairs = list(zip(files.photos(size), files.of(size, kind), strict=True))
+        found = interleaved(
+            lambda pair: defended(pair[1]), lambda pair: defence(pair[0].pixels), pairs, effort
+        )
+        return inverse(found)
+
+    return Case(f"224×224, {kind}", Bounds(at_least=least, digits=0), measure)
+
+
+def reference(files: Files) -> Row:
+    def make() -> Callable[..., object]:
+        return partial(peers.reference_arithmetic, steps=PRESET[0])
+
+    cases = [under_defence(files, kind, 100, make) for kind in BASELINE + PROGRESSIVE[:2]]
+    return Row("reference", "the paper's arithmetic in numpy / `decode(x, T)`, 224×224", cases)
+
+
+def total_variation(files: Files) -> Row:
+    cases = [under_defence(files, kind, 1000, peers.total_variation) for kind in BASELINE]
+    return Row("tvm", "ART's total-variation minimization / `decode(x, T)`, 224×224", cases)
+
+
+def twins(files: Files) -> Row:
+    def case(variant: twin.Variant) -> Case:
+        def measure(effort: Effort) -> Measurement:
+            if variant.compiled and not twin.can_compile():
+                raise UnmeasuredError("needs a C++ compiler")
+            return twin.measure(variant, files.photos("224×224"), effort.times(2))
+
+        return Case(str(variant), variant.bounds, measure)
+
+    what = "`pyfd.torch.FeatureDistillation` / kornia's `jpeg_codec_differentiable`"
+    cases = [case(variant) for variant in twin.variants()]
+    return Row("twin", f"{what}, {twin.BATCH}×3×224×224", cases)
+
+
+# ---- memory and scale ---------------------------------------------------------
+
+
+def peak_memory(files: Files) -> Row:
+    def case(kind: Kind, name: str | None) -> Case:
+        def measure(_: Effort) -> Measurement:
+            data = files.of("24 MP", kind)[0]
+            found = [memory.beyond_output(data, name) for _ in range(3)]
+            low, middle, high = timing.quartiles(found)
+            return Measurement(middle, low, high, len(found), float("nan"), float("nan"))
+
+        what = "defended" if name else "plain"
+        return Case(f"24 MP, {kind}, {what}", Bounds(4.0, digits=1), measure)
+
+    cases = [
+        case(kind, name) for kind in FEW if not kind.progressive for name in (None, "fd-cvpr2019")
+    ]
+    return Row("memory", "peak memory of a single-scan decode beyond its output", cases, "MiB")
+
+
+def scaling(files: Files) -> Row:
+    """Both decode the same blocks: one file of many tiles, or the tile as many times."""
+    down, across = 10, 10
+
+    def case(name: str, decode: Callable[[bytes], object], kind: Kind) -> Case:
+        def repeatedly(data: bytes) -> None:
+            for _ in range(down * across):
+                decode(data)
+
+        def measure(effort: Effort) -> Measurement:
+            large, small = files.tile(kind, down, across), files.tile(kind)
+            return interleaved(
+                lambda pair: decode(pair[0]),
+                lambda pair: repeatedly(pair[1]),
+                [(large, small)],
+                effort,
+            )
+
+        return Case(f"{name}, {kind}", Bounds(at_least=0.85, at_most=1.15), measure)
+
+    cases = [case("defended", defended, kind) for kind in BASELINE + PROGRESSIVE[1:4:2]]
+    cases += [case("plain", plain, kind) for kind in FEW]
+    sizes = f"{down * across * TILE[0] * TILE[1] / 1e6:.1f} MP / {TILE[0] * TILE[1] / 1e6:.2f} MP"
+    return Row("scaling", f"time per pixel, {sizes}, the same content", cases)
+
+
+ROWS: list[Callable[[Files], Row]] = [
+    over_plain,
+    over_simplejpeg,
+    over_opencv,
+    over_pillow,
+    over_recompression,
+    overhead,
+    encode_over_pillow,
+    encode_over_simplejpeg,
+    requantize_over_both,
+    calibrate_over_plain,
+    workers,
+    reference,
+    total_variation,
+    peak_memory,
+    scaling,
+    twins,  # last: torch's libraries change the process
+]
+
+
+def selected(made: list[Row], only: list[str]) -> Iterator[Row]:
+    """The rows of these keys, or all."""
+    known = [row.key for row in made]
+    for key in only:
+        if key not in known:
+            raise SystemExit(f"no row {key!r}; there are {', '.join(known)}")
+    return (row for row in made if not only or row.key in only)

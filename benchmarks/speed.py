@@ -1,0 +1,119 @@
+"""Every speed that pyfd promises, measured beside what a user would take instead.
+
+    python -m benchmarks.speed [--photos DIR] [--output DIR] [--write docs/performance.md]
+                               [--only ROW] [--quick]
+
+Both sides of a ratio are timed in turn, in one process, on one thread; the median of
+the pairs counts, its spread are their quartiles. DIR gets speed.json with everything,
+report.md with every case, and pictures. It takes about ten minutes on an idle machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks import floor, instructions, machine, speed_page, speed_plots
+from benchmarks.files import Files
+from benchmarks.rows import Case, Row, UnmeasuredError, rows, selected
+from benchmarks.timing import Effort
+from pyfd import _native
+
+USUAL, QUICK = Effort(seconds=1.0, rounds=5), Effort(seconds=0.05, rounds=1)
+
+
+def measure(case: Case, effort: Effort) -> dict[str, Any]:
+    """A case as the JSON has it."""
+    content: dict[str, Any] = {"label": case.label, "bound": str(case.bounds)}
+    try:
+        found = case.measure(effort)
+    except UnmeasuredError as error:
+        return content | {"unmeasured": str(error)}
+    numbers = {
+        name: None if isinstance(value, float) and math.isnan(value) else value
+        for name, value in found._asdict().items()
+    }
+    verdict = {"met": case.bounds.met(found.value), "excess": case.bounds.excess(found.value)}
+    return content | numbers | verdict
+
+
+def run(row: Row, effort: Effort) -> dict[str, Any]:
+    print(f"## {row.what}\n", flush=True)
+    cases = [measure(case, effort) for case in row.cases]
+    content = {"key": row.key, "what": row.what, "unit": row.unit, "cases": cases}
+    print(speed_page.cases(content), end="\n\n", flush=True)
+    return content
+
+
+def around(files: Files, effort: Effort) -> dict[str, Any]:
+    """What is not a row: the floor, the curves, the instructions."""
+    print("## The floor, curves, instructions\n", flush=True)
+    content: dict[str, Any] = {
+        "floor": floor.floor(files, effort),
+        "curves": {
+            "by_size": floor.by_size(files, effort),
+            "by_workers": floor.by_workers(files, effort),
+            "by_pixels": floor.by_pixels(files, effort),
+        },
+    }
+    if effort == USUAL:
+        content["floor"] += floor.floor(files, effort, "24 MP")
+    if instructions.available():
+        kinds = instructions.KINDS if effort == USUAL else instructions.KINDS[:1]
+        content["instructions"] = instructions.count(_native.FOLDER, files, kinds)
+    return content
+
+
+def keep(content: dict[str, Any], output: Path) -> None:
+    """The files of --output."""
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "speed.json").write_text(json.dumps(content, indent=1) + "\n")
+    every = [f"## {row['what']}\n\n{speed_page.cases(row)}" for row in content["rows"]]
+    (output / "report.md").write_text("\n\n".join([speed_page.page(content), *every]) + "\n")
+    if "curves" in content:
+        speed_plots.draw(content["curves"], output)
+
+
+def publish(content: dict[str, Any], page: Path) -> None:
+    """The numbers on the page, and its pictures."""
+    text = page.read_text() if page.exists() else ""
+    page.write_text(speed_page.put(text, speed_page.page(content)))
+    if "curves" in content:
+        speed_plots.draw(content["curves"], page.parent / "images")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--photos", type=Path, help="a folder of photographs")
+    parser.add_argument("--output", type=Path, default=Path("build/bench"))
+    parser.add_argument("--write", type=Path, help="the page to put the numbers in")
+    parser.add_argument("--only", action="append", default=[], metavar="ROW", help="by its key")
+    parser.add_argument("--quick", action="store_true", help="few cases, short: a smoke test")
+    arguments = parser.parse_args()
+    effort = QUICK if arguments.quick else USUAL
+    described, files = machine.describe(), Files(arguments.photos)
+    content: dict[str, Any] = {"machine": described, "quick": arguments.quick}
+    chosen = list(selected(rows(files, arguments.quick), arguments.only))
+    if not arguments.only:
+        content |= around(files, effort)
+    content["rows"] = []
+    try:
+        for row in chosen:
+            content["rows"].append(run(row, effort))
+    finally:  # minutes of measuring are not lost
+        keep(content, arguments.output)
+    print(speed_page.page(content))
+    if arguments.write:
+        publish(content, arguments.write)
+
+
+if __name__ == "__main__":
+    if "OMP_NUM_THREADS" not in os.environ:  # numpy and torch read it when they are loaded
+        os.environ["OMP_NUM_THREADS"] = "1"
+        os.execv(sys.executable, [sys.executable, "-m", "benchmarks.speed", *sys.argv[1:]])
+    main()
