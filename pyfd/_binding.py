@@ -189,22 +189,21 @@ def read_coefficients(
     return tables[:components]
 
 
-def gather_statistics(
-    data: Buffer, limits: Limits
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
-    """Sums, sums of squares (3·64 each) and block counts (3) of dequantized coefficients."""
+def gather_statistics(data: Buffer, limits: Limits) -> npt.NDArray[np.uint64]:
+    """Sums, sums of squares (3·64 each) and block counts (3) of dequantized coefficients.
+
+    All in one array, for one addition of it; the sums are in two's complement.
+    """
     status = ffi.new("pyfd_status *")
     source = ffi.from_buffer("uint8_t[]", data)
-    sums, squares = np.empty(192, np.int64), np.empty(192, np.uint64)
-    blocks = np.empty(3, np.uint64)
+    counts = np.empty(387, np.uint64)
+    squares = ffi.from_buffer("uint64_t[]", counts, require_writable=True) + 192
     lib.pyfd_gather_statistics(
         source, len(source), _limits(limits), True,
-        ffi.from_buffer("int64_t[]", sums, require_writable=True),
-        ffi.from_buffer("uint64_t[]", squares, require_writable=True),
-        ffi.from_buffer("uint64_t[]", blocks, require_writable=True), status,
+        ffi.cast("int64_t *", squares - 192), squares, squares + 192, status,
     )  # fmt: skip
     _check(status, 2)
-    return sums, squares, blocks
+    return counts
 
 
 class _Output:
