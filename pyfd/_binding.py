@@ -43,6 +43,10 @@ _ERRORS: dict[int, type[Exception]] = {
 
 Buffer = Any  # bytes, or a memoryview of bytes: cffi takes either
 
+# Looked up once, not in each call
+_BYTES, _STATUS = ffi.typeof("uint8_t[]"), ffi.typeof("pyfd_status *")
+_OUT_DATA, _OUT_SIZE = ffi.typeof("uint8_t **"), ffi.typeof("size_t *")
+
 
 class Frame(NamedTuple):
     """What `probe` reads: ``pyfd_header`` of csrc/pyfd.h, as Python values."""
@@ -74,6 +78,11 @@ class Writing(NamedTuple):
     progressive: bool = False
     optimize: bool = False
     keep_density: bool = False
+
+
+@functools.cache
+def _writing(progressive: bool, optimize: bool, keep_density: bool) -> Any:
+    return ffi.new("pyfd_writing *", (progressive, optimize, keep_density))
 
 
 def libjpeg_turbo_version() -> str:
@@ -210,11 +219,12 @@ class _Output:
     """The three things that every writing call ends with, and the file it leaves."""
 
     def __init__(self) -> None:
-        self.data = ffi.new("uint8_t **")
-        self.size = ffi.new("size_t *")
-        self.status = ffi.new("pyfd_status *")
+        self.data = ffi.new(_OUT_DATA)
+        self.size = ffi.new(_OUT_SIZE)
+        self.status = ffi.new(_STATUS)
 
     def take(self) -> bytes:
+        """The file, as Python's own, or the error; C's memory is freed."""
         try:
             _check(self.status, 3)
             return bytes(ffi.buffer(self.data[0], self.size[0]))
@@ -231,14 +241,14 @@ def encode(
 ) -> bytes:
     """Encode H×W or H×W×3 pixels."""
     height, width, channels = (*pixels.shape, 1)[:3]
-    buffer = ffi.from_buffer("uint8_t[]", pixels)
+    buffer = ffi.from_buffer(_BYTES, pixels)
     if len(buffer) != height * width * channels:  # reshaped by another thread
         raise ValueError("the image changed meanwhile")
     output = _Output()
     lib.pyfd_encode(
         buffer, width, height, channels,
-        *sampling, *_tables(tables), ffi.new("pyfd_writing *", [bool(flag) for flag in writing]),
-        ffi.from_buffer("uint8_t[]", segments), len(segments),
+        *sampling, *_tables(tables), _writing(*map(bool, writing)),
+        ffi.from_buffer(_BYTES, segments), len(segments),
         output.data, output.size, output.status,
     )  # fmt: skip
     return output.take()
@@ -262,8 +272,8 @@ def write_coefficients(
     output = _Output()
     lib.pyfd_write_coefficients(
         header, ffi.from_buffer("int16_t[]", coefficients), coefficients.size,
-        _tables(tables)[0], ffi.new("pyfd_writing *", [bool(flag) for flag in writing]),
-        ffi.from_buffer("uint8_t[]", segments), len(segments),
+        _tables(tables)[0], _writing(*map(bool, writing)),
+        ffi.from_buffer(_BYTES, segments), len(segments),
         output.data, output.size, output.status,
     )  # fmt: skip
     return output.take()
@@ -280,11 +290,11 @@ def requantize(
 ) -> bytes:
     """Re-quantize a file onto `tables`."""
     output = _Output()
-    source = ffi.from_buffer("uint8_t[]", data)
+    source = ffi.from_buffer(_BYTES, data)
     lib.pyfd_requantize(
         source, len(source), _limits(limits), bool(strict), *_tables(tables),
-        ffi.new("pyfd_writing *", [bool(flag) for flag in writing]),
-        ffi.from_buffer("uint8_t[]", segments), len(segments),
+        _writing(*map(bool, writing)),
+        ffi.from_buffer(_BYTES, segments), len(segments),
         output.data, output.size, output.status,
     )  # fmt: skip
     return output.take()

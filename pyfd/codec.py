@@ -48,11 +48,11 @@ _CHANNELS = {"L": (), "RGB": (3,), "BGR": (3,), "YCbCr": (3,), "CMYK": (4,)}
 
 def steps_within(qtables: QTablesLike, most: int) -> npt.NDArray[np.uint16]:
     """The tables, if no step is beyond `most`."""
-    array = as_qtables(qtables).array
-    if array.max() > most:
+    tables = as_qtables(qtables)
+    if tables.largest > most:
         hint = "; baseline=False allows more" if most == 255 else ""
-        raise ValueError(f"steps must be in 1...{most} here, not {array.max()}{hint}")
-    return array
+        raise ValueError(f"steps must be in 1...{most} here, not {tables.largest}{hint}")
+    return tables.array
 
 
 # ---- reading --------------------------------------------------------------

@@ -85,8 +85,9 @@ class QTables:
             integers or out of range.
     """
 
-    __slots__ = ("_array", "_name", "_origin")
+    __slots__ = ("_array", "_largest", "_name", "_origin")
     _array: npt.NDArray[np.uint16]
+    _largest: int
     _name: str | None
     _origin: str | None  # as JSON, which nobody can change
 
@@ -98,6 +99,7 @@ class QTables:
         origin: dict[str, Any] | None = None,
     ):
         object.__setattr__(self, "_array", _pack(arrays))
+        object.__setattr__(self, "_largest", int(self._array.max()))
         object.__setattr__(self, "_name", name)
         object.__setattr__(self, "_origin", None if origin is None else _pack_origin(origin))
 
@@ -125,6 +127,11 @@ class QTables:
     def array(self) -> npt.NDArray[np.uint16]:
         """All tables as one read-only ``uint16`` array (tables, 8, 8)."""
         return self._array
+
+    @property
+    def largest(self) -> int:
+        """The largest step of all."""
+        return self._largest
 
     def __len__(self) -> int:
         """The number of tables, 1 to 4."""
