@@ -43,6 +43,8 @@ _ERRORS: dict[int, type[Exception]] = {
 
 Buffer = Any  # bytes, or a memoryview of bytes: cffi takes either
 
+_FEW = 16  # segments: nearly every file has no more
+
 # Looked up once, not in each call
 _BYTES, _STATUS = ffi.typeof("uint8_t[]"), ffi.typeof("pyfd_status *")
 _OUT_DATA, _OUT_SIZE = ffi.typeof("uint8_t **"), ffi.typeof("size_t *")
@@ -149,15 +151,27 @@ def probe(data: Buffer, limits: Limits) -> Frame:
 
 def probe_segments(data: Buffer, limits: Limits) -> tuple[Frame, list[Segment]]:
     """As `probe`, and where the APPn and COM segments are."""
-    capacity = probe(data, limits).num_segments
-    header, status = ffi.new("pyfd_header *"), ffi.new("pyfd_status *")
+    header, found = _probe_segments(data, limits)
+    return _header_from(header), found
+
+
+def find_segments(data: Buffer, limits: Limits) -> list[Segment]:
+    """Where the APPn and COM segments before the first SOS are."""
+    return _probe_segments(data, limits)[1]
+
+
+def _probe_segments(
+    data: Buffer, limits: Limits, capacity: int = _FEW
+) -> tuple[Any, list[Segment]]:
+    header, status = ffi.new("pyfd_header *"), ffi.new(_STATUS)
     segments = ffi.new("pyfd_segment[]", capacity)
-    source = ffi.from_buffer("uint8_t[]", data)
+    source = ffi.from_buffer(_BYTES, data)
     lib.pyfd_probe(source, len(source), _limits(limits), header, segments, capacity, status)
     _check(status, 0)
-    frame = _header_from(header)
-    found = segments[0 : min(capacity, frame.num_segments)]
-    return frame, [Segment(s.marker, s.offset, s.size) for s in found]
+    if header.num_segments > _FEW >= capacity:
+        return _probe_segments(data, limits, header.num_segments)
+    found = segments[0 : min(capacity, header.num_segments)]
+    return header, [Segment(s.marker, s.offset, s.size) for s in found]
 
 
 def decode(

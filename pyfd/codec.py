@@ -365,7 +365,7 @@ def requantize(
     data = read_source(source, limits)
     segments = b""
     if metadata:
-        _, places = _binding.probe_segments(data, limits)
+        places = _binding.find_segments(data, limits)
         segments = _metadata.kept(_metadata.payloads(data, places))
     writing = _binding.Writing(progressive, optimize, keep_density=metadata)
     return _binding.requantize(data, limits, tables, writing, segments, strict=strict)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import pyfd
 from pyfd import Coefficients, QTables
-from tests.jpegs import encode_with_pillow, gray, picture, real_jpegs, requantized
+from tests.jpegs import encode_with_pillow, gray, picture, real_jpegs, requantized, segment
 
 PRESET = QTables.preset("fd-cvpr2019")
 
@@ -125,3 +125,11 @@ def test_sources_and_metadata():
         assert pyfd.requantize(source, PRESET) == expected
     assert pyfd.probe(expected).comment == b"hello"
     assert pyfd.requantize(gray(), PRESET, metadata=False) == pyfd.requantize(gray(), PRESET)
+
+
+def test_many_segments_are_kept():
+    """More than the first look at a file has room for."""
+    data = gray(before=b"".join(segment(0xFE, b"comment %d" % n) for n in range(60)))
+    out = pyfd.requantize(data, PRESET)
+    assert [out.count(b"comment %d" % n) for n in (0, 15, 16, 17)] == [1, 1, 1, 1]
+    assert pyfd.probe(out).comment == pyfd.probe(data).comment == b"comment 59"
