@@ -248,6 +248,29 @@ def test_a_programs_own_tables_go_first(programs, photo, tmp_path):
     assert raw == pyfd.decode(photo, QTables.uniform(60)).tobytes()
 
 
+def test_a_program_may_transcode_mcu_by_mcu(programs, photo, tmp_path):
+    """Onto its own tables: those for decoding to pixels do not count."""
+    expected = pyfd.requantize(photo, QTables.uniform(60))
+    out = call(programs / "dropin", "transcode", photo, **{DECODE: tables_file(tmp_path)})
+    assert np.array_equal(pyfd.decode(out), pyfd.decode(expected))
+    assert (pyfd.probe(out).qtables.array == 60).all()
+
+
+@pytest.mark.parametrize("mode", ["optimize", "larger", "sampling"])
+def test_a_transcoder_of_other_mcus_is_refused(programs, photo, mode):
+    result = attempt(programs / "dropin", f"transcode-{mode}", photo)
+    assert result.returncode == 1
+    assert result.stderr == b"Bogus buffer control mode\n"
+
+
+def test_a_transcoder_of_several_scans_is_refused(programs, tmp_path):
+    path = tmp_path / "progressive.jpg"
+    path.write_bytes(encode_with_pillow(picture(83, 61), progressive=True))
+    result = attempt(programs / "dropin", "transcode", path)
+    assert result.returncode == 1
+    assert result.stderr == b"Bogus buffer control mode\n"
+
+
 def test_arithmetic_coding_is_there_and_decoded_onto_the_tables(programs, photo, tmp_path):
     """Debian's library has it; the extension has not."""
     data = call(programs / "jpegtran", "-arithmetic", photo)
