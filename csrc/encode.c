@@ -4,6 +4,8 @@
 
 #include "session.h"
 
+#define ROWS 64 /* handed to libjpeg at a time */
+
 typedef struct {
   const uint8_t *pixels;
   uint32_t width, height;
@@ -16,12 +18,25 @@ typedef struct {
   size_t segments_size;
 } encode_job;
 
+static void write_rows(struct jpeg_compress_struct *out, const uint8_t *pixels,
+                       size_t stride)
+{
+  JSAMPROW rows[ROWS];
+  JDIMENSION i;
+
+  while (out->next_scanline < out->image_height) {
+    for (i = 0; i < ROWS && out->next_scanline + i < out->image_height; i++) {
+      /* libjpeg does not write to its input, it only lacks the const */
+      rows[i] = (JSAMPROW)(pixels + (out->next_scanline + i) * stride);
+    }
+    jpeg_write_scanlines(out, rows, i);
+  }
+}
+
 static void encode(pyfd_session *s)
 {
   encode_job *job = s->job;
   struct jpeg_compress_struct *out = &s->out;
-  size_t stride = (size_t)job->width * (size_t)job->channels;
-  JSAMPROW row;
 
   pyfd_open_output(s, UINT64_MAX);
   out->image_width = job->width;
@@ -39,11 +54,7 @@ static void encode(pyfd_session *s)
     jpeg_simple_progression(out);
   jpeg_start_compress(out, TRUE);
   pyfd_put_bytes(s, job->segments, job->segments_size);
-  while (out->next_scanline < out->image_height) {
-    /* libjpeg does not write to its input, it only lacks the const */
-    row = (JSAMPROW)(job->pixels + out->next_scanline * stride);
-    jpeg_write_scanlines(out, &row, 1);
-  }
+  write_rows(out, job->pixels, (size_t)job->width * (size_t)job->channels);
   jpeg_finish_compress(out);
 }
 

@@ -124,7 +124,8 @@ int pyfd_read_coefficients(const uint8_t *data, size_t size,
 /*
  * Sums and sums of squares of the dequantized coefficients, clamped to
  * +-32767, of a gray or YCbCr file: 3 components of 64 values each (zeros for
- * a component that the file lacks), and the number of blocks of each.
+ * a component that the file lacks), and the number of blocks of each.  Files
+ * of other color spaces are unsupported.
  */
 int pyfd_gather_statistics(const uint8_t *data, size_t size,
                            const pyfd_limits *limits, int strict,

@@ -2,32 +2,42 @@
  * statistics.c - sums and sums of squares of a file's dequantized
  * coefficients.
  *
- * Blocks are added up while they are decoded and never kept.  Coefficients of
- * ordinary size go to 32-bit sums, a whole block at a time; the DC coefficient
- * and blocks with large ones go to the 64-bit sums at once.
+ * Blocks are collected in batches and added up as they are stored; what steps
+ * they are in is accounted for at the end.  A batch that holds coefficients
+ * which are too large for that is dequantized one by one.
  */
 
 #include "session.h"
 
 #include <string.h>
 
-#define COMPONENTS 3
-#define SMALL 255   /* |k| for the 32-bit sums */
-#define ROUND 65000 /* blocks that these hold: 65000 * 255^2 < 2^32 */
-#define CLAMP 32767 /* of a dequantized coefficient */
-#define MAX_ROWS (4 * DCTSIZE) /* of samples in a row of MCUs */
+#if defined(__x86_64__) && defined(__GNUC__)
+#define HAS_AVX2
+#include <immintrin.h>
+#endif
 
-/* Lane 0 of the 32-bit sums is DC's: never used, so that loops have 64 turns
- */
+#define COMPONENTS 3
+#define BATCH 32
+#define SMALL 11585 /* BATCH * SMALL^2 < 2^32 */
+#define CLAMP 32767 /* of a dequantized coefficient */
+
+/* Of a batch: sizes is all |k| or'ed together. */
 typedef struct {
+  int32_t sums[PYFD_BLOCK];
+  uint32_t squares[PYFD_BLOCK];
+  uint16_t sizes[PYFD_BLOCK];
+} batch_sums;
+
+typedef struct {
+  JCOEF batch[BATCH][PYFD_BLOCK];
+  int batch_size;
   const UINT16 *steps;
-  int16_t small[PYFD_BLOCK]; /* largest |k| for the 32-bit sums */
-  uint64_t blocks;
-  int room; /* for blocks in the 32-bit sums */
-  int32_t sums32[PYFD_BLOCK];
-  uint32_t squares32[PYFD_BLOCK];
-  int64_t *sums; /* the caller's */
-  uint64_t *squares;
+  uint16_t small[PYFD_BLOCK]; /* largest |k| for the batches' sums */
+  int64_t sums[PYFD_BLOCK];   /* of k */
+  uint64_t squares[PYFD_BLOCK];
+  int64_t *exact_sums; /* the caller's, dequantized */
+  uint64_t *exact_squares;
+  uint64_t *blocks;
 } component_sums;
 
 typedef struct {
@@ -38,39 +48,68 @@ typedef struct {
   uint64_t *squares;
   uint64_t *blocks;
   component_sums components[COMPONENTS];
-  int (*add)(component_sums *c, const JCOEF *block);
+  void (*add)(batch_sums *total, const JCOEF *blocks, int count);
 } statistics_job;
 
-/* Add a block to the 32-bit sums unless it holds large coefficients. */
-static inline __attribute__((always_inline)) int
-add_if_small(component_sums *c, const JCOEF *block)
+static void add(batch_sums *total, const JCOEF *blocks, int count)
 {
-  int i, large = 0;
+  int i, k;
 
-  for (i = 0; i < PYFD_BLOCK; i++)
-    large |= (block[i] > c->small[i]) | (block[i] < -c->small[i]);
-  if (large)
-    return 0;
-  for (i = 0; i < PYFD_BLOCK; i++) {
-    int k = block[i];
-
-    c->sums32[i] += k;
-    c->squares32[i] += (uint32_t)(k * k);
+  memset(total, 0, sizeof(*total));
+  for (; count > 0; count--, blocks += PYFD_BLOCK) {
+    for (i = 0; i < PYFD_BLOCK; i++) {
+      k = blocks[i];
+      total->sums[i] += k;
+      total->squares[i] += (uint32_t)(k * k);
+      total->sizes[i] |= (uint16_t)(k < 0 ? -k : k);
+    }
   }
-  return 1;
 }
 
-static int add(component_sums *c, const JCOEF *block)
+#ifdef HAS_AVX2
+
+/* Two blocks at a time: PMADDWD adds up, and squares, pairs of numbers. */
+__attribute__((target("avx2"))) static void
+add_avx2(batch_sums *total, const JCOEF *blocks, int count)
 {
-  return add_if_small(c, block);
+  static const JCOEF zeros[PYFD_BLOCK];
+  const __m256i ones = _mm256_set1_epi16(1);
+  int part, i;
+
+  for (part = 0; part < PYFD_BLOCK; part += 16) {
+    __m256i low = _mm256_setzero_si256(), high = low, sizes = low;
+    __m256i low_squares = low, high_squares = low;
+
+    for (i = 0; i < count; i += 2) {
+      const JCOEF *first = blocks + i * PYFD_BLOCK;
+      const JCOEF *second = i + 1 < count ? first + PYFD_BLOCK : zeros;
+      __m256i a = _mm256_loadu_si256((const __m256i *)(first + part));
+      __m256i b = _mm256_loadu_si256((const __m256i *)(second + part));
+      __m256i ab = _mm256_unpacklo_epi16(a, b);
+
+      sizes = _mm256_or_si256(sizes, _mm256_abs_epi16(a));
+      sizes = _mm256_or_si256(sizes, _mm256_abs_epi16(b));
+      low = _mm256_add_epi32(low, _mm256_madd_epi16(ab, ones));
+      low_squares = _mm256_add_epi32(low_squares, _mm256_madd_epi16(ab, ab));
+      ab = _mm256_unpackhi_epi16(a, b);
+      high = _mm256_add_epi32(high, _mm256_madd_epi16(ab, ones));
+      high_squares = _mm256_add_epi32(high_squares, _mm256_madd_epi16(ab, ab));
+    }
+    /* low holds the sums of 0...3 and 8...11, high those of the others */
+    _mm256_storeu_si256((__m256i *)(total->sums + part),
+                        _mm256_permute2x128_si256(low, high, 0x20));
+    _mm256_storeu_si256((__m256i *)(total->sums + part + 8),
+                        _mm256_permute2x128_si256(low, high, 0x31));
+    _mm256_storeu_si256(
+        (__m256i *)(total->squares + part),
+        _mm256_permute2x128_si256(low_squares, high_squares, 0x20));
+    _mm256_storeu_si256(
+        (__m256i *)(total->squares + part + 8),
+        _mm256_permute2x128_si256(low_squares, high_squares, 0x31));
+    _mm256_storeu_si256((__m256i *)(total->sizes + part), sizes);
+  }
 }
 
-#if defined(__x86_64__) && defined(__GNUC__)
-__attribute__((target("avx2"))) static int add_avx2(component_sums *c,
-                                                    const JCOEF *block)
-{
-  return add_if_small(c, block);
-}
 #endif
 
 static void add_exactly(component_sums *c, int i, int k)
@@ -81,40 +120,30 @@ static void add_exactly(component_sums *c, int i, int k)
     value = CLAMP;
   if (value < -CLAMP)
     value = -CLAMP;
-  c->sums[i] += value;
-  c->squares[i] += (uint64_t)(value * value);
+  c->exact_sums[i] += value;
+  c->exact_squares[i] += (uint64_t)(value * value);
 }
 
-/* Carry the 32-bit sums over. */
-static void flush(component_sums *c)
+/* Add blocks that lie side by side, BATCH at most. */
+static void add_blocks(const statistics_job *job, component_sums *c,
+                       const JCOEF *blocks, int count)
 {
-  int i;
+  batch_sums total;
+  int i, large = 0;
 
-  for (i = 1; i < PYFD_BLOCK; i++) {
-    int64_t step = c->steps[i];
-
-    c->sums[i] += step * c->sums32[i];
-    c->squares[i] += (uint64_t)(step * step) * c->squares32[i];
+  (*job->add)(&total, blocks, count);
+  for (i = 0; i < PYFD_BLOCK; i++)
+    large |= total.sizes[i] > c->small[i];
+  if (large) {
+    for (i = 0; i < count * PYFD_BLOCK; i++)
+      add_exactly(c, i % PYFD_BLOCK, blocks[i]);
+  } else {
+    for (i = 0; i < PYFD_BLOCK; i++) {
+      c->sums[i] += total.sums[i];
+      c->squares[i] += total.squares[i];
+    }
   }
-  memset(c->sums32, 0, sizeof(c->sums32));
-  memset(c->squares32, 0, sizeof(c->squares32));
-  c->room = ROUND;
-}
-
-static void take_block(void *client, int component, const JCOEF *block)
-{
-  statistics_job *job = client;
-  component_sums *c = &job->components[component];
-  int i;
-
-  add_exactly(c, 0, block[0]);
-  if (!(*job->add)(c, block)) {
-    for (i = 1; i < PYFD_BLOCK; i++)
-      add_exactly(c, i, block[i]);
-  }
-  c->blocks++;
-  if (--c->room == 0)
-    flush(c);
+  *c->blocks += (uint64_t)count;
 }
 
 static void start_component(pyfd_session *s, int i)
@@ -126,48 +155,149 @@ static void start_component(pyfd_session *s, int i)
 
   if (table == NULL) /* pyfd_check_scans() has warned of it */
     pyfd_leave(s, PYFD_CORRUPT);
-  c->room = ROUND;
-  c->small[0] = 32767;
-  for (j = 1; j < PYFD_BLOCK; j++) {
+  for (j = 0; j < PYFD_BLOCK; j++) {
     c->small[j] = SMALL;
     if (table->quantval[j] > CLAMP / SMALL)
-      c->small[j] = (int16_t)(CLAMP / table->quantval[j]);
+      c->small[j] = (uint16_t)(CLAMP / table->quantval[j]);
   }
+  memset(c->batch, 0, sizeof(c->batch));
+  c->batch_size = 0;
   c->steps = table->quantval;
-  c->sums = job->sums + i * PYFD_BLOCK;
-  c->squares = job->squares + i * PYFD_BLOCK;
+  memset(c->sums, 0, sizeof(c->sums));
+  memset(c->squares, 0, sizeof(c->squares));
+  c->exact_sums = job->sums + i * PYFD_BLOCK;
+  c->exact_squares = job->squares + i * PYFD_BLOCK;
+  c->blocks = job->blocks + i;
+}
+
+static void finish_component(const statistics_job *job, component_sums *c)
+{
+  int i;
+
+  add_blocks(job, c, c->batch[0], c->batch_size);
+  for (i = 0; i < PYFD_BLOCK; i++) {
+    int64_t step = c->steps[i];
+
+    c->exact_sums[i] += step * c->sums[i];
+    c->exact_squares[i] += (uint64_t)(step * step) * c->squares[i];
+  }
+}
+
+/* ---- the two ways to come by the blocks ---- */
+
+/* Room for so many blocks in the batch, which is then zero */
+static void make_room(const statistics_job *job, component_sums *c, int count)
+{
+  if (c->batch_size + count > BATCH) {
+    add_blocks(job, c, c->batch[0], c->batch_size);
+    memset(c->batch, 0, sizeof(c->batch));
+    c->batch_size = 0;
+  }
+}
+
+/* Where the blocks of the MCU in this row and column are to be decoded to */
+static void place_mcu(pyfd_session *s, JDIMENSION row, JDIMENSION column,
+                      JBLOCKROW *places, JBLOCK dummy)
+{
+  statistics_job *job = s->job;
+  struct jpeg_decompress_struct *in = &s->in;
+  const int last_row = row == in->MCU_rows_in_scan - 1;
+  const int last_column = column == in->MCUs_per_row - 1;
+  int i, x, y;
+
+  for (i = 0; i < in->comps_in_scan; i++) {
+    const jpeg_component_info *info = in->cur_comp_info[i];
+    component_sums *c = &job->components[info->component_index];
+    int wide = last_column ? info->last_col_width : info->MCU_width;
+    int high = last_row ? info->last_row_height : info->MCU_height;
+
+    make_room(job, c, info->MCU_blocks);
+    for (y = 0; y < info->MCU_height; y++) {
+      for (x = 0; x < info->MCU_width; x++)
+        *places++ = x < wide && y < high ? &c->batch[c->batch_size++]
+                                         : (JBLOCKROW)dummy;
+    }
+  }
+}
+
+/* While they are decoded, never kept */
+static void gather_streamed(pyfd_session *s)
+{
+  struct jpeg_decompress_struct *in = &s->in;
+  JBLOCKROW places[D_MAX_BLOCKS_IN_MCU];
+  JBLOCK dummy;
+  JDIMENSION row, column;
+  int i;
+
+  in->out_color_space = in->jpeg_color_space;
+  in->raw_data_out = TRUE;
+  jpeg_start_decompress(in);
+  for (i = 0; i < in->num_components; i++)
+    start_component(s, i);
+  for (row = 0; row < in->MCU_rows_in_scan; row++) {
+    for (column = 0; column < in->MCUs_per_row; column++) {
+      place_mcu(s, row, column, places, dummy);
+      jpeg_read_mcu(in, places);
+    }
+  }
+  jpeg_end_mcus(in);
+}
+
+/* Where several scans have put them */
+static void gather_whole(pyfd_session *s)
+{
+  statistics_job *job = s->job;
+  const pyfd_header *header = &s->walk.header;
+  jvirt_barray_ptr *arrays;
+  JBLOCKROW blocks;
+  uint32_t row, wide, column;
+  int i, count;
+
+  pyfd_charge_memory(s, job->size, 0);
+  arrays = jpeg_read_coefficients(&s->in);
+  pyfd_check_scans(s);
+  for (i = 0; i < s->in.num_components; i++) {
+    start_component(s, i);
+    wide = header->blocks_wide[i];
+    for (row = 0; row < header->blocks_high[i]; row++) {
+      blocks = (*s->in.mem->access_virt_barray)((j_common_ptr)&s->in,
+                                                arrays[i], row, 1, FALSE)[0];
+      for (column = 0; column < wide; column += (uint32_t)count) {
+        count = wide - column < BATCH ? (int)(wide - column) : BATCH;
+        add_blocks(job, &job->components[i], blocks[column], count);
+      }
+    }
+  }
+}
+
+static void check_color_space(pyfd_session *s)
+{
+  static const char *const names[] = {
+      [PYFD_RGB] = "RGB", [PYFD_CMYK] = "CMYK", [PYFD_YCCK] = "YCCK"};
+  const uint32_t space = s->walk.header.color_space;
+
+  if (space != PYFD_L && space != PYFD_YCBCR) {
+    pyfd_fail(s->errors.status, PYFD_UNSUPPORTED,
+              "a %s file: only L and YCbCr files count", names[space]);
+    pyfd_leave(s, PYFD_UNSUPPORTED);
+  }
 }
 
 static void gather(pyfd_session *s)
 {
   statistics_job *job = s->job;
-  struct jpeg_decompress_struct *in = &s->in;
-  JSAMPROW rows[MAX_ROWS] = {NULL}; /* nothing is written to them */
-  JSAMPARRAY planes[COMPONENTS] = {rows, rows, rows};
   int i;
 
   pyfd_open_input(s, job->data, job->size, job->limits);
-  if (in->num_components > COMPONENTS) {
-    pyfd_fail(s->errors.status, PYFD_ARGUMENT, "neither gray nor YCbCr");
-    pyfd_leave(s, PYFD_ARGUMENT);
-  }
+  check_color_space(s);
   if (s->walk.header.multiscan)
-    pyfd_charge_memory(s, job->size, 0);
-  in->out_color_space = in->jpeg_color_space;
-  in->raw_data_out = TRUE;
-  jpeg_set_block_sink(in, take_block, job);
-  jpeg_start_decompress(in);
-  pyfd_check_scans(s);
-  for (i = 0; i < in->num_components; i++)
-    start_component(s, i);
-  while (in->output_scanline < in->output_height)
-    jpeg_read_raw_data(in, planes, MAX_ROWS);
-  for (i = 0; i < in->num_components; i++) {
-    flush(&job->components[i]);
-    job->blocks[i] = job->components[i].blocks;
-  }
+    gather_whole(s);
+  else
+    gather_streamed(s);
+  for (i = 0; i < s->in.num_components; i++)
+    finish_component(job, &job->components[i]);
   s->errors.done = 1;
-  jpeg_finish_decompress(in);
+  jpeg_finish_decompress(&s->in);
 }
 
 int pyfd_gather_statistics(const uint8_t *data, size_t size,
@@ -178,7 +308,6 @@ int pyfd_gather_statistics(const uint8_t *data, size_t size,
   pyfd_session s;
   statistics_job job;
 
-  memset(&job, 0, sizeof(job));
   memset(sums, 0, COMPONENTS * PYFD_BLOCK * sizeof(*sums));
   memset(squares, 0, COMPONENTS * PYFD_BLOCK * sizeof(*squares));
   memset(blocks, 0, COMPONENTS * sizeof(*blocks));
@@ -189,7 +318,7 @@ int pyfd_gather_statistics(const uint8_t *data, size_t size,
   job.squares = squares;
   job.blocks = blocks;
   job.add = add;
-#if defined(__x86_64__) && defined(__GNUC__)
+#ifdef HAS_AVX2
   if (__builtin_cpu_supports("avx2"))
     job.add = add_avx2;
 #endif

@@ -274,24 +274,24 @@ typedef struct {
   const pyfd_writing *writing;
   const uint8_t *segments;
   size_t segments_size;
+  jpeg_requantizer requantizers[PYFD_MAX_COMPONENTS];
 } requantize_job;
 
 /* Re-quantize component i in place. */
 static void requantize_component(pyfd_session *s, int i,
-                                 jvirt_barray_ptr array, const uint16_t *to)
+                                 jvirt_barray_ptr array)
 {
   const pyfd_header *header = &s->walk.header;
+  const requantize_job *job = s->job;
   const jpeg_requantize_method requantize = jpeg_get_requantize_method();
-  jpeg_requantizer requantizer;
   JDIMENSION row, column;
   JBLOCKROW blocks;
   JBLOCK block;
 
-  jpeg_init_requantizer(&requantizer, table_of(s, i)->quantval, to);
   for (row = 0; row < header->blocks_high[i]; row++) {
     blocks = block_row((j_common_ptr)&s->in, array, row, TRUE);
     for (column = 0; column < header->blocks_wide[i]; column++) {
-      (*requantize)(&requantizer, blocks[column], block);
+      (*requantize)(&job->requantizers[i], blocks[column], block);
       memcpy(blocks[column], block, sizeof(block));
     }
   }
@@ -310,34 +310,83 @@ static void copy_file_header(pyfd_session *s, const pyfd_writing *writing)
     s->out.write_Adobe_marker = s->in.saw_Adobe_marker;
 }
 
-static void requantize(pyfd_session *s)
+/* Set up the compressor and the requantizers for what has been read. */
+static void set_output(pyfd_session *s, uint64_t max_size)
+{
+  requantize_job *job = s->job;
+  const uint16_t *to;
+  int i;
+
+  pyfd_open_output(s, max_size);
+  set_frame(&s->out, &s->walk.header, job->writing);
+  copy_file_header(s, job->writing);
+  for (i = 0; i < s->in.num_components; i++) {
+    to = job->tables[i < job->num_tables ? i : job->num_tables - 1];
+    jpeg_init_requantizer(&job->requantizers[i], table_of(s, i)->quantval, to);
+    set_table(&s->out, i, to);
+  }
+}
+
+/* Can MCUs go from the input's only scan to the output's as they come? */
+static int is_streamable(pyfd_session *s)
+{
+  const requantize_job *job = s->job;
+
+  return !s->walk.header.multiscan && !job->writing->progressive &&
+         !job->writing->optimize;
+}
+
+/* MCU by MCU: what it takes is the input and the output. */
+static void requantize_streamed(pyfd_session *s)
+{
+  requantize_job *job = s->job;
+  const uint64_t max_memory = job->limits->max_memory;
+
+  if (pyfd_check_limit(s->errors.status, "max_memory", max_memory,
+                       (uint64_t)job->size + job->segments_size,
+                       "needs") != PYFD_OK)
+    pyfd_leave(s, PYFD_LIMIT);
+  s->in.out_color_space = s->in.jpeg_color_space;
+  s->in.raw_data_out = TRUE;
+  jpeg_start_decompress(&s->in);
+  set_output(s, max_memory - job->size);
+  jpeg_write_requantized(&s->out, &s->in, job->requantizers);
+  pyfd_put_bytes(s, job->segments, job->segments_size);
+  jpeg_finish_compress(&s->out);
+  jpeg_finish_decompress(&s->in);
+}
+
+/* Through the coefficients of the whole image */
+static void requantize_whole(pyfd_session *s)
 {
   requantize_job *job = s->job;
   jvirt_barray_ptr *arrays;
   uint64_t charged;
   int i;
 
-  pyfd_open_input(s, job->data, job->size, job->limits);
   pyfd_charge_memory(s, job->size, job->segments_size);
   charged = s->walk.header.coefficient_bytes + job->size;
   arrays = jpeg_read_coefficients(&s->in);
   pyfd_check_scans(s);
-
-  pyfd_open_output(s, job->limits->max_memory - charged);
-  set_frame(&s->out, &s->walk.header, job->writing);
-  copy_file_header(s, job->writing);
-  for (i = 0; i < s->in.num_components; i++) {
-    const uint16_t *to =
-        job->tables[i < job->num_tables ? i : job->num_tables - 1];
-
-    requantize_component(s, i, arrays[i], to);
-    set_table(&s->out, i, to);
-  }
+  set_output(s, job->limits->max_memory - charged);
+  for (i = 0; i < s->in.num_components; i++)
+    requantize_component(s, i, arrays[i]);
   jpeg_write_coefficients(&s->out, arrays);
   pyfd_put_bytes(s, job->segments, job->segments_size);
   jpeg_finish_compress(&s->out);
   s->errors.done = 1;
   jpeg_finish_decompress(&s->in);
+}
+
+static void requantize(pyfd_session *s)
+{
+  requantize_job *job = s->job;
+
+  pyfd_open_input(s, job->data, job->size, job->limits);
+  if (is_streamable(s))
+    requantize_streamed(s);
+  else
+    requantize_whole(s);
 }
 
 static int are_steps(const uint16_t *tables, int num_tables)
@@ -357,10 +406,16 @@ int pyfd_requantize(const uint8_t *data, size_t size,
                     pyfd_status *status)
 {
   pyfd_session s;
-  requantize_job job = {
-      data,       size,    limits,   (const uint16_t (*)[PYFD_BLOCK])tables,
-      num_tables, writing, segments, segments_size};
+  requantize_job job;
 
+  job.data = data;
+  job.size = size;
+  job.limits = limits;
+  job.tables = (const uint16_t (*)[PYFD_BLOCK])tables;
+  job.num_tables = num_tables;
+  job.writing = writing;
+  job.segments = segments;
+  job.segments_size = segments_size;
   pyfd_start_session(&s, status, strict, &job);
   *out = NULL;
   *out_size = 0;

@@ -7,6 +7,7 @@ holds the caller's buffer while C looks at it.
 
 from __future__ import annotations
 
+import functools
 import warnings
 from typing import Any, NamedTuple
 
@@ -42,12 +43,12 @@ _ERRORS: dict[int, type[Exception]] = {
 
 Buffer = Any  # bytes, or a memoryview of bytes: cffi takes either
 
+_FEW = 16  # segments: nearly every file has no more
 
 # Types looked up once: small images feel it.
-_BYTES = ffi.typeof("uint8_t[]")
-_STATUS = ffi.typeof("pyfd_status *")
-_HEADER = ffi.typeof("pyfd_header *")
-_STEPS = ffi.typeof("uint16_t[]")
+_BYTES, _STEPS = ffi.typeof("uint8_t[]"), ffi.typeof("uint16_t[]")
+_STATUS, _HEADER = ffi.typeof("pyfd_status *"), ffi.typeof("pyfd_header *")
+_OUT_DATA, _OUT_SIZE = ffi.typeof("uint8_t **"), ffi.typeof("size_t *")
 
 
 class Frame:
@@ -113,6 +114,11 @@ class Writing(NamedTuple):
     keep_density: bool = False
 
 
+@functools.cache
+def _writing(progressive: bool, optimize: bool, keep_density: bool) -> Any:
+    return ffi.new("pyfd_writing *", (progressive, optimize, keep_density))
+
+
 def libjpeg_turbo_version() -> str:
     """The fork inside: upstream's version and a digest of the patches."""
     return str(ffi.string(lib.pyfd_libjpeg_turbo()).decode())
@@ -172,17 +178,19 @@ def probe(data: Buffer, limits: Limits) -> Frame:
     return Frame(header)
 
 
-def probe_segments(data: Buffer, limits: Limits) -> tuple[Frame, list[Segment]]:
+def probe_segments(
+    data: Buffer, limits: Limits, capacity: int = _FEW
+) -> tuple[Frame, list[Segment]]:
     """As `probe`, and where the APPn and COM segments are."""
-    capacity = probe(data, limits).num_segments
     header, status = ffi.new(_HEADER), ffi.new(_STATUS)
     segments = ffi.new("pyfd_segment[]", capacity)
     source = ffi.from_buffer(_BYTES, data)
     lib.pyfd_probe(source, len(source), _limits(limits), header, segments, capacity, status)
     _check(status, 0)
-    frame = Frame(header)
-    found = segments[0 : min(capacity, frame.num_segments)]
-    return frame, [Segment(s.marker, s.offset, s.size) for s in found]
+    if header.num_segments > _FEW >= capacity:
+        return probe_segments(data, limits, header.num_segments)
+    found = segments[0 : min(capacity, header.num_segments)]
+    return Frame(header), [Segment(s.marker, s.offset, s.size) for s in found]
 
 
 def decode(
@@ -223,33 +231,33 @@ def read_coefficients(
     return tables[:components]
 
 
-def gather_statistics(
-    data: Buffer, limits: Limits
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
-    """Sums, sums of squares (3·64 each) and block counts (3) of dequantized coefficients."""
+def gather_statistics(data: Buffer, limits: Limits) -> npt.NDArray[np.uint64]:
+    """Sums, sums of squares (3·64 each) and block counts (3) of dequantized coefficients.
+
+    All in one array, for one addition of it; the sums are in two's complement.
+    """
     status = ffi.new(_STATUS)
     source = ffi.from_buffer(_BYTES, data)
-    sums, squares = np.empty(192, np.int64), np.empty(192, np.uint64)
-    blocks = np.empty(3, np.uint64)
+    counts = np.empty(387, np.uint64)
+    squares = ffi.from_buffer("uint64_t[]", counts, require_writable=True) + 192
     lib.pyfd_gather_statistics(
         source, len(source), _limits(limits), True,
-        ffi.from_buffer("int64_t[]", sums, require_writable=True),
-        ffi.from_buffer("uint64_t[]", squares, require_writable=True),
-        ffi.from_buffer("uint64_t[]", blocks, require_writable=True), status,
+        ffi.cast("int64_t *", squares - 192), squares, squares + 192, status,
     )  # fmt: skip
     _check(status, 2)
-    return sums, squares, blocks
+    return counts
 
 
 class _Output:
     """The three things that every writing call ends with, and the file it leaves."""
 
     def __init__(self) -> None:
-        self.data = ffi.new("uint8_t **")
-        self.size = ffi.new("size_t *")
+        self.data = ffi.new(_OUT_DATA)
+        self.size = ffi.new(_OUT_SIZE)
         self.status = ffi.new(_STATUS)
 
     def take(self) -> bytes:
+        """The file, as Python's own, or the error; C's memory is freed."""
         try:
             _check(self.status, 3)
             return bytes(ffi.buffer(self.data[0], self.size[0]))
@@ -272,7 +280,7 @@ def encode(
     output = _Output()
     lib.pyfd_encode(
         buffer, width, height, channels,
-        *sampling, *_tables(tables), ffi.new("pyfd_writing *", [bool(flag) for flag in writing]),
+        *sampling, *_tables(tables), _writing(*map(bool, writing)),
         ffi.from_buffer(_BYTES, segments), len(segments),
         output.data, output.size, output.status,
     )  # fmt: skip
@@ -297,7 +305,7 @@ def write_coefficients(
     output = _Output()
     lib.pyfd_write_coefficients(
         header, ffi.from_buffer("int16_t[]", coefficients), coefficients.size,
-        _tables(tables)[0], ffi.new("pyfd_writing *", [bool(flag) for flag in writing]),
+        _tables(tables)[0], _writing(*map(bool, writing)),
         ffi.from_buffer(_BYTES, segments), len(segments),
         output.data, output.size, output.status,
     )  # fmt: skip
@@ -318,7 +326,7 @@ def requantize(
     source = ffi.from_buffer(_BYTES, data)
     lib.pyfd_requantize(
         source, len(source), _limits(limits), bool(strict), *_tables(tables),
-        ffi.new("pyfd_writing *", [bool(flag) for flag in writing]),
+        _writing(*map(bool, writing)),
         ffi.from_buffer(_BYTES, segments), len(segments),
         output.data, output.size, output.status,
     )  # fmt: skip

@@ -21,7 +21,6 @@ from pyfd import _binding
 from pyfd._arithmetic import DCT, YCBCR
 from pyfd._files import Source, read_source, write_atomically
 from pyfd.codec import pixels_of
-from pyfd.errors import UnsupportedJPEGError
 from pyfd.limits import Limits
 from pyfd.qtables import QTables
 
@@ -187,38 +186,29 @@ def _integers(content: Mapping[str, Any], key: str, count: int) -> _Integers:
 class _FileSums(NamedTuple):
     """What C counts in one file, or in many: exact until 2**33 blocks."""
 
-    sums: npt.NDArray[np.int64]
-    squares: npt.NDArray[np.uint64]
-    blocks: npt.NDArray[np.uint64]
+    counts: npt.NDArray[np.uint64]
+    """As `_binding.gather_statistics` gives them."""
     images: int
 
     def plus(self, other: _FileSums) -> _FileSums:
-        return _FileSums(
-            self.sums + other.sums,
-            self.squares + other.squares,
-            self.blocks + other.blocks,
-            self.images + other.images,
-        )
+        return _FileSums(self.counts + other.counts, self.images + other.images)
 
     def statistics(self) -> FrequencyStatistics:
-        first, second, third = (int(n) for n in self.blocks)
+        sums, squares = self.counts[:192].view(np.int64), self.counts[192:384]
+        first, second, third = (int(n) for n in self.counts[384:])
         return FrequencyStatistics(
-            sums=tuple(total << _SCALE_BITS for total in self.sums.tolist()),
-            squares=tuple(square << _SCALE_BITS for square in self.squares.tolist()),
+            sums=tuple(total << _SCALE_BITS for total in sums.tolist()),
+            squares=tuple(square << _SCALE_BITS for square in squares.tolist()),
             blocks=(first, second, third),
             images=self.images,
         )
 
 
-_NO_FILES = _FileSums(np.zeros(192, np.int64), np.zeros(192, np.uint64), np.zeros(3, np.uint64), 0)
+_NO_FILES = _FileSums(np.zeros(387, np.uint64), 0)
 
 
 def _of_file(source: Source, limits: Limits) -> _FileSums:
-    data = read_source(source, limits)
-    frame = _binding.probe(data, limits)
-    if frame.color_space not in ("L", "YCbCr"):
-        raise UnsupportedJPEGError(f"a {frame.color_space} file: only L and YCbCr files count")
-    return _FileSums(*_binding.gather_statistics(data, limits), 1)
+    return _FileSums(_binding.gather_statistics(read_source(source, limits), limits), 1)
 
 
 def _of_pixels(image: npt.ArrayLike | Image) -> FrequencyStatistics:
@@ -319,7 +309,7 @@ def gather(
             total = total.merge(part)
         else:
             files = files.plus(part)
-            if files.blocks[0] > _FLUSHED:
+            if files.counts[384] > _FLUSHED:
                 total, files = total.merge(files.statistics()), _NO_FILES
     return total.merge(files.statistics())
 

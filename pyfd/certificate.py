@@ -128,8 +128,8 @@ def certify(
         ValueError: Shape, dtype, steps or subsampling that do not fit.
     """
     tables = as_qtables(qtables)
-    if tables.array.max() > ENCODER_LIMIT:
-        raise ValueError(f"steps must be in 1...{ENCODER_LIMIT} here, not {tables.array.max()}")
+    if tables.largest > ENCODER_LIMIT:
+        raise ValueError(f"steps must be in 1...{ENCODER_LIMIT} here, not {tables.largest}")
     if subsampling not in SUBSAMPLING:
         raise ValueError(f"subsampling must be one of {', '.join(SUBSAMPLING)}")
     pixels = pixels_of(image)

@@ -341,7 +341,9 @@ def requantize(
 
     The output's tables are the given ones, its coefficients those that
     ``decode(source, qtables)`` uses. Multi-picture data and bytes after the end
-    of the image are dropped.
+    of the image are dropped. A single-scan file is re-quantized block by block as
+    it is read; a progressive one, input or output, and ``optimize=True`` take all
+    its coefficients into memory.
 
     Args:
         source: Bytes-like, a path, or a binary file object.

@@ -14,8 +14,8 @@ class Limits:
 
     A file beyond one of them is a `pyfd.LimitExceededError`. The defaults suit
     files from strangers; for a camera of 100 megapixels say, for example,
-    ``Limits(max_pixels=110_000_000)``. Progressive files of that size, and
-    `pyfd.requantize`, may need a larger `max_memory` too.
+    ``Limits(max_pixels=110_000_000)``. Progressive files of that size
+    may need a larger `max_memory` too.
     """
 
     max_bytes: int = 64 * _MEBIBYTE
@@ -26,7 +26,10 @@ class Limits:
 
     max_memory: int = 768 * _MEBIBYTE
     """Bytes of input, output and coefficients together, where all coefficients
-    must be in memory: progressive and multi-scan files, and transcoding."""
+    must be in memory: progressive and multi-scan files, input or output,
+    `pyfd.read_coefficients`, and ``requantize(optimize=True)``. A single-scan
+    file that `pyfd.requantize` writes block by block is charged for its input
+    and output alone."""
 
     max_scans: int = 100
     """Scans (SOS markers)."""

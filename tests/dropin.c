@@ -182,6 +182,40 @@ static void crop(job *j)
   finish(j);
 }
 
+/* Onto steps of 60, MCU by MCU; or what the library has to refuse */
+static void transcode(job *j, const char *mode)
+{
+  static jpeg_requantizer requantizers[MAX_COMPONENTS];
+  struct jpeg_compress_struct out;
+  struct jpeg_error_mgr err;
+  UINT16 steps[DCTSIZE2];
+  int i;
+
+  start(j, "raw");
+  out.err = jpeg_std_error(&err);
+  jpeg_create_compress(&out);
+  jpeg_stdio_dest(&out, stdout);
+  jpeg_copy_critical_parameters(&j->in, &out);
+  for (i = 0; i < DCTSIZE2; i++)
+    steps[i] = 60;
+  for (i = 0; i < NUM_QUANT_TBLS; i++) {
+    if (out.quant_tbl_ptrs[i])
+      memcpy(out.quant_tbl_ptrs[i]->quantval, steps, sizeof(steps));
+  }
+  for (i = 0; i < out.num_components; i++)
+    jpeg_init_requantizer(&requantizers[i],
+                          j->in.comp_info[i].quant_table->quantval, steps);
+  out.optimize_coding = !strcmp(mode, "transcode-optimize");
+  if (!strcmp(mode, "transcode-larger"))
+    out.image_height += DCTSIZE;
+  if (!strcmp(mode, "transcode-sampling"))
+    out.comp_info[0].h_samp_factor = 2;
+  jpeg_write_requantized(&out, &j->in, requantizers);
+  jpeg_finish_compress(&out);
+  jpeg_destroy_compress(&out);
+  finish(j);
+}
+
 int main(int argc, char **argv)
 {
   static job j;
@@ -205,6 +239,9 @@ int main(int argc, char **argv)
     raw(&j);
   } else if (!strcmp(mode, "crop")) {
     crop(&j);
+  } else if (!strncmp(mode, "transcode", 9)) {
+    transcode(&j, mode);
+    return 0;
   } else { /* "rows" or "own" */
     start(&j, mode);
     read_rows(&j);

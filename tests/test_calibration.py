@@ -1,6 +1,7 @@
 """calibrate against float64 numpy and scipy."""
 
 import io
+import math
 import random
 
 import numpy as np
@@ -77,6 +78,34 @@ def test_large_coefficients_are_clamped_and_counted():
     statistics = pyfd.calibrate([data])
     assert np.allclose(statistics.mean[0], mean, rtol=1e-12)
     assert np.allclose(statistics.std[0], std, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "sampling", [((1, 1),), ((2, 2),), ((2, 2), (1, 1), (1, 1)), ((1, 1), (4, 1), (1, 2))]
+)
+@pytest.mark.parametrize(("width", "height"), [(8, 8), (70, 41), (271, 90)])
+def test_all_ways_through_a_file_are_one(sampling, width, height):
+    """Streamed in batches or from whole arrays, with and without large coefficients."""
+    rng = np.random.default_rng(width)
+    wide, high = (max(factor[i] for factor in sampling) for i in (0, 1))
+    planes, found = [], []
+    steps = pyfd.QTables([rng.integers(1, 256, (8, 8)) for _ in sampling])
+    for i, (h, v) in enumerate(sampling if len(sampling) > 1 else ((wide, high),)):
+        rows = math.ceil(math.ceil(height * v / high) / 8)
+        columns = math.ceil(math.ceil(width * h / wide) / 8)
+        plane = rng.integers(-90, 91, (rows, columns, 8, 8))
+        plane *= np.where(rng.random((rows, columns, 1, 1)) < 0.01, 11, 1)
+        planes.append(plane.astype(np.int16))
+        found.append((plane.astype(np.int64) * steps[i]).clip(-32767, 32767))
+    space = "L" if len(sampling) == 1 else "YCbCr"
+    coefficients = pyfd.Coefficients(planes, steps, sampling, width, height, space)
+    baseline = pyfd.calibrate([pyfd.write_coefficients(coefficients)])
+    assert baseline == pyfd.calibrate([pyfd.write_coefficients(coefficients, progressive=True)])
+    for i, values in enumerate(found):
+        mean, std = oracle([values])
+        assert baseline.blocks[i] == values.size // 64
+        assert np.allclose(baseline.mean[i], mean, rtol=1e-12, atol=1e-9)
+        assert np.allclose(baseline.std[i], std, rtol=1e-9, atol=1e-6)
 
 
 def test_more_blocks_than_32_bit_sums_hold():

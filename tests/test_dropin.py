@@ -119,13 +119,16 @@ def exported() -> dict[str, str]:
 
 def test_the_forks_functions_have_a_version_of_their_own():
     ours = {name for name, version in exported().items() if version == "PYFD_1"}
-    header = "\n".join(path.read_text() for path in (ROOT / "third_party").rglob("000*.patch"))
+    header = "\n".join(path.read_text() for path in (ROOT / "third_party").rglob("*.patch"))
     assert ours == {
+        "jpeg_end_mcus",
         "jpeg_get_requantize_method",
         "jpeg_init_requantizer",
         "jpeg_override_quant_tables",
+        "jpeg_read_mcu",
         "jpeg_set_block_sink",
         "jpeg_set_requant_tables",
+        "jpeg_write_requantized",
     }
     assert all(name in header for name in ours)
 
@@ -243,6 +246,29 @@ def test_raw_planes_are_decoded_onto_the_tables(programs, photo, tmp_path):
 def test_a_programs_own_tables_go_first(programs, photo, tmp_path):
     raw = call(programs / "dropin", "own", photo, **{DECODE: tables_file(tmp_path)})
     assert raw == pyfd.decode(photo, QTables.uniform(60)).tobytes()
+
+
+def test_a_program_may_transcode_mcu_by_mcu(programs, photo, tmp_path):
+    """Onto its own tables: those for decoding to pixels do not count."""
+    expected = pyfd.requantize(photo, QTables.uniform(60))
+    out = call(programs / "dropin", "transcode", photo, **{DECODE: tables_file(tmp_path)})
+    assert np.array_equal(pyfd.decode(out), pyfd.decode(expected))
+    assert (pyfd.probe(out).qtables.array == 60).all()
+
+
+@pytest.mark.parametrize("mode", ["optimize", "larger", "sampling"])
+def test_a_transcoder_of_other_mcus_is_refused(programs, photo, mode):
+    result = attempt(programs / "dropin", f"transcode-{mode}", photo)
+    assert result.returncode == 1
+    assert result.stderr == b"Bogus buffer control mode\n"
+
+
+def test_a_transcoder_of_several_scans_is_refused(programs, tmp_path):
+    path = tmp_path / "progressive.jpg"
+    path.write_bytes(encode_with_pillow(picture(83, 61), progressive=True))
+    result = attempt(programs / "dropin", "transcode", path)
+    assert result.returncode == 1
+    assert result.stderr == b"Bogus buffer control mode\n"
 
 
 def test_arithmetic_coding_is_there_and_decoded_onto_the_tables(programs, photo, tmp_path):

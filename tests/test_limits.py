@@ -39,7 +39,6 @@ ALL = {
     "read_coefficients": lambda data, limits: pyfd.read_coefficients(data, limits=limits),
 }
 WITHOUT_PROBE = sorted(set(ALL) - {"probe"})
-COEFFICIENTS = ["requantize", "read_coefficients"]
 
 
 def check(call, data, name, enough):
@@ -115,24 +114,38 @@ def test_max_memory_of_a_progressive_file(call):
         check(call, data, "max_memory", enough)
 
 
-def test_max_memory_covers_the_output_of_requantize():
+@pytest.mark.parametrize(
+    ("optimize", "coefficients"),
+    [(True, 3 * 113 * 88 * 128), (False, 0)],
+    ids=["whole", "streamed"],
+)
+def test_max_memory_covers_the_output_of_requantize(optimize, coefficients):
     data = pyfd.encode(picture(900, 700), pyfd.QTables.uniform(40))
-    large = pyfd.requantize(data, pyfd.QTables.uniform(1))
-    needed = len(data) + 3 * 113 * 88 * 128
+    fine = pyfd.QTables.uniform(1)
+    large = pyfd.requantize(data, fine, optimize=optimize)
+    enough = len(data) + coefficients + len(large)
     assert len(large) > 65536
-    pyfd.requantize(data, pyfd.QTables.uniform(1), limits=Limits(max_memory=needed + len(large)))
+    pyfd.requantize(data, fine, optimize=optimize, limits=Limits(max_memory=enough))
     with pytest.raises(pyfd.LimitExceededError, match=r"max_memory.*output"):
-        pyfd.requantize(
-            data, pyfd.QTables.uniform(1), limits=Limits(max_memory=needed + len(large) - 1)
-        )
+        pyfd.requantize(data, fine, optimize=optimize, limits=Limits(max_memory=enough - 1))
 
 
-@pytest.mark.parametrize("call", COEFFICIENTS)
+def test_max_memory_covers_the_input_of_requantize():
+    data = gray(80, 80)
+    with pytest.raises(pyfd.LimitExceededError, match=f"max_memory is 99.*needs {len(data)}"):
+        pyfd.requantize(data, TABLES, limits=Limits(max_memory=99))
+
+
+def requantize_whole(data, limits):
+    pyfd.requantize(data, TABLES, optimize=True, limits=limits)
+
+
+@pytest.mark.parametrize("call", [ALL["read_coefficients"], requantize_whole])
 def test_max_memory_of_a_baseline_file(call):
     data = gray(800, 800)
     with pytest.raises(pyfd.LimitExceededError, match="max_memory"):
-        ALL[call](data, Limits(max_memory=100 * 100 * 128))
-    ALL[call](data, Limits())
+        call(data, Limits(max_memory=100 * 100 * 128))
+    call(data, Limits())
 
 
 def test_a_single_scan_decode_needs_no_coefficients():
@@ -219,6 +232,18 @@ def test_without_memory_it_is_a_memory_error():
         """,
     )
     assert output == "MemoryError\n" * 3
+
+
+def test_requantize_streams_a_baseline_file():
+    """64 megapixels: 128 MB of coefficients, which a tenth of it must do for."""
+    output = run_with_address_space(
+        16 + 12,  # 12 for the file and what builds it
+        """
+        data = gray(8000, 8000)
+        print(len(pyfd.requantize(data, "fd-2018")) > len(data) - 1000)
+        """,
+    )
+    assert output == "True\n"
 
 
 def test_probe_allocates_nothing_of_the_images_size():

@@ -377,3 +377,8 @@ def test_files_without_an_origin_load(tmp_path):
         path.write_text(json.dumps({**file, "origin": wrong}))
         with pytest.raises(ValueError, match="origin"):
             QTables.load(path)
+
+
+def test_the_largest_step_is_known():
+    assert QTables.uniform(7).largest == 7
+    assert QTables([np.full((8, 8), 3), np.full((8, 8), 65535)]).largest == 65535
