@@ -169,10 +169,15 @@ _NO_TABLES: tuple[Any, int] = (ffi.NULL, 0)
 _latest_tables: tuple[npt.NDArray[np.uint16] | None, tuple[Any, int]] = (None, _NO_TABLES)
 
 
+def _held(data: Buffer) -> Any:
+    """What C takes as a pointer: bytes as they are, which cffi does not copy."""
+    return data if type(data) is bytes else ffi.from_buffer(_BYTES, data)
+
+
 def probe(data: Buffer, limits: Limits) -> Frame:
     """Read the markers up to the first SOS."""
     header, status = ffi.new(_HEADER), ffi.new(_STATUS)
-    source = ffi.from_buffer(_BYTES, data)
+    source = _held(data)
     lib.pyfd_probe(source, len(source), _limits(limits), header, ffi.NULL, 0, status)
     _check(status, 0)
     return Frame(header)
@@ -206,7 +211,7 @@ def decode(
 ) -> None:
     """Decode into `out`, which has the result's shape."""
     status = ffi.new(_STATUS)
-    source = ffi.from_buffer(_BYTES, data)
+    source = _held(data)
     pixels = ffi.from_buffer(_BYTES, out, require_writable=True)
     lib.pyfd_decode(
         source, len(source), _limits(limits), bool(strict), *_tables(tables),
