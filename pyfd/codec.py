@@ -274,14 +274,7 @@ def encode(
 
 def pixels_of(image: npt.ArrayLike | Image) -> npt.NDArray[np.uint8]:
     """An image that a caller passes, as a C-contiguous array; `ValueError` with advice."""
-    mode = None if isinstance(image, np.ndarray) else getattr(image, "mode", None)
-    if isinstance(mode, str) and mode not in ("RGB", "L"):
-        raise ValueError(
-            f'a PIL image must have mode "RGB" or "L": use image.convert("RGB") ({mode})'
-        )
-    if isinstance(image, str | bytes | os.PathLike):
-        raise TypeError("encode takes pixels (an array or a PIL image), not a file")
-    array = np.asarray(image)
+    array = image if isinstance(image, np.ndarray) else _array_of(image)
     if array.dtype != np.uint8:
         raise ValueError(
             f"pixels must be uint8 in 0...255, not {array.dtype}: "
@@ -293,6 +286,17 @@ def pixels_of(image: npt.ArrayLike | Image) -> npt.NDArray[np.uint8]:
     if not (1 <= array.shape[0] <= MAX_SIDE and 1 <= array.shape[1] <= MAX_SIDE):
         raise ValueError(f"sides must be in 1...{MAX_SIDE}, not {array.shape[:2]}")
     return np.ascontiguousarray(array)
+
+
+def _array_of(image: npt.ArrayLike | Image) -> npt.NDArray[Any]:
+    mode = getattr(image, "mode", None)
+    if isinstance(mode, str) and mode not in ("RGB", "L"):
+        raise ValueError(
+            f'a PIL image must have mode "RGB" or "L": use image.convert("RGB") ({mode})'
+        )
+    if isinstance(image, str | bytes | os.PathLike):
+        raise TypeError("encode takes pixels (an array or a PIL image), not a file")
+    return np.asarray(image)
 
 
 def write_coefficients(
