@@ -475,6 +475,30 @@ def test_a_component_without_a_scan_is_damage():
         pyfd.decode(broken, strict=False)
 
 
+def test_a_code_that_does_not_exist_is_reported_anywhere():
+    data = encode_with_pillow(picture(200, 200), quality=95)
+    for place in range(len(data) // 4, len(data) - 100, len(data) // 20):
+        broken = data[:place] + b"\xff\x00" * 8 + data[place + 16 :]  # 64 ones
+        with pytest.raises(pyfd.CorruptJPEGError, match="bad Huffman code"):
+            pyfd.decode(broken)
+
+
+@pytest.mark.parametrize("step", [1, 8, 40, 255])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_nearly_empty_blocks_are_those_of_an_inverse_dct(step, progressive):
+    blocks = np.zeros((32, 64, 8, 8), np.int16)
+    blocks[..., 0, 0] = np.arange(-1024, 1024).reshape(32, 64).clip(-1023, 1023)
+    blocks[::2, ..., 0, 1] = blocks[::2, ::-1, 0, 0]  # rows below the first stay empty
+    coefficients = pyfd.Coefficients(
+        (blocks,), pyfd.QTables.uniform(step), ((1, 1),), 512, 256, "L"
+    )
+    data = pyfd.write_coefficients(coefficients, progressive=progressive)
+    for d in (1, 25, 255):
+        tables = pyfd.QTables.uniform(d)
+        requantized = pyfd.requantize(data, tables, progressive=progressive)
+        assert np.array_equal(pyfd.decode(data, tables, mode="L"), decode_with_pillow(requantized))
+
+
 # ---- many ------------------------------------------------------------------
 
 
@@ -490,6 +514,33 @@ def test_many_keeps_the_order_and_the_errors():
             assert np.array_equal(result, pyfd.decode(file, PRESET))
     with pytest.raises(pyfd.CorruptJPEGError, match="not a JPEG"):
         pyfd.decode_many(files, workers=2)
+
+
+def test_many_takes_only_so_many_files_from_a_generator():
+    read, furthest = 0, 0
+
+    class Counted(io.BytesIO):
+        def read(self, size=-1):
+            nonlocal read
+            read += self.tell() == 0
+            return super().read(size)
+
+    def sources():
+        nonlocal furthest
+        for taken in range(1, 101):
+            furthest = max(furthest, taken - read)
+            yield Counted(SMALL)
+
+    assert len(pyfd.decode_many(sources(), workers=2)) == 100
+    assert furthest <= 9
+
+    def broken():
+        yield b"junk"
+        while True:
+            yield SMALL
+
+    with pytest.raises(pyfd.CorruptJPEGError):
+        pyfd.decode_many(broken(), workers=2)
 
 
 def test_many_passes_options_on():
