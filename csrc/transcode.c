@@ -286,14 +286,11 @@ static void requantize_component(pyfd_session *s, int i,
   const jpeg_requantize_method requantize = jpeg_get_requantize_method();
   JDIMENSION row, column;
   JBLOCKROW blocks;
-  JBLOCK block;
 
   for (row = 0; row < header->blocks_high[i]; row++) {
     blocks = block_row((j_common_ptr)&s->in, array, row, TRUE);
-    for (column = 0; column < header->blocks_wide[i]; column++) {
-      (*requantize)(&job->requantizers[i], blocks[column], block);
-      memcpy(blocks[column], block, sizeof(block));
-    }
+    for (column = 0; column < header->blocks_wide[i]; column++)
+      (*requantize)(&job->requantizers[i], blocks[column], blocks[column]);
   }
 }
 

@@ -5,12 +5,12 @@ Data flows one way: bytes → probe → limits → C → array.
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -399,40 +399,60 @@ class _Budget:
                 self._changed.notify_all()
 
 
-def _submit(
-    pool: ThreadPoolExecutor,
-    call: Callable[[Source], npt.NDArray[np.uint8]],
-    sources: Iterable[Source],
-    ahead: int,
-    *,
-    until_error: bool,
-) -> list[Future[npt.NDArray[np.uint8]]]:
-    """Submit calls, at most `ahead` of those done: a generator's files need not all fit memory."""
-    room = threading.Semaphore(ahead)
-    futures: list[Future[npt.NDArray[np.uint8]]] = []
-    failed = threading.Event()
+class _Work:
+    """Files for threads: each takes the next one when it is done with its last."""
 
-    def finish(future: Future[npt.NDArray[np.uint8]]) -> None:
-        if until_error and (future.cancelled() or future.exception()):
-            failed.set()
-        room.release()
+    def __init__(self, call: Callable[[Source], object], sources: Iterator[Source], errors: str):
+        self._call = call
+        self._sources = sources
+        self._return_errors = errors == "return"
+        self._lock = threading.Lock()
+        self._taken = 0
+        self._done: dict[int, object] = {}
+        self._failed: dict[int, BaseException] = {}
 
-    for source in sources:
-        room.acquire()
-        if failed.is_set():
-            break
-        futures.append(pool.submit(call, source))
-        futures[-1].add_done_callback(finish)
-    return futures
+    def run(self, workers: int) -> list[object]:
+        """In this thread and workers - 1 others; the results, or the first file's error."""
+        threads = [threading.Thread(target=self._work) for _ in range(workers - 1)]
+        started = []
+        try:
+            for thread in threads:
+                thread.start()
+                started.append(thread)
+            self._work()
+            for thread in started:
+                thread.join()
+        except BaseException as error:  # Ctrl-C, or no more threads to be had
+            self._failed[-1] = error  # the others stop when they are done with a file
+            for thread in started:
+                thread.join()
+        if self._failed:
+            raise self._failed[min(self._failed)]
+        return [self._done[index] for index in range(self._taken)]
 
+    def _work(self) -> None:
+        while not self._failed and self._one():
+            pass
 
-def _result_or_error(future: Future[npt.NDArray[np.uint8]]) -> object:
-    error = future.exception()
-    if error is None:
-        return future.result()
-    if isinstance(error, Exception):
-        return error
-    raise error  # Ctrl-C and its like are no file's fault
+    def _one(self) -> bool:
+        """Is there another file?"""
+        with self._lock:  # sources may be a generator
+            index = self._taken
+            try:
+                source = next(self._sources)
+            except StopIteration:
+                return False
+            except BaseException as error:
+                self._failed[index] = error
+                return False
+            self._taken += 1
+        try:
+            self._done[index] = self._call(source)
+        except BaseException as error:
+            # Ctrl-C and its like are no file's fault
+            returned = self._return_errors and isinstance(error, Exception)
+            (self._done if returned else self._failed)[index] = error
+        return True
 
 
 def decode_many(
@@ -478,12 +498,6 @@ def decode_many(
     def one(source: Source) -> npt.NDArray[np.uint8]:
         return _decode(source, tables, **options, out=None, budget=budget)  # type: ignore[arg-type]
 
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            futures = _submit(pool, one, sources, 4 * workers, until_error=errors == "raise")
-            if errors == "return":
-                return [_result_or_error(future) for future in futures]
-            return [future.result() for future in futures]
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    iterator = iter(sources)
+    first = list(itertools.islice(iterator, workers))  # no more threads than files
+    return _Work(one, itertools.chain(first, iterator), errors).run(max(1, len(first)))
