@@ -93,10 +93,6 @@ class Frame:
         tables = np.frombuffer(ffi.buffer(self._header.qtables), np.uint16).reshape(-1, 8, 8)
         return tables[: self._header.num_qtables].copy()
 
-    @property
-    def num_segments(self) -> int:
-        return int(self._header.num_segments)
-
 
 class Segment(NamedTuple):
     """An APPn or COM segment's payload, by its place in the file."""
@@ -135,7 +131,7 @@ def _limits(limits: Limits) -> Any:
     return struct
 
 
-_latest_limits: tuple[Limits | None, Any] = (None, None)
+_latest_limits: tuple[object, Any] = (object(), None)
 
 
 def _check(status: Any, stacklevel: int) -> None:

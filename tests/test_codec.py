@@ -475,6 +475,18 @@ def test_a_component_without_a_scan_is_damage():
         pyfd.decode(broken, strict=False)
 
 
+@pytest.mark.parametrize("component", [0, 1, 2])
+def test_a_scan_names_huffman_tables_that_exist(component):
+    data = encode_with_pillow(picture(40, 40), quality=75)  # tables 0 and 1 of both kinds
+    place = data.index(b"\xff\xda") + 6 + 2 * component
+    for tables in range(256):
+        broken = data[:place] + bytes([tables]) + data[place + 1 :]
+        for strict in (True, False):
+            if tables >> 4 > 1 or tables & 15 > 1:
+                with pytest.raises(pyfd.CorruptJPEGError, match="Huffman table"):
+                    pyfd.decode(broken, strict=strict)
+
+
 def test_a_code_that_does_not_exist_is_reported_anywhere():
     data = encode_with_pillow(picture(200, 200), quality=95)
     for place in range(len(data) // 4, len(data) - 100, len(data) // 20):
