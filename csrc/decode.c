@@ -57,12 +57,13 @@ static void read_rows(pyfd_session *s, uint8_t *out, size_t stride)
 {
   struct jpeg_decompress_struct *in = &s->in;
   JSAMPROW rows[ROWS];
-  JDIMENSION i;
+  JDIMENSION i, n;
 
-  while (in->output_scanline < in->output_height) {
-    for (i = 0; i < ROWS && in->output_scanline + i < in->output_height; i++)
-      rows[i] = out + (in->output_scanline + i) * stride;
-    jpeg_read_scanlines(in, rows, i);
+  while ((n = in->output_height - in->output_scanline) > 0) {
+    n = n < ROWS ? n : ROWS;
+    for (i = 0; i < n; i++)
+      rows[i] = out + i * stride;
+    out += jpeg_read_scanlines(in, rows, n) * stride;
   }
 }
 

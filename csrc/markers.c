@@ -152,12 +152,25 @@ static int read_sof(walker *w, const uint8_t *p, size_t size)
   return PYFD_OK;
 }
 
+/* Steps in zigzag order, of one byte or two; returns the least of them. */
+static unsigned int read_steps(uint16_t *table, const uint8_t *p, int wide)
+{
+  unsigned int step, least = UINT16_MAX;
+  int i;
+
+  for (i = 0; i < PYFD_BLOCK; i++) {
+    step = wide ? read16(p + 2 * i) : p[i];
+    table[natural_order[i]] = (uint16_t)step;
+    least = step < least ? step : least;
+  }
+  return least;
+}
+
 /* T.81 B.2.4.1: quantization tables */
 static int read_dqt(walker *w, const uint8_t *p, size_t size)
 {
   const uint8_t *end = p + size;
-  uint16_t *table;
-  int i, wide, slot;
+  int wide, slot;
 
   while (p < end) {
     wide = *p >> 4 != 0;
@@ -167,13 +180,10 @@ static int read_dqt(walker *w, const uint8_t *p, size_t size)
                        "quantization table in slot %d (0 to 3 exist)", slot);
     if (end - p < PYFD_BLOCK << wide)
       return pyfd_fail(w->status, PYFD_CORRUPT, "bad length of DQT");
-    table = w->tables[slot];
-    for (i = 0; i < PYFD_BLOCK; i++, p += 1 << wide) {
-      table[natural_order[i]] = (uint16_t)(wide ? read16(p) : *p);
-      if (table[natural_order[i]] == 0)
-        return pyfd_fail(w->status, PYFD_CORRUPT,
-                         "quantization table %d has a step of 0", slot);
-    }
+    if (read_steps(w->tables[slot], p, wide) == 0)
+      return pyfd_fail(w->status, PYFD_CORRUPT,
+                       "quantization table %d has a step of 0", slot);
+    p += PYFD_BLOCK << wide;
     w->table_defined[slot] = 1;
   }
   return PYFD_OK;

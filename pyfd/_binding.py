@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import warnings
+from struct import Struct
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,6 +49,7 @@ _FEW = 16  # segments: nearly every file has no more
 # Types looked up once: small images feel it.
 _BYTES, _STEPS = ffi.typeof("uint8_t[]"), ffi.typeof("uint16_t[]")
 _STATUS, _HEADER = ffi.typeof("pyfd_status *"), ffi.typeof("pyfd_header *")
+_SEGMENTS, _SEGMENT = ffi.typeof("pyfd_segment[]"), Struct("QII")
 _OUT_DATA, _OUT_SIZE = ffi.typeof("uint8_t **"), ffi.typeof("size_t *")
 
 
@@ -102,16 +104,9 @@ class Segment(NamedTuple):
     size: int
 
 
-class Writing(NamedTuple):
-    """How to write a file."""
-
-    progressive: bool = False
-    optimize: bool = False
-    keep_density: bool = False
-
-
 @functools.cache
-def _writing(progressive: bool, optimize: bool, keep_density: bool) -> Any:
+def writing(progressive: bool, optimize: bool, keep_density: bool = False) -> Any:
+    """How to write a file, in C."""
     return ffi.new("pyfd_writing *", (progressive, optimize, keep_density))
 
 
@@ -174,8 +169,8 @@ def probe(data: Buffer, limits: Limits) -> Frame:
     """Read the markers up to the first SOS."""
     header, status = ffi.new(_HEADER), ffi.new(_STATUS)
     source = _held(data)
-    lib.pyfd_probe(source, len(source), _limits(limits), header, ffi.NULL, 0, status)
-    _check(status, 0)
+    if lib.pyfd_probe(source, len(source), _limits(limits), header, ffi.NULL, 0, status):
+        _check(status, 0)
     return Frame(header)
 
 
@@ -184,14 +179,16 @@ def probe_segments(
 ) -> tuple[Frame, list[Segment]]:
     """As `probe`, and where the APPn and COM segments are."""
     header, status = ffi.new(_HEADER), ffi.new(_STATUS)
-    segments = ffi.new("pyfd_segment[]", capacity)
-    source = ffi.from_buffer(_BYTES, data)
+    segments = ffi.new(_SEGMENTS, capacity)
+    source = _held(data)
     lib.pyfd_probe(source, len(source), _limits(limits), header, segments, capacity, status)
     _check(status, 0)
     if header.num_segments > _FEW >= capacity:
         return probe_segments(data, limits, header.num_segments)
-    found = segments[0 : min(capacity, header.num_segments)]
-    return Frame(header), [Segment(s.marker, s.offset, s.size) for s in found]
+    found = ffi.buffer(segments)[: _SEGMENT.size * header.num_segments]
+    return Frame(header), [
+        Segment(marker, offset, size) for offset, size, marker in _SEGMENT.iter_unpack(found)
+    ]
 
 
 def decode(
@@ -208,12 +205,13 @@ def decode(
     """Decode into `out`, which has the result's shape."""
     status = ffi.new(_STATUS)
     source = _held(data)
-    pixels = ffi.from_buffer(_BYTES, out, require_writable=True)
-    lib.pyfd_decode(
+    pixels = ffi.from_buffer(_BYTES, out, True)  # which has to be writable
+    code = lib.pyfd_decode(
         source, len(source), _limits(limits), bool(strict), *_tables(tables),
         COLORS[color], scale, pixels, len(pixels), status,
     )  # fmt: skip
-    _check(status, stacklevel + 1)
+    if code or not strict:  # a strict call has no warnings
+        _check(status, stacklevel + 1)
 
 
 def read_coefficients(
@@ -270,7 +268,7 @@ def encode(
     pixels: npt.NDArray[np.uint8],
     sampling: tuple[int, int],
     tables: npt.NDArray[np.uint16],
-    writing: Writing,
+    how: Any,
     segments: bytes,
 ) -> bytes:
     """Encode H×W or H×W×3 pixels."""
@@ -281,8 +279,8 @@ def encode(
     output = _Output()
     lib.pyfd_encode(
         buffer, width, height, channels,
-        *sampling, *_tables(tables), _writing(*map(bool, writing)),
-        ffi.from_buffer(_BYTES, segments), len(segments),
+        *sampling, *_tables(tables), how,
+        segments, len(segments),
         output.data, output.size, output.status,
     )  # fmt: skip
     return output.take()
@@ -292,7 +290,7 @@ def write_coefficients(
     frame: tuple[int, int, str, tuple[tuple[int, int], ...]],
     coefficients: npt.NDArray[np.int16],
     tables: npt.NDArray[np.uint16],
-    writing: Writing,
+    how: Any,
     segments: bytes,
 ) -> bytes:
     """Write coefficients; `frame` is the width, the height, the color space and the sampling."""
@@ -306,8 +304,8 @@ def write_coefficients(
     output = _Output()
     lib.pyfd_write_coefficients(
         header, ffi.from_buffer("int16_t[]", coefficients), coefficients.size,
-        _tables(tables)[0], _writing(*map(bool, writing)),
-        ffi.from_buffer(_BYTES, segments), len(segments),
+        _tables(tables)[0], how,
+        segments, len(segments),
         output.data, output.size, output.status,
     )  # fmt: skip
     return output.take()
@@ -317,18 +315,17 @@ def requantize(
     data: Buffer,
     limits: Limits,
     tables: npt.NDArray[np.uint16],
-    writing: Writing,
+    how: Any,
     segments: bytes,
     *,
     strict: bool,
 ) -> bytes:
     """Re-quantize a file onto `tables`."""
     output = _Output()
-    source = ffi.from_buffer(_BYTES, data)
+    source = _held(data)
     lib.pyfd_requantize(
         source, len(source), _limits(limits), bool(strict), *_tables(tables),
-        _writing(*map(bool, writing)),
-        ffi.from_buffer(_BYTES, segments), len(segments),
+        how, segments, len(segments),
         output.data, output.size, output.status,
     )  # fmt: skip
     return output.take()

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from pyfd._binding import Buffer, Segment
 
 _APP1, _APP2, _APP13, _COM = 0xE1, 0xE2, 0xED, 0xFE
+_READ = frozenset({_APP1, _APP2, _APP13, _COM})
 _MAX_PAYLOAD = 65533
 
 _EXIF = b"Exif\0\0"
@@ -35,16 +36,24 @@ class Metadata(NamedTuple):
 
 
 def payloads(data: Buffer, segments: Sequence[Segment]) -> list[tuple[int, bytes]]:
-    """The segments' markers and bytes."""
+    """The markers and bytes of those segments that this module reads."""
     view = memoryview(data)
-    return [(s.marker, bytes(view[s.offset : s.offset + s.size])) for s in segments]
+    return [
+        (marker, bytes(view[offset : offset + size]))
+        for marker, offset, size in segments
+        if marker in _READ
+    ]
 
 
 def read(found: Sequence[tuple[int, bytes]]) -> Metadata:
     """Pick out what `pyfd.Header` shows."""
-    exif = next((p for m, p in found if m == _APP1 and p.startswith(_EXIF)), None)
+    exif = _first_exif(found)
     comments = [payload for marker, payload in found if marker == _COM]
     return Metadata(exif, _join_icc(found), comments[-1] if comments else None)
+
+
+def _first_exif(found: Sequence[tuple[int, bytes]]) -> bytes | None:
+    return next((p for m, p in found if m == _APP1 and p.startswith(_EXIF)), None)
 
 
 def _join_icc(found: Sequence[tuple[int, bytes]]) -> bytes | None:
@@ -292,8 +301,10 @@ def kept(found: Sequence[tuple[int, bytes]]) -> bytes:
     there is (multi-picture indices, JFIF thumbnails, extended XMP, makers' own
     segments) may hold or point to pixels that no defence has seen.
     """
+    if not found:
+        return b""
     parts: list[bytes] = []
-    exif = read(found).exif  # one: readers take the first
+    exif = _first_exif(found)  # readers take it alone
     for marker, payload in found:
         clean: bytes | None = None
         if marker == _COM:

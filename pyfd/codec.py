@@ -268,8 +268,8 @@ def encode(
         raise ValueError(f"subsampling must be one of {', '.join(SUBSAMPLING)}")
     pixels = pixels_of(image)
     segments = _metadata.build(exif, icc_profile, comment)
-    writing = _binding.Writing(progressive, optimize)
-    return _binding.encode(pixels, SUBSAMPLING[subsampling], tables, writing, segments)
+    how = _binding.writing(bool(progressive), bool(optimize))
+    return _binding.encode(pixels, SUBSAMPLING[subsampling], tables, how, segments)
 
 
 def pixels_of(image: npt.ArrayLike | Image) -> npt.NDArray[np.uint8]:
@@ -326,8 +326,8 @@ def write_coefficients(
         coefficients.sampling,
     )
     segments = _metadata.build(exif, icc_profile, comment)
-    writing = _binding.Writing(progressive, optimize)
-    return _binding.write_coefficients(frame, np.concatenate(components), tables, writing, segments)
+    how = _binding.writing(bool(progressive), bool(optimize))
+    return _binding.write_coefficients(frame, np.concatenate(components), tables, how, segments)
 
 
 def requantize(
@@ -372,8 +372,8 @@ def requantize(
     if metadata:
         _, places = _binding.probe_segments(data, limits)
         segments = _metadata.kept(_metadata.payloads(data, places))
-    writing = _binding.Writing(progressive, optimize, keep_density=metadata)
-    return _binding.requantize(data, limits, tables, writing, segments, strict=strict)
+    how = _binding.writing(bool(progressive), bool(optimize), bool(metadata))
+    return _binding.requantize(data, limits, tables, how, segments, strict=strict)
 
 
 # ---- many -----------------------------------------------------------------

@@ -10,7 +10,10 @@ import jpeglib
 import numpy as np
 import simplejpeg
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageFile
+
+# Pillow's encoder cannot grow its buffer: large files of small images need this.
+ImageFile.MAXBLOCK = 1 << 20
 
 ZIGZAG = sorted(
     range(64),
