@@ -135,7 +135,7 @@ class FeatureDistillation(nn.Module):
         if not torch.compiler.is_compiling():  # the check needs the values: a break in the graph
             _check_range(images)
         levels = images.double() * 255 if self.color == "rgb" else _levels(images)
-        return (self._through(levels, _EXACT).double() / 255).to(images.dtype)
+        return _fractions(self._through(levels, _EXACT)).to(images.dtype)
 
     def _smooth(self, images: Tensor) -> Tensor:
         """What backward differentiates instead."""
@@ -187,6 +187,12 @@ def _wide(images: Tensor) -> Tensor:
 
 def _levels(images: Tensor) -> Tensor:
     return (_wide(images) * 255).round_().clamp_(0, 255)
+
+
+def _fractions(levels: Tensor) -> Tensor:
+    """The nearest floats to level / 255. A GPU's division would not do."""
+    most = 0x10101 / 2**24  # 1/255 is 2**-8 + 2**-16 + ...; of three terms, products are exact
+    return (levels * most).add_(levels, alpha=2**-24 / 255)
 
 
 # ---- the codec itself ---------------------------------------------------------
@@ -256,9 +262,8 @@ def _half_up(values: Tensor) -> Tensor:
 
 
 def _nearest(sizes: Tensor) -> Tensor:
-    """Half away from zero. Exact: the distance from a half is 0 or at least 1/(8·step)."""
-    half = torch.full((), 0.5, dtype=sizes.dtype, device=sizes.device)
-    return sizes.add_(torch.copysign(half, sizes)).trunc_()
+    """Half away from zero: others are at least 1/(8·step) from a half, and do not reach it."""
+    return sizes.mul_(1 + 2**-40).round_()
 
 
 def _softly_nearest(sizes: Tensor) -> Tensor:
