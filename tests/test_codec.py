@@ -215,6 +215,19 @@ def test_unfinished_progressive_files_are_not_smoothed_onto_tables():
     assert (blocks == blocks[:, :1, :, :1]).all()
 
 
+def test_large_progressive_files_have_memory_of_their_own():
+    """33 MB of coefficients, which come from elsewhere than those of small files."""
+    pixels = np.tile(picture(400, 420, channels=1), (10, 10))
+    baseline, progressive = (
+        encode_with_pillow(pixels, progressive=progressive) for progressive in (False, True)
+    )
+    expected = pyfd.decode(baseline, "fd-2018")
+    assert np.array_equal(pyfd.decode(progressive, "fd-2018"), expected)
+    with pytest.warns(pyfd.JPEGWarning):  # the first scan ends: where nothing was read, all is 0
+        cut = pyfd.decode(progressive[:2000], strict=False)
+    assert (cut[2000:] == 128).all()
+
+
 @pytest.mark.parametrize("metadata", [True, False])
 def test_requantize_keeps_size_and_sampling(metadata):
     data = encode_with_pillow(picture(99, 55), subsampling=2, dpi=(300, 72))

@@ -135,7 +135,7 @@ class FeatureDistillation(nn.Module):
         if not torch.compiler.is_compiling():  # the check needs the values: a break in the graph
             _check_range(images)
         levels = images.double() * 255 if self.color == "rgb" else _levels(images)
-        return (self._through(levels, _EXACT).double() / 255).to(images.dtype)
+        return _fractions(self._through(levels, _EXACT)).to(images.dtype)
 
     def _smooth(self, images: Tensor) -> Tensor:
         """What backward differentiates instead."""
@@ -187,6 +187,12 @@ def _wide(images: Tensor) -> Tensor:
 
 def _levels(images: Tensor) -> Tensor:
     return (_wide(images) * 255).round_().clamp_(0, 255)
+
+
+def _fractions(levels: Tensor) -> Tensor:
+    """The nearest floats to level / 255. A GPU's division would not do."""
+    most = 0x10101 / 2**24  # 1/255 is 2**-8 + 2**-16 + ...; of three terms, products are exact
+    return (levels * most).add_(levels, alpha=2**-24 / 255)
 
 
 # ---- the codec itself ---------------------------------------------------------
@@ -256,9 +262,8 @@ def _half_up(values: Tensor) -> Tensor:
 
 
 def _nearest(sizes: Tensor) -> Tensor:
-    """Half away from zero. Exact: the distance from a half is 0 or at least 1/(8·step)."""
-    half = torch.full((), 0.5, dtype=sizes.dtype, device=sizes.device)
-    return sizes.add_(torch.copysign(half, sizes)).trunc_()
+    """Half away from zero: others are at least 1/(8·step) from a half, and do not reach it."""
+    return sizes.mul_(1 + 2**-40).round_()
 
 
 def _softly_nearest(sizes: Tensor) -> Tensor:
@@ -356,63 +361,61 @@ def _in_blocks(
     if arithmetic.quantize is None:
         return planes
     height, width = planes.shape[2:]
-    padded = _padded(planes, 8, 8).double()
-    grid = _across(steps.double(), padded)[:, None]
+    # Places within a block come first, so that a pass is one product, 8×8 by 8×many
+    places = _split(_split(_padded(planes, 8, 8), 3, 8), 2, 8).permute(3, 5, 0, 1, 2, 4)
+    blocks = places.to(torch.float64, memory_format=torch.contiguous_format)
+    grid = steps.double().permute(1, 2, 0)[:, :, None, :, None, None]
     if basis is None:
-        blocks = _real_dct(padded, grid, arithmetic.quantize)
+        blocks = _real_dct(blocks, grid, arithmetic.quantize)
     else:
-        blocks = _integer_dct(padded, grid, basis.double(), arithmetic)
-    return blocks[..., :height, :width].to(planes.dtype)
+        blocks = _integer_dct(blocks, grid, basis.double(), arithmetic)
+    restored = blocks.to(planes.dtype).permute(2, 3, 4, 0, 5, 1).flatten(4).flatten(2, 3)
+    return restored[..., :height, :width]
 
 
-def _integer_dct(planes: Tensor, grid: Tensor, basis: Tensor, arithmetic: _Arithmetic) -> Tensor:
+def _integer_dct(blocks: Tensor, grid: Tensor, basis: Tensor, arithmetic: _Arithmetic) -> Tensor:
     """The accurate integer DCT, the quantizer, and the inverse; each pass rounds half up."""
     assert arithmetic.quantize is not None
     first = basis / 2 ** (CONSTANT_BITS - PASS1_BITS)
     second = basis / 2 ** (CONSTANT_BITS + PASS1_BITS + 3)
-    passed = arithmetic.round(_by_rows(planes, first.T))
+    passed = arithmetic.round(_by_rows(blocks, first))
     scaled = arithmetic.round(_by_columns(passed, 8 * second))
-    sizes = _split(scaled, 2, 8).div_(8 * grid)
+    sizes = scaled.div_(8 * grid)
     coefficients = arithmetic.clamp(arithmetic.quantize(sizes), *_codable(sizes)).mul_(grid)
-    passed = arithmetic.round(_by_columns(coefficients.flatten(2, 3), first.T))
+    passed = arithmetic.round(_by_columns(coefficients, first.T))
     passed = arithmetic.clamp(passed, -32768, 32767)  # where SIMD saturates, and C would wrap
-    return arithmetic.clamp(arithmetic.round(_by_rows(passed, second)), -128, 127)
+    return arithmetic.clamp(arithmetic.round(_by_rows(passed, second.T)), -128, 127)
 
 
 def _codable(sizes: Tensor) -> tuple[Tensor, Tensor]:
-    """What the codec's quantizer saturates at, for N×C×H/8×8×W coefficients."""
-    highest = torch.full((8, 8), _LARGEST, dtype=sizes.dtype, device=sizes.device)
+    """What the codec's quantizer saturates at."""
+    highest = sizes.new_full((8, 8, 1, 1, 1, 1), _LARGEST)
     lowest = -highest
     lowest[0, 0] -= 1
-    return _across(lowest, sizes), _across(highest, sizes)
+    return lowest, highest
 
 
-def _real_dct(planes: Tensor, grid: Tensor, quantize: Callable[[Tensor], Tensor]) -> Tensor:
+def _real_dct(blocks: Tensor, grid: Tensor, quantize: Callable[[Tensor], Tensor]) -> Tensor:
     """The orthonormal DCT (ITU-T T.81, A.3.3), the quantizer, and the inverse; no level shift."""
-    basis = _constant(DCT, planes)
-    sizes = _split(_by_columns(_by_rows(planes, basis.T), basis), 2, 8).div_(grid)
-    return _by_rows(_by_columns(quantize(sizes).mul_(grid).flatten(2, 3), basis.T), basis)
+    basis = _constant(DCT, blocks)
+    coefficients = quantize(_by_columns(_by_rows(blocks, basis), basis).div_(grid)).mul_(grid)
+    return _by_rows(_by_columns(coefficients, basis.T), basis.T)
 
 
-def _by_rows(planes: Tensor, matrix: Tensor) -> Tensor:
-    """The rows of each block times a matrix."""
-    return (_split(planes, 3, 8) @ matrix).flatten(3)
+def _by_rows(blocks: Tensor, matrix: Tensor) -> Tensor:
+    """A matrix times each row, as a column."""
+    return (matrix @ blocks.flatten(2)).view_as(blocks)
 
 
-def _by_columns(planes: Tensor, matrix: Tensor) -> Tensor:
-    """A matrix times the columns of each block."""
-    return (matrix @ _split(planes, 2, 8)).flatten(2, 3)
+def _by_columns(blocks: Tensor, matrix: Tensor) -> Tensor:
+    """A matrix times each column."""
+    return (matrix @ blocks.flatten(1)).view_as(blocks)
 
 
 def _split(planes: Tensor, axis: int, size: int) -> Tensor:
     """An axis as two: groups, and the places within one."""
     shape = planes.shape
     return planes.reshape(*shape[:axis], -1, size, *shape[axis + 1 :])
-
-
-def _across(table: Tensor, planes: Tensor) -> Tensor:
-    """An 8×8 table for every block of a row."""
-    return table.tile(planes.shape[-1] // 8)
 
 
 def _padded(planes: Tensor, down: int, across: int) -> Tensor:
