@@ -385,6 +385,7 @@ class BuildExt(build_ext):
     def build_extension(self, ext: Extension) -> None:
         if not (Path(sysconfig.get_path("include")) / "Python.h").is_file():
             raise BuildError("Python's headers are missing.", "apt-get install python3-dev")
+        self.force = True  # setuptools does not see when the fork alone has changed
         fork = build_fork(ROOT / "build")
         binding = Path(self.build_temp) / "_libpyfd.c"
         write_binding(binding)
