@@ -292,12 +292,24 @@ def cffi_declarations() -> str:
     return re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
 
 
+# What pyfd/_binding.py has C fill in, in one piece each: small images feel every
+# allocation. An array of one is a pointer to C.
+BINDING_TYPES = """
+typedef struct {
+  pyfd_status status[1];
+  pyfd_header header[1];
+  pyfd_segment segments[16]; /* nearly every file has no more */
+} pyfd_found;
+typedef struct { pyfd_status status[1]; uint8_t *data[1]; size_t size[1]; } pyfd_made;
+"""
+
+
 def write_binding(path: Path) -> None:
     import cffi
 
     ffi = cffi.FFI()
-    ffi.cdef(cffi_declarations())
-    ffi.set_source("pyfd._libpyfd", '#include "pyfd.h"')
+    ffi.cdef(cffi_declarations() + BINDING_TYPES)
+    ffi.set_source("pyfd._libpyfd", '#include "pyfd.h"' + BINDING_TYPES)
     path.parent.mkdir(parents=True, exist_ok=True)
     ffi.emit_c_code(str(path))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import warnings
 from struct import Struct
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -44,13 +44,15 @@ _ERRORS: dict[int, type[Exception]] = {
 
 Buffer = Any  # bytes, or a memoryview of bytes: cffi takes either
 
-_FEW = 16  # segments: nearly every file has no more
-
 # Types looked up once: small images feel it.
 _BYTES, _STEPS = ffi.typeof("uint8_t[]"), ffi.typeof("uint16_t[]")
-_STATUS, _HEADER = ffi.typeof("pyfd_status *"), ffi.typeof("pyfd_header *")
-_SEGMENTS, _SEGMENT = ffi.typeof("pyfd_segment[]"), Struct("QII")
-_OUT_DATA, _OUT_SIZE = ffi.typeof("uint8_t **"), ffi.typeof("size_t *")
+_STATUS = ffi.typeof("pyfd_status *")
+_FOUND, _MADE = ffi.typeof("pyfd_found *"), ffi.typeof("pyfd_made *")
+
+#: An APPn or COM segment's payload: its offset and size in the file, and its marker.
+Segment: TypeAlias = tuple[int, int, int]
+_SEGMENT = Struct("QII")
+_FEW = len(ffi.new(_FOUND).segments)
 
 
 class Frame:
@@ -59,10 +61,11 @@ class Frame:
     What a decode needs is there at once; the rest becomes Python values when asked for.
     """
 
-    __slots__ = ("_header", "color_space", "height", "multiscan", "width")
+    __slots__ = ("_found", "_header", "color_space", "height", "multiscan", "width")
 
-    def __init__(self, header: Any) -> None:
-        self._header = header
+    def __init__(self, found: Any) -> None:
+        self._found = found  # which holds the header's memory
+        self._header = header = found.header[0]
         self.width: int = header.width
         self.height: int = header.height
         self.color_space = _COLOR_NAMES[header.color_space]
@@ -94,14 +97,6 @@ class Frame:
         """One per component whose table is known by now; n×8×8."""
         tables = np.frombuffer(ffi.buffer(self._header.qtables), np.uint16).reshape(-1, 8, 8)
         return tables[: self._header.num_qtables].copy()
-
-
-class Segment(NamedTuple):
-    """An APPn or COM segment's payload, by its place in the file."""
-
-    marker: int
-    offset: int
-    size: int
 
 
 @functools.cache
@@ -165,30 +160,33 @@ def _held(data: Buffer) -> Any:
     return data if type(data) is bytes else ffi.from_buffer(_BYTES, data)
 
 
+def _probe(data: Buffer, limits: Limits, segments: Any = ffi.NULL, capacity: int = 0) -> Any:
+    found = ffi.new(_FOUND)
+    source = _held(data)
+    if capacity and not segments:
+        segments = found.segments
+    if lib.pyfd_probe(
+        source, len(source), _limits(limits), found.header, segments, capacity, found.status
+    ):
+        _check(found.status[0], 0)
+    return found
+
+
 def probe(data: Buffer, limits: Limits) -> Frame:
     """Read the markers up to the first SOS."""
-    header, status = ffi.new(_HEADER), ffi.new(_STATUS)
-    source = _held(data)
-    if lib.pyfd_probe(source, len(source), _limits(limits), header, ffi.NULL, 0, status):
-        _check(status, 0)
-    return Frame(header)
+    return Frame(_probe(data, limits))
 
 
-def probe_segments(
-    data: Buffer, limits: Limits, capacity: int = _FEW
-) -> tuple[Frame, list[Segment]]:
+def probe_segments(data: Buffer, limits: Limits) -> tuple[Frame, list[Segment]]:
     """As `probe`, and where the APPn and COM segments are."""
-    header, status = ffi.new(_HEADER), ffi.new(_STATUS)
-    segments = ffi.new(_SEGMENTS, capacity)
-    source = _held(data)
-    lib.pyfd_probe(source, len(source), _limits(limits), header, segments, capacity, status)
-    _check(status, 0)
-    if header.num_segments > _FEW >= capacity:
-        return probe_segments(data, limits, header.num_segments)
-    found = ffi.buffer(segments)[: _SEGMENT.size * header.num_segments]
-    return Frame(header), [
-        Segment(marker, offset, size) for offset, size, marker in _SEGMENT.iter_unpack(found)
-    ]
+    found = _probe(data, limits, capacity=_FEW)
+    segments, count = found.segments, found.header[0].num_segments
+    if count > _FEW:
+        segments = ffi.new("pyfd_segment[]", count)
+        found = _probe(data, limits, segments, count)
+        count = min(count, found.header[0].num_segments)  # if the data have changed
+    places = ffi.buffer(segments)[: _SEGMENT.size * count]
+    return Frame(found), list(_SEGMENT.iter_unpack(places))
 
 
 def decode(
@@ -247,21 +245,15 @@ def gather_statistics(data: Buffer, limits: Limits) -> npt.NDArray[np.uint64]:
     return counts
 
 
-class _Output:
-    """The three things that every writing call ends with, and the file it leaves."""
-
-    def __init__(self) -> None:
-        self.data = ffi.new(_OUT_DATA)
-        self.size = ffi.new(_OUT_SIZE)
-        self.status = ffi.new(_STATUS)
-
-    def take(self) -> bytes:
-        """The file, as Python's own, or the error; C's memory is freed."""
-        try:
-            _check(self.status, 3)
-            return bytes(ffi.buffer(self.data[0], self.size[0]))
-        finally:
-            lib.pyfd_free(self.data[0])
+def _take(made: Any, code: int) -> bytes:
+    """The file that C has made, as Python's own, or the error; C's memory is freed."""
+    try:
+        status = made.status[0]
+        if code or status.warnings:
+            _check(status, 3)
+        return bytes(ffi.buffer(made.data[0], made.size[0]))
+    finally:
+        lib.pyfd_free(made.data[0])
 
 
 def encode(
@@ -276,14 +268,14 @@ def encode(
     buffer = ffi.from_buffer(_BYTES, pixels)
     if len(buffer) != height * width * channels:  # reshaped by another thread
         raise ValueError("the image changed meanwhile")
-    output = _Output()
-    lib.pyfd_encode(
+    made = ffi.new(_MADE)
+    code = lib.pyfd_encode(
         buffer, width, height, channels,
         *sampling, *_tables(tables), how,
         segments, len(segments),
-        output.data, output.size, output.status,
+        made.data, made.size, made.status,
     )  # fmt: skip
-    return output.take()
+    return _take(made, code)
 
 
 def write_coefficients(
@@ -295,20 +287,20 @@ def write_coefficients(
 ) -> bytes:
     """Write coefficients; `frame` is the width, the height, the color space and the sampling."""
     width, height, color_space, sampling = frame
-    header = ffi.new(_HEADER)
+    header = ffi.new("pyfd_header *")
     header.width, header.height = width, height
     header.num_components = len(sampling)
     header.color_space = COLORS[color_space]
     for i, (horizontal, vertical) in enumerate(sampling):
         header.h_samp[i], header.v_samp[i] = horizontal, vertical
-    output = _Output()
-    lib.pyfd_write_coefficients(
+    made = ffi.new(_MADE)
+    code = lib.pyfd_write_coefficients(
         header, ffi.from_buffer("int16_t[]", coefficients), coefficients.size,
         _tables(tables)[0], how,
         segments, len(segments),
-        output.data, output.size, output.status,
+        made.data, made.size, made.status,
     )  # fmt: skip
-    return output.take()
+    return _take(made, code)
 
 
 def requantize(
@@ -321,11 +313,11 @@ def requantize(
     strict: bool,
 ) -> bytes:
     """Re-quantize a file onto `tables`."""
-    output = _Output()
+    made = ffi.new(_MADE)
     source = _held(data)
-    lib.pyfd_requantize(
+    code = lib.pyfd_requantize(
         source, len(source), _limits(limits), bool(strict), *_tables(tables),
         how, segments, len(segments),
-        output.data, output.size, output.status,
+        made.data, made.size, made.status,
     )  # fmt: skip
-    return output.take()
+    return _take(made, code)

@@ -40,7 +40,7 @@ def payloads(data: Buffer, segments: Sequence[Segment]) -> list[tuple[int, bytes
     view = memoryview(data)
     return [
         (marker, bytes(view[offset : offset + size]))
-        for marker, offset, size in segments
+        for offset, size, marker in segments
         if marker in _READ
     ]
 

@@ -85,9 +85,11 @@ class QTables:
             integers or out of range.
     """
 
-    __slots__ = ("_array", "_largest", "_name", "_origin")
-    _array: npt.NDArray[np.uint16]
-    _largest: int
+    __slots__ = ("_name", "_origin", "array", "largest")
+    array: npt.NDArray[np.uint16]
+    """All tables as one read-only ``uint16`` array (tables, 8, 8)."""
+    largest: int
+    """The largest step of all tables."""
     _name: str | None
     _origin: str | None  # as JSON, which nobody can change
 
@@ -98,17 +100,20 @@ class QTables:
         *,
         origin: dict[str, Any] | None = None,
     ):
-        object.__setattr__(self, "_array", _pack(arrays))
-        object.__setattr__(self, "_largest", int(self._array.max()))
+        object.__setattr__(self, "array", _pack(arrays))
+        object.__setattr__(self, "largest", int(self.array.max()))
         object.__setattr__(self, "_name", name)
         object.__setattr__(self, "_origin", None if origin is None else _pack_origin(origin))
 
     def __setattr__(self, attribute: str, value: object) -> None:
         raise AttributeError("QTables cannot be changed")
 
+    def __delattr__(self, attribute: str) -> None:
+        raise AttributeError("QTables cannot be changed")
+
     def __reduce__(self) -> tuple[Any, ...]:
         make = functools.partial(QTables, origin=self.origin)
-        return make, (self._array.tolist(), self._name)
+        return make, (self.array.tolist(), self._name)
 
     @property
     def name(self) -> str | None:
@@ -123,41 +128,31 @@ class QTables:
         origin: dict[str, Any] = json.loads(self._origin)
         return origin
 
-    @property
-    def array(self) -> npt.NDArray[np.uint16]:
-        """All tables as one read-only ``uint16`` array (tables, 8, 8)."""
-        return self._array
-
-    @property
-    def largest(self) -> int:
-        """The largest step of all tables."""
-        return self._largest
-
     def __len__(self) -> int:
         """The number of tables, 1 to 4."""
-        return len(self._array)
+        return len(self.array)
 
     def __getitem__(self, component: int) -> npt.NDArray[np.uint16]:
         """The table that serves component 0 to 3: read-only, 8×8, ``uint16``."""
         if not -len(self) <= component < MAX_TABLES:
             raise IndexError(f"component {component} is not in 0...{MAX_TABLES - 1}")
-        table: npt.NDArray[np.uint16] = self._array[min(component, len(self) - 1)]
+        table: npt.NDArray[np.uint16] = self.array[min(component, len(self) - 1)]
         return table
 
     def __iter__(self) -> Iterator[npt.NDArray[np.uint16]]:
-        return iter(self._array)
+        return iter(self.array)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, QTables):
             return NotImplemented
-        return np.array_equal(self._array, other._array)
+        return np.array_equal(self.array, other.array)
 
     def __hash__(self) -> int:
-        return hash(self._array.tobytes())
+        return hash(self.array.tobytes())
 
     def __repr__(self) -> str:
         label = f" {self._name!r}" if self._name else ""
-        low, high = self._array.min(), self._array.max()
+        low, high = self.array.min(), self.array.max()
         plural = "s" if len(self) > 1 else ""
         return f"<QTables{label}: {len(self)} table{plural}, steps {low}...{high}>"
 
@@ -297,7 +292,7 @@ class QTables:
     def to_json(self) -> str:
         """What `save` writes."""
         rows = [
-            ",\n".join(f"   {json.dumps(row)}" for row in table) for table in self._array.tolist()
+            ",\n".join(f"   {json.dumps(row)}" for row in table) for table in self.array.tolist()
         ]
         tables = ",\n".join(f"  [\n{table}\n  ]" for table in rows)
         origin = "" if self._origin is None else f' "origin": {self._origin},\n'
@@ -331,9 +326,9 @@ class QTables:
         cjpeg gives the first table to luma and the second to chroma; where there
         is one alone, ``-qslots 0`` gives it to all.
         """
-        width = len(str(self._array.max()))
+        width = len(str(self.array.max()))
         blocks = []
-        for number, table in enumerate(self._array):
+        for number, table in enumerate(self.array):
             rows = (" ".join(f"{step:{width}d}" for step in row) for row in table)
             blocks.append("\n".join([f"# table {number}", *rows, ""]))
         title = f"# {' '.join(self._name.split())}\n" if self._name else ""
