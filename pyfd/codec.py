@@ -280,11 +280,12 @@ def pixels_of(image: npt.ArrayLike | Image) -> npt.NDArray[np.uint8]:
             f"pixels must be uint8 in 0...255, not {array.dtype}: "
             "scale, round and clip, then .astype('uint8')"
         )
-    if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)):
-        hint = ": drop the alpha channel with image[:, :, :3]" if array.shape[2:] == (4,) else ""
-        raise ValueError(f"pixels must be H×W×3 or H×W, not {array.shape}{hint}")
-    if not (1 <= array.shape[0] <= MAX_SIDE and 1 <= array.shape[1] <= MAX_SIDE):
-        raise ValueError(f"sides must be in 1...{MAX_SIDE}, not {array.shape[:2]}")
+    shape = array.shape
+    if len(shape) != 2 and shape[2:] != (3,):
+        hint = ": drop the alpha channel with image[:, :, :3]" if shape[2:] == (4,) else ""
+        raise ValueError(f"pixels must be H×W×3 or H×W, not {shape}{hint}")
+    if not (1 <= shape[0] <= MAX_SIDE and 1 <= shape[1] <= MAX_SIDE):
+        raise ValueError(f"sides must be in 1...{MAX_SIDE}, not {shape[:2]}")
     return np.ascontiguousarray(array)
 
 
