@@ -301,6 +301,11 @@ typedef struct {
   pyfd_segment segments[16]; /* nearly every file has no more */
 } pyfd_found;
 typedef struct { pyfd_status status[1]; uint8_t *data[1]; size_t size[1]; } pyfd_made;
+typedef struct {
+  int64_t sums[192]; /* 3 components of 64 coefficients */
+  uint64_t squares[192], blocks[3];
+  pyfd_status status[1];
+} pyfd_counted;
 """
 
 

@@ -48,6 +48,7 @@ Buffer = Any  # bytes, or a memoryview of bytes: cffi takes either
 _BYTES, _STEPS = ffi.typeof("uint8_t[]"), ffi.typeof("uint16_t[]")
 _STATUS = ffi.typeof("pyfd_status *")
 _FOUND, _MADE = ffi.typeof("pyfd_found *"), ffi.typeof("pyfd_made *")
+_COUNTED = ffi.typeof("pyfd_counted *")
 
 #: An APPn or COM segment's payload: its offset and size in the file, and its marker.
 Segment: TypeAlias = tuple[int, int, int]
@@ -233,16 +234,14 @@ def gather_statistics(data: Buffer, limits: Limits) -> npt.NDArray[np.uint64]:
 
     All in one array, for one addition of it; the sums are in two's complement.
     """
-    status = ffi.new(_STATUS)
-    source = ffi.from_buffer(_BYTES, data)
-    counts = np.empty(387, np.uint64)
-    squares = ffi.from_buffer("uint64_t[]", counts, require_writable=True) + 192
-    lib.pyfd_gather_statistics(
+    counted = ffi.new(_COUNTED)
+    source = _held(data)
+    if lib.pyfd_gather_statistics(
         source, len(source), _limits(limits), True,
-        ffi.cast("int64_t *", squares - 192), squares, squares + 192, status,
-    )  # fmt: skip
-    _check(status, 2)
-    return counts
+        counted.sums, counted.squares, counted.blocks, counted.status,
+    ):  # fmt: skip
+        _check(counted.status[0], 2)
+    return np.frombuffer(ffi.buffer(counted), np.uint64, 387)
 
 
 def _take(made: Any, code: int) -> bytes:

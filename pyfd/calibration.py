@@ -35,6 +35,7 @@ _FORMAT = "pyfd-statistics"
 # Sums are kept as integers, in units of 2**-40: exact for files, whose
 # coefficients are integers, and whatever the order in which they are added.
 _SCALE_BITS = 40
+_UNIT = 1 << _SCALE_BITS
 _QUEUED = 4  # sources read ahead per worker
 _FLUSHED = 1 << 30  # blocks after which 64-bit sums are carried over to Python's integers
 
@@ -83,13 +84,13 @@ class FrequencyStatistics:
 
         def deviation(total: int, square: int, n: int) -> float:
             # n·Σx² − (Σx)² in integers: no cancellation
-            spread = n * (square << _SCALE_BITS) - total * total
+            spread = n * (square * _UNIT) - total * total
             return math.sqrt(max(spread, 0)) / n
 
         return self._per_frequency(deviation)
 
     def _per_frequency(self, formula: Any) -> npt.NDArray[np.float64]:
-        unit = float(1 << _SCALE_BITS)
+        unit = float(_UNIT)
         values = [
             formula(total, square, self.blocks[i // 64]) / unit if self.blocks[i // 64] else np.nan
             for i, (total, square) in enumerate(zip(self.sums, self.squares, strict=True))
@@ -106,8 +107,8 @@ class FrequencyStatistics:
         """The statistics of both data sets together: exact, in any order."""
         first, second, third = (a + b for a, b in zip(self.blocks, other.blocks, strict=True))
         return FrequencyStatistics(
-            sums=tuple(a + b for a, b in zip(self.sums, other.sums, strict=True)),
-            squares=tuple(a + b for a, b in zip(self.squares, other.squares, strict=True)),
+            sums=tuple(map(operator.add, self.sums, other.sums)),
+            squares=tuple(map(operator.add, self.squares, other.squares)),
             blocks=(first, second, third),
             images=self.images + other.images,
             failures={**self.failures, **other.failures},
@@ -197,8 +198,8 @@ class _FileSums(NamedTuple):
         sums, squares = self.counts[:192].view(np.int64), self.counts[192:384]
         first, second, third = (int(n) for n in self.counts[384:])
         return FrequencyStatistics(
-            sums=tuple(total << _SCALE_BITS for total in sums.tolist()),
-            squares=tuple(square << _SCALE_BITS for square in squares.tolist()),
+            sums=tuple(map(_UNIT.__mul__, sums.tolist())),
+            squares=tuple(map(_UNIT.__mul__, squares.tolist())),
             blocks=(first, second, third),
             images=self.images,
         )
@@ -239,7 +240,7 @@ def _dct(plane: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _to_units(values: npt.NDArray[np.float64]) -> list[int]:
-    return [round(value * (1 << _SCALE_BITS)) for value in values.ravel().tolist()]
+    return [round(value * _UNIT) for value in values.ravel().tolist()]
 
 
 # ---- all of them -----------------------------------------------------------
