@@ -85,11 +85,14 @@ class QTables:
             integers or out of range.
     """
 
-    __slots__ = ("_name", "_origin", "array", "largest")
+    __slots__ = {
+        "_name": None,
+        "_origin": None,
+        "array": "All tables as one read-only ``uint16`` array (tables, 8, 8).",
+        "largest": "The largest step of all tables.",
+    }
     array: npt.NDArray[np.uint16]
-    """All tables as one read-only ``uint16`` array (tables, 8, 8)."""
     largest: int
-    """The largest step of all tables."""
     _name: str | None
     _origin: str | None  # as JSON, which nobody can change
 

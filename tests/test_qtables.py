@@ -39,6 +39,10 @@ def test_cannot_be_changed():
         tables[0].flags.writeable = True
     with pytest.raises(AttributeError):
         tables.name = "other"
+    with pytest.raises(AttributeError):
+        tables.array = array
+    with pytest.raises(AttributeError):
+        del tables.largest
 
 
 def test_compare_and_hash_by_the_steps_alone():
