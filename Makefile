@@ -16,7 +16,7 @@ NEW ?=
 # `make test`: an index with CPU builds of torch, if pip is not configured for one
 TORCH_INDEX ?=
 # `make asan`: which tests; all of them by default
-ASAN_TESTS ?= -m "not system" --deselect tests/test_fork.py --deselect tests/test_build.py
+ASAN_TESTS ?= -m "not system" --deselect tests/packaging
 CHECKS := address,undefined
 
 # What the build needs from the system, with a file that tells it is there
@@ -82,7 +82,7 @@ wheel: $(VENV)/python  ## Build a self-contained wheel (dist/)
 	$(BIN)/pip wheel --no-deps --wheel-dir dist .
 
 clean:  ## Remove what was built and installed here
-	rm -rf $(VENV) build dist demo-output *.egg-info pyfd/*.so pyfd/native
+	rm -rf $(VENV) build dist demo-output *.egg-info pyfd/_core/*.so pyfd/native
 
 # ---- how it gets here ----
 

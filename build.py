@@ -292,7 +292,7 @@ def cffi_declarations() -> str:
     return re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
 
 
-# What pyfd/_binding.py has C fill in, in one piece each: small images feel every
+# What pyfd/_core/binding.py has C fill in, in one piece each: small images feel every
 # allocation. An array of one is a pointer to C.
 BINDING_TYPES = """
 typedef struct {
@@ -314,7 +314,7 @@ def write_binding(path: Path) -> None:
 
     ffi = cffi.FFI()
     ffi.cdef(cffi_declarations() + BINDING_TYPES)
-    ffi.set_source("pyfd._libpyfd", '#include "pyfd.h"' + BINDING_TYPES)
+    ffi.set_source("pyfd._core._libpyfd", '#include "pyfd.h"' + BINDING_TYPES)
     path.parent.mkdir(parents=True, exist_ok=True)
     ffi.emit_c_code(str(path))
 

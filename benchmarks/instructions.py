@@ -20,7 +20,7 @@ from typing import Any
 
 import pyfd
 from benchmarks.files import OWN, WAYS, Files, Kind
-from pyfd import _native
+from pyfd._core import native as _native
 
 DRIVER = Path(__file__).with_suffix(".c")
 KINDS = [Kind(q, way) for way in WAYS for q in (75, 90, 95)]

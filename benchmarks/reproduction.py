@@ -5,7 +5,7 @@
 PHOTOS is a folder of photographs, LABELS a CSV with the columns file and label
 (ImageNet's 0 to 999). Every part is an evaluation of its own in a folder below
 DIR, with a report.html, and goes on where it was when it is started again.
-Needs 'pyfd[evaluate]'.
+Needs 'pyfd-jpeg[evaluate]'.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ import numpy as np
 import pyfd
 from benchmarks.quilting import Quilting, patch_bank
 from pyfd import QTables, plots
-from pyfd.evaluation import evaluate, images, models
+from pyfd.evaluation import dataset as images
+from pyfd.evaluation import evaluate, models
 from pyfd.evaluation.defences import Defence, Distillation
 from pyfd.torch import predict
 

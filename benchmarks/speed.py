@@ -22,7 +22,7 @@ from benchmarks import floor, instructions, machine, speed_page, speed_plots
 from benchmarks.files import Files
 from benchmarks.rows import Case, Row, UnmeasuredError, rows, selected
 from benchmarks.timing import Effort
-from pyfd import _native
+from pyfd._core import native as _native
 
 USUAL, QUICK = Effort(seconds=1.0, rounds=5), Effort(seconds=0.05, rounds=1)
 

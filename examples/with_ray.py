@@ -1,4 +1,4 @@
-"""Defended files, pixels and statistics of a folder, by Ray: `pip install 'pyfd[ray]'`.
+"""Defended files, pixels and statistics of a folder, by Ray: `pip install 'pyfd-jpeg[ray]'`.
 
 python examples/with_ray.py [FOLDER]         # without one, of pictures made here
 """

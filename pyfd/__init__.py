@@ -5,7 +5,7 @@ libjpeg-turbo injects quantization tables on encode and on decode.
 """
 
 from pyfd import analysis
-from pyfd._binding import libjpeg_turbo_version
+from pyfd._core.binding import libjpeg_turbo_version
 from pyfd.calibration import FrequencyStatistics, calibrate
 from pyfd.certificate import Certificate, certify
 from pyfd.codec import (

@@ -7,6 +7,8 @@ import signal
 import sys
 from types import FrameType
 
+from pyfd._core.extras import missing
+
 _NEEDED = ("PIL", "click", "tqdm")
 
 
@@ -27,7 +29,7 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in _NEEDED:
             raise
-        print(f"pyfd: {error.name} is missing: pip install 'pyfd[cli]'", file=sys.stderr)
+        print(f"pyfd: {missing(error.name, 'cli')}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

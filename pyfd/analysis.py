@@ -18,7 +18,7 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
-from pyfd._arithmetic import DCT
+from pyfd._core.arithmetic import DCT
 
 #: The share that `step_for` lets through unless told otherwise.
 SURVIVAL = 1e-4

@@ -1,6 +1,6 @@
 """The defence for the Adversarial Robustness Toolbox (ART).
 
-Needs ART and torch: ``pip install 'pyfd[art]'``.
+Needs ART and torch: ``pip install 'pyfd-jpeg[art]'``.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pyfd._core.extras import missing
+
 try:
     import torch
     from art.defences.preprocessor.preprocessor import (  # type: ignore[import-untyped]
@@ -17,8 +19,8 @@ try:
     )
     from torch import Tensor
 except ModuleNotFoundError as error:
-    missing = "torch" if error.name == "torch" else "adversarial-robustness-toolbox"
-    raise ImportError(f"{missing} is missing: pip install 'pyfd[art]'", name=error.name) from error
+    library = "torch" if error.name == "torch" else "adversarial-robustness-toolbox"
+    raise missing(library, "art", module=error.name) from error
 
 import pyfd.torch
 from pyfd.codec import Subsampling

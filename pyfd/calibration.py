@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from pyfd import _binding
-from pyfd._arithmetic import DCT, YCBCR
-from pyfd._files import Source, read_source, write_atomically
+from pyfd._core import binding
+from pyfd._core.arithmetic import DCT, YCBCR
+from pyfd._core.files import Source, read_source, write_atomically
+from pyfd._core.progress import bar
 from pyfd.codec import pixels_of
 from pyfd.limits import Limits
 from pyfd.qtables import QTables
@@ -188,7 +189,7 @@ class _FileSums(NamedTuple):
     """What C counts in one file, or in many: exact until 2**33 blocks."""
 
     counts: npt.NDArray[np.uint64]
-    """As `_binding.gather_statistics` gives them."""
+    """As `binding.gather_statistics` gives them."""
     images: int
 
     def plus(self, other: _FileSums) -> _FileSums:
@@ -209,7 +210,7 @@ _NO_FILES = _FileSums(np.zeros(387, np.uint64), 0)
 
 
 def _of_file(source: Source, limits: Limits) -> _FileSums:
-    return _FileSums(_binding.gather_statistics(read_source(source, limits), limits), 1)
+    return _FileSums(binding.gather_statistics(read_source(source, limits), limits), 1)
 
 
 def _of_pixels(image: npt.ArrayLike | Image) -> FrequencyStatistics:
@@ -351,8 +352,4 @@ def _each(
 def _with_progress(sources: Iterable[Any], progress: bool) -> Iterable[Any]:
     if not progress:
         return sources
-    try:
-        from tqdm import tqdm
-    except ModuleNotFoundError as error:
-        raise ImportError("progress=True needs tqdm: pip install 'pyfd[cli]'") from error
-    return tqdm(sources, unit="file")
+    return bar(sources, unit="file")

@@ -24,7 +24,14 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from pyfd._arithmetic import BASIS, COLOR_BITS, CONSTANT_BITS, PASS1_BITS, TO_YCC, TO_YCC_OFFSETS
+from pyfd._core.arithmetic import (
+    BASIS,
+    COLOR_BITS,
+    CONSTANT_BITS,
+    PASS1_BITS,
+    TO_YCC,
+    TO_YCC_OFFSETS,
+)
 from pyfd.codec import ENCODER_LIMIT, Subsampling, pixels_of
 from pyfd.header import SUBSAMPLING
 from pyfd.qtables import QTables, QTablesLike, as_qtables

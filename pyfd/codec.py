@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from pyfd import _binding, _metadata
-from pyfd._files import Source, read_source
+from pyfd._core import binding
+from pyfd._core import metadata as _metadata
+from pyfd._core.files import Source, read_source
 from pyfd.coefficients import MAX_SIDE, Coefficients
 from pyfd.errors import LimitExceededError
 from pyfd.header import SUBSAMPLING, Header
@@ -74,7 +75,7 @@ def probe(source: Source, *, limits: Limits = _DEFAULT_LIMITS) -> Header:
         OSError: The file cannot be opened.
     """
     data = read_source(source, limits)
-    frame, segments = _binding.probe_segments(data, limits)
+    frame, segments = binding.probe_segments(data, limits)
     metadata = _metadata.read(_metadata.payloads(data, segments))
     return Header(
         width=frame.width,
@@ -149,7 +150,7 @@ def _decode(
     if mode is not None and mode not in _CHANNELS:
         raise ValueError(f"mode must be one of {', '.join(_CHANNELS)} or None, not {mode!r}")
     data = read_source(source, limits)
-    frame = _binding.probe(data, limits)
+    frame = binding.probe(data, limits)
     color = _color(frame.color_space, mode)
     shape = (-(-frame.height // scale), -(-frame.width // scale), *_CHANNELS[color])
     needed = 0
@@ -158,7 +159,7 @@ def _decode(
         _check_memory(limits, needed)
     with budget.take(needed) if budget else _NO_BUDGET:
         pixels = np.empty(shape, np.uint8) if out is None else _checked_out(out, shape, data)
-        _binding.decode(
+        binding.decode(
             data, limits, tables, pixels, color=color, scale=scale, strict=strict, stacklevel=3
         )
     return pixels
@@ -207,11 +208,11 @@ def read_coefficients(
         JPEGError: The file is corrupt, unsupported or beyond a limit.
     """
     data = read_source(source, limits)
-    frame = _binding.probe(data, limits)
+    frame = binding.probe(data, limits)
     sizes = [64 * high * wide for high, wide in frame.blocks]
     _check_memory(limits, len(data) + frame.coefficient_bytes + 2 * sum(sizes))
     flat = np.empty(sum(sizes), np.int16)
-    tables = _binding.read_coefficients(data, limits, flat, len(sizes), strict=strict)
+    tables = binding.read_coefficients(data, limits, flat, len(sizes), strict=strict)
     parts = np.split(flat, np.cumsum(sizes)[:-1])
     return Coefficients(
         components=tuple(
@@ -268,8 +269,8 @@ def encode(
         raise ValueError(f"subsampling must be one of {', '.join(SUBSAMPLING)}")
     pixels = pixels_of(image)
     segments = _metadata.build(exif, icc_profile, comment)
-    how = _binding.writing(bool(progressive), bool(optimize))
-    return _binding.encode(pixels, SUBSAMPLING[subsampling], tables, how, segments)
+    how = binding.writing(bool(progressive), bool(optimize))
+    return binding.encode(pixels, SUBSAMPLING[subsampling], tables, how, segments)
 
 
 def pixels_of(image: npt.ArrayLike | Image) -> npt.NDArray[np.uint8]:
@@ -327,8 +328,8 @@ def write_coefficients(
         coefficients.sampling,
     )
     segments = _metadata.build(exif, icc_profile, comment)
-    how = _binding.writing(bool(progressive), bool(optimize))
-    return _binding.write_coefficients(frame, np.concatenate(components), tables, how, segments)
+    how = binding.writing(bool(progressive), bool(optimize))
+    return binding.write_coefficients(frame, np.concatenate(components), tables, how, segments)
 
 
 def requantize(
@@ -371,10 +372,10 @@ def requantize(
     data = read_source(source, limits)
     segments = b""
     if metadata:
-        _, places = _binding.probe_segments(data, limits)
+        _, places = binding.probe_segments(data, limits)
         segments = _metadata.kept(_metadata.payloads(data, places))
-    how = _binding.writing(bool(progressive), bool(optimize), bool(metadata))
-    return _binding.requantize(data, limits, tables, how, segments, strict=strict)
+    how = binding.writing(bool(progressive), bool(optimize), bool(metadata))
+    return binding.requantize(data, limits, tables, how, segments, strict=strict)
 
 
 # ---- many -----------------------------------------------------------------

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pyfd._native import FOLDER
+from pyfd._core.native import FOLDER
 
 MODULES = ("pyfd", "pyfd-static", "pyfd-libjpeg", "pyfd-libjpeg-static")
 

@@ -1,6 +1,6 @@
 """A drop-in for `cv2.imdecode` that decodes JPEGs onto the tables.
 
-JPEGs need no OpenCV here. Other formats do: ``pip install 'pyfd[opencv]'``.
+JPEGs need no OpenCV here. Other formats do: ``pip install 'pyfd-jpeg[opencv]'``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyfd import codec
+from pyfd._core.extras import missing
 from pyfd.errors import JPEGError
 from pyfd.limits import Limits
 from pyfd.qtables import QTables, QTablesLike, as_qtables
@@ -114,9 +115,7 @@ def _with_cv2(data: memoryview, flags: int) -> npt.NDArray[Any] | None:
     try:
         import cv2
     except ModuleNotFoundError as error:
-        raise ImportError(
-            "not a JPEG file, and opencv is missing: pip install 'pyfd[opencv]'", name=error.name
-        ) from error
+        raise missing("not a JPEG file, and opencv", "opencv", module=error.name) from error
     pixels: npt.NDArray[Any] | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     return pixels
 

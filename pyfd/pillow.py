@@ -1,6 +1,6 @@
 """The defence for Pillow: `Image.open` decodes every JPEG onto the tables.
 
-Needs Pillow: ``pip install 'pyfd[pillow]'``. Importing this module also teaches
+Needs Pillow: ``pip install 'pyfd-jpeg[pillow]'``. Importing this module also teaches
 ``Image.save(..., "JPEG", qtables=...)`` pyfd's presets, `pyfd.QTables` and arrays.
 """
 
@@ -17,7 +17,9 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 
-from pyfd import _binding, codec
+from pyfd import codec
+from pyfd._core import binding
+from pyfd._core.extras import missing
 from pyfd.errors import CorruptJPEGError, JPEGError, LimitExceededError
 from pyfd.limits import Limits
 from pyfd.qtables import PRESETS, QTables, QTablesLike, as_qtables
@@ -25,7 +27,7 @@ from pyfd.qtables import PRESETS, QTables, QTablesLike, as_qtables
 try:
     from PIL import Image, ImageFile, JpegImagePlugin, MpoImagePlugin, UnidentifiedImageError
 except ModuleNotFoundError as error:
-    raise ImportError("Pillow is missing: pip install 'pyfd[pillow]'", name=error.name) from error
+    raise missing("Pillow", "pillow", module=error.name) from error
 
 if TYPE_CHECKING:
     _Base = JpegImagePlugin.JpegImageFile
@@ -94,7 +96,7 @@ def _check_header(fp: IO[bytes], limits: Limits) -> None:
         chunk = fp.read(min(max(_CHUNK, len(data)), limits.max_bytes + 1 - len(data)))
         data += chunk
         try:
-            _binding.probe(data, limits)
+            binding.probe(data, limits)
             break
         except CorruptJPEGError:
             if not chunk:  # it is not for want of bytes

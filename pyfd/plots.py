@@ -1,6 +1,6 @@
 """Pictures of statistics, of tables and of accuracies, readable in black and white.
 
-Needs matplotlib: ``pip install 'pyfd[plots]'``. Nothing here touches pyplot or
+Needs matplotlib: ``pip install 'pyfd-jpeg[plots]'``. Nothing here touches pyplot or
 any other global state: each function returns a `matplotlib.figure.Figure`, and
 `save` writes it.
 """
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pyfd._files import write_atomically
+from pyfd._core.extras import missing
+from pyfd._core.files import write_atomically
 from pyfd.qtables import QTables, served
 from pyfd.refinement import Accuracy
 
@@ -30,9 +31,7 @@ try:
     from matplotlib.layout_engine import ConstrainedLayoutEngine
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 except ModuleNotFoundError as error:
-    raise ImportError(
-        "matplotlib is missing: pip install 'pyfd[plots]'", name=error.name
-    ) from error
+    raise missing("matplotlib", "plots", module=error.name) from error
 
 #: What the suffix of a picture's name may be.
 SUFFIXES = (".png", ".svg")

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyfd import analysis
-from pyfd._files import write_atomically
+from pyfd._core.files import write_atomically
 
 MAX_TABLES = 4
 MAX_STEP = 65535

@@ -3,7 +3,7 @@
 The callables are for ``map_batches`` over a data set with a column "bytes", as
 ``ray.data.read_binary_files`` makes it. A file that is refused costs its row:
 "error" says why, and is "" in all others: Arrow gives a column of nothing but None
-another type. Needs ray: ``pip install 'pyfd[ray]'``.
+another type. Needs ray: ``pip install 'pyfd-jpeg[ray]'``.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyfd import calibration, codec
+from pyfd._core.extras import missing
 from pyfd.calibration import FrequencyStatistics
 from pyfd.errors import JPEGError, JPEGWarning
 from pyfd.limits import Limits
@@ -27,7 +28,7 @@ from pyfd.qtables import QTables, QTablesLike, as_qtables
 try:
     import ray.data  # noqa: F401 (nothing here is of use without it)
 except ModuleNotFoundError as error:
-    raise ImportError("ray is missing: pip install 'pyfd[ray]'", name=error.name) from error
+    raise missing("ray", "ray", module=error.name) from error
 
 if TYPE_CHECKING:
     from ray.data import Dataset

@@ -12,7 +12,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from pyfd._files import write_atomically
+from pyfd._core.files import write_atomically
+from pyfd._core.progress import bar
 from pyfd.qtables import QTables
 
 #: Scores tables, 0 to 1: the share of benign images that a model gets right once
@@ -111,7 +112,7 @@ class _Search:
         self.lowest: _Rungs = (0,) * (len(BANDS) * len(_COMPONENTS))
         self.best = self.lowest
         self.sensitivity: dict[str, float] = {}
-        self.bar = _bar() if progress else None
+        self.bar = bar(unit="table", desc="refine") if progress else None
 
     # ---- the search ----
 
@@ -240,11 +241,3 @@ def _read_log(path: Path) -> dict[_Rungs, float]:
         return {tuple(trial["rungs"]): float(trial["accuracy"]) for trial in content["trials"]}
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{path} is not a log of this search: {error}") from error
-
-
-def _bar() -> Any:
-    try:
-        from tqdm import tqdm
-    except ModuleNotFoundError as error:
-        raise ImportError("progress=True needs tqdm: pip install 'pyfd[cli]'") from error
-    return tqdm(unit="table", desc="refine")

@@ -1,6 +1,6 @@
 """What the defence is worth: attacks, baselines, and a report that tells the truth.
 
-`evaluate` is the whole of it. Needs ``pip install 'pyfd[evaluate]'``.
+`evaluate` is the whole of it. Needs ``pip install 'pyfd-jpeg[evaluate]'``.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 import pyfd
+from pyfd._core.extras import missing
 from pyfd.qtables import QTables, parse_tables
 
 try:
@@ -23,9 +24,7 @@ try:
     from PIL import Image
     from torch import Tensor, nn
 except ModuleNotFoundError as error:
-    raise ImportError(
-        f"{error.name} is missing: pip install 'pyfd[evaluate]'", name=error.name
-    ) from error
+    raise missing(str(error.name), "evaluate") from error
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 Kind: TypeAlias = Literal["none", "one-pass", "two-pass", "transformation"]
@@ -286,10 +285,8 @@ def _art() -> Any:
     try:
         from art.defences import preprocessor  # type: ignore[import-untyped]
     except ModuleNotFoundError as error:
-        raise ImportError(
-            "adversarial-robustness-toolbox is missing: pip install 'pyfd[evaluate]'",
-            name=error.name,
-        ) from error
+        name = "adversarial-robustness-toolbox"
+        raise missing(name, "evaluate", module=error.name) from error
     return preprocessor
 
 

@@ -21,14 +21,15 @@ from typing import Any
 
 import numpy as np
 
-from pyfd.evaluation.images import central_crop
+from pyfd._core.extras import missing
+from pyfd.evaluation.dataset import central_crop
 
 try:
     import torch
     from torch import nn
     from torch.nn.functional import interpolate, relu
 except ModuleNotFoundError as error:
-    raise ImportError("torch is missing: pip install 'pyfd[evaluate]'", name=error.name) from error
+    raise missing("torch", "evaluate", module=error.name) from error
 
 EFFICIENTNET_LITE0, SQUEEZENET = "efficientnet-lite0", "squeezenet1.1"
 
@@ -158,10 +159,7 @@ def _package(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        missing = name.replace("_", "-")
-        raise ImportError(
-            f"{missing} is missing: pip install 'pyfd[evaluate]'", name=name
-        ) from error
+        raise missing(name.replace("_", "-"), "evaluate", module=name) from error
 
 
 # ---- SqueezeNet 1.1 --------------------------------------------------------

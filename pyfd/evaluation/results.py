@@ -15,8 +15,8 @@ from torch import nn
 
 import pyfd
 from pyfd.evaluation import attacks
-from pyfd.evaluation.bench import DRAWS, Attacked, Bench, Pixels, chain
 from pyfd.evaluation.defences import Defence, Distillation
+from pyfd.evaluation.plan import DRAWS, Attacked, Bench, Pixels, chain
 from pyfd.torch import device_of
 
 _FEWEST = 100

@@ -17,16 +17,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pyfd._core.extras import missing
+from pyfd._core.progress import bar
+
 try:
     import torch
     from torch import nn
 except ModuleNotFoundError as error:
-    raise ImportError("torch is missing: pip install 'pyfd[evaluate]'", name=error.name) from error
+    raise missing("torch", "evaluate", module=error.name) from error
 
-from pyfd._files import write_atomically
+from pyfd._core.files import write_atomically
 from pyfd.evaluation import report, results
-from pyfd.evaluation.bench import NAMES, TRANSFER, Bench, Pixels, plan
 from pyfd.evaluation.defences import Defence, parse
+from pyfd.evaluation.plan import NAMES, TRANSFER, Bench, Pixels, plan
 from pyfd.torch import device_of, predict
 
 _EXAMPLES = 8
@@ -252,6 +255,4 @@ _BENCH: Bench
 def _bar(total: int, progress: bool) -> Any:
     if not progress:
         return nullcontext()
-    from tqdm import tqdm
-
-    return tqdm(total=total, unit="chunk", desc="evaluate")
+    return bar(total=total, unit="chunk", desc="evaluate")

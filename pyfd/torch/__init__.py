@@ -1,12 +1,14 @@
 """The defence for PyTorch: the codec's differentiable twin, data sets, decoding, scoring.
 
-Needs torch: ``pip install 'pyfd[torch]'``.
+Needs torch: ``pip install 'pyfd-jpeg[torch]'``.
 """
+
+from pyfd._core.extras import missing
 
 try:
     import torch  # noqa: F401
 except ModuleNotFoundError as error:
-    raise ImportError("torch is missing: pip install 'pyfd[torch]'", name=error.name) from error
+    raise missing("torch", "torch", module=error.name) from error
 
 from pyfd.codec import Subsampling
 from pyfd.torch.data import JPEGFolder

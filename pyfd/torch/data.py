@@ -9,7 +9,7 @@ from typing import Any
 
 from torch.utils.data import Dataset
 
-from pyfd._files import JPEG_SUFFIXES
+from pyfd._core.files import JPEG_SUFFIXES
 from pyfd.errors import JPEGError
 from pyfd.qtables import QTablesLike
 from pyfd.torch.decoding import Decode

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pyfd import codec
-from pyfd._files import Source
+from pyfd._core.files import Source
 from pyfd.codec import Mode, Subsampling
 from pyfd.errors import CorruptJPEGError
 from pyfd.limits import Limits

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pyfd import codec
-from pyfd._arithmetic import (
+from pyfd._core.arithmetic import (
     BASIS,
     COLOR_BITS,
     CONSTANT_BITS,

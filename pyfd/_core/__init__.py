@@ -1,0 +1,4 @@
+"""Private parts of pyfd: the cffi edge, files, metadata and arithmetic.
+
+Nothing here is public: names and signatures change without notice.
+"""

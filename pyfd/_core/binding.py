@@ -1,0 +1,322 @@
+"""The cffi edge: one thin function per C call, and nothing else knows cffi.
+
+Each function checks lengths, hands over buffers and turns a bad code into an
+exception. cffi releases the GIL for the whole of every call. ``ffi.from_buffer``
+holds the caller's buffer while C looks at it.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from struct import Struct
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from pyfd._core._libpyfd import ffi, lib
+from pyfd.errors import (
+    CorruptJPEGError,
+    JPEGWarning,
+    LimitExceededError,
+    UnsupportedJPEGError,
+)
+from pyfd.limits import Limits
+
+COLORS = {
+    "L": lib.PYFD_L,
+    "YCbCr": lib.PYFD_YCBCR,
+    "RGB": lib.PYFD_RGB,
+    "CMYK": lib.PYFD_CMYK,
+    "YCCK": lib.PYFD_YCCK,
+    "BGR": lib.PYFD_BGR,
+}
+_COLOR_NAMES = {number: name for name, number in COLORS.items()}
+
+_ERRORS: dict[int, type[Exception]] = {
+    lib.PYFD_CORRUPT: CorruptJPEGError,
+    lib.PYFD_UNSUPPORTED: UnsupportedJPEGError,
+    lib.PYFD_LIMIT: LimitExceededError,
+    lib.PYFD_ARGUMENT: ValueError,
+    lib.PYFD_MEMORY: MemoryError,
+}
+
+Buffer = Any  # bytes, or a memoryview of bytes: cffi takes either
+
+# Types looked up once: small images feel it.
+_BYTES, _STEPS = ffi.typeof("uint8_t[]"), ffi.typeof("uint16_t[]")
+_STATUS = ffi.typeof("pyfd_status *")
+_FOUND, _MADE = ffi.typeof("pyfd_found *"), ffi.typeof("pyfd_made *")
+_COUNTED = ffi.typeof("pyfd_counted *")
+
+#: An APPn or COM segment's payload: its offset and size in the file, and its marker.
+Segment: TypeAlias = tuple[int, int, int]
+_SEGMENT = Struct("QII")
+_FEW = len(ffi.new(_FOUND).segments)
+
+
+class Frame:
+    """What `probe` reads: ``pyfd_header`` of csrc/pyfd.h.
+
+    What a decode needs is there at once; the rest becomes Python values when asked for.
+    """
+
+    __slots__ = ("_found", "_header", "color_space", "height", "multiscan", "width")
+
+    def __init__(self, found: Any) -> None:
+        self._found = found  # which holds the header's memory
+        self._header = header = found.header[0]
+        self.width: int = header.width
+        self.height: int = header.height
+        self.color_space = _COLOR_NAMES[header.color_space]
+        self.multiscan: int = header.multiscan
+
+    @property
+    def sampling(self) -> tuple[tuple[int, int], ...]:
+        """(horizontal, vertical) per component."""
+        header = self._header
+        return tuple((header.h_samp[i], header.v_samp[i]) for i in range(header.num_components))
+
+    @property
+    def progressive(self) -> bool:
+        return bool(self._header.progressive)
+
+    @property
+    def blocks(self) -> tuple[tuple[int, int], ...]:
+        """(high, wide) per component."""
+        header = self._header
+        components = range(header.num_components)
+        return tuple((header.blocks_high[i], header.blocks_wide[i]) for i in components)
+
+    @property
+    def coefficient_bytes(self) -> int:
+        return int(self._header.coefficient_bytes)
+
+    @property
+    def qtables(self) -> npt.NDArray[np.uint16]:
+        """One per component whose table is known by now; n×8×8."""
+        tables = np.frombuffer(ffi.buffer(self._header.qtables), np.uint16).reshape(-1, 8, 8)
+        return tables[: self._header.num_qtables].copy()
+
+
+@functools.cache
+def writing(progressive: bool, optimize: bool, keep_density: bool = False) -> Any:
+    """How to write a file, in C."""
+    return ffi.new("pyfd_writing *", (progressive, optimize, keep_density))
+
+
+def libjpeg_turbo_version() -> str:
+    """The fork inside: upstream's version and a digest of the patches."""
+    return str(ffi.string(lib.pyfd_libjpeg_turbo()).decode())
+
+
+def _limits(limits: Limits) -> Any:
+    global _latest_limits
+    known, struct = _latest_limits
+    if known is not limits:
+        if not isinstance(limits, Limits):
+            raise TypeError(f"limits must be pyfd.Limits, not {type(limits).__name__}")
+        struct = ffi.new("pyfd_limits *", limits.astuple())
+        _latest_limits = limits, struct  # at once, for other threads
+    return struct
+
+
+_latest_limits: tuple[object, Any] = (object(), None)
+
+
+def _check(status: Any, stacklevel: int) -> None:
+    """Raise what the status says, or warn of what a lenient call overlooked."""
+    if not status.code and not status.warnings:
+        return
+    message = ffi.string(status.message).decode("ascii", "replace")
+    if status.code:
+        raise _ERRORS[status.code](message)
+    count = status.warnings
+    text = f"{count} decoder warning{'s' if count > 1 else ''}; the first: {message}"
+    warnings.warn(text, JPEGWarning, stacklevel=stacklevel + 1)
+
+
+def _tables(tables: npt.NDArray[np.uint16] | None) -> tuple[Any, int]:
+    global _latest_tables
+    if tables is None:
+        return _NO_TABLES
+    known, pointer = _latest_tables
+    if known is tables:
+        return pointer
+    if tables.dtype != np.uint16 or tables.shape[1:] != (8, 8):
+        raise TypeError("tables must be uint16 (n, 8, 8)")  # C goes by it
+    pointer = ffi.from_buffer(_STEPS, tables), len(tables)
+    if not tables.flags.writeable:  # those of `QTables`, which never change
+        _latest_tables = tables, pointer
+    return pointer
+
+
+_NO_TABLES: tuple[Any, int] = (ffi.NULL, 0)
+_latest_tables: tuple[npt.NDArray[np.uint16] | None, tuple[Any, int]] = (None, _NO_TABLES)
+
+
+def _held(data: Buffer) -> Any:
+    """What C takes as a pointer: bytes as they are, which cffi does not copy."""
+    return data if type(data) is bytes else ffi.from_buffer(_BYTES, data)
+
+
+def _probe(data: Buffer, limits: Limits, segments: Any = ffi.NULL, capacity: int = 0) -> Any:
+    found = ffi.new(_FOUND)
+    source = _held(data)
+    if capacity and not segments:
+        segments = found.segments
+    if lib.pyfd_probe(
+        source, len(source), _limits(limits), found.header, segments, capacity, found.status
+    ):
+        _check(found.status[0], 0)
+    return found
+
+
+def probe(data: Buffer, limits: Limits) -> Frame:
+    """Read the markers up to the first SOS."""
+    return Frame(_probe(data, limits))
+
+
+def probe_segments(data: Buffer, limits: Limits) -> tuple[Frame, list[Segment]]:
+    """As `probe`, and where the APPn and COM segments are."""
+    found = _probe(data, limits, capacity=_FEW)
+    segments, count = found.segments, found.header[0].num_segments
+    if count > _FEW:
+        segments = ffi.new("pyfd_segment[]", count)
+        found = _probe(data, limits, segments, count)
+        count = min(count, found.header[0].num_segments)  # if the data have changed
+    places = ffi.buffer(segments)[: _SEGMENT.size * count]
+    return Frame(found), list(_SEGMENT.iter_unpack(places))
+
+
+def decode(
+    data: Buffer,
+    limits: Limits,
+    tables: npt.NDArray[np.uint16] | None,
+    out: npt.NDArray[np.uint8],
+    *,
+    color: str,
+    scale: int,
+    strict: bool,
+    stacklevel: int,
+) -> None:
+    """Decode into `out`, which has the result's shape."""
+    status = ffi.new(_STATUS)
+    source = _held(data)
+    pixels = ffi.from_buffer(_BYTES, out, True)  # which has to be writable
+    code = lib.pyfd_decode(
+        source, len(source), _limits(limits), bool(strict), *_tables(tables),
+        COLORS[color], scale, pixels, len(pixels), status,
+    )  # fmt: skip
+    if code or not strict:  # a strict call has no warnings
+        _check(status, stacklevel + 1)
+
+
+def read_coefficients(
+    data: Buffer, limits: Limits, out: npt.NDArray[np.int16], components: int, *, strict: bool
+) -> npt.NDArray[np.uint16]:
+    """Fill `out` with all components' coefficients; returns their tables."""
+    status = ffi.new(_STATUS)
+    source = ffi.from_buffer(_BYTES, data)
+    coefficients = ffi.from_buffer("int16_t[]", out, require_writable=True)
+    tables = np.zeros((lib.PYFD_MAX_COMPONENTS, 8, 8), np.uint16)
+    lib.pyfd_read_coefficients(
+        source, len(source), _limits(limits), bool(strict), coefficients, len(coefficients),
+        ffi.from_buffer(_STEPS, tables, require_writable=True), status,
+    )  # fmt: skip
+    _check(status, 2)
+    return tables[:components]
+
+
+def gather_statistics(data: Buffer, limits: Limits) -> npt.NDArray[np.uint64]:
+    """Sums, sums of squares (3·64 each) and block counts (3) of dequantized coefficients.
+
+    All in one array, for one addition of it; the sums are in two's complement.
+    """
+    counted = ffi.new(_COUNTED)
+    source = _held(data)
+    if lib.pyfd_gather_statistics(
+        source, len(source), _limits(limits), True,
+        counted.sums, counted.squares, counted.blocks, counted.status,
+    ):  # fmt: skip
+        _check(counted.status[0], 2)
+    return np.frombuffer(ffi.buffer(counted), np.uint64, 387)
+
+
+def _take(made: Any, code: int) -> bytes:
+    """The file that C has made, as Python's own, or the error; C's memory is freed."""
+    try:
+        status = made.status[0]
+        if code or status.warnings:
+            _check(status, 3)
+        return bytes(ffi.buffer(made.data[0], made.size[0]))
+    finally:
+        lib.pyfd_free(made.data[0])
+
+
+def encode(
+    pixels: npt.NDArray[np.uint8],
+    sampling: tuple[int, int],
+    tables: npt.NDArray[np.uint16],
+    how: Any,
+    segments: bytes,
+) -> bytes:
+    """Encode H×W or H×W×3 pixels."""
+    height, width, channels = (*pixels.shape, 1)[:3]
+    buffer = ffi.from_buffer(_BYTES, pixels)
+    if len(buffer) != height * width * channels:  # reshaped by another thread
+        raise ValueError("the image changed meanwhile")
+    made = ffi.new(_MADE)
+    code = lib.pyfd_encode(
+        buffer, width, height, channels,
+        *sampling, *_tables(tables), how,
+        segments, len(segments),
+        made.data, made.size, made.status,
+    )  # fmt: skip
+    return _take(made, code)
+
+
+def write_coefficients(
+    frame: tuple[int, int, str, tuple[tuple[int, int], ...]],
+    coefficients: npt.NDArray[np.int16],
+    tables: npt.NDArray[np.uint16],
+    how: Any,
+    segments: bytes,
+) -> bytes:
+    """Write coefficients; `frame` is the width, the height, the color space and the sampling."""
+    width, height, color_space, sampling = frame
+    header = ffi.new("pyfd_header *")
+    header.width, header.height = width, height
+    header.num_components = len(sampling)
+    header.color_space = COLORS[color_space]
+    for i, (horizontal, vertical) in enumerate(sampling):
+        header.h_samp[i], header.v_samp[i] = horizontal, vertical
+    made = ffi.new(_MADE)
+    code = lib.pyfd_write_coefficients(
+        header, ffi.from_buffer("int16_t[]", coefficients), coefficients.size,
+        _tables(tables)[0], how,
+        segments, len(segments),
+        made.data, made.size, made.status,
+    )  # fmt: skip
+    return _take(made, code)
+
+
+def requantize(
+    data: Buffer,
+    limits: Limits,
+    tables: npt.NDArray[np.uint16],
+    how: Any,
+    segments: bytes,
+    *,
+    strict: bool,
+) -> bytes:
+    """Re-quantize a file onto `tables`."""
+    made = ffi.new(_MADE)
+    source = _held(data)
+    code = lib.pyfd_requantize(
+        source, len(source), _limits(limits), bool(strict), *_tables(tables),
+        how, segments, len(segments),
+        made.data, made.size, made.status,
+    )  # fmt: skip
+    return _take(made, code)

@@ -1,0 +1,193 @@
+"""The command line's `exec`: any program, with the drop-in library in front of the system's."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import shutil
+import signal
+import stat
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from pyfd._core.native import DROP_IN
+from pyfd.cli.jobs import printable
+from pyfd.cli.options import (
+    Examples,
+    baseline_option,
+    check_steps,
+    check_written_steps,
+    tables_option,
+)
+from pyfd.qtables import QTables
+
+_DECODE, _ENCODE = "PYFD_DECODE_QTABLES", "PYFD_ENCODE_QTABLES"
+
+# A shell's exit codes for a program that cannot be run, and for one that is not there
+_NOT_RUNNABLE, _NOT_FOUND = 126, 127
+
+_PASSED_ON = (
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGTERM,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
+_OF_THE_KEYBOARD = (signal.SIGINT, signal.SIGQUIT)
+
+
+@click.command(
+    "exec",
+    cls=Examples,
+    context_settings={"allow_interspersed_args": False},
+    options_metavar="[OPTIONS] [--]",
+    epilog="""\
+pyfd exec -q fd-cvpr2019 -- djpeg upload.jpg > upload.ppm
+pyfd exec -q 16 -- vipsthumbnail upload.jpg -o small.png
+pyfd exec --encode-qtables fd-cvpr2019 -- cjpeg photo.ppm > photo.jpg""",
+)
+@tables_option("What the program decodes is decoded onto these tables", None)
+@tables_option(
+    "What the program encodes is written with these tables", None, "--encode-qtables", "written"
+)
+@baseline_option
+@click.argument("program", nargs=-1, required=True, type=click.UNPROCESSED, metavar="PROGRAM...")
+def exec_(
+    program: tuple[str, ...], tables: QTables | None, written: QTables | None, baseline: bool
+) -> None:
+    """Run a program, with the tables in every libjpeg that it uses.
+
+    For programs that nobody will change: they and the programs that they start
+    decode JPEG files onto the tables, and write them with the tables. It works
+    by a libjpeg.so.62 of our own, which the loader takes in place of the
+    system's. Programs with another JPEG decoder inside are not reached, such as
+    ffmpeg, opencv-python and Chrome: docs/pipelines/drop-in.md has a list.
+
+    The exit code is the program's; 128 + N if signal N ended it; 127 if there is
+    no such program, 126 if it cannot be run.
+    """
+    if tables is None and written is None:
+        raise click.UsageError("Give --qtables, --encode-qtables or both.")
+    if tables is not None:
+        check_steps(tables, 32767)
+    if written is not None:
+        check_written_steps(written, baseline, 8191)
+    context = click.get_current_context()
+    if problem := _unusable(DROP_IN):
+        click.echo(f"pyfd: {problem}", err=True)
+        context.exit(1)
+    path = _find(program[0])
+    _warn_of_privileges(path)
+    with _table_files({_DECODE: tables, _ENCODE: written}) as variables:
+        preloaded = ":".join(filter(None, (str(DROP_IN), os.environ.get("LD_PRELOAD"))))
+        context.exit(_run(path, program, {**os.environ, **variables, "LD_PRELOAD": preloaded}))
+
+
+def _unusable(library: Path) -> str | None:
+    """What keeps the loader from taking our library, if anything does."""
+    if not library.is_file():
+        return "this build of pyfd has no libjpeg.so.62 (PYFD_SANITIZE leaves it out)"
+    if re.search(r"[\s:$]", str(library)):
+        return f"LD_PRELOAD cannot hold the name {printable(str(library))}: no space, colon or $"
+    try:
+        ctypes.CDLL(str(library))
+    except OSError as error:  # the loader would go on without it
+        return printable(str(error))
+    return None
+
+
+def _find(program: str) -> str:
+    """The program's path, or an exit as a shell's."""
+    path = shutil.which(program)
+    if path is None:
+        there = shutil.which(program, mode=os.F_OK)
+        problem = "cannot be run" if there else "not found"
+        click.echo(f"pyfd: {printable(program)}: {problem}", err=True)
+        click.get_current_context().exit(_NOT_RUNNABLE if there else _NOT_FOUND)
+    return path
+
+
+def _warn_of_privileges(path: str) -> None:
+    """Say so if the loader will ignore us: a silent plain decode would look defended."""
+    status = Path(path).stat()
+    raised = (status.st_mode & stat.S_ISUID and status.st_uid != os.geteuid()) or (
+        status.st_mode & stat.S_ISGID and status.st_gid != os.getegid()
+    )
+    if raised or (os.geteuid() and _has_capabilities(path)):
+        click.echo(
+            f"pyfd: warning: {printable(path)} raises its privileges (set-user-id or the like): "
+            "it runs without the tables",
+            err=True,
+        )
+
+
+def _has_capabilities(path: str) -> bool:
+    try:
+        return bool(os.getxattr(path, "security.capability"))
+    except OSError:
+        return False
+
+
+@contextmanager
+def _table_files(tables: Mapping[str, QTables | None]) -> Iterator[dict[str, str]]:
+    """Files in the text form, in a folder of their own; gives variables that name them."""
+    with tempfile.TemporaryDirectory(prefix="pyfd-") as folder:
+        variables = {}
+        for variable, given in tables.items():
+            if given is not None:
+                path = Path(folder) / f"{variable}.txt"
+                path.write_text(given.to_text(), encoding="utf-8")
+                variables[variable] = str(path.absolute())
+        yield variables
+
+
+def _run(path: str, program: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run to the end; gives the exit code. Signals go on to the program."""
+    child: subprocess.Popen[bytes] | None = None
+    early: list[int] = []
+
+    def pass_on(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        if signum in _OF_THE_KEYBOARD and _in_foreground():
+            return  # the keyboard's signals go to the program too
+        if child is None:
+            early.append(signum)
+        else:
+            child.send_signal(signum)
+
+    # what is ignored (nohup) stays so, and the program inherits it
+    heeded = [signum for signum in _PASSED_ON if signal.getsignal(signum) != signal.SIG_IGN]
+    previous = {signum: signal.signal(signum, pass_on) for signum in heeded}
+    try:
+        child = subprocess.Popen(program, executable=path, env=environment, close_fds=False)
+        for signum in early:
+            child.send_signal(signum)
+        code = child.wait()
+    except OSError as error:
+        click.echo(f"pyfd: {printable(path)}: {error.strerror}", err=True)
+        return _NOT_RUNNABLE
+    finally:
+        for signum, handler in previous.items():
+            signal.signal(signum, handler)
+    return code if code >= 0 else 128 - code
+
+
+def _in_foreground() -> bool:
+    """Does the terminal send its signals to us, and so to the program?"""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)

@@ -1,0 +1,143 @@
+"""What `pyfd inspect` says about a file: the facts, and the facts as text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import pyfd
+from pyfd.cli.grids import grid, side_by_side
+from pyfd.cli.jobs import printable
+from pyfd.limits import Limits
+from pyfd.qtables import QTables
+
+_COMPONENTS = {
+    "L": ("Y",),
+    "YCbCr": ("Y", "Cb", "Cr"),
+    "RGB": ("R", "G", "B"),
+    "CMYK": ("C", "M", "Y", "K"),
+    "YCCK": ("Y", "Cb", "Cr", "K"),
+}
+_COMMENT_SHOWN = 200
+
+
+# ---- the facts ------------------------------------------------------------
+
+
+def facts(name: str, data: bytes, tables: QTables | None, limits: Limits) -> dict[str, Any]:
+    """A file's header, and what tables would change in it; ready for JSON."""
+    header = pyfd.probe(data, limits=limits)
+    comment = header.comment
+    found: dict[str, Any] = {
+        "file": name,
+        "bytes": len(data),
+        "width": header.width,
+        "height": header.height,
+        "color_space": header.color_space,
+        "components": _COMPONENTS[header.color_space],
+        "sampling": header.sampling,
+        "subsampling": header.subsampling,
+        "progressive": header.progressive,
+        "orientation": header.orientation,
+        "exif_bytes": len(header.exif or b""),
+        "icc_profile_bytes": len(header.icc_profile or b""),
+        "comment": None if comment is None else comment.decode("utf-8", "backslashreplace"),
+        "qtables": [table.tolist() for table in header.qtables],
+    }
+    if tables is not None:
+        found["effect"] = _effect(data, tables, limits)
+    return found
+
+
+def _effect(data: bytes, tables: QTables, limits: Limits) -> dict[str, Any]:
+    """What re-quantizing to `tables` would change."""
+    result = pyfd.requantize(data, tables, baseline=bool(tables.array.max() <= 255), limits=limits)
+    before = pyfd.read_coefficients(data, limits=limits)
+    after = pyfd.read_coefficients(result, limits=Limits.unlimited())
+    names = _COMPONENTS[before.color_space]
+    return {
+        "qtables": tables.name,
+        "bytes": len(result),
+        "components": {name: _shares(before, after, i) for i, name in enumerate(names)},
+    }
+
+
+def _shares(before: pyfd.Coefficients, after: pyfd.Coefficients, i: int) -> dict[str, Any]:
+    """Shares of component `i`'s coefficients, 0 to 1."""
+    old, new = before.dequantized(i), after.dequantized(i)
+    return {
+        "coefficients": old.size,
+        "on_grid": float(np.mean(old % after.qtables[i].astype(np.int32) == 0)),
+        "changed": float(np.mean(old != new)),
+        "nonzero_before": float(np.mean(old != 0)),
+        "nonzero_after": float(np.mean(new != 0)),
+    }
+
+
+# ---- as text --------------------------------------------------------------
+
+
+def as_text(found: dict[str, Any]) -> str:
+    """The facts, for people. Nothing in it can steer a terminal."""
+    lines = [printable(found["file"]), *_summary(found), "", *_grids(found)]
+    if "effect" in found:
+        lines += ["", *_effect_lines(found)]
+    return "\n".join(lines) + "\n"
+
+
+def _summary(found: dict[str, Any]) -> list[str]:
+    sampling = " ".join(f"{h}x{v}" for h, v in found["sampling"])
+    name = found["subsampling"]
+    orientation = found["orientation"]
+    rows = {
+        "size": f"{found['width']} x {found['height']} pixels, {found['bytes']:,} bytes",
+        "colors": found["color_space"],
+        "sampling": f"{name} ({sampling})" if name else sampling,
+        "coding": "progressive" if found["progressive"] else "sequential",
+        "orientation": f"{orientation}" + (" (EXIF's; not applied)" if orientation > 1 else ""),
+        "metadata": _metadata(found),
+    }
+    if found["comment"] is not None:
+        rows["comment"] = _quoted(found["comment"])
+    return [f"  {label:<12} {value}" for label, value in rows.items()]
+
+
+def _metadata(found: dict[str, Any]) -> str:
+    parts = [("EXIF", found["exif_bytes"]), ("ICC profile", found["icc_profile_bytes"])]
+    return ", ".join(f"{label} {size:,} bytes" for label, size in parts if size) or "none"
+
+
+def _quoted(comment: str) -> str:
+    shown = printable(comment[:_COMMENT_SHOWN])
+    more = len(comment) - _COMMENT_SHOWN
+    return f'"{shown}"' + (f" and {more:,} more characters" if more > 0 else "")
+
+
+def _grids(found: dict[str, Any]) -> list[str]:
+    """The quantization tables side by side, equal ones once."""
+    groups: dict[str, list[str]] = {}
+    tables = {}
+    for name, table in zip(found["components"], found["qtables"], strict=True):
+        key = str(table)
+        groups.setdefault(key, []).append(name)
+        tables[key] = table
+    grids = [grid(f"table of {', '.join(names)}", tables[key]) for key, names in groups.items()]
+    return side_by_side(grids)
+
+
+def _effect_lines(found: dict[str, Any]) -> list[str]:
+    effect = found["effect"]
+    title = printable(effect["qtables"] or "these tables")
+    lines = [
+        f"  re-quantized to {title}, share of the coefficients:",
+        "        on the grid   changed   nonzero before   nonzero after",
+    ]
+    for name, shares in effect["components"].items():
+        lines.append(
+            f"  {name:<4}{shares['on_grid']:>11.2%} {shares['changed']:>11.2%} "
+            f"{shares['nonzero_before']:>14.2%} {shares['nonzero_after']:>15.2%}"
+        )
+    before, after = found["bytes"], effect["bytes"]
+    lines.append(f"  file size {before:,} -> {after:,} bytes ({after / before - 1:+.1%})")
+    return lines

@@ -1,0 +1,57 @@
+"""Pictures that commands read and write."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+import pyfd
+from pyfd._core import pictures
+from pyfd._core.pictures import Picture, PictureError, clean_exif
+from pyfd.cli.jobs import JPEG_SUFFIXES
+
+#: What `read` takes from a directory. A file given by its name may be anything Pillow reads.
+SUFFIXES = JPEG_SUFFIXES | {
+    ".avif", ".bmp", ".gif", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
+}  # fmt: skip
+
+#: What `write` writes, by suffix.
+FORMATS = {".png": "PNG", ".ppm": "PPM", ".bmp": "BMP"}
+
+
+def read(data: bytes) -> Picture:
+    """The picture in a file of any kind.
+
+    Raises:
+        PictureError: It has no pixels that a JPEG file can hold.
+        pyfd.JPEGError: It is a JPEG file that cannot be read.
+    """
+    return _read_jpeg(data) if data[:2] == b"\xff\xd8" else pictures.read(data)
+
+
+def _read_jpeg(data: bytes) -> Picture:
+    """Through our own decoder: it has limits, and does not hide damage."""
+    header = pyfd.probe(data)
+    if header.color_space in ("CMYK", "YCCK"):
+        raise PictureError("a CMYK image: requantize keeps it, encode takes RGB and grayscale")
+    pixels = pyfd.decode(data, mode="L" if header.color_space == "L" else "RGB")
+    return Picture(pixels, clean_exif(header.exif), header.icc_profile, header.comment)
+
+
+def write(pixels: npt.NDArray[np.uint8], file_format: str, header: pyfd.Header) -> bytes:
+    """A decoded file's pixels in another format; PNG takes the metadata along."""
+    options: dict[str, Any] = {}
+    if file_format == "PNG":
+        own = {"L": 2, "YCbCr": 3, "RGB": 3}.get(header.color_space)
+        fits = pixels.ndim == own  # a profile for other colors would spoil these
+        options = {
+            "exif": clean_exif(header.exif) or b"",
+            "icc_profile": header.icc_profile if fits else None,
+        }
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, file_format, **options)
+    return buffer.getvalue()
