@@ -1,0 +1,66 @@
+"""How a file is read: the options that all reading entry points share.
+
+A new option is a field of `Reading` and a key of `ReadingOptions`, here, and a
+keyword of `pyfd.decode`. `pyfd.decode_many`, the torch, Ray and Pillow entry
+points and the command line take it from here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias, TypedDict
+
+from pyfd.limits import Limits
+
+Mode: TypeAlias = Literal["RGB", "BGR", "L", "YCbCr", "CMYK"]
+Scale: TypeAlias = Literal[1, 2, 4, 8]
+
+MODES = ("RGB", "BGR", "L", "YCbCr", "CMYK")
+SCALES = (1, 2, 4, 8)
+
+DEFAULT_LIMITS = Limits()
+
+
+class ReadingOptions(TypedDict, total=False):
+    """The keywords of `Reading`, for the signatures of functions that pass them on."""
+
+    mode: Mode | None
+    scale: Scale
+    strict: bool
+    limits: Limits
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The checked options of a read.
+
+    The metadata of a field make its option of the command line: "help" is the
+    option's help (a field without it has no option), "choices" are the values
+    that it offers, "off" is the name of a flag that sets the field to False.
+
+    Raises:
+        TypeError: An option has a wrong type.
+        ValueError: An option has a wrong value.
+    """
+
+    mode: Mode | None = field(
+        default="RGB",
+        metadata={"help": "Color, or the luma alone.", "choices": ("RGB", "L")},
+    )
+    scale: Scale = field(
+        default=1,
+        metadata={"help": "Divide the size, in the DCT domain.", "choices": SCALES},
+    )
+    strict: bool = field(
+        default=True,
+        metadata={"help": "Make the best of damaged files.", "off": "--lenient"},
+    )
+    limits: Limits = DEFAULT_LIMITS
+
+    def __post_init__(self) -> None:
+        if self.mode is not None and self.mode not in MODES:
+            raise ValueError(f"mode must be one of {', '.join(MODES)} or None, not {self.mode!r}")
+        if self.scale not in SCALES:
+            raise ValueError(f"scale must be 1, 2, 4 or 8, not {self.scale!r}")
+        if not isinstance(self.limits, Limits):
+            raise TypeError(f"limits must be pyfd.Limits, not {type(self.limits).__name__}")
