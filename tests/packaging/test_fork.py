@@ -35,6 +35,33 @@ def test_every_patch_is_in_the_series_and_says_why():
         assert "Forwarded:" in head
 
 
+def changes_of(name: str) -> list[str]:
+    """What a patch does to each file, from the file's name on."""
+    return (FORK / "patches" / name).read_text().split("\ndiff --git a/")[1:]
+
+
+def test_every_patch_names_the_files_that_it_touches():
+    """The licenses want changes to be indicated, and the heads of the patches do that."""
+    for name in (FORK / "series").read_text().split():
+        head = (FORK / "patches" / name).read_text().partition("\n---\n")[0]
+        for change in changes_of(name):
+            path = Path(change.split()[0])
+            assert path.name in head, (name, path)
+
+
+def test_no_patch_touches_a_copyright_line_of_upstreams():
+    """Such lines change with nearly every release, and a hunk there would then not apply."""
+    created = set()
+    for name in (FORK / "series").read_text().split():
+        for change in changes_of(name):
+            path = change.split()[0]
+            if "\n--- /dev/null\n" in change:
+                created.add(path)
+            lines = [line for line in change.splitlines() if line.startswith(("+", "-"))]
+            if path not in created:
+                assert not [line for line in lines if "copyright" in line.lower()], (name, path)
+
+
 def test_nothing_of_upstreams_is_committed():
     command = ["git", "ls-files", "third_party"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -81,8 +108,8 @@ def test_the_extension_is_hardened():
     assert any(name.endswith("_chk") for name in undefined)
 
 
-# With each kind of vectors, the same results: what SPEC §3 covers, on photographs
-# or what stands in for them.
+# Every instruction set gives the same results: decoding, re-quantizing and encoding,
+# on photographs or what stands in for them.
 DIGESTS = """
 import hashlib, sys
 from pathlib import Path
