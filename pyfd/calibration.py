@@ -20,8 +20,8 @@ import numpy.typing as npt
 from pyfd._core import binding
 from pyfd._core.arithmetic import DCT, YCBCR
 from pyfd._core.files import Source, read_source, write_atomically
+from pyfd._core.pixels import Pixels, pixels_of
 from pyfd._core.progress import bar
-from pyfd.codec import pixels_of
 from pyfd.limits import Limits
 from pyfd.qtables import QTables
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 #: What `calibrate` takes: a JPEG file, or pixels as `pyfd.encode` takes them.
-Sample: TypeAlias = "Source | npt.NDArray[np.uint8] | Image"
+Sample: TypeAlias = "Source | Pixels | Image"
 
 _COMPONENTS = 3
 _FORMAT = "pyfd-statistics"

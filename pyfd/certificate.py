@@ -32,9 +32,10 @@ from pyfd._core.arithmetic import (
     TO_YCC,
     TO_YCC_OFFSETS,
 )
-from pyfd.codec import ENCODER_LIMIT, Subsampling, pixels_of
+from pyfd._core.pixels import pixels_of
+from pyfd.codec import Subsampling
 from pyfd.header import SUBSAMPLING
-from pyfd.qtables import QTables, QTablesLike, as_qtables
+from pyfd.qtables import ENCODER_STEP, QTables, QTablesLike, as_qtables, steps_within
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -135,8 +136,7 @@ def certify(
         ValueError: Shape, dtype, steps or subsampling that do not fit.
     """
     tables = as_qtables(qtables)
-    if tables.largest > ENCODER_LIMIT:
-        raise ValueError(f"steps must be in 1...{ENCODER_LIMIT} here, not {tables.largest}")
+    steps_within(tables, ENCODER_STEP)
     if subsampling not in SUBSAMPLING:
         raise ValueError(f"subsampling must be one of {', '.join(SUBSAMPLING)}")
     pixels = pixels_of(image)

@@ -20,11 +20,20 @@ import numpy.typing as npt
 from pyfd._core import binding
 from pyfd._core import metadata as _metadata
 from pyfd._core.files import Source, read_source
-from pyfd.coefficients import MAX_SIDE, Coefficients
+from pyfd._core.pixels import Pixels, pixels_of
+from pyfd.coefficients import Coefficients
 from pyfd.errors import LimitExceededError
 from pyfd.header import SUBSAMPLING, Header
 from pyfd.limits import Limits
-from pyfd.qtables import QTables, QTablesLike, as_qtables
+from pyfd.qtables import (
+    BASELINE_STEP,
+    DECODER_STEP,
+    ENCODER_STEP,
+    QTables,
+    QTablesLike,
+    as_qtables,
+    steps_within,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -34,8 +43,6 @@ Subsampling: TypeAlias = Literal["4:4:4", "4:2:2", "4:2:0", "4:4:0"]
 
 _DEFAULT_LIMITS = Limits()
 _NO_BUDGET = nullcontext()
-STEP_LIMIT = 32767  # beyond, what the inverse DCT is given leaves 16 bits
-ENCODER_LIMIT = 8191  # beyond, libjpeg's quantizer wraps: it scales steps by 8
 
 # What libjpeg can convert a file's color space to; the first is the file's own.
 _MODES: dict[str, tuple[Mode, ...]] = {
@@ -46,15 +53,6 @@ _MODES: dict[str, tuple[Mode, ...]] = {
     "YCCK": ("CMYK", "RGB", "BGR"),
 }
 _CHANNELS = {"L": (), "RGB": (3,), "BGR": (3,), "YCbCr": (3,), "CMYK": (4,)}
-
-
-def steps_within(qtables: QTablesLike, most: int) -> npt.NDArray[np.uint16]:
-    """The tables, if no step is beyond `most`."""
-    tables = as_qtables(qtables)
-    if tables.largest > most:
-        hint = "; baseline=False allows more" if most == 255 else ""
-        raise ValueError(f"steps must be in 1...{most} here, not {tables.largest}{hint}")
-    return tables.array
 
 
 # ---- reading --------------------------------------------------------------
@@ -99,8 +97,8 @@ def decode(
     scale: Literal[1, 2, 4, 8] = 1,
     strict: bool = True,
     limits: Limits = _DEFAULT_LIMITS,
-    out: npt.NDArray[np.uint8] | None = None,
-) -> npt.NDArray[np.uint8]:
+    out: Pixels | None = None,
+) -> Pixels:
     """Decode a JPEG file onto defensive tables.
 
     With tables, every coefficient k stored under the file's step q becomes
@@ -141,10 +139,10 @@ def _decode(
     scale: int,
     strict: bool,
     limits: Limits,
-    out: npt.NDArray[np.uint8] | None,
+    out: Pixels | None,
     budget: _Budget | None,
-) -> npt.NDArray[np.uint8]:
-    tables = None if qtables is None else steps_within(qtables, STEP_LIMIT)
+) -> Pixels:
+    tables = None if qtables is None else steps_within(qtables, DECODER_STEP)
     if scale not in (1, 2, 4, 8):
         raise ValueError(f"scale must be 1, 2, 4 or 8, not {scale!r}")
     if mode is not None and mode not in _CHANNELS:
@@ -180,9 +178,7 @@ def _color(color_space: str, mode: Mode | None) -> Mode:
     return mode
 
 
-def _checked_out(
-    out: npt.NDArray[np.uint8], shape: tuple[int, ...], data: bytes | memoryview
-) -> npt.NDArray[np.uint8]:
+def _checked_out(out: Pixels, shape: tuple[int, ...], data: bytes | memoryview) -> Pixels:
     if not isinstance(out, np.ndarray) or out.dtype != np.uint8:
         raise ValueError("out must be an array of uint8")
     if out.shape != shape:
@@ -264,41 +260,13 @@ def encode(
     Raises:
         ValueError: Shape, dtype, mode, steps or metadata that do not fit.
     """
-    tables = steps_within(qtables, 255 if baseline else ENCODER_LIMIT)
+    tables = steps_within(qtables, BASELINE_STEP if baseline else ENCODER_STEP)
     if subsampling not in SUBSAMPLING:
         raise ValueError(f"subsampling must be one of {', '.join(SUBSAMPLING)}")
     pixels = pixels_of(image)
     segments = _metadata.build(exif, icc_profile, comment)
     how = binding.writing(bool(progressive), bool(optimize))
     return binding.encode(pixels, SUBSAMPLING[subsampling], tables, how, segments)
-
-
-def pixels_of(image: npt.ArrayLike | Image) -> npt.NDArray[np.uint8]:
-    """An image that a caller passes, as a C-contiguous array; `ValueError` with advice."""
-    array = image if isinstance(image, np.ndarray) else _array_of(image)
-    if array.dtype != np.uint8:
-        raise ValueError(
-            f"pixels must be uint8 in 0...255, not {array.dtype}: "
-            "scale, round and clip, then .astype('uint8')"
-        )
-    shape = array.shape
-    if len(shape) != 2 and shape[2:] != (3,):
-        hint = ": drop the alpha channel with image[:, :, :3]" if shape[2:] == (4,) else ""
-        raise ValueError(f"pixels must be H×W×3 or H×W, not {shape}{hint}")
-    if not (1 <= shape[0] <= MAX_SIDE and 1 <= shape[1] <= MAX_SIDE):
-        raise ValueError(f"sides must be in 1...{MAX_SIDE}, not {shape[:2]}")
-    return np.ascontiguousarray(array)
-
-
-def _array_of(image: npt.ArrayLike | Image) -> npt.NDArray[Any]:
-    mode = getattr(image, "mode", None)
-    if isinstance(mode, str) and mode not in ("RGB", "L"):
-        raise ValueError(
-            f'a PIL image must have mode "RGB" or "L": use image.convert("RGB") ({mode})'
-        )
-    if isinstance(image, str | bytes | os.PathLike):
-        raise TypeError("encode takes pixels (an array or a PIL image), not a file")
-    return np.asarray(image)
 
 
 def write_coefficients(
@@ -368,7 +336,7 @@ def requantize(
         JPEGError: The file is corrupt, unsupported or beyond a limit.
         ValueError: A step out of range.
     """
-    tables = steps_within(qtables, 255 if baseline else STEP_LIMIT)
+    tables = steps_within(qtables, BASELINE_STEP if baseline else DECODER_STEP)
     data = read_source(source, limits)
     segments = b""
     if metadata:
@@ -497,7 +465,7 @@ def decode_many(
     tables = None if qtables is None else as_qtables(qtables)
     budget = _Budget(options["limits"].max_memory)
 
-    def one(source: Source) -> npt.NDArray[np.uint8]:
+    def one(source: Source) -> Pixels:
         return _decode(source, tables, **options, out=None, budget=budget)  # type: ignore[arg-type]
 
     iterator = iter(sources)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from pyfd import codec
 from pyfd._core.extras import missing
+from pyfd._core.pixels import Pixels
 from pyfd.errors import JPEGError
 from pyfd.limits import Limits
 from pyfd.qtables import QTables, QTablesLike, as_qtables
@@ -44,7 +45,6 @@ _ROWS = 64  # of four-component images, converted at a time
 _GRAY = np.array((4899, 9617, 1868), np.uint32)
 
 Buffer: TypeAlias = "bytes | bytearray | memoryview | mmap.mmap | npt.NDArray[Any]"
-Pixels: TypeAlias = npt.NDArray[np.uint8]
 
 
 def imdecode(

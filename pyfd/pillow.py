@@ -22,7 +22,15 @@ from pyfd._core import binding
 from pyfd._core.extras import missing
 from pyfd.errors import CorruptJPEGError, JPEGError, LimitExceededError
 from pyfd.limits import Limits
-from pyfd.qtables import PRESETS, QTables, QTablesLike, as_qtables
+from pyfd.qtables import (
+    BASELINE_STEP,
+    DECODER_STEP,
+    PRESETS,
+    QTables,
+    QTablesLike,
+    as_qtables,
+    steps_within,
+)
 
 try:
     from PIL import Image, ImageFile, JpegImagePlugin, MpoImagePlugin, UnidentifiedImageError
@@ -57,7 +65,7 @@ class _Defence:
 
 def _defence(qtables: QTablesLike, limits: Limits, strict: bool) -> _Defence:
     tables = as_qtables(qtables)
-    codec.steps_within(tables, codec.STEP_LIMIT)
+    steps_within(tables, DECODER_STEP)
     if not isinstance(limits, Limits):
         raise TypeError(f"limits must be pyfd.Limits, not {type(limits).__name__}")
     return _Defence(tables, limits, bool(strict))
@@ -299,7 +307,7 @@ def _saving(pillows: _Save) -> _Save:
 
 
 def _with_steps(options: dict[str, Any], qtables: QTables) -> dict[str, Any]:
-    steps = codec.steps_within(qtables, 255)
+    steps = steps_within(qtables, BASELINE_STEP)
     quality = options.get("quality", -1)
     if isinstance(quality, str):
         raise ValueError(f"quality={quality!r} brings tables of its own: leave out one of the two")

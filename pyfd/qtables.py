@@ -22,15 +22,18 @@ from pyfd import analysis
 from pyfd._core.files import write_atomically
 
 MAX_TABLES = 4
-MAX_STEP = 65535
+
+# The largest step, by what it is for. csrc/pyfd.h has the same bounds.
+MAX_STEP = 65535  # of a file: a quantization table's entries have 16 bits
+BASELINE_STEP = 255  # of a baseline file: its entries have 8 bits
+ENCODER_STEP = 8191  # beyond it, libjpeg's quantizer overflows: it multiplies steps by 8
+DECODER_STEP = 32767  # beyond it, the inverse DCT's input does not fit 16 bits
 
 #: What a caller may pass for tables: `QTables`, a preset's name, one 8×8
 #: array-like or a sequence of one to four of them.
 QTablesLike: TypeAlias = "QTables | str | npt.ArrayLike | Sequence[npt.ArrayLike]"
 
 _FORMAT = "pyfd-qtables"
-
-_BASELINE_LIMIT = 255
 
 # ITU-T T.81, Annex K: tables K.1 (luminance) and K.2 (chrominance)
 _ANNEX_K = (
@@ -362,6 +365,19 @@ def as_qtables(value: QTablesLike) -> QTables:
     return QTables(value)
 
 
+def steps_within(qtables: QTablesLike, most: int) -> npt.NDArray[np.uint16]:
+    """Return the tables as one array (tables, 8, 8).
+
+    Raises:
+        ValueError: A step is larger than `most`.
+    """
+    tables = as_qtables(qtables)
+    if tables.largest > most:
+        hint = "; baseline=False allows more" if most == BASELINE_STEP else ""
+        raise ValueError(f"steps must be in 1...{most} here, not {tables.largest}{hint}")
+    return tables.array
+
+
 def parse_tables(text: str) -> QTables:
     """A preset's name, a step ("16"), "annex-k:QUALITY" or a table file, as tables.
 
@@ -396,9 +412,9 @@ def served(count: int) -> tuple[str, ...]:
 
 
 def _check_baseline(epsilon: float, step: int, baseline: bool) -> None:
-    if baseline and step > _BASELINE_LIMIT:
+    if baseline and step > BASELINE_STEP:
         raise ValueError(
-            f"the tables for epsilon {epsilon:g} have a step of {step}, beyond {_BASELINE_LIMIT}; "
+            f"the tables for epsilon {epsilon:g} have a step of {step}, beyond {BASELINE_STEP}; "
             "baseline=False allows it"
         )
 

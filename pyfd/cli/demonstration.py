@@ -26,10 +26,10 @@ from tqdm import tqdm
 
 import pyfd
 from pyfd._core.files import write_atomically
+from pyfd._core.pixels import Pixels
 from pyfd.cli.jobs import printable
 from pyfd.qtables import QTables
 
-Pixels: TypeAlias = "npt.NDArray[np.uint8]"
 Differences: TypeAlias = "npt.NDArray[np.int16]"
 
 # The first few are the contact sheet's.

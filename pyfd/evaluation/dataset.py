@@ -7,7 +7,7 @@ import importlib.util
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +16,7 @@ from PIL import Image
 import pyfd
 from pyfd._core import pictures
 from pyfd._core.extras import missing
-
-Pixels: TypeAlias = "npt.NDArray[np.uint8]"
+from pyfd._core.pixels import Pixels
 
 #: The source that is not a directory: the 20 ImageNet pictures that foolbox ships.
 FOOLBOX = "foolbox"

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 import pyfd
 from pyfd._core.extras import missing
+from pyfd._core.pixels import Pixels
 from pyfd.qtables import QTables, parse_tables
 
 try:
@@ -26,7 +27,6 @@ try:
 except ModuleNotFoundError as error:
     raise missing(str(error.name), "evaluate") from error
 
-Pixels: TypeAlias = npt.NDArray[np.uint8]
 Kind: TypeAlias = Literal["none", "one-pass", "two-pass", "transformation"]
 
 #: What `parse` takes.

@@ -9,7 +9,7 @@ import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +17,10 @@ from PIL import Image
 from torch import nn
 
 import pyfd
+from pyfd._core.pixels import Pixels
 from pyfd.evaluation import attacks
 from pyfd.evaluation.defences import Defence, Distillation, as_jpeg
 from pyfd.torch import batches, device_of, predict
-
-Pixels: TypeAlias = "npt.NDArray[np.uint8]"
 
 #: Attacks beyond ART's: PGD through the defence, at the grid, and from another model.
 ADAPTIVE, TRANSFER = ("bpda", "grid"), "transfer"

@@ -14,9 +14,10 @@ import torch
 from torch import nn
 
 import pyfd
+from pyfd._core.pixels import Pixels
 from pyfd.evaluation import attacks
 from pyfd.evaluation.defences import Defence, Distillation
-from pyfd.evaluation.plan import DRAWS, Attacked, Bench, Pixels, chain
+from pyfd.evaluation.plan import DRAWS, Attacked, Bench, chain
 from pyfd.torch import device_of
 
 _FEWEST = 100

@@ -27,9 +27,10 @@ except ModuleNotFoundError as error:
     raise missing("torch", "evaluate", module=error.name) from error
 
 from pyfd._core.files import write_atomically
+from pyfd._core.pixels import Pixels
 from pyfd.evaluation import report, results
 from pyfd.evaluation.defences import Defence, parse
-from pyfd.evaluation.plan import NAMES, TRANSFER, Bench, Pixels, plan
+from pyfd.evaluation.plan import NAMES, TRANSFER, Bench, plan
 from pyfd.torch import device_of, predict
 
 _EXAMPLES = 8

@@ -8,12 +8,12 @@ from dataclasses import KW_ONLY, dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from pyfd import codec
 from pyfd._core.files import Source
+from pyfd._core.pixels import Pixels
 from pyfd.codec import Mode, Subsampling
 from pyfd.errors import CorruptJPEGError
 from pyfd.limits import Limits
@@ -51,7 +51,7 @@ def decode_many(
     return [_chw(item) if isinstance(item, np.ndarray) else item for item in items]
 
 
-def _chw(pixels: npt.NDArray[np.uint8]) -> Tensor:
+def _chw(pixels: Pixels) -> Tensor:
     tensor = torch.from_numpy(pixels)
     return tensor.permute(2, 0, 1) if tensor.dim() == 3 else tensor[None]
 
@@ -110,9 +110,7 @@ class Decode:
         return f"Decode({', '.join(shown)})"
 
 
-def through_codec(
-    image: npt.NDArray[np.uint8], qtables: QTablesLike, subsampling: Subsampling
-) -> npt.NDArray[np.uint8]:
+def through_codec(image: Pixels, qtables: QTablesLike, subsampling: Subsampling) -> Pixels:
     """H×W×3, H×W×1 or H×W pixels, encoded with tables and decoded onto them."""
     gray = image.shape[2:] in ((), (1,))
     pixels = image[:, :, 0] if image.shape[2:] == (1,) else image

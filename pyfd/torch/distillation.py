@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pyfd import codec
 from pyfd._core.arithmetic import (
     BASIS,
     COLOR_BITS,
@@ -24,7 +23,7 @@ from pyfd._core.arithmetic import (
     TO_YCC_OFFSETS,
 )
 from pyfd.codec import Subsampling
-from pyfd.qtables import QTables, QTablesLike, as_qtables
+from pyfd.qtables import ENCODER_STEP, QTables, QTablesLike, as_qtables, steps_within
 from pyfd.torch.decoding import through_codec
 
 Color: TypeAlias = Literal["ycbcr", "rgb"]
@@ -99,8 +98,7 @@ class FeatureDistillation(nn.Module):
         if color == "rgb" and subsampling != "4:4:4":
             raise ValueError('color="rgb" has no chroma to subsample')
         self.qtables = as_qtables(qtables)
-        if self.qtables.array.max() > codec.ENCODER_LIMIT:
-            raise ValueError(f"steps must be at most {codec.ENCODER_LIMIT}")
+        steps_within(self.qtables, ENCODER_STEP)
         self.color = color
         self.subsampling = subsampling
         self.gradient = gradient

@@ -8,11 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pyfd import codec
+from pyfd._core.pixels import Pixels, pixels_of
 from pyfd.codec import Subsampling
 from pyfd.qtables import QTablesLike, as_qtables
 from pyfd.torch.decoding import through_codec
@@ -54,7 +53,7 @@ class JPEG(v2.Transform):  # type: ignore[misc]  # torchvision is not typed
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:  # noqa: ARG002
         """What `forward` does to each image of a sample."""
         if isinstance(inpt, PIL.Image.Image):
-            return PIL.Image.fromarray(self._through(codec.pixels_of(inpt)))
+            return PIL.Image.fromarray(self._through(pixels_of(inpt)))
         if isinstance(inpt, tv_tensors.TVTensor) and not isinstance(
             inpt, tv_tensors.Image | tv_tensors.Video
         ):
@@ -77,7 +76,7 @@ class JPEG(v2.Transform):  # type: ignore[misc]  # torchvision is not typed
         planes = torch.from_numpy(defended).permute(0, 3, 1, 2)
         return planes.reshape(images.shape).to(images.device)
 
-    def _through(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    def _through(self, pixels: Pixels) -> Pixels:
         return through_codec(pixels, self.qtables, self.subsampling)
 
     def extra_repr(self) -> str:

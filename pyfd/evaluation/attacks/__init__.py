@@ -18,6 +18,7 @@ from torch.nn.functional import cross_entropy
 
 from pyfd._core.arithmetic import DCT, YCBCR
 from pyfd._core.extras import missing
+from pyfd._core.pixels import Pixels
 from pyfd.analysis import gains
 from pyfd.qtables import QTables
 from pyfd.torch import device_of
@@ -32,7 +33,6 @@ except ModuleNotFoundError as error:
     library = "foolbox" if error.name == "foolbox" else "ART"
     raise missing(library, "evaluate", module=error.name) from error
 
-Pixels = npt.NDArray[np.uint8]
 
 STEPS = 10
 """Of iterated L∞ attacks; each step is 2.5·ε / STEPS long."""
