@@ -1,4 +1,4 @@
-"""The command line's entry: `pyfd`, or `python -m pyfd`."""
+"""The entry point of the command line: `pyfd`, or `python -m pyfd`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NEEDED = ("PIL", "click", "tqdm")
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
-    """Leave through the cleanup of what is being written, as Ctrl-C does."""
+    """Exit so that unfinished files are removed, as Ctrl-C does."""
     sys.exit(128 + signum)
 
 
@@ -21,15 +21,16 @@ def main() -> None:
     """Run the command line and exit with its code."""
     signal.signal(signal.SIGTERM, _terminate)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a comment can hold any letter
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's comment can hold any character
     try:
         from pyfd.cli import cli
 
         cli()
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         if error.name is None or error.name.partition(".")[0] not in _NEEDED:
             raise
-        print(f"pyfd: {missing(error.name, 'cli')}", file=sys.stderr)
+        problem = missing(error.name, "cli") if isinstance(error, ModuleNotFoundError) else error
+        print(f"pyfd: {problem}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

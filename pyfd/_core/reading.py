@@ -36,7 +36,9 @@ class Reading:
 
     The metadata of a field make its option of the command line: "help" is the
     option's help (a field without it has no option), "choices" are the values
-    that it offers, "off" is the name of a flag that sets the field to False.
+    that it offers, "off" is the name of a flag that sets the field to False. In
+    all other fields "parse" converts the option's text; without it, the type of
+    the default decides.
 
     Raises:
         TypeError: An option has a wrong type.

@@ -1,4 +1,4 @@
-"""The command line's `calibrate`: which frequencies photographs use."""
+"""`pyfd calibrate`: measure which frequencies photographs use."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from collections.abc import Sequence
 import click
 
 import pyfd
-from pyfd.cli import jobs as _jobs
-from pyfd.cli.jobs import STDIO, Report, printable
+from pyfd._core.files import JPEG_SUFFIXES
+from pyfd.cli import jobs
+from pyfd.cli.messages import Messages, printable
 from pyfd.cli.options import Examples, inputs_argument, limits_options, plot_option
+from pyfd.cli.plan import STDIO, collect
 from pyfd.limits import Limits
 
 
@@ -30,7 +32,10 @@ pyfd calibrate photos --workers 4 --plot stats.png -o stats.json""",
     help="Where the statistics go: a JSON file.",
 )
 @click.option(
-    "--workers", type=click.IntRange(1), metavar="N", help="Threads.  [default: one per core]"
+    "--workers",
+    type=click.IntRange(1),
+    metavar="N",
+    help="The number of threads.  [default: one per core]",
 )
 @plot_option("Draw them too, on the 8x8 grid")
 @limits_options
@@ -43,17 +48,17 @@ def calibrate(
 ) -> None:
     """Measure which frequencies photographs use.
 
-    Mean and standard deviation of the DCT coefficients, per frequency and for
-    Y, Cb and Cr each, over all .jpg files given or found in directories: what
-    "pyfd tables make --statistics" ranks frequencies by. Damaged files are
-    named and left out.
+    Computes the mean and the standard deviation of the DCT coefficients, for
+    each frequency of Y, Cb and Cr, over all .jpg files given or found in
+    directories. "pyfd tables make --statistics" ranks the frequencies by them.
+    Damaged files are named and left out.
     """
-    report = Report()
-    names = [name for name, _ in _jobs.collect(inputs, _jobs.JPEG_SUFFIXES, report)]
+    messages = Messages()
+    names = [name for name, _ in collect(inputs, JPEG_SUFFIXES, messages)]
     if names:
-        with report.watching("calibrate"):
-            _calibrate(names, output, workers, plot, limits, report)
-    report.finish()
+        with messages.watching("calibrate"):
+            _calibrate(names, output, workers, plot, limits, messages)
+    messages.finish()
 
 
 def _calibrate(
@@ -62,15 +67,15 @@ def _calibrate(
     workers: int | None,
     plot: str | None,
     limits: Limits,
-    report: Report,
+    messages: Messages,
 ) -> None:
     sources = [sys.stdin.buffer if name == STDIO else name for name in names]
     found = pyfd.calibrate(
         sources, workers=workers, progress=sys.stderr.isatty() and len(names) > 1, limits=limits
     )
     for name, reason in sorted(found.failures.items()):
-        report.refuse(name, reason)
-    with _jobs.writing(output):
+        messages.refuse(name, reason)
+    with jobs.writing(output):
         found.save(output)
     luma, *chroma = found.blocks
     click.echo(
@@ -80,4 +85,4 @@ def _calibrate(
     if plot:
         from pyfd import plots
 
-        _jobs.draw(plots.of_statistics(found), plot)
+        jobs.draw(plots.of_statistics(found), plot)

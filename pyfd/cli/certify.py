@@ -1,4 +1,4 @@
-"""The command line's `certify`."""
+"""`pyfd certify`: prove how strong a perturbation must be to change an image."""
 
 from __future__ import annotations
 
@@ -11,16 +11,23 @@ from typing import Any
 import click
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 import pyfd
 from pyfd.certificate import Certificate
-from pyfd.cli import jobs as _jobs
-from pyfd.cli import pictures as _images
-from pyfd.cli.jobs import Report, printable
-from pyfd.cli.options import Examples, check_steps, inputs_argument, plot_option, tables_option
+from pyfd.cli import jobs, pictures
+from pyfd.cli.messages import Messages, printable
+from pyfd.cli.options import (
+    DEFAULT_TABLES,
+    Examples,
+    check_steps,
+    inputs_argument,
+    plot_option,
+    subsampling_option,
+    tables_option,
+)
+from pyfd.cli.plan import collect
 from pyfd.limits import Limits
-from pyfd.qtables import QTables
+from pyfd.qtables import ENCODER_STEP, QTables
 
 _DEFAULT_EPSILONS = (1.0, 2.0, 4.0)
 _COMPONENTS = ("Y", "Cb", "Cr")
@@ -44,14 +51,8 @@ pyfd certify photo.jpg -q 40 --plot radii.png
 pyfd certify photos -q 40 --epsilon 1 --json | jq .radius""",
 )
 @inputs_argument
-@tables_option("The tables that the encoder writes", "fd-cvpr2019")
-@click.option(
-    "--subsampling",
-    type=click.Choice(["4:4:4", "4:2:2", "4:2:0", "4:4:0"]),
-    metavar="S",
-    default="4:4:4",
-    help="The encoder's, of the chroma: 4:4:4 (the default), 4:2:2, 4:2:0 or 4:4:0.",
-)
+@tables_option("The tables that the encoder writes", DEFAULT_TABLES)
+@subsampling_option("")
 @click.option(
     "--epsilon",
     "epsilons",
@@ -60,14 +61,14 @@ pyfd certify photos -q 40 --epsilon 1 --json | jq .radius""",
     metavar="E",
     default=_DEFAULT_EPSILONS,
     callback=_check_epsilons,
-    help="Show the share of blocks with a radius beyond this strength, in 8-bit levels. May be "
-    "given several times.  [default: 1, 2 and 4]",
+    help="Show the share of blocks whose radius is greater than this strength, in 8-bit levels. "
+    "May be given several times.  [default: 1, 2 and 4]",
 )
 @click.option(
     "--json",
     "as_json",
     is_flag=True,
-    help="A line of JSON per file, for programs; an infinite radius is null.",
+    help="Write a line of JSON per file, for programs; an infinite radius is null.",
 )
 @plot_option("For one image, draw the radii, block by block")
 def certify(
@@ -80,46 +81,47 @@ def certify(
 ) -> None:
     """Prove how strong a perturbation must be to change an image.
 
-    A block's radius is the strength from which on a perturbation of the pixels
-    can change what the encoder makes of it. Below it none can, whatever the
-    attacker knows: the coefficients are the same, bit for bit.
+    A block's radius is the strength that a perturbation of the pixels needs to
+    change what the encoder writes. No weaker one can, whatever the attacker
+    knows: the coefficients stay the same, bit for bit.
 
-    Give what the encoder is given. Pixels that lie on the tables' grid have the
-    largest radii: those of a .jpg file that "pyfd encode" made with the same
-    tables (it is decoded plainly). On others a radius is mostly 1, which certifies
-    nothing.
+    The inputs are the images that the encoder gets. Pixels that lie on the
+    tables' grid have the largest radii, such as those of a .jpg file that "pyfd
+    encode" made with the same tables (it is decoded without tables). For other
+    pixels the radius is mostly 1, which certifies nothing.
 
-    It is about pixels at the encoder, at the same place: not about .jpg files
-    that an attacker hands to the decoder, nor about a classifier's answers.
+    The proof is about pixels that the encoder gets, without a shift of the
+    image. It is not about .jpg files that an attacker hands to the decoder, nor
+    about a classifier's answers.
     """
-    check_steps(tables, 8191)
-    report = Report()
-    names = [name for name, _ in _jobs.collect(inputs, _images.SUFFIXES, report)]
+    check_steps(tables, ENCODER_STEP)
+    messages = Messages()
+    names = [name for name, _ in collect(inputs, pictures.SUFFIXES, messages)]
     if plot and len(names) > 1:
         raise click.UsageError(f"--plot is for one image, not {len(names)}.")
     if names and not as_json:
         titles = ["radius", *(f"epsilon {epsilon:g}" for epsilon in epsilons)]
         click.echo(_row(titles, "file"))
     found: list[Certificate] = []
-    for name in tqdm(names, unit="file", disable=None if len(names) > 1 else True):
-        with report.watching(name):
-            pixels = _pixels(_jobs.read(name, Limits.unlimited()))
+    for name in messages.progress(names, len(names)):
+        with messages.watching(name):
+            pixels = _pixels(jobs.read(name, Limits.unlimited()))
             certificate = pyfd.certify(pixels, tables, subsampling=subsampling)
             if plot:
                 from pyfd import plots
 
-                _jobs.draw(plots.of_certificate(certificate), plot)
-            tqdm.write(_line(name, certificate, epsilons, as_json))
+                jobs.draw(plots.of_certificate(certificate), plot)
+            messages.write(_line(name, certificate, epsilons, as_json))
             found.append(certificate)
     if len(found) > 1 and not as_json:
         click.echo(_summary(found, epsilons))
-    report.finish()
+    messages.finish()
 
 
 def _pixels(data: bytes) -> npt.NDArray[np.uint8]:
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="EXIF")  # which is not used here
-        return _images.read(data).pixels
+        warnings.filterwarnings("ignore", message="EXIF")  # EXIF is not used here
+        return pictures.read(data).pixels
 
 
 def _line(name: str, certificate: Certificate, epsilons: Sequence[float], as_json: bool) -> str:
@@ -130,7 +132,7 @@ def _line(name: str, certificate: Certificate, epsilons: Sequence[float], as_jso
 
 
 def _summary(found: Sequence[Certificate], epsilons: Sequence[float]) -> str:
-    """The line for all images: their blocks in one heap."""
+    """Return the line about the blocks of all images together."""
     radii = np.concatenate([certificate.blocks.ravel() for certificate in found])
     shares = [float((radii > epsilon).mean()) for epsilon in epsilons]
     return _row([f"{radii.min():g}", *map(_percent, shares)], f"all {len(found)} images")
@@ -141,7 +143,7 @@ def _row(cells: Sequence[str], name: str) -> str:
 
 
 def _percent(share: float) -> str:
-    """Rounded down: what is not certified never looks as if it were."""
+    """Return a percentage, rounded down so that it never claims more than is certified."""
     return f"{math.floor(1000 * share) / 10:.1f} %"
 
 

@@ -1,4 +1,4 @@
-"""The command line's `evaluate`: attacks × defences × images, and a report."""
+"""`pyfd evaluate`: attacks × defences × images, and a report."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from pyfd.cli.jobs import Report, printable
+from pyfd.cli.messages import Messages, printable
 from pyfd.cli.options import Examples
 
 _DEFENCES = ("none", "one-pass:fd-cvpr2019", "two-pass:fd-cvpr2019", "jpeg:75")
@@ -121,12 +121,12 @@ def evaluate(
 ) -> None:
     """Measure what defences are worth against attacks.
 
-    Attacks a model on labelled photographs, asks each defence, and writes a
-    report: accuracy with its interval, per attack and strength, with the
-    adaptive attacks beside those that ignore the defence.
+    Attacks a model on labelled photographs, with each defence, and writes a
+    report: the accuracy with its confidence interval, for each attack and
+    strength, with the adaptive attacks beside those that ignore the defence.
     """
-    report = Report()
-    with report.watching(source):
+    messages = Messages()
+    with messages.watching(source):
         try:
             from pyfd.evaluation import dataset as images
             from pyfd.evaluation import evaluate as run
@@ -154,7 +154,7 @@ def evaluate(
             click.echo(f"warning: {printable(warning)}", err=True)
         click.echo(reports.text(found))
         click.echo(f"{output / 'report.html'}", err=True)
-    report.finish()
+    messages.finish()
 
 
 def _input_size(model: Any) -> int:

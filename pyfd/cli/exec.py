@@ -1,4 +1,4 @@
-"""The command line's `exec`: any program, with the drop-in library in front of the system's."""
+"""`pyfd exec`: run a program with the drop-in libjpeg in place of the system's."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from types import FrameType
 import click
 
 from pyfd._core.native import DROP_IN
-from pyfd.cli.jobs import printable
+from pyfd.cli.messages import printable
 from pyfd.cli.options import (
     Examples,
     baseline_option,
@@ -26,11 +26,11 @@ from pyfd.cli.options import (
     check_written_steps,
     tables_option,
 )
-from pyfd.qtables import QTables
+from pyfd.qtables import DECODER_STEP, ENCODER_STEP, QTables
 
 _DECODE, _ENCODE = "PYFD_DECODE_QTABLES", "PYFD_ENCODE_QTABLES"
 
-# A shell's exit codes for a program that cannot be run, and for one that is not there
+# The exit codes of a shell for a program that cannot be run, and for one that does not exist
 _NOT_RUNNABLE, _NOT_FOUND = 126, 127
 
 _PASSED_ON = (
@@ -41,7 +41,7 @@ _PASSED_ON = (
     signal.SIGUSR1,
     signal.SIGUSR2,
 )
-_OF_THE_KEYBOARD = (signal.SIGINT, signal.SIGQUIT)
+_FROM_KEYBOARD = (signal.SIGINT, signal.SIGQUIT)
 
 
 @click.command(
@@ -54,32 +54,30 @@ pyfd exec -q fd-cvpr2019 -- djpeg upload.jpg > upload.ppm
 pyfd exec -q 16 -- vipsthumbnail upload.jpg -o small.png
 pyfd exec --encode-qtables fd-cvpr2019 -- cjpeg photo.ppm > photo.jpg""",
 )
-@tables_option("What the program decodes is decoded onto these tables", None)
-@tables_option(
-    "What the program encodes is written with these tables", None, "--encode-qtables", "written"
-)
+@tables_option("The tables onto which the program decodes", None)
+@tables_option("The tables with which the program writes", None, "--encode-qtables", "written")
 @baseline_option
 @click.argument("program", nargs=-1, required=True, type=click.UNPROCESSED, metavar="PROGRAM...")
 def exec_(
     program: tuple[str, ...], tables: QTables | None, written: QTables | None, baseline: bool
 ) -> None:
-    """Run a program, with the tables in every libjpeg that it uses.
+    """Run a program with the tables in every libjpeg that it uses.
 
-    For programs that nobody will change: they and the programs that they start
-    decode JPEG files onto the tables, and write them with the tables. It works
-    by a libjpeg.so.62 of our own, which the loader takes in place of the
-    system's. Programs with another JPEG decoder inside are not reached, such as
+    For programs that cannot be changed: the program, and all programs that it
+    starts, decode JPEG files onto the tables and write them with the tables.
+    pyfd makes the loader take its own libjpeg.so.62 in place of the system's.
+    This does not reach programs that bring another JPEG decoder, such as
     ffmpeg, opencv-python and Chrome: docs/pipelines/drop-in.md has a list.
 
-    The exit code is the program's; 128 + N if signal N ended it; 127 if there is
-    no such program, 126 if it cannot be run.
+    The exit code is the program's; 128 + N if signal N ended it; 127 if the
+    program does not exist, 126 if it cannot be run.
     """
     if tables is None and written is None:
         raise click.UsageError("Give --qtables, --encode-qtables or both.")
     if tables is not None:
-        check_steps(tables, 32767)
+        check_steps(tables, DECODER_STEP)
     if written is not None:
-        check_written_steps(written, baseline, 8191)
+        check_written_steps(written, baseline, ENCODER_STEP)
     context = click.get_current_context()
     if problem := _unusable(DROP_IN):
         click.echo(f"pyfd: {problem}", err=True)
@@ -92,7 +90,7 @@ def exec_(
 
 
 def _unusable(library: Path) -> str | None:
-    """What keeps the loader from taking our library, if anything does."""
+    """Return what keeps the loader from taking our library; None if nothing does."""
     if not library.is_file():
         return "this build of pyfd has no libjpeg.so.62 (PYFD_SANITIZE leaves it out)"
     if re.search(r"[\s:$]", str(library)):
@@ -105,7 +103,7 @@ def _unusable(library: Path) -> str | None:
 
 
 def _find(program: str) -> str:
-    """The program's path, or an exit as a shell's."""
+    """Return the program's path, or exit with a shell's code."""
     path = shutil.which(program)
     if path is None:
         there = shutil.which(program, mode=os.F_OK)
@@ -116,7 +114,7 @@ def _find(program: str) -> str:
 
 
 def _warn_of_privileges(path: str) -> None:
-    """Say so if the loader will ignore us: a silent plain decode would look defended."""
+    """Warn if the loader will ignore our library: plain decoding would look like a defence."""
     status = Path(path).stat()
     raised = (status.st_mode & stat.S_ISUID and status.st_uid != os.geteuid()) or (
         status.st_mode & stat.S_ISGID and status.st_gid != os.getegid()
@@ -138,7 +136,7 @@ def _has_capabilities(path: str) -> bool:
 
 @contextmanager
 def _table_files(tables: Mapping[str, QTables | None]) -> Iterator[dict[str, str]]:
-    """Files in the text form, in a folder of their own; gives variables that name them."""
+    """Write tables as text files in a folder of their own; yield variables that name them."""
     with tempfile.TemporaryDirectory(prefix="pyfd-") as folder:
         variables = {}
         for variable, given in tables.items():
@@ -150,19 +148,19 @@ def _table_files(tables: Mapping[str, QTables | None]) -> Iterator[dict[str, str
 
 
 def _run(path: str, program: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Run to the end; gives the exit code. Signals go on to the program."""
+    """Run the program, pass signals on to it, and return its exit code."""
     child: subprocess.Popen[bytes] | None = None
     early: list[int] = []
 
     def pass_on(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        if signum in _OF_THE_KEYBOARD and _in_foreground():
-            return  # the keyboard's signals go to the program too
+        if signum in _FROM_KEYBOARD and _in_foreground():
+            return  # the terminal has sent it to the program too
         if child is None:
             early.append(signum)
         else:
             child.send_signal(signum)
 
-    # what is ignored (nohup) stays so, and the program inherits it
+    # signals that are ignored (nohup) stay ignored, and the program inherits that
     heeded = [signum for signum in _PASSED_ON if signal.getsignal(signum) != signal.SIG_IGN]
     previous = {signum: signal.signal(signum, pass_on) for signum in heeded}
     try:
@@ -180,7 +178,7 @@ def _run(path: str, program: Sequence[str], environment: Mapping[str, str]) -> i
 
 
 def _in_foreground() -> bool:
-    """Does the terminal send its signals to us, and so to the program?"""
+    """Return whether the terminal sends its signals to us, and so to the program."""
     try:
         terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
     except OSError:

@@ -1,4 +1,4 @@
-"""8×8 tables as text, side by side."""
+"""8×8 tables as text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _NARROWEST = 3
 
 
 def grid(title: str, table: Iterable[Iterable[object]]) -> list[str]:
-    """A title and the rows of a table: lines of one width."""
+    """Return a title and the rows of a table as lines of equal width."""
     cells = [[str(value) for value in row] for row in table]
     width = max(_NARROWEST, *(len(cell) for row in cells for cell in row))
     rows = [" ".join(f"{cell:>{width}}" for cell in row) for row in cells]
@@ -17,7 +17,7 @@ def grid(title: str, table: Iterable[Iterable[object]]) -> list[str]:
 
 
 def side_by_side(grids: Sequence[Sequence[str]], per_row: int = 2) -> list[str]:
-    """Grids in rows, an empty line between the rows."""
+    """Return the lines of grids in rows, with an empty line between the rows."""
     lines: list[str] = []
     for start in range(0, len(grids), per_row):
         lines += [""] if start else []

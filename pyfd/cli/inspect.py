@@ -1,16 +1,28 @@
-"""What `pyfd inspect` says about a file: the facts, and the facts as text."""
+"""`pyfd inspect`: show what .jpg files contain."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+import click
 import numpy as np
 
 import pyfd
+from pyfd._core.files import JPEG_SUFFIXES
+from pyfd.cli import jobs
 from pyfd.cli.grids import grid, side_by_side
-from pyfd.cli.jobs import printable
+from pyfd.cli.messages import Messages, printable
+from pyfd.cli.options import (
+    Examples,
+    check_steps,
+    inputs_argument,
+    limits_options,
+    tables_option,
+)
+from pyfd.cli.plan import collect
 from pyfd.limits import Limits
-from pyfd.qtables import QTables
+from pyfd.qtables import BASELINE_STEP, DECODER_STEP, QTables
 
 _COMPONENTS = {
     "L": ("Y",),
@@ -22,11 +34,44 @@ _COMPONENTS = {
 _COMMENT_SHOWN = 200
 
 
+@click.command(
+    cls=Examples,
+    epilog="""\
+pyfd inspect photo.jpg
+pyfd inspect photo.jpg --qtables fd-cvpr2019
+pyfd inspect photos --json | jq .qtables""",
+)
+@inputs_argument
+@tables_option("Show what these tables would change", None)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Write a line of JSON per file, for programs."
+)
+@limits_options
+def inspect(inputs: tuple[str, ...], tables: QTables | None, as_json: bool, limits: Limits) -> None:
+    """Show what .jpg files contain.
+
+    Header, metadata and quantization tables; with -q also what re-quantizing to
+    those tables would change, which is nothing in a file that was made with
+    them.
+    """
+    if tables is not None:
+        check_steps(tables, DECODER_STEP)
+    messages = Messages()
+    separator = ""
+    for name, _ in collect(inputs, JPEG_SUFFIXES, messages):
+        with messages.watching(name):
+            found = _facts(name, jobs.read(name, limits), tables, limits)
+            text = f"{json.dumps(found)}\n" if as_json else separator + _as_text(found)
+            click.echo(text, nl=False)
+            separator = "\n"
+    messages.finish()
+
+
 # ---- the facts ------------------------------------------------------------
 
 
-def facts(name: str, data: bytes, tables: QTables | None, limits: Limits) -> dict[str, Any]:
-    """A file's header, and what tables would change in it; ready for JSON."""
+def _facts(name: str, data: bytes, tables: QTables | None, limits: Limits) -> dict[str, Any]:
+    """Return a file's header, and what tables would change in it, ready for JSON."""
     header = pyfd.probe(data, limits=limits)
     comment = header.comment
     found: dict[str, Any] = {
@@ -51,8 +96,10 @@ def facts(name: str, data: bytes, tables: QTables | None, limits: Limits) -> dic
 
 
 def _effect(data: bytes, tables: QTables, limits: Limits) -> dict[str, Any]:
-    """What re-quantizing to `tables` would change."""
-    result = pyfd.requantize(data, tables, baseline=bool(tables.array.max() <= 255), limits=limits)
+    """Return what re-quantizing to `tables` would change."""
+    result = pyfd.requantize(
+        data, tables, baseline=bool(tables.array.max() <= BASELINE_STEP), limits=limits
+    )
     before = pyfd.read_coefficients(data, limits=limits)
     after = pyfd.read_coefficients(result, limits=Limits.unlimited())
     names = _COMPONENTS[before.color_space]
@@ -64,7 +111,7 @@ def _effect(data: bytes, tables: QTables, limits: Limits) -> dict[str, Any]:
 
 
 def _shares(before: pyfd.Coefficients, after: pyfd.Coefficients, i: int) -> dict[str, Any]:
-    """Shares of component `i`'s coefficients, 0 to 1."""
+    """Return shares of component `i`'s coefficients, 0 to 1."""
     old, new = before.dequantized(i), after.dequantized(i)
     return {
         "coefficients": old.size,
@@ -75,11 +122,11 @@ def _shares(before: pyfd.Coefficients, after: pyfd.Coefficients, i: int) -> dict
     }
 
 
-# ---- as text --------------------------------------------------------------
+# ---- the text ---------------------------------------------------------------
 
 
-def as_text(found: dict[str, Any]) -> str:
-    """The facts, for people. Nothing in it can steer a terminal."""
+def _as_text(found: dict[str, Any]) -> str:
+    """Return the facts as text for people, in which nothing can control a terminal."""
     lines = [printable(found["file"]), *_summary(found), "", *_grids(found)]
     if "effect" in found:
         lines += ["", *_effect_lines(found)]
@@ -115,7 +162,7 @@ def _quoted(comment: str) -> str:
 
 
 def _grids(found: dict[str, Any]) -> list[str]:
-    """The quantization tables side by side, equal ones once."""
+    """Return the quantization tables side by side, equal ones once."""
     groups: dict[str, list[str]] = {}
     tables = {}
     for name, table in zip(found["components"], found["qtables"], strict=True):

@@ -1,112 +1,75 @@
-"""What several commands of the command line take: tables, inputs, limits."""
+"""Click classes, arguments and options that several commands share."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import Field, fields, replace
 from typing import Any
 
 import click
 
 import pyfd
-from pyfd.cli.jobs import printable
+from pyfd._core.reading import Reading
+from pyfd.cli.messages import printable
+from pyfd.header import SUBSAMPLING
 from pyfd.limits import Limits
-from pyfd.qtables import QTables, parse_tables
+from pyfd.qtables import BASELINE_STEP, QTables, parse_tables
 
 Decorated = Callable[..., None]
+
+DEFAULT_TABLES = "fd-cvpr2019"
 
 
 class Examples(click.Command):
     """A command whose epilog is examples, shown line by line."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the examples."""
         with formatter.section("Examples"):
             for line in (self.epilog or "").splitlines():
                 formatter.write(f"  {line}\n")
 
 
 class Group(Examples, click.Group):
+    """A group with examples, whose commands exit with code 130 on Ctrl-C."""
+
     command_class = Examples
 
     def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was asked for."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
             ctx.exit(130)
 
 
-# ---- options that several commands have -----------------------------------
+# ---- files ----------------------------------------------------------------
 
 
-def _to_tables(_ctx: click.Context, _param: click.Parameter, value: str | None) -> QTables | None:
-    try:
-        return None if value is None else parse_tables(value)
-    except (ValueError, OverflowError) as error:
-        raise click.BadParameter(printable(str(error))) from error
-    except OSError as error:
-        raise click.BadParameter(printable(f"{value}: {error.strerror}")) from error
-
-
-def tables_option(text: str, default: str | None, *names: str) -> Callable[[Decorated], Decorated]:
-    """Tables T; `--qtables` and the argument `tables`, unless `names` say otherwise."""
-    presets = [f"{name} (the default)" if name == default else name for name in pyfd.PRESETS]
-    return click.option(
-        *(names or ("-q", "--qtables", "tables")),
-        metavar="T",
-        callback=_to_tables,
-        default=default,
-        help=f"{text}: {', '.join(presets)}, one step (16), annex-k:QUALITY, or a file with "
-        "pyfd's JSON or cjpeg's text.",
-    )
-
-
-def named(_ctx: click.Context, _param: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
-    if "" in names:  # as a path it would be the current directory
+def check_names(
+    _ctx: click.Context, _param: click.Parameter, names: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Refuse an empty name, which as a path would be the current directory."""
+    if "" in names:
         raise click.BadParameter("a name is empty")
     return names
 
 
 inputs_argument = click.argument(
-    "inputs", nargs=-1, required=True, metavar="FILE...", callback=named
+    "inputs", nargs=-1, required=True, metavar="FILE...", callback=check_names
 )
-baseline_option = click.option(
-    "--baseline/--no-baseline",
-    default=True,
-    help="Steps of at most 255, as every decoder takes them, or larger ones too.",
+output_option = click.option(
+    "-o",
+    "--output",
+    type=click.Path(),
+    help="Where to write: a file, - for stdout, or a directory. Several inputs, or a directory, "
+    "need a directory.",
 )
-
-_LIMITS = {
-    "max_bytes": "of more than N bytes",
-    "max_pixels": "of more than N pixels",
-    "max_memory": "that take more than N bytes of memory for coefficients",
-    "max_scans": "of more than N scans",
-}
-
-
-def limits_options(command: Decorated) -> Decorated:
-    """What a file may ask for, as one `limits` argument."""
-
-    @functools.wraps(command)
-    def with_limits(*args: Any, no_limits: bool, **options: Any) -> None:
-        given = {name: options.pop(name) for name in _LIMITS}
-        given = {name: value for name, value in given.items() if value is not None}
-        try:
-            limits = replace(Limits.unlimited() if no_limits else Limits(), **given)
-        except ValueError as error:
-            raise click.UsageError(str(error)) from error
-        command(*args, limits=limits, **options)
-
-    result = click.option("--no-limits", is_flag=True, help="For files you trust.")(with_limits)
-    for name, which in reversed(_LIMITS.items()):
-        text = f"Refuse files {which}.  [default: {getattr(Limits, name)}]"
-        flag = f"--{name.replace('_', '-')}"
-        result = click.option(flag, type=int, metavar="N", help=text)(result)
-    return result
 
 
 def _check_plot(_ctx: click.Context, _param: click.Parameter, path: str | None) -> str | None:
-    """Refuse what could not be drawn before anything is done."""
+    """Refuse a plot that could not be drawn before any work is done."""
     if path is None:
         return None
     try:
@@ -121,6 +84,7 @@ def _check_plot(_ctx: click.Context, _param: click.Parameter, path: str | None) 
 
 
 def plot_option(text: str) -> Callable[[Decorated], Decorated]:
+    """Return the option `--plot`, whose help starts with `text`."""
     return click.option(
         "--plot",
         metavar="FILE",
@@ -129,15 +93,166 @@ def plot_option(text: str) -> Callable[[Decorated], Decorated]:
     )
 
 
+# ---- tables ---------------------------------------------------------------
+
+
+def _to_tables(_ctx: click.Context, _param: click.Parameter, value: str | None) -> QTables | None:
+    try:
+        return None if value is None else parse_tables(value)
+    except (ValueError, OverflowError) as error:
+        raise click.BadParameter(printable(str(error))) from error
+    except OSError as error:
+        raise click.BadParameter(printable(f"{value}: {error.strerror}")) from error
+
+
+def tables_option(text: str, default: str | None, *names: str) -> Callable[[Decorated], Decorated]:
+    """Return an option that takes tables.
+
+    Args:
+        text: The start of its help.
+        default: The tables that are taken unless the option is given.
+        names: Its names, and its argument's; `--qtables` and `tables` unless given.
+    """
+    presets = [f"{name} (the default)" if name == default else name for name in pyfd.PRESETS]
+    return click.option(
+        *(names or ("-q", "--qtables", "tables")),
+        metavar="T",
+        callback=_to_tables,
+        default=default,
+        help=f"{text}: {', '.join(presets)}, one step (such as 16), annex-k:QUALITY, or a file "
+        "with pyfd's JSON or cjpeg's text.",
+    )
+
+
+baseline_option = click.option(
+    "--baseline/--no-baseline",
+    default=True,
+    help="Allow only steps up to 255, which every decoder reads, or larger ones too.",
+)
+
+
 def check_steps(tables: QTables, most: int, hint: str = "") -> None:
-    """Refuse steps that cannot be used with any file."""
+    """Refuse steps that are too large for every file."""
     largest = tables.array.max()
     if largest > most:
         raise click.UsageError(f"The largest step is {largest}, and {most} is the most here{hint}.")
 
 
 def check_written_steps(tables: QTables, baseline: bool, most: int) -> None:
+    """Refuse steps that are too large to be written, with or without `--no-baseline`."""
     if baseline:
-        check_steps(tables, 255, "; --no-baseline allows more")
+        check_steps(tables, BASELINE_STEP, "; --no-baseline allows more")
     else:
         check_steps(tables, most)
+
+
+# ---- writing JPEG files ---------------------------------------------------
+
+
+def subsampling_option(text: str) -> Callable[[Decorated], Decorated]:
+    """Return the option `--subsampling`, whose help ends with `text`."""
+    default, *others, last = SUBSAMPLING
+    return click.option(
+        "--subsampling",
+        type=click.Choice(list(SUBSAMPLING)),
+        metavar="S",
+        default=default,
+        help=f"The chroma subsampling: {default} (the default), {', '.join(others)} or {last}."
+        f"{text}",
+    )
+
+
+progressive_option = click.option("--progressive", is_flag=True, help="Write a progressive file.")
+optimize_option = click.option(
+    "--optimize", is_flag=True, help="Optimize the Huffman codes: smaller files, but slower."
+)
+
+
+# ---- reading JPEG files ---------------------------------------------------
+
+_LIMITS = {
+    "max_bytes": "of more than N bytes",
+    "max_pixels": "of more than N pixels",
+    "max_memory": "that take more than N bytes of memory for coefficients",
+    "max_scans": "of more than N scans",
+}
+
+
+def limits_options(command: Decorated) -> Decorated:
+    """Add the options for `pyfd.Limits`, which the command gets as the argument `limits`."""
+
+    @functools.wraps(command)
+    def with_limits(*args: Any, no_limits: bool, **options: Any) -> None:
+        given = {name: options.pop(name) for name in _LIMITS}
+        given = {name: value for name, value in given.items() if value is not None}
+        try:
+            limits = replace(Limits.unlimited() if no_limits else Limits(), **given)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from error
+        command(*args, limits=limits, **options)
+
+    result = click.option("--no-limits", is_flag=True, help="For files you trust.")(with_limits)
+    for name, which in reversed(_LIMITS.items()):
+        text = f"Refuse files {which}.  [default: {getattr(Limits, name)}]"
+        result = click.option(_flag(name), type=int, metavar="N", help=text)(result)
+    return result
+
+
+def reading_options(*names: str) -> Callable[[Decorated], Decorated]:
+    """Add the options for `Reading`, whose keywords the command gets as the argument `reading`.
+
+    Args:
+        names: The fields to add options for; unless given, all that have a help text.
+            The options for `limits` are always added.
+    """
+    chosen = [f for f in fields(Reading) if "help" in f.metadata and f.name in (names or {f.name})]
+
+    def decorate(command: Decorated) -> Decorated:
+        @functools.wraps(command)
+        def with_reading(*args: Any, limits: Limits, **options: Any) -> None:
+            reading = {field.name: options.pop(field.name) for field in chosen}
+            try:
+                Reading(**reading, limits=limits)
+            except ValueError as error:
+                raise click.UsageError(printable(str(error))) from error
+            command(*args, reading={**reading, "limits": limits}, **options)
+
+        result = limits_options(with_reading)
+        for field in reversed(chosen):
+            result = _reading_option(field)(result)
+        return result
+
+    return decorate
+
+
+def _reading_option(field: Field[Any]) -> Callable[[Decorated], Decorated]:
+    text, default = field.metadata["help"], field.default
+    if off := field.metadata.get("off"):
+        return click.option(off, field.name, is_flag=True, callback=_negated, help=text)
+    if choices := field.metadata.get("choices"):
+        by_text = {str(choice): choice for choice in choices}
+        return click.option(
+            _flag(field.name),
+            type=click.Choice(list(by_text)),
+            default=str(default),
+            show_default=True,
+            callback=lambda _ctx, _param, value: by_text[value],
+            help=text,
+        )
+    is_flag = isinstance(default, bool)
+    return click.option(
+        _flag(field.name),
+        type=field.metadata.get("parse"),
+        default=default,
+        is_flag=is_flag or None,
+        show_default=default is not None and not is_flag,
+        help=text,
+    )
+
+
+def _negated(_ctx: click.Context, _param: click.Parameter, value: bool) -> bool:
+    return not value
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

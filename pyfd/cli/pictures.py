@@ -1,4 +1,4 @@
-"""Pictures that commands read and write."""
+"""The image formats, other than JPEG, that commands read and write."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from PIL import Image
 
 import pyfd
 from pyfd._core import pictures
+from pyfd._core.files import JPEG_SUFFIXES
 from pyfd._core.pictures import Picture, PictureError, clean_exif
-from pyfd.cli.jobs import JPEG_SUFFIXES
 
-#: What `read` takes from a directory. A file given by its name may be anything Pillow reads.
+#: The suffixes to look for in a directory. A file given by its name may be anything Pillow reads.
 SUFFIXES = JPEG_SUFFIXES | {
     ".avif", ".bmp", ".gif", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
 }  # fmt: skip
 
-#: What `write` writes, by suffix.
+#: Pillow's names of the formats that `write` writes, by suffix.
 FORMATS = {".png": "PNG", ".ppm": "PPM", ".bmp": "BMP"}
 
 
 def read(data: bytes) -> Picture:
-    """The picture in a file of any kind.
+    """Read the picture in a file of any format that Pillow knows.
 
     Raises:
-        PictureError: It has no pixels that a JPEG file can hold.
-        pyfd.JPEGError: It is a JPEG file that cannot be read.
+        PictureError: The file has no pixels that a JPEG file can hold.
+        pyfd.JPEGError: The file is a JPEG file that cannot be read.
     """
     return _read_jpeg(data) if data[:2] == b"\xff\xd8" else pictures.read(data)
 
 
 def _read_jpeg(data: bytes) -> Picture:
-    """Through our own decoder: it has limits, and does not hide damage."""
+    """Read a JPEG file with our own decoder, which has limits and does not hide damage."""
     header = pyfd.probe(data)
     if header.color_space in ("CMYK", "YCCK"):
         raise PictureError("a CMYK image: requantize keeps it, encode takes RGB and grayscale")
@@ -43,7 +43,13 @@ def _read_jpeg(data: bytes) -> Picture:
 
 
 def write(pixels: npt.NDArray[np.uint8], file_format: str, header: pyfd.Header) -> bytes:
-    """A decoded file's pixels in another format; PNG takes the metadata along."""
+    """Return a decoded file's pixels as a file of another format.
+
+    Args:
+        pixels: H×W×3 or H×W, ``uint8``.
+        file_format: Pillow's name of the format, one of `FORMATS`.
+        header: The decoded file's header. PNG files get its EXIF and its ICC profile.
+    """
     options: dict[str, Any] = {}
     if file_format == "PNG":
         own = {"L": 2, "YCbCr": 3, "RGB": 3}.get(header.color_space)

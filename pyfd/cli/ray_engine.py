@@ -1,4 +1,4 @@
-"""The command line's jobs on a Ray cluster: a task per file, the same files and the same report."""
+"""Doing a command's jobs on a Ray cluster: one task per file, with the same files and messages."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from pyfd._core.extras import missing
-from pyfd.cli import jobs as _jobs
-from pyfd.cli.jobs import RefusedError, Report
-from pyfd.cli.journal import Job, Journal, Stamp
+from pyfd.cli.jobs import do
+from pyfd.cli.journal import Journal, Stamp
+from pyfd.cli.messages import Messages, RefusedError
+from pyfd.cli.plan import Job
 from pyfd.limits import Limits
 
 try:
@@ -24,18 +25,20 @@ try:
 except ModuleNotFoundError as error:
     raise missing("ray", "ray", module=error.name) from error
 
-_AHEAD = 1024  # tasks handed over and not back yet
-_RETRIES = 3  # of a file whose worker dies
+_AHEAD = 1024  # the most tasks that are submitted at a time
+_RETRIES = 3  # for a file whose worker dies
 
 
 class _Outcome(NamedTuple):
+    """The messages of one job, and its source's stamp if it was done."""
+
     notes: list[tuple[str, str]]
     refused: int
     before: Stamp | None = None
 
 
-class _Notes(Report):
-    """A report that is read where it is sent to."""
+class _Kept(Messages):
+    """Messages that a worker keeps, to be written by the process that started it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,41 +52,48 @@ class _Notes(Report):
 def _do(
     job: Job, folder: str, journal: str, work: Callable[[Any], bytes], limits: Limits
 ) -> _Outcome:
-    report, before = _Notes(), None
-    with report.watching(job.source):
+    messages, before = _Kept(), None
+    with messages.watching(job.source):
         if not os.path.exists(journal):  # noqa: PTH110
-            raise RefusedError(f"the output directory is not to be seen on {socket.gethostname()}")
-        before = _jobs.do(job, work, limits, folder)
-    return _Outcome(report.notes, report.refused, before)
+            raise RefusedError(f"{socket.gethostname()} does not see the output directory")
+        before = do(job, work, limits, folder)
+    return _Outcome(messages.notes, messages.refused, before)
 
 
 def run(
     jobs: Sequence[Job],
     work: Callable[[Any], bytes],
     limits: Limits,
-    report: Report,
+    messages: Messages,
     journal: Journal,
 ) -> None:
-    """Do the jobs in a cluster whose machines share the file system."""
+    """Do the jobs on a cluster whose machines share the file system.
+
+    The arguments are those of `pyfd.cli.jobs.run`.
+    """
     if not jobs:
         return
-    with report.watching("ray"), redirect_stdout(sys.stderr), _connected():
+    with messages.watching("ray"), redirect_stdout(sys.stderr), _connected():
         early: dict[int, _Outcome] = {}
         told = 0
-        for number, outcome in _jobs.progress(_outcomes(jobs, work, limits, journal), len(jobs)):
+        outcomes = _outcomes(jobs, work, limits, journal)
+        for number, outcome in messages.progress(outcomes, len(jobs)):
             if not outcome.refused:
                 journal.add(jobs[number], outcome.before)
             early[number] = outcome
-            while told in early:  # in the order of the jobs, as if there were one worker
+            while told in early:  # in the order of the jobs, as one process would
                 for note in early[told].notes:
-                    report.note(*note)
-                report.refused += early.pop(told).refused
+                    messages.note(*note)
+                messages.refused += early.pop(told).refused
                 told += 1
 
 
 @contextmanager
 def _connected() -> Iterator[None]:
-    """Ray as the caller has it, or the cluster that RAY_ADDRESS names, or this machine's cores."""
+    """Connect to the cluster that RAY_ADDRESS names, or start Ray on this machine's cores.
+
+    If the caller has started Ray already, that one is used.
+    """
     if ray.is_initialized():
         yield
         return
@@ -94,10 +104,10 @@ def _connected() -> Iterator[None]:
         sys.exit(codes[0])
 
     ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
-    signal.signal(signal.SIGTERM, leave)  # in place of Ray's own
+    signal.signal(signal.SIGTERM, leave)  # replaces Ray's own handler
     try:
         yield
-    except SystemExit:  # a call of Ray's that is interrupted turns every code into 1
+    except SystemExit:  # an interrupted call of Ray's turns every code into 1
         sys.exit(codes[0] if codes else 1)
     finally:
         ray.shutdown()
@@ -106,7 +116,7 @@ def _connected() -> Iterator[None]:
 def _outcomes(
     jobs: Sequence[Job], work: Callable[[Any], bytes], limits: Limits, journal: Journal
 ) -> Iterator[tuple[int, _Outcome]]:
-    """Each job's number and outcome, as they get done."""
+    """Yield each job's number and outcome, in the order in which they are done."""
     shared = (os.getcwd(), journal.path, ray.put(work), limits)  # noqa: PTH109
     task = _do.options(max_retries=_RETRIES)
     waiting = iter(enumerate(jobs))
@@ -129,7 +139,7 @@ def _outcomes(
 def _outcome(reference: Any, job: Job) -> _Outcome:
     try:
         outcome: _Outcome = ray.get(reference)
-    except RayTaskError:  # no file's fault
+    except RayTaskError:  # an error of ours, not of the file
         raise
     except RayError as error:
         reason = f"Ray gave up after {_RETRIES + 1} attempts: {type(error).__name__}"

@@ -14,7 +14,7 @@ from PIL import Image
 
 import pyfd
 from pyfd.cli import cli
-from pyfd.cli import demonstration as demo
+from pyfd.cli.demo import contact_sheet, measurement, summary
 
 DEFAULT = pyfd.QTables.preset("fd-cvpr2019")
 
@@ -40,7 +40,7 @@ def main(*args: object) -> int:
 
 
 def test_measure(photos, tmp_path):
-    result, views = demo.measure(photos[0], DEFAULT, 4, tmp_path / "out")
+    result, views = measurement.measure(photos[0], DEFAULT, 4, tmp_path / "out")
     assert (result.name, result.width, result.height) == ("one", 128, 96)
     with Image.open(photos[0]) as image:
         original = np.asarray(image)
@@ -57,7 +57,7 @@ def test_measure(photos, tmp_path):
 
 def test_attacks(photos, tmp_path):
     """Every sample moves by epsilon; two passes undo it, one does not."""
-    result, views = demo.measure(photos[0], DEFAULT, 4, tmp_path)
+    result, views = measurement.measure(photos[0], DEFAULT, 4, tmp_path)
     assert np.unique(np.abs(views.attacked.left)).tolist() == [4]
     attack = tmp_path / "attacked" / "one.jpg"
     assert pyfd.probe(attack).qtables == pyfd.QTables(
@@ -72,24 +72,24 @@ def test_attacks(photos, tmp_path):
 
 
 def test_attacks_repeat(photos, tmp_path):
-    first, again = (demo.measure(photos[1], DEFAULT, 2, tmp_path)[0] for _ in range(2))
+    first, again = (measurement.measure(photos[1], DEFAULT, 2, tmp_path)[0] for _ in range(2))
     assert (first.one_pass, first.two_pass) == (again.one_pass, again.two_pass)
 
 
 def test_the_shares_are_those_of_the_coefficients(photos):
     original = pyfd.decode(photos[1])
     benign, attack = pyfd.encode(original, DEFAULT), pyfd.encode(original[::-1], DEFAULT)
-    unmoved, view = demo._outcome(benign, attack, DEFAULT)
+    unmoved, view = measurement._outcome(benign, attack, DEFAULT)
     one, other = pyfd.read_coefficients(benign), pyfd.read_coefficients(attack)
     pairs = zip(one.components, other.components, strict=True)
     equal = np.concatenate([(x == y).ravel() for x, y in pairs])
     assert unmoved.coefficients == equal.mean()
     assert np.array_equal(view.left, pyfd.decode(attack).astype(int) - pyfd.decode(benign))
-    assert demo._outcome(benign, benign, DEFAULT)[0] == (1, 1)
+    assert measurement._outcome(benign, benign, DEFAULT)[0] == (1, 1)
 
 
 def test_demo(photos, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(demo, "photographs", lambda: photos)
+    monkeypatch.setattr(measurement, "photographs", lambda: photos)
     out = tmp_path / "out"
     assert main("-o", out) == 0
     printed, errors = capsys.readouterr()
@@ -117,27 +117,28 @@ def test_demo(photos, tmp_path, monkeypatch, capsys):
 def test_contact_sheet_keeps_to_its_margins(photos, tmp_path):
     """Nothing is drawn outside the columns, however long the name and the numbers."""
     tables = pyfd.QTables(DEFAULT.array, name="a name that is much longer than a column is wide")
-    measured = [demo.measure(path, tables, 3, tmp_path) for path in photos]
-    sheet = np.asarray(demo.contact_sheet(measured, tables, 3))
+    measured = [measurement.measure(path, tables, 3, tmp_path) for path in photos]
+    sheet = np.asarray(contact_sheet.draw(measured, tables, 3))
+    margin = contact_sheet._MARGIN
     blank = (sheet == 255).all(axis=(2))
-    assert blank[: demo._MARGIN].all()
-    assert blank[-demo._MARGIN :].all()
-    below = blank[demo._MARGIN + demo._TITLE_HEIGHT :]
+    assert blank[:margin].all()
+    assert blank[-margin:].all()
+    below = blank[margin + contact_sheet._TITLE_HEIGHT :]
     for column in range(6):
-        left = demo._left(column)
-        assert below[:, left - demo._GAP + 3 : left].all()
-    assert not below[:, demo._MARGIN : demo._MARGIN + demo._CELL[0]].all(axis=0).any()
+        left = contact_sheet._left(column)
+        assert below[:, left - contact_sheet._GAP + 3 : left].all()
+    assert not below[:, margin : margin + contact_sheet._CELL[0]].all(axis=0).any()
 
 
 def test_percentages_are_rounded_down():
-    assert demo._percent(1) == "100.00%"
-    assert demo._percent(0.999999) == "99.99%"
-    assert demo._percent(0) == "0.00%"
+    assert summary.percent(1) == "100.00%"
+    assert summary.percent(0.999999) == "99.99%"
+    assert summary.percent(0) == "0.00%"
 
 
 def test_psnr_of_equal_pictures():
     pixels = np.zeros((8, 8, 3), np.uint8)
-    assert demo._psnr(pixels, pixels) == float("inf")
+    assert measurement._psnr(pixels, pixels) == float("inf")
 
 
 @pytest.mark.parametrize("missing", ["skimage", "foolbox"])
@@ -155,7 +156,7 @@ def test_missing_packages(missing, tmp_path, monkeypatch, capsys):
 
 
 def test_photographs_come_from_packages_that_are_not_imported():
-    found = demo.photographs()
+    found = measurement.photographs()
     assert [path.name for path in found[:4]] == [
         "astronaut.png",
         "chelsea.png",
@@ -163,17 +164,16 @@ def test_photographs_come_from_packages_that_are_not_imported():
         "rocket.jpg",
     ]
     assert len(found) == 24
-    program = (
-        "import sys; from pyfd.cli import demonstration as d; d.photographs(); print(*sys.modules)"
-    )
+    program = "import sys; from pyfd.cli.demo.measurement import photographs; photographs();"
+    program += "print(*sys.modules)"
     command = [sys.executable, "-c", program]
     loaded = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-    assert "pyfd.cli.demonstration" in loaded
+    assert "pyfd.cli.demo.measurement" in loaded
     assert not {"skimage", "foolbox"} & set(loaded)
 
 
 def test_output_that_cannot_be_written(photos, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(demo, "photographs", lambda: photos)
+    monkeypatch.setattr(measurement, "photographs", lambda: photos)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "defended").touch()
     assert main("-o", tmp_path / "out") == 1

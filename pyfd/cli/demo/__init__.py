@@ -1,0 +1,75 @@
+"""`pyfd demo`: show the defence at work on real photographs."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import click
+
+from pyfd._core.extras import missing
+from pyfd.cli.messages import Messages
+from pyfd.cli.options import DEFAULT_TABLES, Examples, check_steps, tables_option
+from pyfd.qtables import BASELINE_STEP, QTables
+
+_SHEET_ROWS = 5
+
+
+@click.command(
+    cls=Examples,
+    epilog="""\
+pyfd demo
+pyfd demo --epsilon 8 --qtables 64 --output demo-64""",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="demo-output",
+    show_default=True,
+    metavar="DIR",
+    help="Where the pictures go.",
+)
+@click.option(
+    "--epsilon",
+    type=click.IntRange(1, 64),
+    default=4,
+    show_default=True,
+    metavar="N",
+    help="How far the attacker moves every sample, in 8-bit levels.",
+)
+@tables_option("The tables to defend with", DEFAULT_TABLES)
+def demo(output: Path, epsilon: int, tables: QTables) -> None:
+    """Show the defence at work on real photographs.
+
+    Defends photographs that come with scikit-image and foolbox, perturbs them,
+    decodes them, and measures what is left of the perturbation. Prints a table
+    of numbers, and draws a picture to look at.
+    """
+    from pyfd.cli.demo import measurement
+
+    check_steps(tables, BASELINE_STEP)
+    try:
+        photos = measurement.photographs()
+    except ModuleNotFoundError as error:
+        click.echo(f"pyfd: {missing(str(error.name), 'demo')}", err=True)
+        click.get_current_context().exit(1)
+    messages = Messages()
+    with messages.watching(str(output)):
+        _run(photos, tables, epsilon, output, messages)
+    messages.finish()
+
+
+def _run(
+    photos: list[Path], tables: QTables, epsilon: int, output: Path, messages: Messages
+) -> None:
+    from pyfd.cli.demo import contact_sheet, measurement, summary
+
+    bar = messages.progress(photos, len(photos), unit="photo", leave=False)
+    measured = [measurement.measure(path, tables, epsilon, output) for path in bar]
+    click.echo(summary.table([result for result, _ in measured]))
+    buffer = io.BytesIO()
+    contact_sheet.draw(measured[:_SHEET_ROWS], tables, epsilon).save(buffer, "PNG")
+    sheet = output / "contact-sheet.png"
+    measurement.write(sheet, buffer.getvalue())
+    click.echo(f"\nThe .jpg files are in {output}; look at {sheet}")

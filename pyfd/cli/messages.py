@@ -1,0 +1,107 @@
+"""Lines on stderr that say what happened to which input, and the progress bar below them."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from pyfd._core import progress
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+_Thing = TypeVar("_Thing")
+
+
+class RefusedError(Exception):
+    """An input that a command cannot process; the text says why."""
+
+
+def printable(text: str) -> str:
+    """Return the text with everything that could control a terminal as backslash escapes."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
+
+
+def reason(error: Exception) -> str:
+    """Return what an error says, without Python's additions."""
+    if isinstance(error, MemoryError):
+        return str(error) or "not enough memory"
+    return getattr(error, "strerror", None) or str(error)
+
+
+class Messages:
+    """What a command says about its inputs: a line on stderr for each that it refuses.
+
+    Attributes:
+        refused: The number of inputs that were refused.
+    """
+
+    def __init__(self) -> None:
+        self.refused = 0
+        self._bar: tqdm[Any] | None = None
+
+    def note(self, name: str, text: str) -> None:
+        """Write a line about an input to stderr."""
+        line = " ".join(text.split())
+        self.write(f"pyfd: {printable(name)}: {printable(line)}", err=True)
+
+    def refuse(self, name: str, text: str) -> None:
+        """Write why an input is refused, and count it."""
+        self.refused += 1
+        self.note(name, text)
+
+    def write(self, line: str, *, err: bool = False) -> None:
+        """Write a line to stdout or stderr, above the progress bar if one is shown."""
+        if self._bar is None:
+            click.echo(line, err=err)
+        else:
+            self._bar.write(line, file=sys.stderr if err else sys.stdout)
+
+    @contextmanager
+    def watching(self, name: str) -> Iterator[None]:
+        """Refuse the input if the block raises an error; note the warnings that it gives."""
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("always", UserWarning)
+            try:
+                yield
+            except BrokenPipeError:  # the reader of our stdout has left: not the input's fault
+                raise
+            except (RefusedError, ValueError, OSError, MemoryError) as error:
+                self.refuse(name, reason(error))
+            else:
+                for warning in caught:
+                    self.note(name, str(warning.message))
+
+    def progress(
+        self, things: Iterable[_Thing], count: int, *, unit: str = "file", leave: bool = True
+    ) -> Iterator[_Thing]:
+        """Yield the things, with a progress bar if there are several and stderr is a terminal.
+
+        Args:
+            things: The things to iterate over.
+            count: Their number.
+            unit: What the bar calls one of them.
+            leave: Whether the bar stays when the last one is done.
+        """
+        if count < 2 or not sys.stderr.isatty():
+            yield from things
+            return
+        with progress.bar(things, total=count, unit=unit, leave=leave) as self._bar:
+            try:
+                yield from self._bar
+            finally:
+                self._bar = None
+
+    def finish(self) -> None:
+        """Exit with code 1 if an input was refused."""
+        if self.refused:
+            click.get_current_context().exit(1)

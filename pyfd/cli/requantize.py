@@ -1,0 +1,134 @@
+"""`pyfd requantize`: make defended .jpg files from .jpg files."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+import pyfd
+from pyfd._core.files import JPEG_SUFFIXES
+from pyfd.cli import jobs, journal
+from pyfd.cli.messages import Messages, printable
+from pyfd.cli.options import (
+    DEFAULT_TABLES,
+    Examples,
+    baseline_option,
+    check_written_steps,
+    inputs_argument,
+    optimize_option,
+    output_option,
+    progressive_option,
+    reading_options,
+    tables_option,
+)
+from pyfd.cli.plan import goes_to_directory, is_directory, plan
+from pyfd.qtables import DECODER_STEP, QTables
+
+
+@click.command(
+    cls=Examples,
+    epilog="""\
+pyfd requantize upload.jpg -o defended.jpg
+pyfd requantize uploads -o defended --optimize
+pyfd requantize uploads defended --engine ray
+pyfd requantize - < upload.jpg > defended.jpg""",
+)
+@inputs_argument
+@output_option
+@tables_option("The tables to write", DEFAULT_TABLES)
+@progressive_option
+@optimize_option
+@baseline_option
+@click.option(
+    "--metadata/--no-metadata",
+    default=True,
+    help="Keep EXIF, ICC, XMP, IPTC and comments, or drop them.",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Work in this process, or on Ray: on the cluster that RAY_ADDRESS names, or else on "
+    "this machine's cores. Ray needs 'pyfd-jpeg[ray]', and a file system that all machines share.",
+)
+@reading_options("strict")
+def requantize(
+    inputs: tuple[str, ...],
+    output: str | None,
+    tables: QTables,
+    baseline: bool,
+    engine: str,
+    reading: dict[str, Any],
+    **options: Any,
+) -> None:
+    """Make defended .jpg files from .jpg files.
+
+    Works on the coefficients, without decoding to pixels. The result holds the
+    coefficients that decode would use, so any viewer or pipeline shows the
+    defended image. EXIF's thumbnail (undefended pixels) is blanked.
+
+    Two directories without -o are source and target. A run into a directory
+    resumes an earlier one: it skips the files that were done with the same
+    tables and options, unless they or their sources have changed since.
+    """
+    check_written_steps(tables, baseline, DECODER_STEP)
+    work = functools.partial(
+        pyfd.requantize, qtables=tables, baseline=baseline, **reading, **options
+    )
+    limits = reading["limits"]
+    inputs, output = _source_and_target(inputs, output)
+    run = _engine(engine)
+    messages = Messages()
+    planned = plan(inputs, output, messages, suffixes=JPEG_SUFFIXES, suffix=".jpg")
+    if output is None or not goes_to_directory(inputs, output):
+        if engine == "ray":
+            raise click.UsageError("--engine ray writes to a directory: -o DIRECTORY.")
+        run(planned, work, limits, messages)
+    elif planned:
+        settings = {
+            "pyfd": pyfd.__version__,
+            "qtables": tables.array.tolist(),
+            "strict": reading["strict"],
+            **options,
+        }
+        with messages.watching(output), journal.opened(output, "requantize", settings) as log:
+            left = log.left(planned)
+            if len(left) < len(planned):
+                done = len(planned) - len(left)
+                messages.note(output, f"{done} of {len(planned)} are done already")
+            run(left, work, limits, messages, log)
+    messages.finish()
+
+
+def _source_and_target(
+    inputs: tuple[str, ...], output: str | None
+) -> tuple[tuple[str, ...], str | None]:
+    """Return inputs and output; two directories without `-o` are one of each."""
+    if output is not None or len(inputs) != 2 or not is_directory(inputs[0]):
+        return inputs, output
+    source, target = inputs
+    if is_directory(target) and not journal.path_in(target, "requantize").is_file():
+        try:
+            empty = not os.listdir(target)  # noqa: PTH208
+        except OSError:
+            empty = False
+        if not empty:  # more likely two sources, and the target was forgotten
+            name = printable(target)
+            raise click.UsageError(f"{name} has files of its own: to write there say -o {name}.")
+    return (source,), target
+
+
+def _engine(name: str) -> Callable[..., None]:
+    """Return the function that does the jobs: here, or on a cluster."""
+    if name == "local":
+        return jobs.run
+    try:
+        from pyfd.cli import ray_engine
+    except ImportError as error:
+        raise click.ClickException(str(error)) from error
+    return ray_engine.run

@@ -1,0 +1,124 @@
+"""The command line as a process: signals, pipes, and what the system refuses."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import pyfd
+from tests.cli.samples import DEFAULT, files, jpeg, picture, start
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted(tmp_path, signum, code):
+    source, out = tmp_path / "pipe", tmp_path / "out"
+    os.mkfifo(source)
+
+    def heed() -> None:
+        """Whoever runs the tests in the background may have told them to ignore Ctrl-C."""
+        signal.signal(signum, signal.SIG_DFL)
+
+    # the pipe opens once the child has opened its end
+    child = start("requantize", source, "-o", out / "x.jpg", preexec_fn=heed)
+    with child as process, source.open("wb") as file:
+        file.write(jpeg()[:100])
+        file.flush()
+        time.sleep(0.3)  # until it waits for more
+        process.send_signal(signum)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert err == b""
+    assert not out.exists()
+
+
+def test_a_failing_write_leaves_the_old_file_and_nothing_else(photo, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "photo.png").write_text("old")
+
+    def small_files() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+
+    with start("decode", photo, "-o", out, preexec_fn=small_files) as process:
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert err.decode() == f"pyfd: {photo}: cannot write {out / 'photo.png'}: File too large\n"
+    assert files(out) == ["photo.png"]
+    assert (out / "photo.png").read_text() == "old"
+
+
+def test_output_that_cannot_be_written(run_binary, photo, tree, tmp_path):
+    (tmp_path / "out" / "a.png").mkdir(parents=True)
+    (tree / "deep" / "bad.jpg").unlink()
+    outcome = run_binary("decode", tree, "-o", tmp_path / "out")
+    assert outcome.code == 1
+    assert len(outcome.lines) == 1
+    assert f"{tree / 'a.jpg'}: cannot write {tmp_path / 'out' / 'a.png'}" in outcome.err
+    assert files(tmp_path / "out") == ["deep/b.png"]
+    outcome = run_binary("decode", photo, "-o", photo / "x.png")
+    assert (outcome.code, len(outcome.lines)) == (1, 1)
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_leaves(tmp_path, unbuffered):
+    path = tmp_path / "x.jpg"
+    path.write_bytes(pyfd.encode(np.tile(picture(), (20, 20, 1)), DEFAULT))
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    with start("decode", path, "-o", "-", "--format", "bmp", env=environment) as process:
+        process.stdout.read(10)
+        process.stdout.close()
+        process.wait(timeout=60)
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
+
+
+@pytest.mark.parametrize("package", ["click", "tqdm", "PIL"])
+def test_missing_packages(package, tree, tmp_path):
+    """A terminal is feigned, so that a progress bar is asked for."""
+    code = (
+        f"import sys; sys.modules[{package!r}] = None; sys.stderr.isatty = lambda: True;"
+        "from pyfd.__main__ import main; main()"
+    )
+    command = [sys.executable, "-c", code, "decode", tree, "-o", tmp_path / "out"]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert done.returncode == 2
+    (line,) = done.stderr.decode().splitlines()
+    assert line.startswith(f"pyfd: {package} is missing: pip install 'pyfd-jpeg[cli]'")
+
+
+def test_a_broken_package_is_not_called_missing():
+    code = (
+        "import sys, types; sys.modules['PIL'] = types.ModuleType('PIL');"
+        "from pyfd.__main__ import main; main()"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert done.returncode == 2
+    (line,) = done.stderr.decode().splitlines()
+    assert line.startswith("pyfd: cannot import name 'Image' from 'PIL'")
+
+
+def test_the_start_loads_no_library_that_it_does_not_need():
+    code = "import pyfd.cli, sys; print(*sys.modules)"
+    command = [sys.executable, "-c", code]
+    loaded = subprocess.run(command, capture_output=True, check=True, text=True).stdout.split()
+    assert {"click", "numpy", "PIL"} <= set(loaded)
+    unwanted = {"PIL.ImageDraw", "art", "cv2", "foolbox", "matplotlib", "ray", "torch", "tqdm"}
+    assert not unwanted & set(loaded)
+
+
+def test_letters_that_the_terminal_lacks(tmp_path):
+    path = tmp_path / "x.jpg"
+    path.write_bytes(jpeg(comment="\u65e5\u672c"))
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    with start("inspect", path, env=environment) as process:
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, b"")
+    assert rb'"\u65e5\u672c"' in out
