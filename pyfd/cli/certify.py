@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 import pyfd
+from pyfd._core.pixels import Pixels
 from pyfd.certificate import Certificate
 from pyfd.cli import jobs, pictures
 from pyfd.cli.messages import Messages, printable
@@ -118,7 +119,7 @@ def certify(
     messages.finish()
 
 
-def _pixels(data: bytes) -> npt.NDArray[np.uint8]:
+def _pixels(data: bytes) -> Pixels:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="EXIF")  # EXIF is not used here
         return pictures.read(data).pixels

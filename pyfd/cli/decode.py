@@ -11,6 +11,7 @@ import pyfd
 from pyfd._core.files import JPEG_SUFFIXES
 from pyfd._core.reading import ReadingOptions
 from pyfd.cli import jobs, pictures
+from pyfd.cli.journal import Job
 from pyfd.cli.messages import Messages
 from pyfd.cli.options import (
     DEFAULT_TABLES,
@@ -21,7 +22,7 @@ from pyfd.cli.options import (
     reading_options,
     tables_option,
 )
-from pyfd.cli.plan import STDIO, Job, plan
+from pyfd.cli.plan import STDIO, plan
 from pyfd.qtables import DECODER_STEP, QTables
 
 

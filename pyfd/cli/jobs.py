@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyfd._core.files import read_source, write_atomically
-from pyfd.cli.journal import Journal, Stamp, stamp
+from pyfd.cli.journal import Job, Journal, Stamp, stamp
 from pyfd.cli.messages import Messages, RefusedError
-from pyfd.cli.plan import STDIO, Job
+from pyfd.cli.plan import STDIO
 from pyfd.limits import Limits
 
 if TYPE_CHECKING:

@@ -8,10 +8,9 @@ import stat
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from pyfd._core.files import write_atomically
-from pyfd.cli.plan import Job
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +19,13 @@ if TYPE_CHECKING:
 Stamp: TypeAlias = tuple[int, int]
 
 _FORMAT = "pyfd-journal"
+
+
+class Job(NamedTuple):
+    """One file in, one file out."""
+
+    source: str
+    target: str
 
 
 def stamp(path: str) -> Stamp | None:

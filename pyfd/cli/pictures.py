@@ -1,18 +1,17 @@
-"""The image formats, other than JPEG, that commands read and write."""
+"""Images of any format read, and pixels written as PNG, PPM or BMP files."""
 
 from __future__ import annotations
 
 import io
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 import pyfd
 from pyfd._core import pictures
 from pyfd._core.files import JPEG_SUFFIXES
 from pyfd._core.pictures import Picture, PictureError, clean_exif
+from pyfd._core.pixels import Pixels
 
 #: The suffixes to look for in a directory. A file given by its name may be anything Pillow reads.
 SUFFIXES = JPEG_SUFFIXES | {
@@ -42,7 +41,7 @@ def _read_jpeg(data: bytes) -> Picture:
     return Picture(pixels, clean_exif(header.exif), header.icc_profile, header.comment)
 
 
-def write(pixels: npt.NDArray[np.uint8], file_format: str, header: pyfd.Header) -> bytes:
+def write(pixels: Pixels, file_format: str, header: pyfd.Header) -> bytes:
     """Return a decoded file's pixels as a file of another format.
 
     Args:

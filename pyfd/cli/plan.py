@@ -7,23 +7,16 @@ import stat
 import sys
 from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
-from typing import NamedTuple
 
 import click
 
 from pyfd._core.files import JPEG_SUFFIXES
+from pyfd.cli.journal import Job
 from pyfd.cli.messages import Messages, printable, reason
 from pyfd.cli.pictures import SUFFIXES
 
 #: The name that stands for standard input or standard output.
 STDIO = "-"
-
-
-class Job(NamedTuple):
-    """A file to read, and the file to write from it."""
-
-    source: str
-    target: str
 
 
 # ---- files to read --------------------------------------------------------

@@ -14,9 +14,8 @@ from typing import Any, NamedTuple
 
 from pyfd._core.extras import missing
 from pyfd.cli.jobs import do
-from pyfd.cli.journal import Journal, Stamp
+from pyfd.cli.journal import Job, Journal, Stamp
 from pyfd.cli.messages import Messages, RefusedError
-from pyfd.cli.plan import Job
 from pyfd.limits import Limits
 
 try:

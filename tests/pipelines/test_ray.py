@@ -16,7 +16,7 @@ import ray.data
 import pyfd
 import pyfd.ray
 from pyfd.cli import ray_engine as _ray_engine
-from pyfd.cli.plan import Job
+from pyfd.cli.journal import Job
 from tests.jpegs import encode_with_pillow, picture
 
 TABLES = pyfd.QTables.preset("fd-cvpr2019")

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from pyfd.cli.demo.measurement import Pixels, Result, View, Views
+from pyfd._core.pixels import Pixels
+from pyfd.cli.demo.measurement import Result, View, Views
 from pyfd.cli.demo.summary import percent
 from pyfd.cli.messages import printable
 from pyfd.qtables import QTables

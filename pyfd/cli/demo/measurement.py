@@ -22,9 +22,9 @@ from PIL import Image
 
 import pyfd
 from pyfd._core.files import write_atomically
+from pyfd._core.pixels import Pixels
 from pyfd.qtables import QTables
 
-Pixels: TypeAlias = "npt.NDArray[np.uint8]"
 Differences: TypeAlias = "npt.NDArray[np.int16]"
 
 # The first few are the contact sheet's.
