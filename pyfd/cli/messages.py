@@ -38,7 +38,7 @@ def reason(error: Exception) -> str:
 
 
 class Messages:
-    """What a command says about its inputs: a line on stderr for each that it refuses.
+    """The lines that a command writes about its inputs, one for each that it refuses.
 
     Attributes:
         refused: The number of inputs that were refused.

@@ -1,4 +1,4 @@
-"""What an attack changes in photographs, with and without the defence.
+"""The changes that an attack makes to photographs, with and without the defence.
 
 An attack can meet the defence in two ways. Two-pass: the camera wrote the
 photograph with the defensive tables, the attacker perturbs what it shows, and the
