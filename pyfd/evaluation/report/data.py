@@ -35,7 +35,7 @@ VERSION = 1
 #: The knowledge of an attacker, in the order of the table: adaptive beside gray-box.
 THREATS = ("benign", "adaptive", "gray-box", "black-box")
 
-#: Attacks as their authors write them, for cells that have no title.
+#: Attacks as their authors write them, for reports whose cells have no titles.
 _TITLES = {name: name.upper() for name in ("apgd", "bim", "bpda", "fgsm", "pgd")} | {
     "cw-l2": "CW",
     "deepfool": "DeepFool",
@@ -120,6 +120,7 @@ class Column:
         return f"{self.name}{' ' if self.epsilon is None else ', '}{self.strength}".strip()
 
 
+#: The column of images that nobody attacked.
 BENIGN = Column("benign", "benign", None)
 
 
@@ -143,7 +144,7 @@ class Cell(_Model):
     kind: Literal["none", "one-pass", "two-pass", "transformation"]
     attack: Text
     threat: Literal["benign", "adaptive", "gray-box", "black-box"]
-    title: Text | None = None
+    title: str | None = None
     epsilon: Number | None
     parameters: dict[str, Any]
     correct: Count

@@ -47,7 +47,6 @@ REMOVED = object()
         ("cells.1.attack", "benign", "cells/1: threat and attack are benign, both"),
         ("cells.0.epsilon", 4, "cells/0: threat and attack are benign, both without epsilon"),
         ("cells.1.attack", "", "cells/1/attack: String should have at least 1 character"),
-        ("cells.1.title", "", "cells/1/title: String should have at least 1 character"),
         ("cells.1.title", 1, "cells/1/title: Input should be a valid string, not 1"),
         ("cells.1.epsilon", "4", "cells/1/epsilon: Input should be a valid number, not '4'"),
         ("cells.1.epsilon", -1, "epsilon: Input should be greater than or equal to 0, not -1"),
