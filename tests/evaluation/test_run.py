@@ -129,7 +129,7 @@ def _two_passes(image: np.ndarray) -> np.ndarray:
 def test_writes_a_report(content, tmp_path_factory):
     folder = next(tmp_path_factory.getbasetemp().glob("report*"))
     assert json.loads((folder / "report.json").read_text()) == content
-    assert "two-pass:16" in (folder / "report.html").read_text()
+    assert "two-pass:<wbr>16" in (folder / "report.html").read_text()
     assert set(content["costs"]) == set(DEFENCES) - {"none"}
     assert all(seconds > 0 for seconds in content["costs"].values())
     assert content["examples"]

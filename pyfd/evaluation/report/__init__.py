@@ -1,4 +1,4 @@
-"""The report of an evaluation: report.json read and checked, and the page that is made of it."""
+"""The report of an evaluation: report.json is read and checked, and made into a page."""
 
 from pyfd.evaluation.report.data import FORMAT, VERSION, load
 from pyfd.evaluation.report.page import page, text

@@ -1,38 +1,60 @@
-"""report.json, read and checked: the cells of an evaluation, and what its page shows beside them.
+"""The schema of report.json, and the questions that its page asks of it.
 
-What stands in report.json may come from anybody. What is not an evaluation's is
-refused, and its texts are made printable; whoever writes them to HTML escapes them.
+Anybody may have written a report.json. `read` refuses what is not the report of an
+evaluation and makes its texts printable; the page's template escapes them.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import reprlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict
+from typing import Annotated, Any, Literal
+
+from pyfd._core.extras import missing
+
+try:
+    from pydantic import (
+        BaseModel,
+        ConfigDict,
+        Field,
+        ValidationError,
+        field_validator,
+        model_validator,
+    )
+except ModuleNotFoundError as error:
+    raise missing("pydantic", "evaluate", module=error.name) from error
 
 FORMAT = "pyfd-evaluation"
 VERSION = 1
 
-#: What an attacker knows, in the order of the table: the worst first, its neighbour beside it.
+#: The knowledge of an attacker, in the order of the table: adaptive beside gray-box.
 THREATS = ("benign", "adaptive", "gray-box", "black-box")
 
-_NAMES = {name: name.upper() for name in ("apgd", "bim", "bpda", "fgsm", "pgd")} | {
+#: Attacks as their authors write them, for reports whose cells have no titles.
+_TITLES = {name: name.upper() for name in ("apgd", "bim", "bpda", "fgsm", "pgd")} | {
     "cw-l2": "CW",
     "deepfool": "DeepFool",
     "grid": "grid-aimed",
 }
+_ROUNDING = 1e-3  # of the numbers in a report.json
+
+Text = Annotated[str, Field(min_length=1)]
+Count = Annotated[int, Field(ge=0)]
+Number = Annotated[float, Field(ge=0, lt=1e300)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Png = Annotated[str, Field(pattern="^iVBORw0KGgo[A-Za-z0-9+/]+={0,2}$")]
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a report.json, for `pyfd.evaluation.report`.
+    """Read a report.json, for `page` and `text`.
 
     Raises:
-        ValueError: There is no such file, or it is not an evaluation's.
+        ValueError: There is no such file, or it is not the report of an evaluation.
         OSError: The file cannot be read.
     """
     try:
@@ -45,21 +67,49 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
     return content
 
 
-class Column(NamedTuple):
-    """What the defences are compared under."""
+def read(content: object) -> Evaluation:
+    """Return the content of a report.json, checked and with printable texts.
+
+    Raises:
+        ValueError: It is not the report of an evaluation; the message names the field.
+    """
+    try:
+        return Evaluation.model_validate(_printable(content))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+    kind, place = first["type"], "/".join(map(str, ("report.json", *first["loc"])))
+    problem = _PROBLEMS.get(kind, first["msg"]).removeprefix("Value error, ")
+    if kind not in ("missing", "value_error"):
+        problem += f", not {reprlib.repr(first['input'])}"
+    raise ValueError(f"{place}: {problem}")
+
+
+#: pydantic's messages in the words of JSON, by pydantic's name for the error.
+_PROBLEMS = {
+    "missing": "this field is missing",
+    "model_type": "Input should be an object",
+    "dict_type": "Input should be an object",
+    "string_pattern_mismatch": "Input should be a PNG in base64",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """An attack at one strength, or no attack: one column of the table."""
 
     threat: str
     attack: str
     epsilon: float | None
+    title: str | None = field(default=None, compare=False)
 
     @property
     def name(self) -> str:
         """The attack, as its authors write it."""
-        return _NAMES.get(self.attack, self.attack)
+        return self.title or _TITLES.get(self.attack, self.attack)
 
     @property
     def strength(self) -> str:
-        """Its ε; L2 where an attack has none; nothing where there is no attack."""
+        """The attack's ε, or "L2" if it has none; empty if there is no attack."""
         if self.threat == "benign":
             return ""
         return "L2" if self.epsilon is None else f"ε = {self.epsilon:g}"
@@ -70,243 +120,176 @@ class Column(NamedTuple):
         return f"{self.name}{' ' if self.epsilon is None else ', '}{self.strength}".strip()
 
 
+#: The column of images that nobody attacked.
 BENIGN = Column("benign", "benign", None)
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One accuracy: how many of the base set a model gets right behind a defence."""
+class _Model(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
 
-    defence: str
-    column: Column
-    parameters: str
-    correct: int
-    n: int
-    interval: Sequence[float]
-    l2: float | None
-    seconds: float
+
+class Setting(_Model, extra="allow"):
+    """The model and the images; the page shows any other entry too."""
+
+    model: Text
+    images: Text
+    loaded: Count
+    n: Count
+
+
+class Cell(_Model):
+    """One accuracy: how many images of the base set a model gets right behind a defence."""
+
+    defence: Text
+    kind: Literal["none", "one-pass", "two-pass", "transformation"]
+    attack: Text
+    threat: Literal["benign", "adaptive", "gray-box", "black-box"]
+    title: str | None = None
+    epsilon: Number | None
+    parameters: dict[str, Any]
+    correct: Count
+    n: Count
+    rounded: Share = Field(alias="accuracy")
+    interval: list[Share]
+    l2: Number | None
+    seconds: Number
+
+    @cached_property
+    def column(self) -> Column:
+        """The place of the cell in its row."""
+        return Column(self.threat, self.attack, self.epsilon, self.title)
 
     @property
     def accuracy(self) -> float:
-        """As a share, 0 to 1."""
+        """The exact share, 0 to 1."""
         return self.correct / self.n
 
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Cell:
+        if "benign" in (self.threat, self.attack) and self.column != BENIGN:
+            raise ValueError("threat and attack are benign, both without epsilon, or neither")
+        if not 0 < self.n >= self.correct:
+            raise ValueError(f"correct must be at most n, {self.n}, and n at least 1")
+        if abs(self.rounded - self.accuracy) > _ROUNDING:
+            raise ValueError(f"accuracy must be correct/n, {self.correct}/{self.n}")
+        low, high = self.interval if len(self.interval) == 2 else (1, 0)
+        if not low - _ROUNDING <= self.accuracy <= high + _ROUNDING:
+            raise ValueError("interval must be two numbers around the accuracy")
+        return self
 
-class Example(TypedDict):
-    """An image, attacked and defended; the pictures are PNG in base64."""
 
-    title: str
-    label: int
-    predicted: dict[str, int]
-    original: str
-    adversarial: str
-    perturbation: str
-    amplified: int
-    defended: str
-    defence: str
+class Predicted(_Model):
+    """The classes that the model gave to the pictures of an example."""
+
+    benign: Count
+    attacked: Count
+    defended: Count
 
 
-@dataclass(frozen=True)
-class Report:
-    """report.json, checked. Defences and attacks keep the order of its cells."""
+class Example(_Model):
+    """An image, attacked and defended."""
 
-    setting: Mapping[str, str]
-    cells: Mapping[tuple[str, Column], Cell]
-    defences: Mapping[str, str]
-    """Kinds by name."""
-    columns: Sequence[Column]
-    costs: Mapping[str, float]
-    warnings: Sequence[str]
-    examples: Sequence[Example]
+    title: Text
+    label: Count
+    predicted: Predicted
+    original: Png
+    adversarial: Png
+    perturbation: Png
+    amplified: Count
+    defended: Png
+    defence: Text
 
-    def cell(self, defence: str, column: Column) -> Cell | None:
-        """What was measured there, if anything."""
-        return self.cells.get((defence, column))
 
-    def benign(self, defence: str) -> Cell:
-        """What a defence keeps of images that nobody attacked; every defence has it."""
-        return self.cells[defence, BENIGN]
+class Evaluation(_Model):
+    """The content of a report.json. Defences and attacks keep the order of its cells."""
+
+    format: Literal["pyfd-evaluation"]
+    version: int
+    setting: Setting
+    cells: list[Cell]
+    costs: dict[str, Number]
+    warnings: list[Text]
+    examples: list[Example]
+
+    @field_validator("version")
+    @classmethod
+    def _is_known(cls, version: int) -> int:
+        if version != VERSION:
+            raise ValueError(f"must be {VERSION}, not {version}: another pyfd wrote the report")
+        return version
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Evaluation:
+        if not self.cells:
+            raise ValueError("there are no cells: nothing was measured")
+        seen = set()
+        for cell in self.cells:
+            if self.defences[cell.defence] != cell.kind:
+                raise ValueError(f"{cell.defence} has two kinds")
+            if (cell.defence, cell.column) in seen:
+                raise ValueError(f"two cells are {cell.defence} under {cell.column.label}")
+            if cell.n != self.setting.n:
+                raise ValueError(f"{cell.defence} is not measured on the setting's n")
+            seen.add((cell.defence, cell.column))
+        for name in self.defences:
+            if (name, BENIGN) not in seen:
+                raise ValueError(f"{name} has no benign accuracy")
+        return self
+
+    @cached_property
+    def defences(self) -> Mapping[str, str]:
+        """The kind of each defence, by name."""
+        return {cell.defence: cell.kind for cell in self.cells}
+
+    @cached_property
+    def columns(self) -> Sequence[Column]:
+        """By threat, then by attack in the order of the cells, then by strength."""
+        attacks = list(dict.fromkeys(cell.attack for cell in self.cells))
+
+        def place(column: Column) -> tuple[int, int, float]:
+            threat = THREATS.index(column.threat)
+            return threat, attacks.index(column.attack), column.epsilon or 0
+
+        return sorted(dict.fromkeys(cell.column for cell in self.cells), key=place)
 
     @property
     def attacks(self) -> Sequence[Column]:
-        """The columns but the first, which is the benign one."""
+        """The columns after the first, which is the benign one."""
         return self.columns[1:]
 
+    @cached_property
+    def _places(self) -> Mapping[tuple[str, Column], Cell]:
+        return {(cell.defence, cell.column): cell for cell in self.cells}
+
+    def cell(self, defence: str, column: Column) -> Cell | None:
+        """Return the accuracy of a defence under an attack, or None if it was not measured."""
+        return self._places.get((defence, column))
+
+    def benign(self, defence: str) -> Cell:
+        """Return the accuracy of a defence on images that nobody attacked."""
+        return self._places[defence, BENIGN]
+
     def of(self, defence: str, threat: str) -> list[Cell]:
-        """Everything measured of a defence under a threat."""
-        found = (self.cell(defence, c) for c in self.columns if c.threat == threat)
+        """Return everything that was measured of a defence under a threat."""
+        found = (self.cell(defence, column) for column in self.columns if column.threat == threat)
         return [cell for cell in found if cell]
 
     def lowest(self, defence: str, threat: str, *epsilons: float | None) -> Cell | None:
-        """The lowest accuracy that attacks left, of these strengths or of any."""
+        """Return the cell of lowest accuracy under attacks of these strengths, or of any."""
         found = self.of(defence, threat)
-        cells = [cell for cell in found if not epsilons or cell.column.epsilon in epsilons]
+        cells = [cell for cell in found if not epsilons or cell.epsilon in epsilons]
         return min(cells, key=lambda cell: cell.accuracy, default=None)
 
 
-def read(content: object) -> Report:
-    """What report.json holds as a `Report`.
+def _printable(value: Any, depth: int = 6) -> Any:
+    """Return a value of JSON with its texts made printable and what is nested too deep cut off.
 
-    Raises:
-        ValueError: It is not an evaluation's; the message names the field.
+    HTML and UTF-8 cannot hold some characters, and others reverse the direction of a line.
     """
-    found = _clean(content)
-    _check(found, _REPORT, "report.json")
-    for name, cost in found["costs"].items():
-        _check(cost, _NUMBER, f"report.json/costs/{name}")
-    cells: dict[tuple[str, Column], Cell] = {}
-    defences: dict[str, str] = {}
-    for number, item in enumerate(found["cells"]):
-        cell, kind = _cell(item, f"report.json/cells/{number}"), item["kind"]
-        if defences.setdefault(cell.defence, kind) != kind:
-            raise ValueError(f"report.json: {cell.defence} has two kinds")
-        if (cell.defence, cell.column) in cells:
-            raise ValueError(f"report.json: two cells are {cell.defence} under {cell.column.label}")
-        if cell.n != found["setting"]["n"]:
-            raise ValueError(f"report.json: {cell.defence} is not measured on the setting's n")
-        cells[cell.defence, cell.column] = cell
-    for name in defences:
-        if (name, BENIGN) not in cells:
-            raise ValueError(f"report.json: {name} has no benign accuracy")
-    if not cells:
-        raise ValueError("report.json has no cells: nothing was measured")
-    return Report(
-        setting={key: _described(value) for key, value in found["setting"].items()},
-        cells=cells,
-        defences=defences,
-        columns=_in_order([column for _, column in cells]),
-        costs=found["costs"],
-        warnings=found["warnings"],
-        examples=found["examples"],
-    )
-
-
-def _cell(item: dict[str, Any], where: str) -> Cell:
-    column = Column(item["threat"], item["attack"], item["epsilon"])
-    if "benign" in column and column != BENIGN:
-        raise ValueError(f"{where}: threat and attack are benign, both without epsilon, or neither")
-    correct, n, interval = item["correct"], item["n"], item["interval"]
-    if not 0 < n >= correct:
-        raise ValueError(f"{where}: correct must be at most n, {n}, and n at least 1")
-    accuracy, rounding = correct / n, 1e-3
-    if abs(item["accuracy"] - accuracy) > rounding:
-        raise ValueError(f"{where}/accuracy must be correct/n, {correct}/{n}")
-    if len(interval) != 2 or not interval[0] - rounding <= accuracy <= interval[1] + rounding:
-        raise ValueError(f"{where}/interval must be two numbers around the accuracy")
-    same = {key: item[key] for key in ("defence", "correct", "n", "interval", "l2", "seconds")}
-    return Cell(**same, column=column, parameters=_described(item["parameters"]))
-
-
-def _in_order(columns: Sequence[Column]) -> list[Column]:
-    """By threat, then by attack in the order they come, then by strength."""
-    attacks = [column.attack for column in columns]
-
-    def place(column: Column) -> tuple[int, int, float]:
-        return THREATS.index(column.threat), attacks.index(column.attack), column.epsilon or 0
-
-    return sorted(dict.fromkeys(columns), key=place)
-
-
-# ---- checking --------------------------------------------------------------
-
-
-class _Kind(NamedTuple):
-    words: str
-    accepts: Callable[[Any], object]
-
-
-def _among(*names: str) -> _Kind:
-    return _Kind(f"one of {', '.join(names)}", lambda v: v in names)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-_TEXT = _Kind("a text", lambda v: isinstance(v, str) and v)
-_COUNT = _Kind("an integer from 0", lambda v: _is_number(v) and isinstance(v, int) and v >= 0)
-_NUMBER = _Kind("a number from 0", lambda v: _is_number(v) and 0 <= v < 1e300)
-_SHARE = _Kind("a number from 0 to 1", lambda v: _NUMBER.accepts(v) and v <= 1)
-_OPTIONAL = _Kind("a number from 0, or null", lambda v: v is None or _NUMBER.accepts(v))
-_PNG = _Kind(
-    "a PNG in base64",
-    lambda v: isinstance(v, str) and re.fullmatch("iVBORw0KGgo[A-Za-z0-9+/]+={0,2}", v),
-)
-_CELL = {
-    "defence": _TEXT,
-    "kind": _among("none", "one-pass", "two-pass", "transformation"),
-    "attack": _TEXT,
-    "threat": _among(*THREATS),
-    "epsilon": _OPTIONAL,
-    "parameters": {},
-    "correct": _COUNT,
-    "n": _COUNT,
-    "accuracy": _SHARE,
-    "interval": [_SHARE],
-    "l2": _OPTIONAL,
-    "seconds": _NUMBER,
-}
-_EXAMPLE = {
-    "title": _TEXT,
-    "label": _COUNT,
-    "predicted": {"benign": _COUNT, "attacked": _COUNT, "defended": _COUNT},
-    "original": _PNG,
-    "adversarial": _PNG,
-    "perturbation": _PNG,
-    "amplified": _COUNT,
-    "defended": _PNG,
-    "defence": _TEXT,
-}
-_REPORT = {
-    "format": _among(FORMAT),
-    "version": _Kind(f"{VERSION}: another pyfd wrote it", lambda v: v == VERSION),
-    "setting": {"model": _TEXT, "images": _TEXT, "loaded": _COUNT, "n": _COUNT},
-    "cells": [_CELL],
-    "costs": {},
-    "warnings": [_TEXT],
-    "examples": [_EXAMPLE],
-}
-
-
-def _check(value: Any, shape: Any, where: str) -> None:
-    """Refuse what has not this shape: a `_Kind`, an object with shapes, or a list of one shape."""
-
-    def expect(fits: object, words: str) -> None:
-        if not fits:
-            raise ValueError(f"{where} must be {words}, not {reprlib.repr(value)}")
-
-    if isinstance(shape, _Kind):
-        expect(shape.accepts(value), shape.words)
-    elif isinstance(shape, list):
-        expect(isinstance(value, list), "a list")
-        for number, item in enumerate(value):
-            _check(item, shape[0], f"{where}/{number}")
-    else:
-        expect(isinstance(value, dict), "an object")
-        for key, inner in shape.items():
-            if key not in value:
-                raise ValueError(f"{where} has no {key!r}")
-            _check(value[key], inner, f"{where}/{key}")
-
-
-# ---- texts -----------------------------------------------------------------
-
-
-def _clean(value: Any, depth: int = 6) -> Any:
-    """Without what HTML and UTF-8 cannot hold, what turns the writing around, and the depths."""
     if isinstance(value, str):
         return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in value)
     if isinstance(value, Mapping | list) and not depth:
         return "…"
     if isinstance(value, Mapping):
-        return {_clean(str(key)): _clean(item, depth - 1) for key, item in value.items()}
-    return [_clean(item, depth - 1) for item in value] if isinstance(value, list) else value
-
-
-def _described(value: object) -> str:
-    """Any value in words: numbers, texts, and lists and objects of them."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_described(item)}" for key, item in value.items())
-    if isinstance(value, list):
-        return ", ".join(map(_described, value))
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+        return {_printable(str(key)): _printable(item, depth - 1) for key, item in value.items()}
+    return [_printable(item, depth - 1) for item in value] if isinstance(value, list) else value

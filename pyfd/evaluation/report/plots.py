@@ -1,23 +1,20 @@
-"""The plots of an evaluation's page: small panels that stand side by side in HTML.
+"""The plots of an evaluation's page: small panels of matplotlib, as SVG images.
 
-The page writes their titles and their key: only numbers and our own words are set
-by matplotlib, which has no glyph for every name.
+The page writes their titles and a key: the panels hold only numbers and words of ours,
+as matplotlib's fonts do not have a glyph for every name.
 """
 
 from __future__ import annotations
 
+import base64
 import io
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
 from pyfd._core.extras import missing
-from pyfd.evaluation.report.data import BENIGN, Column, Report
+from pyfd.evaluation.report.data import BENIGN, Column, Evaluation
 
 try:
     from matplotlib import rc_context
@@ -37,17 +34,25 @@ _LINES = {
 _STRENGTHS = ((":", _BLUE), ("--", _BROWN), ("-.", _GRAY))
 _MARKERS = "os^DvPX*<>ph"
 _FILLS: tuple[Literal["full", "left", "top"], ...] = ("full", "left", "top")
+#: The points of a row, by threat; a filled point may lie in a hollow one.
+_POINTS: dict[str, dict[str, Any]] = {
+    "benign": {"marker": "|", "markersize": 9.0, "markeredgewidth": 1.5},
+    "adaptive": {"fillstyle": "full", "markerfacecolor": "white", "markersize": 7.0},
+    "gray-box": {},
+    "black-box": {},
+}
 
-_SIZE = (3.4, 2.6)  # inches
-_AXES = (0.6, 0.48, 2.6, 1.98)  # left, bottom, width and height, inches
+# Inches
+_WIDTH = 3.4
+_HEIGHT = 1.98  # of the axes, without the labels below
+_LEFT, _RIGHT, _TOP, _BOTTOM = 0.6, 0.2, 0.14, 0.48  # room around the axes
+_LEGEND_ROW = 0.17
+_DEFENCE_ROW = 0.15
 _LEGEND_COLUMNS = 5
-_LEGEND_ROW = 0.17  # inches
-_MARKER = 5.0  # points
-_LABEL = (11.0, 8.0)  # width and height of two digits, points
 
 
 class Look(NamedTuple):
-    """How a curve or a point looks; line and marker tell it apart without the color."""
+    """The look of a curve or a point; line and marker tell it apart without the color."""
 
     line: str = "-"
     marker: str = "o"
@@ -56,58 +61,51 @@ class Look(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """Points joined by a line. Curves with a label have a legend."""
+    """Points joined by a line; a curve with a label is listed in a legend."""
 
     look: Look
     points: Sequence[tuple[float, float]]
     label: str = ""
 
 
-class Tradeoff(NamedTuple):
-    """What one defence keeps on benign images and under attack; accuracies, 0 to 1."""
+class Row(NamedTuple):
+    """The accuracies of one defence on benign images and under attacks of one strength."""
 
     label: str
     look: Look
-    benign: float
-    ignored: float | None
-    """Under attackers who ignore the defence: a filled point."""
-    known: float | None = None
-    """Under those who know it: a hollow one, with a line to the filled one."""
-
-    @property
-    def attacked(self) -> list[float]:
-        """Both, the lower one first."""
-        return sorted(y for y in (self.ignored, self.known) if y is not None)
+    accuracies: Mapping[str, float]
+    """The lowest, 0 to 1, by threat."""
 
 
-# ---- what is drawn -----------------------------------------------------------
+# ---- the panels of an evaluation, by title -----------------------------------
 
 
-def by_epsilon(report: Report) -> dict[str, Figure]:
-    """A panel for each attack that has an ε, a curve for each defence."""
+def by_epsilon(evaluation: Evaluation) -> dict[str, Figure]:
+    """Return a panel for each attack that has an ε, with a curve for each defence."""
     panels = {}
-    for name, columns in _attacks(report):
+    for name, columns in _attacks(evaluation):
         curves = []
-        for defence, look in looks(report.defences).items():
-            cells = [report.cell(defence, column) for column in columns]
-            points = [(c.column.epsilon, c.accuracy) for c in cells if c and c.column.epsilon]
+        for defence, look in looks(evaluation.defences).items():
+            cells = [evaluation.cell(defence, column) for column in columns]
+            points = [(cell.epsilon, cell.accuracy) for cell in cells if cell and cell.epsilon]
             if points:
-                curves.append(Curve(look, [(0.0, report.benign(defence).accuracy), *points]))
+                benign = evaluation.benign(defence).accuracy
+                curves.append(Curve(look, [(0.0, benign), *points]))
         if curves:
             panels[name] = accuracies(curves, "ε, in 8-bit levels")
     return panels
 
 
-def by_step(report: Report) -> dict[str, Figure]:
-    """A panel for each attack on uniform tables: a curve for each strength and for none."""
+def by_step(evaluation: Evaluation) -> dict[str, Figure]:
+    """Return a panel for each attack on uniform tables, with a curve for each strength."""
     panels = {}
     for kind in ("two-pass", "one-pass"):
-        names = (re.fullmatch(rf"{kind}:([0-9]{{1,5}})", name) for name in report.defences)
+        names = (re.fullmatch(rf"{kind}:([0-9]{{1,5}})", name) for name in evaluation.defences)
         steps = sorted((int(found[1]), found[0]) for found in names if found)
-        for name, columns in _attacks(report):
+        for name, columns in _attacks(evaluation):
             curves = []
             for column, look in zip([BENIGN, *columns], _strength_looks(), strict=False):
-                cells = [(step, report.cell(defence, column)) for step, defence in steps]
+                cells = [(step, evaluation.cell(defence, column)) for step, defence in steps]
                 points = [(float(step), cell.accuracy) for step, cell in cells if cell]
                 if len(points) > 1:
                     curves.append(Curve(look, points, column.strength or "benign"))
@@ -116,37 +114,48 @@ def by_step(report: Report) -> dict[str, Figure]:
     return panels
 
 
-def by_benign(report: Report) -> dict[str, Figure]:
-    """A panel for each strength: gray-box joined to adaptive, and black-box by itself."""
-    by_strength = sorted(report.attacks, key=lambda c: (c.epsilon is None, c.epsilon))
+def by_defence(evaluation: Evaluation) -> dict[str, Figure]:
+    """Return panels for each strength: gray-box with adaptive attacks, and black-box ones."""
+    by_strength = sorted(evaluation.attacks, key=lambda c: (c.epsilon is None, c.epsilon))
     panels = {}
     for epsilon, columns in itertools.groupby(by_strength, key=lambda c: c.epsilon):
         run = {column.threat: column.strength for column in columns}
         for threats in (("gray-box", "adaptive"), ("black-box",)):
-            if points := list(_tradeoffs(report, threats, epsilon)):
-                names = [threat for threat in threats if threat in run]
-                panels[f"{run[names[0]]}: {' and '.join(names)}"] = tradeoffs(points)
+            names = [threat for threat in threats if threat in run]
+            if names:
+                title = f"{run[names[0]]}: {' and '.join(names)}"
+                panels[title] = rows(list(_rows(evaluation, names, epsilon)))
     return panels
 
 
-def _tradeoffs(report: Report, threats: Sequence[str], epsilon: float | None) -> Iterator[Tradeoff]:
-    for number, (defence, look) in enumerate(looks(report.defences).items(), 1):
-        lowest = [report.lowest(defence, threat, epsilon) for threat in threats]
-        if any(lowest):
-            found = [cell.accuracy if cell else None for cell in lowest]
-            yield Tradeoff(str(number), look, report.benign(defence).accuracy, *found)
+def _rows(evaluation: Evaluation, threats: Sequence[str], epsilon: float | None) -> Iterator[Row]:
+    """Yield a row for each defence that was attacked, the best benign accuracy first."""
+    numbers = {name: str(number) for number, name in enumerate(evaluation.defences, 1)}
+    benign = {name: evaluation.benign(name).accuracy for name in evaluation.defences}
+    look = looks(evaluation.defences)
+    for name in sorted(benign, key=lambda name: -benign[name]):
+        lowest = {threat: evaluation.lowest(name, threat, epsilon) for threat in threats}
+        found = {threat: cell.accuracy for threat, cell in lowest.items() if cell}
+        if found:
+            yield Row(numbers[name], look[name], {"benign": benign[name], **found})
 
 
-def _attacks(report: Report) -> Iterator[tuple[str, list[Column]]]:
-    """Each attack's name and its columns, one for each strength."""
-    for (threat, _), group in itertools.groupby(report.attacks, key=lambda c: (c.threat, c.attack)):
+def _attacks(evaluation: Evaluation) -> Iterator[tuple[str, list[Column]]]:
+    """Yield each attack's name and its columns, one for each strength."""
+    for _, group in itertools.groupby(evaluation.attacks, key=lambda c: (c.threat, c.attack)):
         same = list(group)
         name = same[0].label if same[0].epsilon is None else same[0].name
-        yield f"{threat}: {name}", same
+        yield f"{same[0].threat}: {name}", same
 
 
 def looks(defences: Mapping[str, str]) -> dict[str, Look]:
-    """Line and color by kind; the marker by the table, so that one pass and two pair up."""
+    """Return the look of each defence: line and color by kind, marker by table.
+
+    One pass and two passes with the same table share a marker.
+
+    Args:
+        defences: The kind of each defence, by name.
+    """
     places: dict[str, int] = {}
     found = {}
     for name, kind in defences.items():
@@ -158,20 +167,22 @@ def looks(defences: Mapping[str, str]) -> dict[str, Look]:
 
 
 def _strength_looks() -> Iterator[Look]:
-    """The benign curve's look, then the attacks'."""
+    """Yield the look of the benign curve, then those of the attacks."""
     yield Look(marker="")
     for (line, color), marker in zip(itertools.cycle(_STRENGTHS), itertools.cycle(_MARKERS)):
         yield Look(line, marker, color)
 
 
-# ---- how it is drawn ---------------------------------------------------------
+# ---- drawing -----------------------------------------------------------------
 
 
 def accuracies(curves: Sequence[Curve], x_label: str) -> Figure:
-    """A panel of accuracies, 0 to 1, against anything; its legend stands below it."""
+    """Return a panel of accuracies, 0 to 1, with a legend below it if curves have labels."""
     labelled = sum(bool(curve.label) for curve in curves)
-    rows = -(-labelled // _LEGEND_COLUMNS)
-    figure, axes = _panel(x_label, "accuracy", rows * _LEGEND_ROW)
+    figure, axes = _panel(x_label, legend_rows=-(-labelled // _LEGEND_COLUMNS))
+    axes.set_ylabel("accuracy", fontsize=9)
+    axes.set_ylim(0, 1)
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     for curve in curves:
         axes.plot(*zip(*curve.points, strict=True), label=curve.label, **_drawn(curve.look))
     ticks = sorted({x for curve in curves for x, _ in curve.points})
@@ -180,35 +191,36 @@ def accuracies(curves: Sequence[Curve], x_label: str) -> Figure:
     else:
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=all(x == int(x) for x in ticks)))
     if labelled:
-        spaces = {"handlelength": 1.8, "handletextpad": 0.4, "columnspacing": 1.0}
-        columns = min(labelled, _LEGEND_COLUMNS)
-        figure.legend(loc="lower center", ncols=columns, fontsize=7, frameon=False, **spaces)
+        _legend(figure, min(labelled, _LEGEND_COLUMNS))
     return figure
 
 
-def tradeoffs(points: Sequence[Tradeoff]) -> Figure:
-    """A panel of accuracies under attack against benign ones: up and right is better."""
-    figure, axes = _panel("benign accuracy", "accuracy under attack")
-    low = min(point.benign for point in points)
-    axes.set_xlim(max(0.0, np.floor(low * 10 - 0.2) / 10), 1)
+def rows(found: Sequence[Row]) -> Figure:
+    """Return a panel with a row for each defence, from the top, and its accuracies on a line."""
+    height = max(_HEIGHT, (len(found) + 1) * _DEFENCE_ROW)
+    figure, axes = _panel("accuracy", height, legend_rows=1)
+    axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    for point in points:
-        x = point.benign
-        look = _drawn(point.look) | {"linestyle": "none"}
-        if point.ignored is not None:
-            axes.plot(x, point.ignored, **look)
-        if point.ignored is not None and point.known is not None:
-            color = point.look.color
-            axes.plot([x, x], point.attacked, "-", color=color, linewidth=0.6, clip_on=False)
-        if point.known is not None:
-            axes.plot(x, point.known, **look | {"fillstyle": "none"})
-    _label_points(axes, points)
+    axes.set_ylim(len(found), -1)
+    axes.set_yticks(range(len(found)), [row.label for row in found])
+    axes.tick_params("y", length=0, pad=7)  # clear of a point at 0 %
+    axes.set_ylabel("defence", fontsize=9)
+    for y, row in enumerate(found):
+        drawn = _drawn(row.look)
+        ends = (min(row.accuracies.values()), max(row.accuracies.values()))
+        axes.plot(ends, (y, y), **drawn | {"marker": "", "linewidth": 0.8})
+        for threat, point in _POINTS.items():
+            if threat in row.accuracies:
+                axes.plot(row.accuracies[threat], y, **drawn | {"linestyle": ""} | point)
+    shown = [threat for threat in _POINTS if any(threat in row.accuracies for row in found)]
+    for threat in shown:
+        axes.plot([], [], label=threat, **_drawn(Look(line="")) | _POINTS[threat])
+    _legend(figure, len(shown))
     return figure
 
 
 def sample(look: Look) -> Figure:
-    """A piece of a curve, for a key; 0.5 inches wide."""
+    """Return a piece of a curve, for a key; 0.5 inches wide."""
     figure = Figure(figsize=(0.5, 0.2))
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, 1), ylim=(0, 1))
     axes.set_axis_off()
@@ -216,38 +228,23 @@ def sample(look: Look) -> Figure:
     return figure
 
 
-def inline(figure: Figure, title: str, key: str) -> str:
-    """A figure as an SVG element to write into HTML, as wide as what it stands in.
-
-    Args:
-        figure: The figure.
-        title: What a screen reader says of it.
-        key: Sets its ids apart from other figures' on the page: letters, digits and hyphens.
-    """
+def data_uri(figure: Figure) -> str:
+    """Return a figure as an SVG image in a data URI; the same figure gives the same text."""
     buffer = io.BytesIO()
-    with rc_context({"svg.hashsalt": key, "svg.fonttype": "none", "path.simplify": False}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    drawn = buffer.getvalue().decode()
-    drawn = drawn[drawn.index("<g ") :]  # not a style for the whole page, nor addresses
-    used = set(re.findall(r"#([\w.-]+)", drawn))
-    drawn = re.sub(r' id="([^"]*)"', lambda found: found[0] * (found[1] in used), drawn)
-    width, height = 72 * figure.get_size_inches()
-    return (
-        f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-labelledby="{key}-title">'
-        f'<title id="{key}-title">{escape(title)}</title>{" ".join(drawn.split())}'
-    )
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    with rc_context({"svg.hashsalt": "pyfd"}):
+        figure.savefig(buffer, format="svg", metadata=nothing)
+    return f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _panel(x_label: str, y_label: str, below: float = 0) -> tuple[Figure, Axes]:
-    """A figure and its axes, with room for something `below` inches high under them."""
-    width, height = _SIZE[0], _SIZE[1] + below
-    figure = Figure(figsize=(width, height))
-    left, bottom, wide, high = _AXES
-    axes = figure.add_axes((left / width, (bottom + below) / height, wide / width, high / height))
+def _panel(x_label: str, height: float = _HEIGHT, legend_rows: int = 0) -> tuple[Figure, Axes]:
+    """Return a figure and its axes, `height` inches high, with room for a legend below."""
+    below = _BOTTOM + legend_rows * _LEGEND_ROW
+    whole = below + height + _TOP
+    figure = Figure(figsize=(_WIDTH, whole))
+    wide = (_WIDTH - _LEFT - _RIGHT) / _WIDTH
+    axes = figure.add_axes((_LEFT / _WIDTH, below / whole, wide, height / whole))
     axes.set_xlabel(x_label, fontsize=9)
-    axes.set_ylabel(y_label, fontsize=9)
-    axes.set_ylim(0, 1)
-    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.grid(color="0.9")
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
@@ -255,62 +252,27 @@ def _panel(x_label: str, y_label: str, below: float = 0) -> tuple[Figure, Axes]:
     return figure, axes
 
 
+def _legend(figure: Figure, columns: int) -> None:
+    figure.legend(
+        loc="lower center",
+        ncols=columns,
+        fontsize=7,
+        frameon=False,
+        handlelength=1.8,
+        handletextpad=0.4,
+        columnspacing=1.0,
+    )
+
+
 def _drawn(look: Look) -> dict[str, Any]:
-    """What `Axes.plot` calls it."""
+    """Return a look as the arguments of `Axes.plot`."""
     return {
         "linestyle": look.line,
         "marker": look.marker,
         "color": look.color,
         "fillstyle": look.fill,
         "markerfacecoloralt": "white",
-        "markersize": _MARKER,
+        "markersize": 5.0,
         "linewidth": 1.2,
         "clip_on": False,
     }
-
-
-def _label_points(axes: Axes, points: Sequence[Tradeoff]) -> None:
-    """Write each label beside its lower point, where it covers no other label and no point."""
-
-    def place(x: float, y: float) -> npt.NDArray[np.float64]:
-        pixels = np.asarray(axes.transData.transform((x, y)), dtype=np.float64)
-        return pixels * 72 / axes.figure.dpi  # points
-
-    taken = []
-    for point in points:
-        x, low = place(point.benign, point.attacked[0])
-        _, high = place(point.benign, point.attacked[-1])
-        taken += [(x, y, _MARKER, _MARKER) for y in (low, high)]
-        taken.append((x, (low + high) / 2, 1.0, high - low))
-    floor = place(0, 0)[1] + _LABEL[1] / 2
-    for point in points:
-        x, y = place(point.benign, point.attacked[0])
-        for right, up in _OFFSETS:
-            box = (x + right, y + up, *_LABEL)
-            if box[1] >= floor and not any(_overlap(box, other) for other in taken):
-                break
-        taken.append(box)
-        axes.annotate(
-            point.label,
-            (point.benign, point.attacked[0]),
-            xytext=(right, up),
-            textcoords="offset points",
-            ha="center",
-            va="center",
-            fontsize=7,
-            annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "linewidth": 0.4, "shrinkA": 3, "shrinkB": 2},
-        )
-
-
-# Where a label may stand, from its point, in points: near ones first, to the right first
-_OFFSETS = [
-    (ring * right, ring * up)
-    for ring in (1.0, 1.7, 2.4, 3.2, 4.0)
-    for right, up in ((9, 0), (-9, 0), (0, 9), (0, -9), (8, 7), (-8, 7), (8, -7), (-8, -7))
-]
-
-
-def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    """Whether two boxes (center x, center y, width, height) overlap."""
-    return all(2 * abs(one[i] - other[i]) < one[i + 2] + other[i + 2] for i in (0, 1))

@@ -1,0 +1,228 @@
+"""The plots of the page."""
+
+import base64
+import re
+from xml.etree import ElementTree
+
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
+
+from pyfd.evaluation import report
+from pyfd.evaluation.report import plots as figures
+from tests.evaluation.report.reports import (
+    ATTACKS,
+    COLUMNS,
+    DEFENCES,
+    N,
+    accuracy,
+    captions,
+    make,
+    measured,
+    sections,
+    tree,
+    two_pass,
+)
+
+
+@pytest.fixture
+def drawn(monkeypatch) -> dict[str, list]:
+    """Record the arguments of the functions that draw a panel."""
+    found: dict[str, list] = {"accuracies": [], "rows": []}
+    for name, calls in found.items():
+        make_figure = getattr(figures, name)
+
+        def record(*arguments, calls=calls, make_figure=make_figure):
+            calls.append(arguments)
+            return make_figure(*arguments)
+
+        monkeypatch.setattr(figures, name, record)
+    return found
+
+
+def test_plots_against_epsilon(drawn):
+    shown = captions(tree(make()))
+    assert shown[:4] == [
+        "adaptive: BPDA",
+        "adaptive: grid-aimed",
+        "gray-box: PGD",
+        "black-box: transfer",
+    ]
+    curves, x_label = drawn["accuracies"][2]
+    assert x_label == "ε, in 8-bit levels"
+    for defence, curve in zip(DEFENCES, curves, strict=True):
+        attacks = [COLUMNS[0], *(("gray-box", "pgd", epsilon) for epsilon in (1, 2, 4))]
+        wanted = [accuracy(defence, attack) / N for attack in attacks]
+        assert curve.points == list(zip((0, 1, 2, 4), wanted, strict=True))
+    assert len(drawn["accuracies"][0][0]) == sum(measured(d, COLUMNS[1]) for d in DEFENCES)
+
+
+def test_plots_against_step(drawn):
+    shown = captions(tree(make()))[4:14]
+    assert shown == [
+        f"{kind}, {attack}"
+        for kind in ("two-pass", "one-pass")
+        for attack in (
+            *("adaptive: BPDA", "adaptive: grid-aimed", "gray-box: PGD"),
+            *("gray-box: CW L2", "black-box: transfer"),
+        )
+    ]
+    curves, x_label = drawn["accuracies"][4 + 2]
+    assert x_label == "quantization step"
+    assert [curve.label for curve in curves] == ["benign", "ε = 1", "ε = 2", "ε = 4"]
+    for curve, attack in zip(curves, (COLUMNS[0], *COLUMNS[4:7]), strict=True):
+        wanted = [(step, accuracy(f"two-pass:{step}", attack) / N) for step in (16, 32)]
+        assert curve.points == wanted
+
+
+def test_one_step_is_no_curve():
+    content = make({"two-pass:16": "two-pass", "one-pass:32": "one-pass"})
+    assert not any(caption.startswith(("one", "two")) for caption in captions(tree(content)))
+
+
+def test_plots_against_benign_accuracy(drawn):
+    shown = captions(tree(make()))[14:]
+    assert shown == [
+        "ε = 1: gray-box",
+        "ε = 2: gray-box and adaptive",
+        "ε = 4: gray-box and adaptive",
+        "ε = 4: black-box",
+        "L2: gray-box",
+    ]
+    (found,) = drawn["rows"][2]
+    for number, (defence, row) in enumerate(zip(DEFENCES, found, strict=True), 1):
+        assert row.label == str(number)
+        wanted = {
+            "benign": accuracy(defence, COLUMNS[0]) / N,
+            "gray-box": accuracy(defence, ("gray-box", "pgd", 4)) / N,
+        }
+        if measured(defence, COLUMNS[1]):
+            lowest = min(accuracy(defence, ("adaptive", name, 4)) for name in ("bpda", "grid"))
+            wanted["adaptive"] = lowest / N
+        assert row.accuracies == wanted
+
+
+def test_an_adaptive_attack_alone_is_a_point_too(drawn):
+    content = two_pass((("adaptive", "bpda", 4), 50))
+    assert captions(tree(content)) == ["adaptive: BPDA", "ε = 4: adaptive"]
+    (((row,),),) = drawn["rows"]
+    assert row.accuracies == {"benign": 100 / N, "adaptive": 50 / N}
+
+
+def test_the_best_benign_accuracy_is_the_first_row(drawn):
+    report.page(make(dict(reversed(DEFENCES.items()))))
+    (found,) = drawn["rows"][2]
+    assert [row.label for row in found] == [str(n) for n in range(len(DEFENCES), 0, -1)]
+    benign = [row.accuracies["benign"] for row in found]
+    assert benign == sorted(benign, reverse=True)
+
+
+def test_points_of_those_who_know_are_hollow():
+    look = figures.Look()
+    all_three = {"benign": 0.9, "gray-box": 0.6, "adaptive": 0.4}
+    found = [
+        figures.Row("1", look, all_three),
+        figures.Row("2", look, {"benign": 0.9, "gray-box": 0.5}),
+        figures.Row("3", look, {"benign": 0.9, "adaptive": 0.3}),
+    ]
+    figure = figures.rows(found)
+    (axes,) = figure.axes
+    drawn = [
+        (list(line.get_xdata()), list(line.get_ydata()), line.get_markerfacecolor())
+        for line in axes.lines
+        if line.get_marker() == "o" and len(line.get_xdata())
+    ]
+    assert drawn == [
+        *(([0.4], [0], "white"), ([0.6], [0], "black")),
+        *(([0.5], [1], "black"), ([0.3], [2], "white")),
+    ]
+    ticks = [line.get_xydata().tolist() for line in axes.lines if line.get_marker() == "|"]
+    assert ticks == [[[0.9, 0]], [[0.9, 1]], [[0.9, 2]], []]
+    spans = [line.get_xydata().tolist() for line in axes.lines if line.get_marker() == ""]
+    assert spans == [[[0.4, 0], [0.9, 0]], [[0.5, 1], [0.9, 1]], [[0.3, 2], [0.9, 2]]]
+
+
+def test_the_legend_names_the_points_that_are_there():
+    def legend(*accuracies: dict[str, float]) -> list[str]:
+        figure = figures.rows([figures.Row("1", figures.Look(), item) for item in accuracies])
+        return [text.get_text() for text in figure.legends[0].get_texts()]
+
+    benign = {"benign": 0.9}
+    assert legend({**benign, "black-box": 0.1}) == ["benign", "black-box"]
+    assert legend({**benign, "gray-box": 0.1}) == ["benign", "gray-box"]
+    both = legend({**benign, "gray-box": 0.1}, {**benign, "adaptive": 0.1})
+    assert both == ["benign", "adaptive", "gray-box"]
+
+
+def test_curves_differ_without_color():
+    """One pass and two with the same table share a marker, nothing else shares all."""
+    tables = {f"{kind}:{n}": kind for n in range(30) for kind in ("one-pass", "two-pass")}
+    looks = figures.looks({**tables, **{f"bits:{n}": "transformation" for n in range(6)}})
+    assert len({(look.line, look.marker, look.fill) for look in looks.values()}) == 66
+    assert len({(look.marker, look.fill) for look in looks.values()}) == 36
+    one, two = looks["one-pass:7"], looks["two-pass:7"]
+    assert (one.marker, one.fill) == (two.marker, two.fill)
+
+
+@pytest.mark.parametrize("count", [1, 10, 60])
+def test_labels_keep_apart(count):
+    """Also from points at 0 %, and where defences have the very same accuracies."""
+    found = [
+        figures.Row(str(n), figures.Look(), {"benign": 1, "adaptive": 0, "gray-box": 0})
+        for n in range(1, count + 1)
+    ]
+    figure = figures.rows(found)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    (axes,) = figure.axes
+    labels = [*axes.get_yticklabels(), *axes.get_xticklabels(), axes.xaxis.label, axes.yaxis.label]
+    boxes = [Text.get_window_extent(label) for label in labels]
+    boxes.append(figure.legends[0].get_window_extent())
+    assert [label.get_text() for label in labels[:count]] == [str(n) for n in range(1, count + 1)]
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    width, height = canvas.get_width_height()
+    assert all(box.x0 >= 0 and box.x1 <= width for box in boxes)
+    assert all(box.y0 >= 0 and box.y1 <= height for box in boxes)
+    radius = 4 / 72 * figure.dpi
+    assert all(box.x1 < axes.bbox.x0 - radius for box in boxes[:count])
+
+
+def pictures(root: ElementTree.Element) -> list[tuple[str | None, ElementTree.Element]]:
+    """Return the SVG images of the page, each with its alternative text."""
+    found = []
+    for image in sections(root)["Plots"].iter("img"):
+        start, _, data = image.attrib["src"].partition(",")
+        assert start == "data:image/svg+xml;base64"
+        found.append((image.get("alt"), ElementTree.fromstring(base64.b64decode(data))))
+    return found
+
+
+def test_plots_have_alternative_texts(root):
+    """The samples of the key have an empty one: a screen reader skips them."""
+    shown, texts = captions(root), [text for text, _ in pictures(root)]
+    key, panels = texts[: -len(shown)], texts[-len(shown) :]
+    assert key == [""] * len(DEFENCES)
+    for text, caption in zip(panels, shown, strict=True):
+        assert text.endswith(f": {caption}")
+    assert panels[-1] == "Benign against adversarial accuracy: L2: gray-box"
+
+
+def test_plots_are_whole_in_themselves(root):
+    """They refer to nothing outside, run nothing, and do not depend on the reader's fonts."""
+    for _, svg in pictures(root):
+        names = {element.tag.rpartition("}")[2] for element in svg.iter()}
+        assert names <= {"svg", "g", "defs", "path", "use", "style", "clipPath", "rect"}
+        ids = [element.get("id") for element in svg.iter() if element.get("id")]
+        assert len(ids) == len(set(ids))
+        values = [(name, v) for element in svg.iter() for name, v in element.items()]
+        links = [value for name, value in values if name.endswith("href")]
+        urls = [url for _, value in values for url in re.findall(r"url\(([^)]*)\)", value)]
+        assert {*links, *urls} <= {f"#{name}" for name in ids}
+        assert not any(name.startswith("on") for name, _ in values)
+        assert "@import" not in ElementTree.tostring(svg, "unicode")
+
+
+def test_no_epsilon():
+    attacks = [a for a in ATTACKS if a[2] is None]
+    shown = captions(tree(make(DEFENCES, attacks)))
+    assert shown == ["two-pass, gray-box: CW L2", "one-pass, gray-box: CW L2", "L2: gray-box"]
