@@ -14,7 +14,7 @@ from torch import Tensor
 from pyfd import codec
 from pyfd._core.files import Source
 from pyfd._core.pixels import Pixels
-from pyfd.codec import Mode, Subsampling
+from pyfd.codec import Mode
 from pyfd.errors import CorruptJPEGError
 from pyfd.limits import Limits
 from pyfd.qtables import QTablesLike, as_qtables
@@ -108,12 +108,3 @@ class Decode:
         defaults = {field.name: field.default for field in fields(self)}
         shown = [f"{name}={value!r}" for name, value in values.items() if value != defaults[name]]
         return f"Decode({', '.join(shown)})"
-
-
-def through_codec(image: Pixels, qtables: QTablesLike, subsampling: Subsampling) -> Pixels:
-    """H×W×3, H×W×1 or H×W pixels, encoded with tables and decoded onto them."""
-    gray = image.shape[2:] in ((), (1,))
-    pixels = image[:, :, 0] if image.shape[2:] == (1,) else image
-    data = codec.encode(pixels, qtables, subsampling=subsampling, baseline=False)
-    mode: Mode = "L" if gray else "RGB"
-    return codec.decode(data, qtables, mode=mode, limits=Limits.unlimited()).reshape(image.shape)

@@ -12,7 +12,7 @@ from torch import nn
 
 from pyfd.codec import Subsampling
 from pyfd.qtables import QTablesLike, as_qtables
-from pyfd.torch.decoding import through_codec
+from pyfd.torch.passes import through_codec
 
 
 def accuracy(

@@ -14,7 +14,7 @@ from torch import Tensor
 from pyfd._core.pixels import Pixels, pixels_of
 from pyfd.codec import Subsampling
 from pyfd.qtables import QTablesLike, as_qtables
-from pyfd.torch.decoding import through_codec
+from pyfd.torch.passes import through_codec
 
 try:
     from torchvision import tv_tensors  # type: ignore[import-not-found]
