@@ -154,7 +154,7 @@ def _levels(images: Tensor) -> Tensor:
 
 def _fractions(levels: Tensor) -> Tensor:
     """Return the nearest floats to level / 255, which a GPU's division does not give."""
-    most = 0x10101 / 2**24  # 1/255 is 2**-8 + 2**-16 + ...; of three terms, products are exact
+    most = 0x10101 / 2**24  # three terms of 1/255 = 2**-8 + 2**-16 + ..., for exact products
     return (levels * most).add_(levels, alpha=2**-24 / 255)
 
 
