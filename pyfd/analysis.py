@@ -1,10 +1,9 @@
-"""What a quantization step does to a perturbation: the equations behind the tables.
+"""The equations behind the tables: how quantization steps and perturbations relate.
 
-Epsilon is the strength of a perturbation: the most by which it moves a sample,
-in 8-bit levels (4 means 4/255). Steps are in the same levels, for JPEG's
-orthonormal 8×8 DCT. The equations are those of Liu et al., "Feature
-Distillation: DNN-Oriented JPEG Compression Against Adversarial Examples"
-(CVPR 2019, arXiv 1803.05787), and those that follow from them.
+Epsilon is the strength of a perturbation: the most that it moves a sample, in 8-bit
+levels (4 means 4/255). Steps are in the same levels, for JPEG's orthonormal 8×8 DCT. The
+equations are those of Liu et al., "Feature Distillation: DNN-Oriented JPEG Compression
+Against Adversarial Examples" (CVPR 2019, arXiv 1803.05787), and consequences of them.
 """
 
 from __future__ import annotations
@@ -20,26 +19,29 @@ import numpy.typing as npt
 
 from pyfd._core.arithmetic import DCT
 
-#: The share that `step_for` lets through unless told otherwise.
+#: The share of coefficients that `step_for` lets through by default.
 SURVIVAL = 1e-4
 
 _SMALLEST = math.ulp(0.0)
 
 
 def step_bound(epsilon: float) -> int:
-    """The smallest step that erases every perturbation of strength `epsilon`.
+    """Return the smallest step that erases every perturbation of strength `epsilon`.
 
-    Liu et al., Eq. 7: a perturbation E is gone where round(C_E / Q) = 0. With
-    the orthonormal DCT |C_E| ≤ 8ε at every frequency (`gains`), so any step
-    Q > 16ε will do. libjpeg's integer DCT is off by up to 3/8, which asks for
-    Q/2 > 8ε + 3/8. This is the smallest integer greater than 16ε + 3/4.
+    A perturbation E is erased where round(C_E / Q) = 0 (Liu et al., Eq. 7). With the
+    orthonormal DCT |C_E| ≤ 8ε at every frequency (`gains`), so any step Q > 16ε erases
+    it. libjpeg's integer DCT is off by up to 3/8, which requires Q/2 > 8ε + 3/8. So the
+    result is the smallest integer greater than 16ε + 3/4.
 
-    It holds for a coefficient that lies on the table's grid exactly. In an
-    image that was decoded, pixels rounded to 8 bits put most of them a little
-    beside it.
+    The bound holds for a coefficient that lies exactly on the table's grid. In a decoded
+    image most coefficients lie a little beside it, because its pixels are rounded to
+    8 bits.
 
     Args:
         epsilon: The perturbation's strength, above 0 and at most 255.
+
+    Returns:
+        An integer step, at least 1.
 
     Raises:
         ValueError: `epsilon` is out of range.
@@ -55,23 +57,23 @@ def survival(step: npt.NDArray[Any] | Sequence[Any], epsilon: float) -> npt.NDAr
 def survival(
     step: float | npt.NDArray[Any] | Sequence[Any], epsilon: float
 ) -> float | npt.NDArray[np.float64]:
-    """The share of coefficients that a sign-like perturbation still moves.
+    """Return the share of coefficients that a sign-like perturbation still moves.
 
-    Where every sample is moved by +ε or -ε (FGSM and its iterated kin), the
-    perturbation's coefficients are close to normal: C_E ≈ N(0, ε²) at every
-    frequency. A coefficient on the grid is moved where |C_E| ≥ Q/2, which has
-    the share 1 - erf(Q / (2√2·ε)) = erfc(Q / (2√2·ε)).
+    When every sample is moved by +ε or -ε (as by FGSM and its iterated variants), the
+    perturbation's coefficients are close to normal: C_E ≈ N(0, ε²) at every frequency. A
+    coefficient on the grid is moved where |C_E| ≥ Q/2, and the share of these is
+    1 - erf(Q / (2√2·ε)) = erfc(Q / (2√2·ε)).
 
-    Signs at random agree with that to a few percent up to Q = 4ε; beyond, 64
-    bounded samples have thinner tails than the normal law, so fewer move: at
-    8ε about 4 in 100,000 instead of 6.
+    Random signs agree with that to a few percent up to Q = 4ε. Beyond, the sum of 64
+    bounded samples has thinner tails than the normal distribution, so fewer coefficients
+    move: at 8ε about 4 in 100,000 instead of 6.
 
     Args:
-        step: The step Q, at least 1; or an array of steps, such as a table.
+        step: The step Q, at least 1, or an array of steps, such as a table.
         epsilon: The perturbation's strength, above 0 and at most 255.
 
     Returns:
-        The share, 0 to 1; for an array, a ``float64`` array of its shape.
+        The share, 0 to 1; for an array of steps, a ``float64`` array of the same shape.
 
     Raises:
         ValueError: `epsilon` is out of range, or a step is below 1.
@@ -85,11 +87,11 @@ def survival(
 
 
 def step_for(epsilon: float, survival: float = SURVIVAL) -> int:
-    """The smallest step that lets no more than a given share through.
+    """Return the smallest step at which no more than a given share survives.
 
-    The inverse of `survival` in Q: erfc(Q / (2√2·ε)) ≤ s where Q ≥ -2ε·Φ⁻¹(s/2),
-    Φ being the normal distribution. At the default of 1 in 10,000 that is 7.78ε,
-    half of what `step_bound` asks for: which makes a much finer table enough.
+    This is the inverse of `survival` in Q: erfc(Q / (2√2·ε)) ≤ s where
+    Q ≥ -2ε·Φ⁻¹(s/2), Φ being the normal distribution. At the default of 1 in 10,000
+    that is 7.78ε, about half of `step_bound`.
 
     Args:
         epsilon: The perturbation's strength, above 0 and at most 255.
@@ -106,7 +108,7 @@ def step_for(epsilon: float, survival: float = SURVIVAL) -> int:
         raise ValueError(f"survival must be between 0 and 1, both excluded, not {survival}")
     quantile = NormalDist().inv_cdf(max(survival / 2, _SMALLEST))
     step = max(1, math.ceil(-2 * epsilon * quantile))
-    while _moved(step, epsilon) > survival:  # the quantile is rounded
+    while _moved(step, epsilon) > survival:  # because the quantile is rounded
         step += 1
     while step > 1 and _moved(step - 1, epsilon) <= survival:
         step -= 1
@@ -114,11 +116,11 @@ def step_for(epsilon: float, survival: float = SURVIVAL) -> int:
 
 
 def gains() -> npt.NDArray[np.float64]:
-    """By how much the DCT can enlarge a perturbation, at each frequency.
+    """Return the largest factor by which the DCT enlarges a perturbation, per frequency.
 
-    The L1 norms Σ|b(x, y)| of the basis functions of the orthonormal 8×8 DCT
-    (ITU-T T.81, A.3.3): |C_E| ≤ gain·ε, with equality where E is ε times the
-    sign of the basis function. 8 for DC, 6.57 to 8 elsewhere.
+    The factors are the L1 norms Σ|b(x, y)| of the basis functions of the orthonormal 8×8
+    DCT (ITU-T T.81, A.3.3): |C_E| ≤ gain·ε, with equality where E is ε times the sign of
+    the basis function. They are 8 for DC and 6.57 to 8 elsewhere.
 
     Returns:
         8×8 ``float64``, natural order (the row is the vertical frequency).
@@ -127,7 +129,7 @@ def gains() -> npt.NDArray[np.float64]:
     return np.asarray(np.outer(norms, norms), dtype=np.float64)
 
 
-#: `survival` under a name that `step_for`'s argument does not hide.
+#: `survival`, for `step_for`, which has an argument of that name.
 _moved = survival
 
 

@@ -26,35 +26,37 @@ import pyfd.torch
 from pyfd.codec import Subsampling
 from pyfd.qtables import QTablesLike, as_qtables
 
+#: Images that go through the codec together: each takes some hundred bytes per sample.
 _AT_ONCE = 16
-"""Images that go through the codec together: each takes some hundred bytes per sample."""
 
 
 class FeatureDistillation(PreprocessorPyTorch):  # type: ignore[misc]  # ART is not typed
-    """`pyfd.torch.FeatureDistillation` as one of a classifier's ``preprocessing_defences``.
+    """A preprocessor for a classifier's ``preprocessing_defences``.
 
-    For images of 8-bit levels the result is that of ``pyfd.decode(pyfd.encode(image,
-    qtables), qtables)``; other values are rounded to levels first. The gradient is
-    straight-through, in `forward` itself: where all defences are PyTorch's, that is
-    what ART's attacks differentiate, and not `estimate_forward`.
+    It wraps `pyfd.torch.FeatureDistillation`: for images of 8-bit levels the result is
+    that of ``pyfd.decode(pyfd.encode(image, qtables), qtables)``; other values are
+    rounded to levels first. The gradient is straight-through, in `forward` itself: if
+    all defences are PyTorch's, ART's attacks differentiate `forward`, and not
+    `estimate_forward`.
 
-    It serves classifiers of every framework: those that are not PyTorch's call it
-    with arrays.
+    It works with classifiers of every framework: those other than PyTorch's call it with
+    arrays.
 
     Args:
         qtables: Tables with steps of 1...8191; table i serves component i.
-        clip_values: What stands for the levels 0 and 255, as in the classifier:
-            numbers, or arrays that broadcast over a batch.
-        channels_first: N×C×H×W, or N×H×W×C. C is 3, or 1 for grayscale.
-        subsampling: Of the chroma: "4:4:4", "4:2:2", "4:2:0" or "4:4:0".
-        apply_fit: Defend what the classifier is trained with, too.
-        apply_predict: Defend what it predicts.
-        device_type: Where arrays are computed on: "gpu", if there is one, or
-            "cpu". Tensors stay where they are.
+        clip_values: The values of the levels 0 and 255, as in the classifier: numbers,
+            or arrays that broadcast over a batch.
+        channels_first: Whether images are N×C×H×W, and not N×H×W×C. C is 3, or 1 for
+            grayscale.
+        subsampling: The chroma subsampling: "4:4:4", "4:2:2", "4:2:0" or "4:4:0".
+        apply_fit: Whether to defend the images that the classifier is trained on.
+        apply_predict: Whether to defend the images that it classifies.
+        device_type: The device for arrays: "gpu", if there is one, or "cpu". Tensors
+            stay on their device.
 
     Raises:
-        ValueError: Here and in `set_params`, for bad options; in `forward`, for
-            other shapes, and for values beyond `clip_values`.
+        ValueError: Here and in `set_params`: an option is invalid. In `forward`: the
+            shape is unsupported, or values are outside `clip_values`.
     """
 
     params = ["qtables", "clip_values", "channels_first", "subsampling"]  # noqa: RUF012
@@ -89,21 +91,24 @@ class FeatureDistillation(PreprocessorPyTorch):  # type: ignore[misc]  # ART is 
     def __call__(
         self, x: npt.NDArray[Any], y: Any = None
     ) -> tuple[npt.NDArray[np.floating[Any]], Any]:
-        """`forward` for arrays; `y` is returned as it is."""
+        """Apply `forward` to an array; `y` is returned unchanged."""
         with torch.no_grad():
             defended, _ = self.forward(torch.tensor(x, device=self.device))
         return defended.cpu().numpy(), y
 
     def forward(self, x: Tensor, y: Any = None) -> tuple[Tensor, Any]:
-        """Defended images, differentiable, and `y` as it is.
+        """Return defended images, differentiable, and `y` unchanged.
 
         Args:
-            x: Images of one size within `clip_values`.
-            y: Labels or whatever goes with them.
+            x: Images of one size, with values within `clip_values`.
+            y: Labels, or anything else.
 
         Returns:
-            Images of the same shape and device, of x's dtype if it has floats,
-            else ``float32``.
+            Images of the same shape and device, and `y`. They have the dtype of `x` if
+            that is a floating-point type, else ``float32``.
+
+        Raises:
+            ValueError: The shape is unsupported, or values are outside `clip_values`.
         """
         channels = x.shape[1 if self.channels_first else -1] if x.dim() == 4 else 0
         if channels not in (1, 3):
@@ -119,11 +124,11 @@ class FeatureDistillation(PreprocessorPyTorch):  # type: ignore[misc]  # ART is 
 
     def _defended(self, x: Tensor) -> Tensor:
         low, high = (torch.as_tensor(v, dtype=torch.float64, device=x.device) for v in self._clip)
-        images = (x.double() - low) / (high - low)  # exact enough for levels to stay levels
+        images = (x.double() - low) / (high - low)  # in float64, so that levels stay levels
         if not self.channels_first:
             images = images.movedim(3, 1)
         smallest, largest = images.detach().aminmax()
-        # What an attack's own rounding puts beyond still rounds to a level
+        # Values that an attack's rounding moves slightly outside still round to a level
         if not (smallest > -0.5 / 255 and largest < 255.5 / 255):
             raise ValueError(
                 f"x must lie within clip_values, {self.clip_values}: give the classifier the same"
@@ -135,7 +140,7 @@ class FeatureDistillation(PreprocessorPyTorch):  # type: ignore[misc]  # ART is 
         return defended.to(x.dtype if x.is_floating_point() else torch.float32)
 
     def _by_twin(self, images: Tensor) -> Tensor:
-        """N×C×H×W in [0, 1]; three equal planes are a luma of their value, and no chroma."""
+        """Defend N×C×H×W images in [0, 1]; a gray one is passed as three equal planes."""
         defended: Tensor = self._twin.to(images.device)(images.expand(-1, 3, -1, -1))
         return defended[:, : images.shape[1]]
 

@@ -1,4 +1,4 @@
-"""Statistics of DCT coefficients over a data set: what tables are designed from."""
+"""Statistics of DCT coefficients over a data set, from which tables are designed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from pyfd._core import binding
+from pyfd._core import bands, binding
 from pyfd._core.arithmetic import DCT, YCBCR
 from pyfd._core.files import Source, read_source, write_atomically
 from pyfd._core.pixels import Pixels, pixels_of
@@ -28,17 +28,17 @@ from pyfd.qtables import QTables
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-#: What `calibrate` takes: a JPEG file, or pixels as `pyfd.encode` takes them.
+#: A source of `calibrate`: a JPEG file, or pixels as `pyfd.encode` takes them.
 Sample: TypeAlias = "Source | Pixels | Image"
 
 _COMPONENTS = 3
 _FORMAT = "pyfd-statistics"
-# Sums are kept as integers, in units of 2**-40: exact for files, whose
-# coefficients are integers, and whatever the order in which they are added.
+# Sums are integers, in units of 2**-40: exact for files, whose coefficients are integers,
+# and the same in whatever order they are added.
 _SCALE_BITS = 40
 _UNIT = 1 << _SCALE_BITS
-_QUEUED = 4  # sources read ahead per worker
-_FLUSHED = 1 << 30  # blocks after which 64-bit sums are carried over to Python's integers
+_QUEUED = 4  # sources per worker that are read ahead
+_FLUSHED = 1 << 30  # blocks after which 64-bit sums are added to Python's integers
 
 _Integers: TypeAlias = tuple[int, ...]
 _ZEROS: _Integers = (0,) * (_COMPONENTS * 64)
@@ -46,23 +46,23 @@ _ZEROS: _Integers = (0,) * (_COMPONENTS * 64)
 
 @dataclass(frozen=True)
 class FrequencyStatistics:
-    """Mean and standard deviation of the DCT coefficients per frequency, for Y, Cb and Cr.
+    """The mean and standard deviation of DCT coefficients per frequency, for Y, Cb and Cr.
 
-    Coefficients are on the unquantized scale: a file's are its quantized ones
-    times its steps, clamped to ±32767. The sums behind are integers, so the
-    order in which files are counted or statistics are merged changes nothing.
+    Coefficients are on the unquantized scale: a file's are its quantized ones times its
+    steps, clamped to ±32767. The sums are integers, so the result does not depend on
+    the order in which files are counted or statistics are merged.
     """
 
     sums: _Integers = _ZEROS
-    """Sums of coefficients in units of 2**-40: Y, Cb, Cr, each in natural order."""
+    """The sums of coefficients in units of 2**-40: Y, Cb, Cr, each in natural order."""
     squares: _Integers = _ZEROS
-    """Sums of their squares, likewise."""
+    """The sums of their squares, in the same units and order."""
     blocks: tuple[int, int, int] = (0, 0, 0)
-    """8×8 blocks counted for Y, Cb and Cr."""
+    """The number of 8×8 blocks of Y, Cb and Cr."""
     images: int = 0
-    """Images counted."""
+    """The number of images."""
     failures: Mapping[str, str] = field(default_factory=dict, compare=False)
-    """Sources that were left out, by name, and why."""
+    """The reason for each source that was left out, by its name."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "failures", MappingProxyType(dict(self.failures)))
@@ -78,13 +78,13 @@ class FrequencyStatistics:
 
     @property
     def std(self) -> npt.NDArray[np.float64]:
-        """The standard deviations δ, 3×8×8 (population's); NaN without blocks.
+        """The standard deviations δ of the population, 3×8×8; NaN without blocks.
 
-        METHOD: the larger, the more a network leans on that frequency.
+        The larger δ, the more a network relies on that frequency (Liu et al., CVPR 2019).
         """
 
         def deviation(total: int, square: int, n: int) -> float:
-            # n·Σx² − (Σx)² in integers: no cancellation
+            # n·Σx² − (Σx)² in integers, so that nothing cancels
             spread = n * (square * _UNIT) - total * total
             return math.sqrt(max(spread, 0)) / n
 
@@ -100,12 +100,12 @@ class FrequencyStatistics:
 
     @property
     def digest(self) -> str:
-        """A short name for these numbers, for the record in a table file."""
+        """A short name that identifies these numbers, for the origin in a table file."""
         text = repr((self.sums, self.squares, self.blocks, self.images))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def merge(self, other: FrequencyStatistics) -> FrequencyStatistics:
-        """The statistics of both data sets together: exact, in any order."""
+        """Return the statistics of both data sets together: exact, in any order."""
         first, second, third = (a + b for a, b in zip(self.blocks, other.blocks, strict=True))
         return FrequencyStatistics(
             sums=tuple(map(operator.add, self.sums, other.sums)),
@@ -116,21 +116,31 @@ class FrequencyStatistics:
         )
 
     def two_band(self, *, step: int, protected_step: int, protected: int) -> QTables:
-        """Tables with a fine step for the `protected` frequencies of largest deviation.
+        """Return tables with a fine step for the frequencies of the largest deviation.
 
-        See `QTables.two_band`; one table per component that has blocks.
+        There is one table for each component that has blocks.
+
+        Args:
+            step: The step of the other frequencies.
+            protected_step: The step of the protected frequencies.
+            protected: The number of protected frequencies of each table, 0...64.
+
+        Raises:
+            ValueError: An argument is out of range, or there are no blocks.
         """
-        counted = [self.std[i] for i in range(_COMPONENTS) if self.blocks[i]]
-        if not counted:
-            raise ValueError("the statistics hold no blocks")
+        importance = bands.counted(self.std)
         tables = QTables.two_band(
-            np.stack(counted), step=step, protected_step=protected_step, protected=protected
+            importance, step=step, protected_step=protected_step, protected=protected
         )
         origin = {**(tables.origin or {}), "statistics": self.digest}
         return QTables(tables.array, name=tables.name, origin=origin)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the sums as JSON: exact, and mergeable after `load`."""
+        """Write the sums to a JSON file; after `load` they are exact and can be merged.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
         content = {
             "format": _FORMAT,
             "version": 1,
@@ -147,7 +157,12 @@ class FrequencyStatistics:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> FrequencyStatistics:
-        """Read what `save` wrote."""
+        """Read a file that `save` wrote.
+
+        Raises:
+            ValueError: It is not a statistics file.
+            OSError: The file cannot be read.
+        """
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
         except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
@@ -168,7 +183,7 @@ class FrequencyStatistics:
 
 
 def _without_nan(values: npt.NDArray[np.float64]) -> list[Any]:
-    """Per component the 8×8 numbers, or None for one without blocks: JSON has no NaN."""
+    """Return each component's 8×8 numbers, or None without blocks: JSON has no NaN."""
     return [None if np.isnan(table).any() else table.tolist() for table in values]
 
 
@@ -186,10 +201,10 @@ def _integers(content: Mapping[str, Any], key: str, count: int) -> _Integers:
 
 
 class _FileSums(NamedTuple):
-    """What C counts in one file, or in many: exact until 2**33 blocks."""
+    """The counts of C over one file or many, exact up to 2**33 blocks."""
 
     counts: npt.NDArray[np.uint64]
-    """As `binding.gather_statistics` gives them."""
+    """In the form that `binding.gather_statistics` returns."""
     images: int
 
     def plus(self, other: _FileSums) -> _FileSums:
@@ -231,7 +246,7 @@ def _of_pixels(image: npt.ArrayLike | Image) -> FrequencyStatistics:
 
 
 def _dct(plane: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The coefficients of a plane's 8×8 blocks, (blocks, 8, 8); edges are replicated."""
+    """Return the coefficients of a plane's blocks (blocks, 8, 8); edges are replicated."""
     height, width = plane.shape
     padded = np.pad(plane, ((0, -height % 8), (0, -width % 8)), mode="edge")
     high, wide = padded.shape[0] // 8, padded.shape[1] // 8
@@ -244,7 +259,7 @@ def _to_units(values: npt.NDArray[np.float64]) -> list[int]:
     return [round(value * _UNIT) for value in values.ravel().tolist()]
 
 
-# ---- all of them -----------------------------------------------------------
+# ---- all sources -----------------------------------------------------------
 
 
 def _is_pixels(source: object) -> bool:
@@ -266,18 +281,18 @@ def calibrate(
     progress: bool = False,
     limits: Limits | None = None,
 ) -> FrequencyStatistics:
-    """Mean and standard deviation of DCT coefficients over files and arrays.
+    """Measure the mean and standard deviation of DCT coefficients over files and arrays.
 
-    JPEG files are read in the coefficient domain, block by block, and never
-    decoded to pixels; arrays and PIL images go through a forward DCT. One pass,
-    in constant memory.
+    JPEG files are read in the coefficient domain, block by block, and never decoded to
+    pixels; arrays and PIL images go through a forward DCT. It takes one pass, in
+    constant memory.
 
     Args:
         sources: JPEG files (bytes-like, paths, binary files), ``uint8`` arrays
             H×W or H×W×3 (RGB), or PIL images of mode "L" or "RGB".
-        workers: Threads; the number of usable cores by default.
+        workers: The number of threads; by default the number of usable cores.
         progress: Show a progress bar on stderr (needs tqdm).
-        limits: What a file may ask for.
+        limits: The limits on each file.
 
     Returns:
         The statistics. Grayscale images count for Y alone. Damaged files, and
@@ -285,7 +300,9 @@ def calibrate(
         `FrequencyStatistics.failures`.
 
     Raises:
-        ValueError: No source could be read.
+        TypeError: `sources` is a single file.
+        ValueError: No source could be read, or `workers` is less than 1.
+        ImportError: `progress` is asked for, and tqdm is missing.
     """
     if workers is None:
         workers = len(os.sched_getaffinity(0))
@@ -304,7 +321,13 @@ def calibrate(
 def gather(
     named: Iterable[tuple[Sample, str]], workers: int, limits: Limits
 ) -> FrequencyStatistics:
-    """The statistics of sources and their names, in threads; they may hold no image at all."""
+    """Return the statistics of named sources, read in threads; they may hold no image.
+
+    Args:
+        named: Sources and their names.
+        workers: The number of threads.
+        limits: The limits on each file.
+    """
     total, files = FrequencyStatistics(), _NO_FILES
     for part in _each(named, workers, limits):
         if isinstance(part, FrequencyStatistics):
@@ -317,7 +340,11 @@ def gather(
 
 
 def with_images(total: FrequencyStatistics) -> FrequencyStatistics:
-    """The statistics, if there is an image in them; else a `ValueError` that says why not."""
+    """Return the statistics if they hold an image.
+
+    Raises:
+        ValueError: They hold none; the message gives the first failures.
+    """
     if not total.images:
         reasons = "; ".join(f"{name}: {why}" for name, why in list(total.failures.items())[:3])
         raise ValueError(f"no source could be read ({reasons or 'there are none'})")
@@ -335,7 +362,7 @@ def _one(source: Any, name: str, limits: Limits) -> FrequencyStatistics | _FileS
 def _each(
     named: Iterable[tuple[Any, str]], workers: int, limits: Limits
 ) -> Iterator[FrequencyStatistics | _FileSums]:
-    """The statistics of each source, as they get done, with few sources in memory."""
+    """Yield the statistics of each source as it is done, with few sources in memory."""
     if workers == 1:
         yield from (_one(source, name, limits) for source, name in named)
         return

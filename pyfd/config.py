@@ -1,9 +1,10 @@
 """Compiler and linker flags for C programs: ``python -m pyfd.config --cflags --libs``.
 
-Headers and libraries lie in the package, with a file for pkg-config each, whose
-folder ``--pkgconfigdir`` prints. The modules are "pyfd", the C layer of pyfd.h, and
-"pyfd-libjpeg", the fork with its own functions in jrequant.h; and both with
-"-static" behind the name.
+The headers and libraries are in the package. The modules are "pyfd", the C layer of
+pyfd.h, and "pyfd-libjpeg", the fork with its own functions in jrequant.h, each also with
+"-static" appended. Each has a file for pkg-config, in the folder that
+``--pkgconfigdir`` prints; the flags are read from these files, so that neither pkg-config
+nor a second list is needed.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ MODULES = ("pyfd", "pyfd-static", "pyfd-libjpeg", "pyfd-libjpeg-static")
 
 
 def cflags(module: str = "pyfd") -> list[str]:
-    """What a compiler must be told to use one of `MODULES`.
+    """Return the compiler's flags for one of `MODULES`.
 
     Raises:
         FileNotFoundError: This build of pyfd has no libraries.
@@ -30,9 +31,9 @@ def cflags(module: str = "pyfd") -> list[str]:
 
 
 def libs(module: str = "pyfd") -> list[str]:
-    """What a linker must be told to use one of `MODULES`.
+    """Return the linker's flags for one of `MODULES`.
 
-    A program that is linked to a shared library looks for it where it is now.
+    A program that is linked to a shared library looks for it at its present path.
 
     Raises:
         FileNotFoundError: This build of pyfd has no libraries.
@@ -41,7 +42,7 @@ def libs(module: str = "pyfd") -> list[str]:
 
 
 def pkgconfigdir() -> Path:
-    """The folder for PKG_CONFIG_PATH."""
+    """Return the folder for ``PKG_CONFIG_PATH``."""
     return FOLDER / "lib" / "pkgconfig"
 
 
@@ -52,7 +53,7 @@ def _words(module: str, field: str) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns its exit status."""
+    """Run the command line and return its exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m pyfd.config", description="Flags for C programs that use pyfd."
     )

@@ -1,6 +1,7 @@
-"""A drop-in for `cv2.imdecode` that decodes JPEGs onto the tables.
+"""A replacement for `cv2.imdecode` that decodes JPEGs onto the tables.
 
-JPEGs need no OpenCV here. Other formats do: ``pip install 'pyfd-jpeg[opencv]'``.
+JPEGs are decoded without OpenCV. Other formats need it:
+``pip install 'pyfd-jpeg[opencv]'``.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pyfd.errors import JPEGError
 from pyfd.limits import Limits
 from pyfd.qtables import QTables, QTablesLike, as_qtables
 
-# OpenCV's own numbers
+# The values of OpenCV's own constants
 IMREAD_UNCHANGED = -1
 IMREAD_GRAYSCALE = 0
 IMREAD_COLOR = IMREAD_COLOR_BGR = 1
@@ -55,32 +56,32 @@ def imdecode(
     strict: bool = True,
     limits: Limits = _DEFAULT_LIMITS,
 ) -> npt.NDArray[Any] | None:
-    """`cv2.imdecode`, with tables.
+    """Decode an image like `cv2.imdecode`, with tables.
 
-    Without tables the pixels are `cv2.imdecode`'s, and what is no JPEG goes to
-    it. With tables they are those of `pyfd.decode`, and what is no JPEG gives
-    None: it could not be defended.
+    Without tables the pixels are those of `cv2.imdecode`, which also decodes files in
+    other formats. With tables the pixels are those of `pyfd.decode`, and a file in
+    another format gives None, because it cannot be defended.
 
     Args:
-        buf: The file: bytes-like, or an array of ``uint8`` of one dimension or
-            with one row or column.
-        flags: OpenCV's ``IMREAD_*``, which are plain numbers here. As there, EXIF's
-            orientation is applied, but not with ``IMREAD_UNCHANGED`` or
+        buf: The file: bytes-like, or a ``uint8`` array of one dimension or with one row
+            or column.
+        flags: OpenCV's ``IMREAD_*``, which are plain numbers here. As in OpenCV, EXIF's
+            orientation is applied, except with ``IMREAD_UNCHANGED`` or
             ``IMREAD_IGNORE_ORIENTATION``.
         qtables: Tables with steps of 1...32767, or None for a plain decode.
         strict: As in `pyfd.decode`.
-        limits: What the file may ask for.
+        limits: The limits on the file.
 
     Returns:
-        ``uint8`` pixels, H×W×3 in the order B, G, R, or R, G, B with
-        ``IMREAD_COLOR_RGB``, or H×W if the flags ask for gray; C-contiguous. None
-        for a file that is damaged, unsupported, beyond a limit or empty.
+        ``uint8`` pixels, C-contiguous: H×W×3 in the order B, G, R, or R, G, B with
+        ``IMREAD_COLOR_RGB``; H×W if the flags ask for gray. None for a file that is
+        corrupt, unsupported, beyond a limit or empty.
 
     Raises:
-        ValueError: Flags that OpenCV does not take, an array that is no file, a
-            step out of range.
-        TypeError: `buf` is no buffer.
-        ImportError: The file is no JPEG, there are no tables, and OpenCV is missing.
+        ValueError: OpenCV does not take the flags, the array is not a file's bytes, or a
+            step is out of range.
+        TypeError: `buf` is not a buffer.
+        ImportError: The file is not a JPEG, there are no tables, and OpenCV is missing.
     """
     flags = _checked(flags)
     tables = None if qtables is None else as_qtables(qtables)
@@ -126,7 +127,7 @@ def _decode(
     header = codec.probe(data, limits=limits)
     unchanged = flags == IMREAD_UNCHANGED
     has_color = header.color_space != "L"
-    if unchanged or flags & IMREAD_LOAD_GDAL or flags & _ANY == _ANY:  # as it is in the file
+    if unchanged or flags & IMREAD_LOAD_GDAL or flags & _ANY == _ANY:  # color as in the file
         color = has_color
     else:
         wanted = flags & (IMREAD_COLOR_BGR | IMREAD_COLOR_RGB)
@@ -144,7 +145,7 @@ def _decode(
 
 
 def _from_cmyk(cmyk: Pixels, color: bool, rgb: bool) -> Pixels:
-    """OpenCV's conversion, which rounds otherwise than Pillow's."""
+    """Convert CMYK with OpenCV's arithmetic, which rounds differently from Pillow's."""
     out = np.empty((*cmyk.shape[:2], 3) if color else cmyk.shape[:2], np.uint8)
     for top in range(0, len(cmyk), _ROWS):
         rows = slice(top, top + _ROWS)
@@ -158,7 +159,7 @@ def _from_cmyk(cmyk: Pixels, color: bool, rgb: bool) -> Pixels:
 
 
 def _turned(pixels: Pixels, orientation: int) -> Pixels:
-    """As EXIF's orientation says (TIFF 6.0, tag 274)."""
+    """Turn pixels upright by EXIF's orientation (TIFF 6.0, tag 274)."""
     if orientation >= 5:
         pixels = pixels.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):

@@ -1,7 +1,8 @@
 """The defence for Pillow: `Image.open` decodes every JPEG onto the tables.
 
-Needs Pillow: ``pip install 'pyfd-jpeg[pillow]'``. Importing this module also teaches
-``Image.save(..., "JPEG", qtables=...)`` pyfd's presets, `pyfd.QTables` and arrays.
+Needs Pillow: ``pip install 'pyfd-jpeg[pillow]'``. After this module is imported,
+``Image.save(..., "JPEG", qtables=...)`` also takes pyfd's presets, `pyfd.QTables` and
+arrays.
 """
 
 from __future__ import annotations
@@ -44,19 +45,19 @@ else:
 
 _DEFAULT_LIMITS = Limits()
 
-#: What is read of a file at first, to look at its header.
+#: Bytes of a file that are read at first, to check its header.
 _CHUNK = 1 << 16
 
-#: Bytes of a header that may be in no segment: Pillow's parser reads those one by one.
+#: The most bytes of a header outside of segments: Pillow's parser reads these one by one.
 _MOST_LOOSE = 1 << 16
 
-#: A marker that a segment follows, or that ends the image; as csrc/markers.c has it.
+#: A marker that is followed by a segment or ends the image, as in csrc/markers.c.
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 
 
 @dataclass(frozen=True, eq=False)
 class _Defence:
-    """What `register` was given; an opened image keeps it."""
+    """The arguments of `register`, which an opened image keeps."""
 
     qtables: QTables
     limits: Limits
@@ -75,11 +76,11 @@ def _defence(qtables: QTablesLike, limits: Limits, strict: bool) -> _Defence:
 
 
 def _open(defence: _Defence, fp: IO[bytes], filename: str | bytes = "") -> ImageFile.ImageFile:
-    """What Pillow calls for a file that starts as a JPEG does."""
+    """Open a file that starts like a JPEG; Pillow calls this."""
     try:
         _check_header(fp, defence.limits)
     except JPEGError as error:
-        # Never a SyntaxError, which would leave the file to other plugins
+        # A SyntaxError would make Pillow try its other plugins
         text = f"cannot identify image file {filename or fp!r}: {error}"
         raise _as_pillows(error, UnidentifiedImageError(text)) from error
     fp.seek(0)
@@ -91,14 +92,14 @@ def _open(defence: _Defence, fp: IO[bytes], filename: str | bytes = "") -> Image
 
 
 def _as_pillows(error: ValueError, otherwise: OSError) -> Exception:
-    """The exception that Pillow's users expect."""
+    """Return the exception that Pillow's users expect: for a limit, or else `otherwise`."""
     if isinstance(error, LimitExceededError):
         return Image.DecompressionBombError(str(error))
     return otherwise
 
 
 def _check_header(fp: IO[bytes], limits: Limits) -> None:
-    """Refuse what pyfd refuses, before Pillow's parser sees it; read no more than it takes."""
+    """Refuse a header that pyfd refuses before Pillow parses it, reading as little as possible."""
     data = b""
     while True:
         chunk = fp.read(min(max(_CHUNK, len(data)), limits.max_bytes + 1 - len(data)))
@@ -107,7 +108,7 @@ def _check_header(fp: IO[bytes], limits: Limits) -> None:
             binding.probe(data, limits)
             break
         except CorruptJPEGError:
-            if not chunk:  # it is not for want of bytes
+            if not chunk:  # the file has ended, so more bytes cannot help
                 raise
     loose = _loose_bytes(data)
     if loose > _MOST_LOOSE:
@@ -117,7 +118,7 @@ def _check_header(fp: IO[bytes], limits: Limits) -> None:
 
 
 def _loose_bytes(data: bytes) -> int:
-    """How many bytes of a header that `probe` took are in no segment: fill bytes, garbage."""
+    """Count the bytes of a valid header that are outside of segments: fill bytes, garbage."""
     place, loose = 2, 0
     while marker := _MARKER.search(data, place):
         loose += marker.start() - place
@@ -129,7 +130,7 @@ def _loose_bytes(data: bytes) -> int:
 
 
 class _Decoder(ImageFile.PyDecoder):
-    """Pillow's side of `pyfd.decode`."""
+    """A decoder of Pillow's that calls `pyfd.decode`."""
 
     _pulls_fd = True
 
@@ -155,7 +156,7 @@ class _Decoder(ImageFile.PyDecoder):
 
 
 class _Defended(_Base):
-    """What makes Pillow's classes ours: whatever they hold to decode goes to our decoder."""
+    """A mixin for Pillow's classes: everything that they decode goes to our decoder."""
 
     _defence: _Defence
 
@@ -163,10 +164,10 @@ class _Defended(_Base):
         """Decode the file onto the tables, at the first call.
 
         Raises:
-            OSError: The file is damaged, or of a kind that pyfd refuses.
-            PIL.Image.DecompressionBombError: It is beyond a limit.
+            OSError: The file is corrupt or unsupported.
+            PIL.Image.DecompressionBombError: The file exceeds a limit.
         """
-        # Only here, so that no way through draft() and seek() leads past it
+        # Set here, so that neither draft() nor seek() can bypass it
         self.tile = [
             ("pyfd", extents, offset, (self._defence,))  # type: ignore[misc] # as in Pillow 10
             for _, extents, offset, _ in self.tile
@@ -179,22 +180,22 @@ class JpegImageFile(_Defended, JpegImagePlugin.JpegImageFile):
 
 
 class MpoImageFile(_Defended, MpoImagePlugin.MpoImageFile):
-    """The same for files of several JPEGs: each frame is decoded onto the tables."""
+    """A file of several JPEGs, each of which is decoded onto defensive tables."""
 
     def seek(self, frame: int) -> None:
-        """Go to a frame, 0 being the first.
+        """Go to a frame; the first is 0.
 
         Raises:
             EOFError: There is no such frame.
-            OSError: It is damaged, or of a kind that pyfd refuses.
-            ValueError: The file ends before it.
-            PIL.Image.DecompressionBombError: It is beyond a limit.
+            OSError: The frame is corrupt or unsupported.
+            ValueError: The file ends before the frame.
+            PIL.Image.DecompressionBombError: The frame exceeds a limit.
         """
         if not self._seek_check(frame):
             return
         file = cast("IO[bytes]", self._fp)
         file.seek(self._MpoImageFile__mpoffsets[frame])  # type: ignore[attr-defined] # Pillow's
-        if file.read(1):  # else Pillow has an error for it
+        if file.read(1):  # at the end of the file, Pillow raises its own error
             file.seek(-1, os.SEEK_CUR)
             try:
                 _check_header(file, self._defence.limits)
@@ -206,13 +207,13 @@ class MpoImageFile(_Defended, MpoImagePlugin.MpoImageFile):
 # ---- on and off -------------------------------------------------------------
 
 _lock = threading.Lock()
-_before: Any = None  # what Pillow called for JPEGs before it called us
+_before: Any = None  # Pillow's own functions for JPEGs, while ours are in their place
 _registered: _Defence | None = None
 _entered: list[_Defence] = []
 
 
 def _install() -> None:
-    """Make Pillow call for JPEGs what should count now."""
+    """Register the defence that is in force with Pillow, or Pillow's own functions."""
     global _before
     defence = _entered[-1] if _entered else _registered
     if defence is not None:
@@ -227,20 +228,21 @@ def register(
 ) -> None:
     """Make `Image.open` decode every JPEG onto the tables, in all threads of the process.
 
-    An image keeps what was registered when it was opened. Registering again
-    replaces tables, limits and strictness. A process that is started anew
-    ("spawn", "forkserver") has nothing registered.
+    An image keeps the defence that was registered when it was opened. Registering again
+    replaces tables, limits and strictness. A process that is started with "spawn" or
+    "forkserver" has nothing registered.
 
     Args:
         qtables: Tables with steps of 1...32767.
-        limits: What a file may ask for. Beyond, `Image.open` or `load` raise
-            `PIL.Image.DecompressionBombError`.
-        strict: Refuse a damaged file with `OSError`. Otherwise take the pixels
-            that could be decoded, with one `JPEGWarning`;
-            ``ImageFile.LOAD_TRUNCATED_IMAGES`` does not count.
+        limits: The limits on each file. For a file that exceeds one, `Image.open` or
+            `load` raises `PIL.Image.DecompressionBombError`.
+        strict: Refuse a damaged file with `OSError`. Otherwise return the pixels
+            that could be decoded, with one `JPEGWarning`.
+            ``ImageFile.LOAD_TRUNCATED_IMAGES`` has no effect.
 
     Raises:
-        ValueError: A step out of range, or no tables.
+        TypeError: The tables or the limits have a wrong type.
+        ValueError: A step is out of range, or there is no such preset.
     """
     global _registered
     defence = _defence(qtables, limits, strict)
@@ -250,10 +252,9 @@ def register(
 
 
 def unregister() -> None:
-    """Undo `register`: JPEGs that are opened from now on are Pillow's again.
+    """Undo `register`: Pillow's own decoder reads the JPEGs that are opened from now on.
 
-    Without effect where nothing is registered, and on a `defended` that is being
-    run.
+    It has no effect if nothing is registered, nor on a `defended` block that is running.
     """
     global _registered
     with _lock:
@@ -265,16 +266,20 @@ def unregister() -> None:
 def defended(
     qtables: QTablesLike, *, limits: Limits = _DEFAULT_LIMITS, strict: bool = True
 ) -> Iterator[None]:
-    """`register` for a ``with`` block: images opened in it are decoded onto the tables.
+    """Register a defence for a ``with`` block: images opened in it get the tables.
 
-    It goes for all threads of the process. Of several blocks that are being run,
-    nested or in different threads, the one entered last counts; after the last
-    one, what was registered before.
+    It applies to all threads of the process. When several blocks are running, nested or
+    in different threads, the last one entered is in force; when none is, the registered
+    defence is.
 
     Args:
         qtables: As in `register`.
         limits: As in `register`.
         strict: As in `register`.
+
+    Raises:
+        TypeError: As in `register`.
+        ValueError: As in `register`.
     """
     defence = _defence(qtables, limits, strict)
     with _lock:
@@ -294,12 +299,12 @@ _Save: TypeAlias = "Callable[[Image.Image, IO[bytes], str | bytes], None]"
 
 
 def _saving(pillows: _Save) -> _Save:
-    """One of Pillow's writers, which is told the steps of tables that it would not know."""
+    """Wrap a writer of Pillow's, so that it gets the steps of tables that it does not know."""
 
     def save(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
         qtables: Any = image.encoderinfo.get("qtables")
         known = isinstance(qtables, str) and qtables in PRESETS
-        if known or isinstance(qtables, QTables | np.ndarray):  # Pillow ignores the latter two
+        if known or isinstance(qtables, QTables | np.ndarray):  # Pillow ignores these types
             image.encoderinfo = _with_steps(image.encoderinfo, as_qtables(qtables))
         pillows(image, fp, filename)
 
@@ -311,7 +316,7 @@ def _with_steps(options: dict[str, Any], qtables: QTables) -> dict[str, Any]:
     quality = options.get("quality", -1)
     if isinstance(quality, str):
         raise ValueError(f"quality={quality!r} brings tables of its own: leave out one of the two")
-    # Any quality, Pillow's default too if it is stated, would rescale the tables
+    # Any quality, even Pillow's default if it is given, would rescale the tables
     rest = {name: value for name, value in options.items() if name != "quality"}
     return {**rest, "qtables": steps.reshape(-1, 64).tolist()}
 

@@ -1,8 +1,8 @@
-"""Pictures of statistics, of tables and of accuracies, readable in black and white.
+"""Plots of statistics, tables, certificates and accuracies, readable in black and white.
 
-Needs matplotlib: ``pip install 'pyfd-jpeg[plots]'``. Nothing here touches pyplot or
-any other global state: each function returns a `matplotlib.figure.Figure`, and
-`save` writes it.
+Needs matplotlib: ``pip install 'pyfd-jpeg[plots]'``. Each function returns a
+`matplotlib.figure.Figure`, and `save` writes it. Nothing here uses pyplot or any other
+global state.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ try:
 except ModuleNotFoundError as error:
     raise missing("matplotlib", "plots", module=error.name) from error
 
-#: What the suffix of a picture's name may be.
+#: The suffixes of the formats that `save` writes.
 SUFFIXES = (".png", ".svg")
 
-_PANEL = 3.6  # inches, square
-_DARKEST = 0.8  # of black
+_PANEL = 3.6  # inches: the side of a panel
+_DARKEST = 0.8  # the darkest shade of a heat map, black being 1
 _X_LABELS = {
     "step": "quantization step",
     "protected": "protected frequencies",
@@ -47,18 +47,21 @@ _STYLES = (("-", "o", "black"), ("--", "s", "0.35"), (":", "^", "black"), ("-.",
 
 
 class Statistics(Protocol):
-    """What `of_statistics` needs of a `pyfd.FrequencyStatistics`."""
+    """The part of a `pyfd.FrequencyStatistics` that `of_statistics` uses."""
 
     @property
     def std(self) -> npt.NDArray[np.float64]:
-        """Standard deviations of the DCT coefficients, 3×8×8."""
+        """The standard deviations of the DCT coefficients, 3×8×8."""
 
 
 def of_statistics(statistics: Statistics) -> Figure:
-    """The standard deviations δ of the DCT coefficients, for Y, Cb and Cr.
+    """Plot the standard deviations δ of the DCT coefficients, for Y, Cb and Cr.
 
-    Liu et al., CVPR 2019: the larger δ, the more a network leans on that
-    frequency. Components without blocks are left out.
+    The larger δ, the more a network relies on that frequency (Liu et al., CVPR 2019).
+    Components without blocks are left out.
+
+    Raises:
+        ValueError: The statistics are not 3×8×8, or hold no blocks.
     """
     std = np.asarray(statistics.std, dtype=np.float64)
     if std.shape != (3, 8, 8):
@@ -70,7 +73,11 @@ def of_statistics(statistics: Statistics) -> Figure:
 
 
 def of_tables(*tables: QTables) -> Figure:
-    """The steps of tables; one row of grids for each `QTables`."""
+    """Plot the steps of tables, with a row of grids for each `QTables`.
+
+    Raises:
+        ValueError: There are no tables.
+    """
     if not tables:
         raise ValueError("there are no tables to plot")
     return _heat_maps(
@@ -85,10 +92,10 @@ def of_tables(*tables: QTables) -> Figure:
 
 
 def of_certificate(certificate: Certificate) -> Figure:
-    """The radii of an image's blocks: all components together, and each alone.
+    """Plot the radii of an image's blocks: of all components together, and of each.
 
-    The darker, the stronger a perturbation must be. Infinite radii are drawn like the
-    largest finite one.
+    The darker a block, the stronger a perturbation must be to change it. Infinite radii
+    are drawn like the largest finite one.
     """
     names = ("Y", "Cb", "Cr")[: len(certificate.radii)]
     panels = [_Map(name, radii) for name, radii in zip(names, certificate.radii, strict=True)]
@@ -98,16 +105,18 @@ def of_certificate(certificate: Certificate) -> Figure:
 
 
 def curves(records: Mapping[str, Sequence[float]]) -> Figure:
-    """Accuracies against a table's parameter: Liu et al., version 1, figures 3 and 5.
+    """Plot accuracies against a parameter of tables.
+
+    These are figures 3 and 5 of Liu et al., version 1; `by_step` and `by_protected`
+    compute the records.
 
     Args:
-        records: Lists of numbers by name, all of one length. The first is the
-            x axis: "step" (figure 3), "protected" (figure 5), or what you like.
-            Each of the others is a curve of accuracies, 0 to 1, such as
-            "benign" and "adversarial".
+        records: Lists of numbers by name, all of the same length. The first is the
+            x axis, such as "step" (figure 3) or "protected" (figure 5). Each of the
+            others is a curve of accuracies, 0 to 1, such as "benign" and "adversarial".
 
     Raises:
-        ValueError: No curve, no points, or lists of different lengths.
+        ValueError: There is no curve or no point, or the lists differ in length.
     """
     (x_name, x), *series = records.items() if records else [("", ())]
     if not series or not len(x):
@@ -132,12 +141,15 @@ def curves(records: Mapping[str, Sequence[float]]) -> Figure:
 
 
 def by_step(accuracies: Mapping[str, Accuracy], steps: Sequence[int]) -> dict[str, list[float]]:
-    """What `curves` draws for figure 3: accuracies of uniform tables against their step.
+    """Score uniform tables of several steps, for `curves` (figure 3).
 
     Args:
-        accuracies: Functions that score tables, 0 to 1, by their curve's name:
-            "benign" and "adversarial", for example.
+        accuracies: Functions that score tables, 0 to 1, by the name of their curve,
+            such as "benign" and "adversarial".
         steps: The steps to try.
+
+    Returns:
+        The steps under "step", and the scores of each function under its name.
     """
     tables = [QTables.uniform(step) for step in steps]
     return {"step": list(steps), **_scores(accuracies, tables)}
@@ -151,14 +163,18 @@ def by_protected(
     protected_step: int,
     importance: npt.ArrayLike | None = None,
 ) -> dict[str, list[float]]:
-    """What `curves` draws for figure 5: accuracies against the number of protected frequencies.
+    """Score tables with several numbers of protected frequencies, for `curves` (figure 5).
 
     Args:
         accuracies: As in `by_step`.
-        counts: How many frequencies are protected, 0...64.
-        step: The step of the others.
-        protected_step: The step of the protected ones.
-        importance: As in `QTables.two_band`; by default zigzag order decides.
+        counts: The numbers of protected frequencies to try, 0...64.
+        step: The step of the other frequencies.
+        protected_step: The step of the protected frequencies.
+        importance: As in `QTables.two_band`; by default the lowest frequencies, in
+            zigzag order, are protected.
+
+    Returns:
+        The numbers under "protected", and the scores of each function under its name.
     """
     ranked = np.zeros((8, 8)) if importance is None else importance
     tables = [
@@ -175,21 +191,27 @@ def _scores(
 
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Write a figure as PNG or SVG, by the suffix, whole or not at all.
+    """Write a figure as PNG or SVG, as the path's suffix says.
+
+    The same figure gives the same bytes, and the file is never half-written.
 
     Raises:
-        ValueError: Another suffix.
+        ValueError: The path has another suffix.
         OSError: The file cannot be written.
     """
     suffix = check_suffix(path)
     buffer = io.BytesIO()
-    metadata = {"Date": None} if suffix == ".svg" else None  # the same picture, the same file
+    metadata = {"Date": None} if suffix == ".svg" else None  # a date would change the bytes
     figure.savefig(buffer, format=suffix[1:], dpi=150, metadata=metadata)
     write_atomically(path, buffer.getvalue())
 
 
 def check_suffix(path: str | os.PathLike[str]) -> str:
-    """The suffix, if it is one of `SUFFIXES`."""
+    """Return the path's suffix in lower case.
+
+    Raises:
+        ValueError: The suffix is not one of `SUFFIXES`.
+    """
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
         raise ValueError(f"a picture's name must end in {' or '.join(SUFFIXES)}, not {suffix!r}")
@@ -211,7 +233,7 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _heat_maps(rows: Sequence[Sequence[_Map]]) -> Figure:
-    """Grids of numbers, shaded on one logarithmic scale."""
+    """Draw grids of numbers, shaded on one logarithmic scale."""
     columns = max(map(len, rows))
     figure = _figure(_PANEL * columns, _PANEL * len(rows))
     panels = figure.subplots(len(rows), columns, squeeze=False)
@@ -243,7 +265,7 @@ def _heat_map(axes: Axes, panel: _Map, shades: npt.NDArray[np.float64]) -> None:
 
 
 def _block_maps(panels: Sequence[_Map], proportion: float) -> Figure:
-    """Radii side by side, shaded on one scale from white at 0 to black."""
+    """Draw maps of radii side by side, shaded on one scale from white at 0 to black."""
     radii = np.concatenate([panel.values.ravel() for panel in panels])
     darkest = radii[np.isfinite(radii)].max(initial=1)
     height = _PANEL * min(max(proportion, 0.3), 3)
@@ -263,12 +285,12 @@ def _block_maps(panels: Sequence[_Map], proportion: float) -> Figure:
 
 
 def _number(value: float) -> str:
-    """Steps as they are, deviations with about three digits."""
+    """Format a step as it is, and a deviation with about three digits."""
     if isinstance(value, int):
         return str(value)
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}" if value >= 1 else f"{value:.2f}"
 
 
 def _plain(text: str) -> str:
-    """The text with what matplotlib would take for mathematics made harmless."""
+    """Escape the dollar signs, which matplotlib would take for mathematics."""
     return text.replace("$", r"\$")

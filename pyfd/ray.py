@@ -1,9 +1,11 @@
 """Decoding, re-quantizing and calibrating as `ray.data` operations.
 
 The callables are for ``map_batches`` over a data set with a column "bytes", as
-``ray.data.read_binary_files`` makes it. A file that is refused costs its row:
-"error" says why, and is "" in all others: Arrow gives a column of nothing but None
-another type. Needs ray: ``pip install 'pyfd-jpeg[ray]'``.
+``ray.data.read_binary_files`` returns it. For a file that is refused, only its own row is
+without a result, and the column "error" gives the reason. In all other rows it is "", not
+None, because Arrow gives a column that holds only None another type.
+
+Needs ray: ``pip install 'pyfd-jpeg[ray]'``.
 """
 
 from __future__ import annotations
@@ -26,28 +28,30 @@ from pyfd.limits import Limits
 from pyfd.qtables import QTables, QTablesLike, as_qtables
 
 try:
-    import ray.data  # noqa: F401 (nothing here is of use without it)
+    import ray.data  # noqa: F401 (nothing here works without it)
 except ModuleNotFoundError as error:
     raise missing("ray", "ray", module=error.name) from error
 
 if TYPE_CHECKING:
     from ray.data import Dataset
 
-#: What ``map_batches`` passes and takes: a column's values by its name.
+#: A batch in the numpy format of ``map_batches``: each column's values by its name.
 Batch: TypeAlias = dict[str, npt.NDArray[Any]]
 
 _DEFAULT_LIMITS = Limits()
-_BLOCK = 64 << 20  # bytes of pixels that are handed on together
+_BLOCK = 64 << 20  # bytes of pixels that are returned together
 
 
 class Decode:
-    """Decodes a batch's files onto defensive tables: adds "image" and "error".
+    """A callable that decodes a batch's files onto defensive tables.
 
-    ``dataset.map_batches(pyfd.ray.Decode("fd-cvpr2019"), batch_size=32)``
+    It adds the columns "image" and "error"::
 
-    An image is ``uint8``, H×W×3, or H×W for "L", and without pixels (0×0×3)
-    where the file was refused. Images are handed on in blocks of 64 MiB, so a
-    batch of bombs takes no more memory than one of them.
+        dataset.map_batches(pyfd.ray.Decode("fd-cvpr2019"), batch_size=32)
+
+    An image is ``uint8``, H×W×3, or H×W for "L"; it has no pixels (0×0×3) if the file was
+    refused. Images are returned in blocks of 64 MiB, so that a batch of decompression
+    bombs takes no more memory than one of them.
 
     Args:
         qtables: As in `pyfd.decode`; None is a plain decode.
@@ -83,7 +87,7 @@ class Decode:
             self._decode(_SAMPLE)
 
     def __call__(self, batch: Batch) -> Iterator[Batch]:
-        """The batch in one piece or more, with the images and the errors."""
+        """Yield the batch in one piece or more, with the images and the errors."""
         images: list[npt.NDArray[np.uint8]] = []
         errors: list[str] = []
         done = size = 0
@@ -103,29 +107,31 @@ class Decode:
 
 
 class Requantize:
-    """Makes defended JPEGs of a batch's files: replaces "bytes", adds "error".
+    """A callable that re-quantizes a batch's files into defended JPEGs.
 
-    ``dataset.map_batches(pyfd.ray.Requantize("fd-cvpr2019"), batch_size=32)``
+    It replaces the column "bytes" and adds the column "error"::
 
-    Where a file was refused, "bytes" is empty: nothing undefended passes.
+        dataset.map_batches(pyfd.ray.Requantize("fd-cvpr2019"), batch_size=32)
+
+    If a file was refused, its "bytes" are empty, so that nothing undefended passes.
 
     Args:
         qtables: As in `pyfd.requantize`.
-        **options: `pyfd.requantize`'s others.
+        **options: The other options of `pyfd.requantize`.
 
     Raises:
-        TypeError: An option that `pyfd.requantize` does not have.
-        ValueError: A value that it does not take.
+        TypeError: `pyfd.requantize` does not have an option.
+        ValueError: `pyfd.requantize` does not take an option's value.
     """
 
     def __init__(self, qtables: QTablesLike, **options: Any) -> None:
         self._qtables: QTables = as_qtables(qtables)
         self._options = options
-        with suppress(JPEGError):  # by the limits: a file's matter
+        with suppress(JPEGError):  # of the limits, which concern the file
             self._requantize(_SAMPLE)
 
     def __call__(self, batch: Batch) -> Batch:
-        """The batch with the files re-quantized and the errors."""
+        """Return the batch with the re-quantized files and the errors."""
         results = list(_each(batch, self._requantize, b""))
         return _with(
             batch, 0, bytes=[data for data, _ in results], error=[error for _, error in results]
@@ -136,16 +142,17 @@ class Requantize:
 
 
 def calibrate(dataset: Dataset, *, limits: Limits = _DEFAULT_LIMITS) -> FrequencyStatistics:
-    """`pyfd.calibrate` over a data set with a column "bytes".
+    """Measure the statistics of `pyfd.calibrate` over a data set with a column "bytes".
 
-    The numbers do not depend on how the work was split.
+    The numbers do not depend on how the work is split.
 
     Args:
-        dataset: Files' bytes, and in a column "path" their names, if there is one.
-        limits: What a file may ask for.
+        dataset: The files' bytes in the column "bytes", and optionally their names in a
+            column "path".
+        limits: The limits on each file.
 
     Returns:
-        The statistics. `FrequencyStatistics.failures` names files that were left
+        The statistics. `FrequencyStatistics.failures` names the files that were left
         out by their path, or else by the SHA-256 of their bytes.
 
     Raises:
@@ -158,7 +165,7 @@ def calibrate(dataset: Dataset, *, limits: Limits = _DEFAULT_LIMITS) -> Frequenc
 
 
 class _Gather:
-    """A batch's statistics, as one row."""
+    """A callable that returns a batch's statistics as one row."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -187,8 +194,8 @@ def _files(batch: Batch) -> Iterable[object]:
 
 
 def _checked(data: object) -> bytes:
-    """A file's bytes, b"" for none; never a name, which the codec would open."""
-    if data is None or data != data:  # numpy's form of Arrow's null may be NaN
+    """Return a file's bytes, or b"" for none; refuse a name, which the codec would open."""
+    if data is None or data != data:  # numpy may have NaN for Arrow's null
         return b""
     if not isinstance(data, bytes):
         raise TypeError(f'the column "bytes" must hold bytes, not {type(data).__name__}')
@@ -196,7 +203,7 @@ def _checked(data: object) -> bytes:
 
 
 def _each(batch: Batch, work: Callable[[bytes], Any], refused: Any) -> Iterator[tuple[Any, str]]:
-    """Each file's result and "", or `refused` and the error, also of an earlier step."""
+    """Yield each file's result and "", or `refused` and its error, an earlier step's included."""
     files = list(_files(batch))
     earlier = batch.get("error", [""] * len(files))
     for file, error in zip(files, earlier, strict=True):
@@ -217,19 +224,19 @@ def _result(data: bytes, work: Callable[[bytes], Any], refused: Any) -> tuple[An
 
 
 def _with(batch: Batch, start: int, **columns: list[Any]) -> Batch:
-    """The batch's rows from `start` on, as many as the columns have, and these."""
+    """Return the batch's rows from `start` on, for as many rows as `columns` have, with these."""
     end = start + len(columns["error"])
     rows = {name: values[start:end] for name, values in batch.items()}
     return {**rows, **{name: _objects(values) for name, values in columns.items()}}
 
 
 def _objects(values: list[Any]) -> npt.NDArray[np.object_]:
-    """A column of any objects: numpy would stack arrays, and strip bytes of their zeros."""
+    """Return a column of objects: numpy would stack arrays, and strip zeros from bytes."""
     column = np.empty(len(values), object)
     for place, value in enumerate(values):
         column[place] = value
     return column
 
 
-#: Options that it cannot be done with are wrong for every file.
+#: A file on which options are tried: those that fail here would fail for every file.
 _SAMPLE = codec.encode(np.zeros((8, 8, 3), np.uint8), "fd-cvpr2019")

@@ -1,4 +1,4 @@
-"""Tables chosen by accuracy: the largest steps that a model bears on benign images."""
+"""A search for the largest steps that keep a model's accuracy on benign images."""
 
 from __future__ import annotations
 
@@ -16,46 +16,46 @@ from pyfd._core.files import write_atomically
 from pyfd._core.progress import bar
 from pyfd.qtables import QTables
 
-#: Scores tables, 0 to 1: the share of benign images that a model gets right once
-#: they have been through ``decode(encode(image, tables), tables)``, or the mean
-#: probability that it gives to the right class, which few images measure better.
+#: A function that scores tables, 0 to 1: the share of benign images that a model classifies
+#: correctly after ``decode(encode(image, tables), tables)``, or the mean probability of the
+#: correct class, which is the better measure with few images.
 Accuracy: TypeAlias = Callable[[QTables], float]
 
-#: Steps that are tried: about an eighth apart.
+#: The steps that are tried, about an eighth apart.
 LADDER = (
     *(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 20, 22, 25, 28, 32, 36, 40),
     *(45, 51, 57, 64, 72, 81, 91, 102, 115, 128, 144, 162, 182, 204, 228, 255),
 )
 
-#: Rungs by which a band is raised first; then it climbs one by one.
+#: The rungs of `LADDER` by which a band is raised at first; later it is raised one by one.
 STRIDE = 3
 
-#: Bands of frequencies, by i + j of their row and column: (first, last).
+#: The bands of frequencies: (first, last) of i + j, the sum of row and column.
 BANDS = ((0, 0), (1, 1), (2, 2), (3, 4), (5, 7), (8, 14))
 
 _COMPONENTS = ("luma", "chroma")
 _FORMAT = "pyfd-refinement"
 
 _Rungs: TypeAlias = tuple[int, ...]
-"""For luma's bands and then for chroma's, an index into `LADDER`."""
+"""An index into `LADDER` for each band of luma, and then for each of chroma."""
 
 
 @dataclass(frozen=True)
 class Refinement:
-    """What `refine` found."""
+    """The result of `refine`."""
 
     qtables: QTables
     """The best tables within the budget: one for luma, one for chroma."""
     accuracy: float
-    """Their benign accuracy."""
+    """The benign accuracy with these tables."""
     baseline: float
-    """The benign accuracy with steps of 1, which the budget counts from."""
+    """The benign accuracy with steps of 1, from which the budget counts."""
     sensitivity: Mapping[str, float]
-    """Per band the accuracy lost when that band alone gets a step of 64."""
+    """The accuracy that is lost when one band alone gets a step of 64, by the band's name."""
     trials: int
-    """Tables that were scored, those in the log included."""
+    """The number of scored tables, those in the log included."""
     complete: bool
-    """False if the search was interrupted: the tables are the best so far."""
+    """False if the search was interrupted; then the tables are the best so far."""
 
 
 def refine(
@@ -68,27 +68,30 @@ def refine(
     """Find the tables with the largest steps within a budget of benign accuracy.
 
     An attacker needs only the frequencies with the smallest steps
-    (`pyfd.analysis.step_for`), so the search raises the smallest first. It takes
-    the largest step that all frequencies can have, measures what each band of
-    luma and chroma costs alone, and then raises, again and again, the band with
-    the smallest step, the least sensitive one among equals, until none can be
-    raised. The tables are nowhere finer than that one step. It draws no random
-    numbers: the same accuracies lead to the same tables.
+    (`pyfd.analysis.step_for`), so the search raises the smallest steps first. It finds
+    the largest step that all frequencies can have, measures the cost of each band of
+    luma and chroma alone, and then repeatedly raises the band with the smallest step,
+    the least sensitive one among equals, until none can be raised. No step of the result
+    is smaller than that first one. The search draws no random numbers: the same
+    accuracies lead to the same tables.
 
     Args:
-        model_accuracy: Called with tables, returns the benign accuracy in 0...1.
-        budget: How much of the accuracy at step 1 may be lost, 0...1: 0.01 is
-            one point.
+        model_accuracy: A function that takes tables and returns the benign accuracy in
+            0...1.
+        budget: The accuracy that may be lost from that at step 1, 0...1: 0.01 is one
+            percentage point.
         log: A JSON file of all trials, written after each. If it is there, its
             trials are not run again: an interrupted search goes on.
         progress: Show a progress bar on stderr (needs tqdm).
 
     Returns:
-        The tables and how they came about. On Ctrl-C, the best so far.
+        The tables, and the measurements that led to them. On Ctrl-C, the best tables
+        so far.
 
     Raises:
-        ValueError: A budget outside 0...1, an accuracy outside 0...1, or a log
-            of another search.
+        ValueError: The budget or an accuracy is outside 0...1, or the log is another
+            search's.
+        ImportError: `progress` is asked for, and tqdm is missing.
     """
     if not 0 <= budget <= 1:
         raise ValueError(f"budget must be in 0...1, not {budget}")
@@ -120,11 +123,11 @@ class _Search:
         self.accuracy(self.lowest)
         self.raise_together()
         order = self.measure_sensitivity()
-        while self.fill(order):  # what could not be raised may fit once others are elsewhere
+        while self.fill(order):  # a band that did not fit before may fit now
             pass
 
     def raise_together(self) -> None:
-        """The largest uniform step within the budget, by bisection."""
+        """Find the largest uniform step within the budget, by bisection."""
         low, high = 0, len(LADDER)
         while high - low > 1:
             middle = (low + high) // 2
@@ -134,7 +137,7 @@ class _Search:
                 high = middle
 
     def measure_sensitivity(self) -> list[int]:
-        """What each band costs alone; the bands, the least sensitive first."""
+        """Measure the cost of each band alone; return the bands, the least sensitive first."""
         rung = LADDER.index(64)
         costs = []
         for place in range(len(self.lowest)):
@@ -144,7 +147,13 @@ class _Search:
         return sorted(range(len(costs)), key=lambda place: (costs[place], place))
 
     def fill(self, order: Sequence[int]) -> bool:
-        """Raise the band with the smallest step, the first of them in order, while one can be."""
+        """Raise the band with the smallest step until none can be raised.
+
+        Among equals, the first in `order` is raised.
+
+        Returns:
+            Whether any band was raised.
+        """
         before = self.best
         strides = dict.fromkeys(order, STRIDE)
         while strides:
@@ -161,7 +170,7 @@ class _Search:
     # ---- trials ----
 
     def raise_to(self, rungs: _Rungs) -> bool:
-        """Score larger steps; they become the best if they are within the budget."""
+        """Score larger steps, keep them if they are within the budget, and return that."""
         within = self.accuracy(rungs) >= self.accuracy(self.lowest) - self.budget - 1e-12
         if within:
             self.best = rungs
@@ -208,7 +217,7 @@ def _replace(rungs: _Rungs, place: int, rung: int) -> _Rungs:
 
 
 def _coefficients(place: int) -> int:
-    """How many coefficients of a block a band holds; chroma's are in two components."""
+    """Return the number of a band's coefficients; chroma's are in two components."""
     first, last = BANDS[place % len(BANDS)]
     diagonals = np.add.outer(np.arange(8), np.arange(8))
     count = int(((diagonals >= first) & (diagonals <= last)).sum())

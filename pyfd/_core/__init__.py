@@ -1,4 +1,4 @@
-"""Private parts of pyfd: the cffi edge, files, metadata and arithmetic.
+"""Private parts of pyfd: the cffi edge, files, metadata, arithmetic and other foundations.
 
 Nothing here is public: names and signatures change without notice.
 """

@@ -1,8 +1,8 @@
-"""Color conversion and DCT, as matrices: exact ones, and the codec's integer ones.
+"""Color conversion and DCT as matrices: in real numbers, and in the codec's integers.
 
 libjpeg's "islow" DCT is a sequence of 13-bit fixed-point operations whose sums
-are exact until a pass ends: each pass is one product with an integer matrix and
-one rounding shift, whatever order the additions are done in.
+are exact until a pass ends. So each pass is one product with an integer matrix and
+one rounding shift, in whatever order the additions are done.
 """
 
 from __future__ import annotations
@@ -10,21 +10,22 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-#: R, G and B to Y, Cb and Cr: weights in fixed point, and what is added before the shift
-#: (ITU-T T.871, 7).
+#: R, G and B to Y, Cb and Cr (ITU-T T.871, 7): fixed-point weights with `COLOR_BITS`
+#: fraction bits, and the offsets that are added before the shift.
 COLOR_BITS = 16
 TO_YCC = ((19595, 38470, 7471), (-11059, -21709, 32768), (32768, -27439, -5329))
 TO_YCC_OFFSETS = (1 << 15, (128 << 16) + (1 << 15) - 1, (128 << 16) + (1 << 15) - 1)
 
-#: Bits of the DCT's constants, and of what the first pass keeps beyond an integer.
+#: Fraction bits of the DCT's constants, and of the results of its first pass.
 CONSTANT_BITS, PASS1_BITS = 13, 2
 
 
 def _basis() -> npt.NDArray[np.int64]:
-    """Rows are frequencies, columns places: 2¹³·√8 times the orthonormal 1-D DCT, in integers.
+    """Return 2¹³·√8 times the orthonormal 8-point DCT, in libjpeg's integers.
 
-    The rotations are those of Loeffler, Ligtenberg and Moschytz (ICASSP 1989),
-    with their constants rounded one by one, as libjpeg has them.
+    A row is a frequency, a column a sample. The rotations are those of Loeffler,
+    Ligtenberg and Moschytz (ICASSP 1989), with their constants rounded one by one,
+    as in libjpeg.
     """
     one = 1 << CONSTANT_BITS
     c6, c2_minus_c6, c2_plus_c6 = (round(one * c) for c in (0.541196100, 0.765366865, 1.847759065))
@@ -34,7 +35,7 @@ def _basis() -> npt.NDArray[np.int64]:
     basis[2, :4] = c6 + c2_minus_c6, c6, -c6, -c6 - c2_minus_c6
     basis[6, :4] = c6, c6 - c2_plus_c6, c2_plus_c6 - c6, -c6
     basis[::2, 4:] = basis[::2, 3::-1]
-    # The odd frequencies 7, 5, 3, 1 of the differences at places 3, 2, 1, 0
+    # The odd frequencies 7, 5, 3, 1 of the differences of samples 3, 2, 1, 0
     own = [round(one * c) for c in (0.298631336, 2.053119869, 3.072711026, 1.501321110)]
     pairs = [round(one * c) for c in (-0.899976223, -2.562915447, -1.961570560, -0.390180644)]
     odd = np.diag(own) + round(one * 1.175875602)
@@ -45,7 +46,8 @@ def _basis() -> npt.NDArray[np.int64]:
     return basis
 
 
-#: `_basis`, 8×8 ``int64``, read-only.
+#: The DCT in libjpeg's integers: 2¹³·√8 times `DCT`, with rounded constants; 8×8 ``int64``,
+#: read-only.
 BASIS = _basis()
 BASIS.flags.writeable = False
 
@@ -57,12 +59,13 @@ def _orthonormal() -> npt.NDArray[np.float64]:
     return matrix
 
 
-#: The orthonormal 8-point DCT-II in real numbers (ITU-T T.81, A.3.3): row u is basis function
-#: u; 8×8 ``float64``, read-only.
+#: The orthonormal 8-point DCT in real numbers (ITU-T T.81, A.3.3): row u is basis function u;
+#: 8×8 ``float64``, read-only.
 DCT = _orthonormal()
 DCT.flags.writeable = False
 
-#: Y, Cb and Cr from R, G and B in real numbers (JFIF 1.02), without chroma's offset of 128.
+#: R, G and B to Y, Cb and Cr in real numbers (JFIF 1.02), without chroma's offset of 128;
+#: 3×3 ``float64``, read-only.
 YCBCR = np.array(
     [
         [0.299, 0.587, 0.114],

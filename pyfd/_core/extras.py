@@ -1,4 +1,4 @@
-"""Optional libraries: what to say when one is missing."""
+"""The error message for an optional library that is missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files: reading what a caller calls a source, and writing all or nothing."""
+"""Files: bytes from a source, and atomic writes."""
 
 from __future__ import annotations
 
@@ -11,20 +11,26 @@ from typing import BinaryIO, TypeAlias, cast
 from pyfd.errors import LimitExceededError
 from pyfd.limits import Limits
 
-#: What a caller may pass as a file: its bytes, its path, or an open binary file.
+#: A file as a caller may pass it: its bytes, its path, or an open binary file.
 Source: TypeAlias = "bytes | bytearray | memoryview | mmap.mmap | str | os.PathLike[str] | BinaryIO"
 
-#: What a JPEG file's name ends in: lower case, with the dot.
+#: Suffixes of JPEG files' names: lower case, with the dot.
 JPEG_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
 
 _CHUNK = 1 << 20
 
 
 def read_source(source: Source, limits: Limits) -> bytes | memoryview:
-    """The bytes of a source, without a copy if they are in memory already.
+    """Return the bytes of a source, without a copy if they are in memory already.
 
     While the result lives, it holds the caller's buffer: a bytearray cannot be
-    resized, a memory map cannot be closed.
+    resized, and a memory map cannot be closed.
+
+    Raises:
+        LimitExceededError: The source has more than `Limits.max_bytes`.
+        OSError: The file cannot be read.
+        TypeError: The source or the limits have a wrong type.
+        ValueError: The source is an array of pixels, or not contiguous.
     """
     if not isinstance(limits, Limits):
         raise TypeError(f"limits must be pyfd.Limits, not {type(limits).__name__}")
@@ -52,7 +58,7 @@ def read_source(source: Source, limits: Limits) -> bytes | memoryview:
 
 
 def _read(file: BinaryIO, limits: Limits) -> bytes:
-    """Read to the end, or to one byte more than the limit allows."""
+    """Read to the end, but no more than one byte beyond the limit."""
     chunks: list[bytes] = []
     left = limits.max_bytes + 1
     while left > 0:
@@ -71,7 +77,11 @@ def _too_long(limits: Limits, what: str) -> LimitExceededError:
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file under a temporary name and rename it: it is there whole or not at all."""
+    """Write a file under a temporary name and rename it, so that it is never half-written.
+
+    Raises:
+        OSError: The file cannot be written; nothing is left behind.
+    """
     target = Path(path)
     temporary = target.with_name(f".pyfd-{secrets.token_hex(8)}.tmp")
     try:

@@ -1,10 +1,11 @@
-"""Where a built pyfd keeps what programs other than Python use."""
+"""Paths of the headers and libraries that programs other than Python use."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+#: The folder with ``include`` and ``lib``; a build may lack it.
 FOLDER = Path(__file__).parents[1] / "native"
 
-#: The shared library that takes the place of the system's; `pyfd exec` puts it there.
+#: The shared library that ``pyfd exec`` puts in the place of the system's libjpeg.
 DROP_IN = FOLDER / "lib" / "libjpeg.so.62"

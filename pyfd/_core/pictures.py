@@ -1,4 +1,4 @@
-"""Pictures that are not JPEG files, read through Pillow, and EXIF for the JPEG made of them."""
+"""Pictures that are not JPEG files, read through Pillow, and their EXIF for a JPEG file."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from pyfd._core import metadata
+from pyfd._core.metadata import exif as blocks
+from pyfd._core.metadata.segments import MAX_PAYLOAD
 
-_EXIF = b"Exif\0\0"
-_MAX_EXIF = 65533  # a marker segment's payload
-# Modes with an alpha channel, and what is left without it.
+# Modes with an alpha channel, and the mode without it
 _ALPHA = {"RGBA": "RGB", "PA": "RGB", "LA": "L"}
 _OPAQUE = {"RGB": "RGB", "P": "RGB", "L": "L", "1": "L"}
 
 
 class PictureError(ValueError):
-    """The picture has no pixels that a JPEG file can hold; the text says why."""
+    """A picture without pixels that a JPEG file can hold; the message says why."""
 
 
 class Picture(NamedTuple):
@@ -33,7 +32,7 @@ class Picture(NamedTuple):
 
 
 def read(data: bytes) -> Picture:
-    """Read the picture in a file of any kind that Pillow knows.
+    """Read a picture from the bytes of a file in any format that Pillow reads, but EPS.
 
     Raises:
         PictureError: The file has no pixels that a JPEG file can hold.
@@ -46,7 +45,7 @@ def read(data: bytes) -> Picture:
                 image.load()
     except UnidentifiedImageError:
         raise PictureError("not an image that Pillow can read") from None
-    except Exception as error:  # Pillow's plugins raise all sorts of things on a damaged file
+    except Exception as error:  # Pillow's plugins raise many types for a damaged file
         reason = str(error) or type(error).__name__
         raise PictureError(f"Pillow cannot read it: {reason}") from error
     if frames > 1:
@@ -56,13 +55,13 @@ def read(data: bytes) -> Picture:
 
 
 def _formats() -> list[str]:
-    """All that Pillow reads but EPS: a program, which Ghostscript would run."""
+    """Return the formats that Pillow reads but EPS, which is a program that Ghostscript runs."""
     Image.init()
     return sorted(set(Image.OPEN) - {"EPS"})
 
 
 def _flat(image: Image.Image) -> Image.Image:
-    """The image in mode "RGB" or "L", if that loses nothing that can be seen."""
+    """Return the image in mode "RGB" or "L", if that loses nothing visible."""
     mode = _OPAQUE.get(image.mode) or _ALPHA.get(image.mode)
     if mode is None:
         raise PictureError(f'pixels of mode "{image.mode}": convert them to 8-bit RGB or grayscale')
@@ -75,15 +74,23 @@ def _flat(image: Image.Image) -> Image.Image:
 
 
 def clean_exif(exif: bytes | None) -> bytes | None:
-    """EXIF that a JPEG file can hold, without its thumbnail; warns when it must go."""
+    r"""Return EXIF that a JPEG file can hold, without its thumbnail.
+
+    Args:
+        exif: A block with or without its leading ``Exif\0\0``.
+
+    Returns:
+        The block with its prefix. None, with a `UserWarning`, if it is damaged or too
+        long; None for an empty one.
+    """
     if not exif:
         return None
-    block = exif if exif.startswith(_EXIF) else _EXIF + exif
-    clean = metadata.without_pixels(block)
+    block = exif if exif.startswith(blocks.PREFIX) else blocks.PREFIX + exif
+    clean = blocks.clean(block)
     if clean is None:
         warnings.warn("EXIF left out: it makes no sense", stacklevel=2)
         return None
-    if len(clean) > _MAX_EXIF:
-        warnings.warn(f"EXIF left out: {len(clean)} bytes, {_MAX_EXIF} fit", stacklevel=2)
+    if len(clean) > MAX_PAYLOAD:
+        warnings.warn(f"EXIF left out: {len(clean)} bytes, {MAX_PAYLOAD} fit", stacklevel=2)
         return None
     return clean

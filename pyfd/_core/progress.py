@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def bar(*args: Any, **options: Any) -> tqdm[Any]:
-    """Return tqdm's bar; the arguments are tqdm's.
+    """Return a bar of tqdm's, which takes all arguments.
 
     Raises:
         ImportError: tqdm is missing.

@@ -1,4 +1,4 @@
-"""The defence for PyTorch: the codec's differentiable twin, data sets, decoding, scoring.
+"""The defence for PyTorch: a differentiable twin of the codec, data sets, decoding, scoring.
 
 Needs torch: ``pip install 'pyfd-jpeg[torch]'``.
 """

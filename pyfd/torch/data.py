@@ -16,32 +16,32 @@ from pyfd.torch.decoding import Decode
 
 
 class JPEGFolder(Dataset[tuple[Any, Any]]):
-    """A folder with a folder of JPEG files for each class, decoded onto tables.
+    """A data set of the JPEG files in a folder per class, decoded onto tables.
 
-    Like torchvision's ``ImageFolder``, in the same order: ``root/cat/1.jpg``,
-    ``root/cat/more/2.JPG``, ``root/dog/1.jpeg``. Other files are left out, and so
-    are folders that are linked to below a class.
+    Files and classes are those of torchvision's ``ImageFolder``, in the same order:
+    ``root/cat/1.jpg``, ``root/cat/more/2.JPG``, ``root/dog/1.jpeg``. Other files are
+    skipped, and so are symbolic links to folders below a class.
 
     Item i is a pair: the image, a ``uint8`` tensor C×H×W (RGB unless `mode` says
-    otherwise), and the index of its class. It raises what `decode` raises, with
-    the file's name; in a `DataLoader` with workers too.
+    otherwise), and the index of its class. Reading it raises the errors of `decode`,
+    with the file's name added, also in a `DataLoader` with workers.
 
     Args:
         root: The folder.
         qtables: Tables, or None for a plain decode.
-        transform: From an item's tensor to what takes its place.
-        target_transform: The same for the index of the class.
-        options: `Decode`'s other options.
+        transform: A function from an item's tensor to its replacement.
+        target_transform: A function from the index of the class to its replacement.
+        options: The other options of `Decode`.
 
     Attributes:
         classes: The classes' names, sorted.
-        class_to_idx: The index of each.
+        class_to_idx: The index of each class by its name.
         samples: Each file's path and the index of its class.
-        targets: The indices alone.
+        targets: The index of each file's class.
         decode: The `Decode` that reads the files.
 
     Raises:
-        FileNotFoundError: There is no folder in `root`, or one without JPEG files.
+        FileNotFoundError: `root` has no folders, or one of them has no JPEG files.
     """
 
     def __init__(
@@ -92,10 +92,10 @@ class JPEGFolder(Dataset[tuple[Any, Any]]):
 
 
 def _jpegs_below(folder: str) -> list[str]:
-    """Paths of files, sorted by folder and then by name.
+    """Return the paths of the JPEG files, sorted by folder and then by name.
 
-    A link that leads nowhere is among them: it is an error when it is read. What
-    is no file at all is not: a pipe would never end.
+    A broken link is among them, so that reading it is an error. Pipes and devices are
+    not, because reading one may never end.
     """
     endings = tuple(JPEG_SUFFIXES)
     files, folders = [], [folder]

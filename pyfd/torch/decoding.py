@@ -1,4 +1,4 @@
-"""JPEG files to tensors."""
+"""Decoding of JPEG files to tensors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from pyfd import codec
 from pyfd._core.files import Source
 from pyfd._core.pixels import Pixels
-from pyfd.codec import Mode, Subsampling
+from pyfd.codec import Mode
 from pyfd.errors import CorruptJPEGError
 from pyfd.limits import Limits
 from pyfd.qtables import QTablesLike, as_qtables
@@ -23,19 +23,19 @@ _DEFAULT_LIMITS = Limits()
 
 
 def decode(source: Source, qtables: QTablesLike | None = None, **options: Any) -> Tensor:
-    """`pyfd.decode` to a tensor.
+    """Decode a JPEG file to a tensor.
 
     Args:
         source: Bytes-like, a path, or a binary file object.
         qtables: Tables, or None for a plain decode.
-        options: As for `pyfd.decode`.
+        options: The other options of `pyfd.decode`.
 
     Returns:
-        ``uint8``, C×H×W: a view of the decoder's H×W×C pixels, so nothing is
-        copied, and a batch of them is in torch's channels_last format.
+        A ``uint8`` tensor C×H×W. It is a view of the decoder's H×W×C pixels, so nothing
+        is copied, and a batch of such tensors is in torch's channels_last format.
 
     Raises:
-        JPEGError: As `pyfd.decode` does.
+        JPEGError: The file is corrupt, unsupported or beyond a limit.
     """
     return _chw(codec.decode(source, qtables, **options))
 
@@ -43,9 +43,16 @@ def decode(source: Source, qtables: QTablesLike | None = None, **options: Any) -
 def decode_many(
     sources: Iterable[Source], qtables: QTablesLike | None = None, **options: Any
 ) -> list[Any]:
-    """`pyfd.decode_many` to tensors: in order, C×H×W ``uint8`` each.
+    """Decode many JPEG files to tensors, in threads.
 
-    With ``errors="return"`` an exception stands in a failing item's place.
+    Args:
+        sources: Files, each as `decode` takes it.
+        qtables: Tables, or None for a plain decode.
+        options: The other options of `pyfd.decode_many`.
+
+    Returns:
+        The ``uint8`` tensors C×H×W, in the order of the sources. With
+        ``errors="return"``, the exception in the place of an item that fails.
     """
     items = codec.decode_many(sources, qtables, **options)
     return [_chw(item) if isinstance(item, np.ndarray) else item for item in items]
@@ -108,12 +115,3 @@ class Decode:
         defaults = {field.name: field.default for field in fields(self)}
         shown = [f"{name}={value!r}" for name, value in values.items() if value != defaults[name]]
         return f"Decode({', '.join(shown)})"
-
-
-def through_codec(image: Pixels, qtables: QTablesLike, subsampling: Subsampling) -> Pixels:
-    """H×W×3, H×W×1 or H×W pixels, encoded with tables and decoded onto them."""
-    gray = image.shape[2:] in ((), (1,))
-    pixels = image[:, :, 0] if image.shape[2:] == (1,) else image
-    data = codec.encode(pixels, qtables, subsampling=subsampling, baseline=False)
-    mode: Mode = "L" if gray else "RGB"
-    return codec.decode(data, qtables, mode=mode, limits=Limits.unlimited()).reshape(image.shape)

@@ -1,4 +1,4 @@
-"""What a model makes of images."""
+"""Scoring of models: their accuracy and the classes that they predict."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import nn
 
 from pyfd.codec import Subsampling
 from pyfd.qtables import QTablesLike, as_qtables
-from pyfd.torch.decoding import through_codec
+from pyfd.torch.passes import through_codec
 
 
 def accuracy(
@@ -24,24 +24,27 @@ def accuracy(
     subsampling: Subsampling = "4:4:4",
     batch_size: int = 16,
 ) -> float:
-    """The share of images that a model gets right after two passes with tables.
+    """Return the share of images that a model classifies correctly after two passes.
 
-    The scorer that `pyfd.refine` takes::
+    It is the scorer that `pyfd.refine` takes::
 
         pyfd.refine(functools.partial(pyfd.torch.accuracy, model, images, labels))
 
     Args:
-        model: From N×3×H×W floats in [0, 1] to N×K logits. It is put into
-            evaluation mode while it is asked.
+        model: A module from N×3×H×W floats in [0, 1] to N×K logits. It is put into
+            evaluation mode for the duration of the call.
         images: H×W×3 ``uint8`` arrays; their sizes may differ.
         labels: An integer per image.
         qtables: Tables for ``decode(encode(image, qtables), qtables)``, or None
             for the images as they are.
-        subsampling: As for `pyfd.encode`.
-        batch_size: Images of one size that the model sees at once.
+        subsampling: As in `pyfd.encode`.
+        batch_size: The most images in a batch; all images of a batch have one size.
+
+    Returns:
+        The share, 0 to 1.
 
     Raises:
-        ValueError: No images, or another number of labels.
+        ValueError: There are no images, or another number of labels.
     """
     truth = np.asarray(labels)
     if not len(images) or truth.shape != (len(images),):
@@ -59,7 +62,17 @@ def accuracy(
 def predict(
     model: nn.Module, images: Sequence[npt.NDArray[np.uint8]], *, batch_size: int = 16
 ) -> npt.NDArray[np.int64]:
-    """The classes that a model gives to H×W×3 ``uint8`` images, in order."""
+    """Return the classes that a model predicts, in the order of the images.
+
+    Args:
+        model: A module from N×3×H×W floats in [0, 1] to N×K logits. It is put into
+            evaluation mode for the duration of the call.
+        images: H×W×3 ``uint8`` arrays; their sizes may differ.
+        batch_size: The most images in a batch.
+
+    Returns:
+        An ``int64`` array with the index of the largest logit for each image.
+    """
     device = device_of(model)
     classes = np.empty(len(images), np.int64)
     training = model.training
@@ -76,12 +89,12 @@ def predict(
 
 
 def device_of(model: nn.Module) -> torch.device:
-    """Where a model's weights are."""
+    """Return the device of a model's weights; the CPU for a model without weights."""
     return next((p.device for p in model.parameters()), torch.device("cpu"))
 
 
 def batches(shapes: Sequence[tuple[int, ...]], size: int) -> Iterator[list[int]]:
-    """Indices of items of one shape, at most `size` at a time."""
+    """Yield lists of indices of items that have one shape, with at most `size` indices each."""
     by_shape: dict[tuple[int, ...], list[int]] = {}
     for index, shape in enumerate(shapes):
         by_shape.setdefault(shape, []).append(index)

@@ -1,6 +1,6 @@
 """The codec as a transform for torchvision's ``transforms.v2``.
 
-Needs torchvision, in the build that goes with your torch: ``pip install torchvision``.
+Needs torchvision, in the build that matches torch: ``pip install torchvision``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 from pyfd._core.pixels import Pixels, pixels_of
 from pyfd.codec import Subsampling
 from pyfd.qtables import QTablesLike, as_qtables
-from pyfd.torch.decoding import through_codec
+from pyfd.torch.passes import through_codec
 
 try:
     from torchvision import tv_tensors  # type: ignore[import-not-found]
@@ -22,36 +22,36 @@ try:
 except ModuleNotFoundError as error:
     raise ImportError("torchvision is missing: pip install torchvision", name=error.name) from error
 
-import PIL.Image  # torchvision needs it, too
+import PIL.Image  # torchvision requires it
 
 
 class JPEG(v2.Transform):  # type: ignore[misc]  # torchvision is not typed
-    """Images through an encoder and a decoder with defensive tables.
+    """A transform that passes images through the encoder and the decoder with the same tables.
 
-    Like torchvision's ``v2.JPEG``, with tables in place of a quality: it takes
-    tensors (``uint8``, …×3×H×W or …×1×H×W), ``tv_tensors.Image`` and ``Video``,
-    and PIL images of mode "RGB" or "L", alone or within a sample, and gives the
-    same type and shape back. What else a sample has (boxes, masks, labels)
-    passes through. There is no gradient: for that there is
-    `pyfd.torch.FeatureDistillation`.
+    It is like torchvision's ``v2.JPEG``, with tables instead of a quality. It takes
+    tensors (``uint8``, …×3×H×W or …×1×H×W), ``tv_tensors.Image`` and ``Video``, and PIL
+    images of mode "RGB" or "L", alone or within a sample, and returns the same type and
+    shape. The other parts of a sample (boxes, masks, labels) pass through unchanged. It
+    has no gradient; `pyfd.torch.FeatureDistillation` has one.
 
     Args:
         qtables: Tables with steps of 1...8191; a grayscale image uses the first.
-        subsampling: As for `pyfd.encode`.
+        subsampling: As in `pyfd.encode`.
 
     Raises:
-        TypeError: In forward, for a tensor that is not ``uint8``.
-        ValueError: In forward, for another shape or mode; here, for bad options.
+        TypeError: In forward: a tensor is not ``uint8``.
+        ValueError: Here: an option is invalid. In forward: the shape or the mode is
+            unsupported.
     """
 
     def __init__(self, qtables: QTablesLike, *, subsampling: Subsampling = "4:4:4") -> None:
         super().__init__()
         self.qtables = as_qtables(qtables)
         self.subsampling = subsampling
-        self._through(np.zeros((1, 1), np.uint8))  # complains of its options
+        self._through(np.zeros((1, 1), np.uint8))  # refuses invalid options
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:  # noqa: ARG002
-        """What `forward` does to each image of a sample."""
+        """Transform one part of a sample; `forward` calls this for each."""
         if isinstance(inpt, PIL.Image.Image):
             return PIL.Image.fromarray(self._through(pixels_of(inpt)))
         if isinstance(inpt, tv_tensors.TVTensor) and not isinstance(
@@ -80,5 +80,5 @@ class JPEG(v2.Transform):  # type: ignore[misc]  # torchvision is not typed
         return through_codec(pixels, self.qtables, self.subsampling)
 
     def extra_repr(self) -> str:
-        """The options, for ``print(transform)``."""
+        """Return the options, for ``print(transform)``."""
         return f"{self.qtables.name or 'tables'}, subsampling={self.subsampling}"

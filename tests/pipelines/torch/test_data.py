@@ -1,17 +1,11 @@
-"""pyfd.torch's data sets and transforms: Pillow's pixels, torchvision's order, torch's loaders."""
+"""JPEGFolder: Pillow's pixels, torchvision's order, torch's loaders; and WebDataset."""
 
 import gc
-import importlib
-import importlib.util
 import io
 import os
-import pickle
-import sys
 import tarfile
 from pathlib import Path
 
-import numpy as np
-import PIL.Image
 import pytest
 import torch
 import webdataset as wds
@@ -20,32 +14,9 @@ from torch.utils.data import DataLoader, Subset
 import pyfd
 from pyfd.torch import Decode, JPEGFolder
 from tests.jpegs import decode_with_pillow, encode_with_pillow, picture
-from tests.pipelines import torchvision_stand_in
+from tests.pipelines.torch.files import NAMES, TABLES, as_chw, jpeg
 
-TABLES = pyfd.QTables.preset("fd-cvpr2019")
-NAMES = ["cat/1.jpg", "cat/2.JPEG", "cat/more/3.jpe", "cat/more.jpg", "dog/1.jpg", "dog/a.jfif"]
-
-
-def jpeg(seed: int = 0) -> bytes:
-    return encode_with_pillow(picture(32, 24, seed), quality=90)
-
-
-def as_chw(pixels: np.ndarray) -> torch.Tensor:
-    return torch.tensor(pixels).permute(2, 0, 1)
-
-
-@pytest.fixture
-def folder(tmp_path):
-    for seed, name in enumerate(NAMES):
-        file = tmp_path / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(jpeg(seed))
-    (tmp_path / "cat" / "notes.txt").write_text("no picture")
-    (tmp_path / "labels.csv").write_text("no class")
-    return tmp_path
-
-
-# ---- the folder ---------------------------------------------------------------
+# ---- the folder -------------------------------------------------------------
 
 
 def test_a_folder_is_a_class(folder):
@@ -146,7 +117,7 @@ def test_folders_without_files_are_refused(folder):
         JPEGFolder(folder / "none")
 
 
-# ---- loaders ------------------------------------------------------------------
+# ---- loaders ----------------------------------------------------------------
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # fork in a threaded process
@@ -185,62 +156,7 @@ def test_good_files_as_a_subset(folder):
     assert len(next(iter(DataLoader(good, batch_size=6)))[0]) == 5
 
 
-# ---- decoding -----------------------------------------------------------------
-
-
-def test_decode_takes_bytes_paths_and_files(tmp_path):
-    file = tmp_path / "1.jpg"
-    file.write_bytes(jpeg())
-    decode = Decode(TABLES)
-    expected = as_chw(pyfd.decode(file, TABLES))
-    for source in (jpeg(), bytearray(jpeg()), file, str(file), io.BytesIO(jpeg())):
-        assert torch.equal(decode(source), expected)
-    assert decode(jpeg()).permute(1, 2, 0).is_contiguous()  # a view of the decoder's pixels
-
-
-def test_decode_survives_pickling():
-    limits = pyfd.Limits(max_pixels=1000)
-    decode = Decode([[[7] * 8] * 8], mode="L", scale=2, strict=False, limits=limits)
-    again = pickle.loads(pickle.dumps(decode))
-    assert again == decode
-    assert torch.equal(again(jpeg()), decode(jpeg()))
-    assert decode(jpeg()).shape == (1, 12, 16)
-
-
-def test_decode_passes_options_on():
-    with pytest.raises(pyfd.LimitExceededError):
-        Decode(limits=pyfd.Limits(max_pixels=10))(jpeg())
-    with pytest.raises(pyfd.CorruptJPEGError):
-        Decode()(jpeg()[:-50])
-    with pytest.warns(pyfd.JPEGWarning):
-        Decode(strict=False)(jpeg()[:-50])
-
-
-def test_decode_says_what_is_not_the_default():
-    assert repr(Decode()) == "Decode()"
-    assert "'fd-2018'" in repr(Decode("fd-2018"))
-    assert repr(Decode(mode=None, scale=4)) == "Decode(mode=None, scale=4)"
-
-
-@pytest.mark.parametrize(
-    ("options", "error"),
-    [
-        ({"qtables": "fd"}, ValueError),
-        ({"qtables": pyfd.QTables.uniform(40000)}, ValueError),
-        ({"mode": "rgb"}, ValueError),
-        ({"scale": 3}, ValueError),
-        ({"limits": 10}, TypeError),
-        ({"out": np.zeros((1, 1, 3), np.uint8)}, TypeError),
-    ],
-)
-def test_bad_options_are_refused_before_there_are_workers(options, error, folder):
-    with pytest.raises(error):
-        Decode(**options)
-    with pytest.raises(error):
-        JPEGFolder(folder, **options)
-
-
-# ---- WebDataset ---------------------------------------------------------------
+# ---- WebDataset -------------------------------------------------------------
 
 
 #: It leaves the shards that it has read to the garbage collector.
@@ -310,116 +226,3 @@ def test_webdataset_in_a_loader(shards):
         multiprocessing_context="fork",
     )
     assert equal(collected(loader), decoded(0, 1, 2, 3, 5))
-
-
-# ---- torchvision --------------------------------------------------------------
-
-
-@pytest.fixture
-def transforms(monkeypatch):
-    """`pyfd.torch.transforms`, with torchvision or with its stand-in."""
-    if importlib.util.find_spec("torchvision") is None:
-        torchvision_stand_in.install(monkeypatch)
-    yield importlib.import_module("pyfd.torch.transforms")
-    del sys.modules["pyfd.torch.transforms"]
-
-
-def through_codec(pixels: np.ndarray, tables: object = TABLES, subsampling="4:4:4") -> np.ndarray:
-    """Encoded here, and decoded by Pillow."""
-    return decode_with_pillow(pyfd.encode(pixels, tables, subsampling=subsampling, baseline=False))
-
-
-def test_transform_of_tensors(transforms):
-    pixels = picture(33, 17)
-    transform = transforms.JPEG(TABLES, subsampling="4:2:0")
-    expected = as_chw(through_codec(pixels, TABLES, "4:2:0"))
-    image = as_chw(pixels)
-    assert torch.equal(transform(image), expected)
-    assert torch.equal(transform(image.contiguous()), expected)
-    clip = torch.stack([image, image.flip(2)]).expand(2, 2, 3, 17, 33)
-    found = transform(clip)
-    assert found.shape == clip.shape
-    assert torch.equal(found[1, 0], expected)
-    assert torch.equal(found[0, 1], transform(image.flip(2)))
-    assert type(found) is torch.Tensor
-
-
-def test_transform_of_grayscale(transforms):
-    pixels = picture(33, 17, channels=1)
-    tables = pyfd.QTables([np.full((8, 8), 20), np.full((8, 8), 90)])
-    expected = torch.tensor(through_codec(pixels, tables))
-    transform = transforms.JPEG(tables)
-    assert torch.equal(transform(torch.from_numpy(pixels)[None]), expected[None])
-    found = transform(PIL.Image.fromarray(pixels))
-    assert found.mode == "L"
-    assert np.array_equal(np.asarray(found), expected.numpy())
-
-
-def test_transform_leaves_the_rest_of_a_sample_alone(transforms):
-    tv_tensors = transforms.tv_tensors
-    image = tv_tensors.Image(as_chw(picture(16, 8)))
-    mask = tv_tensors.Mask(torch.full((1, 8, 16), 7, dtype=torch.uint8))
-    numbers = torch.arange(3)
-    sample = {"image": image, "more": [mask, 7, "cat", None], "numbers": numbers}
-    found = transforms.JPEG(TABLES)(sample)
-    assert type(found["image"]) is tv_tensors.Image
-    assert torch.equal(found["image"], as_chw(through_codec(picture(16, 8))))
-    assert found["more"][0] is mask
-    assert found["more"][1:] == [7, "cat", None]
-    assert found["numbers"] is numbers
-
-
-def test_transform_of_pil_images_and_labels(transforms):
-    image, label = transforms.JPEG(TABLES)(PIL.Image.fromarray(picture(16, 8)), 3)
-    assert type(image) is PIL.Image.Image
-    assert np.array_equal(np.asarray(image), through_codec(picture(16, 8)))
-    assert label == 3
-
-
-def test_transform_takes_the_first_plain_tensor(transforms):
-    image, numbers = as_chw(picture(16, 8)), torch.arange(3)
-    found, same = transforms.JPEG(TABLES)((image, numbers))
-    assert torch.equal(found, as_chw(through_codec(picture(16, 8))))
-    assert same is numbers
-
-
-def test_transform_keeps_videos_and_empty_batches(transforms):
-    video = transforms.tv_tensors.Video(torch.zeros(2, 3, 8, 8, dtype=torch.uint8))
-    assert type(transforms.JPEG(TABLES)(video)) is transforms.tv_tensors.Video
-    empty = torch.zeros(0, 3, 8, 8, dtype=torch.uint8)
-    assert transforms.JPEG(TABLES)(empty).shape == empty.shape
-
-
-@pytest.mark.parametrize(
-    ("image", "error", "message"),
-    [
-        (torch.zeros(3, 8, 8), TypeError, r"uint8, not torch.float32: use v2.ToDtype"),
-        (torch.zeros(8, 8, dtype=torch.uint8), ValueError, "not 8×8"),
-        (torch.zeros(4, 8, 8, dtype=torch.uint8), ValueError, "…×3×H×W"),
-        (PIL.Image.new("RGBA", (8, 8)), ValueError, r'convert\("RGB"\)'),
-    ],
-)
-def test_transform_refuses_what_is_no_image(transforms, image, error, message):
-    with pytest.raises(error, match=message):
-        transforms.JPEG(TABLES)(image)
-
-
-def test_transform_refuses_bad_options(transforms):
-    with pytest.raises(ValueError, match="8191"):
-        transforms.JPEG(pyfd.QTables.uniform(8192))
-    with pytest.raises(ValueError, match="subsampling"):
-        transforms.JPEG(TABLES, subsampling="4:1:1")
-
-
-def test_transform_says_what_it_is_and_survives_pickling(transforms):
-    transform = transforms.JPEG("fd-2018", subsampling="4:2:0")
-    assert repr(transform) == "JPEG(fd-2018, subsampling=4:2:0)"
-    image = as_chw(picture(16, 8))
-    assert torch.equal(pickle.loads(pickle.dumps(transform))(image), transform(image))
-
-
-def test_missing_torchvision_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "torchvision", None)
-    monkeypatch.delitem(sys.modules, "pyfd.torch.transforms", raising=False)
-    with pytest.raises(ImportError, match="torchvision is missing: pip install torchvision"):
-        importlib.import_module("pyfd.torch.transforms")

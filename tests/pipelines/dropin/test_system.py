@@ -260,7 +260,7 @@ def test_pyfd_exec_reaches_a_pipeline_of_debians_programs(tmp_path, photos):
     (tmp_path / "x.jpg").write_bytes(photos[0])
     pipeline = f"djpeg '{tmp_path / 'x.jpg'}' | cjpeg -quality 90 -sample 1x1"
     command = [sys.executable, "-m", "pyfd", "exec", "-q", PRESET, "--encode-qtables", "16"]
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     result = subprocess.run(
         [*command, "--", "sh", "-c", pipeline], capture_output=True, check=True, cwd=root
     )

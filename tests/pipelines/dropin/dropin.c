@@ -1,5 +1,5 @@
 /*
- * dropin.c - the ways in which programs use libjpeg.so.62, for test_dropin.py.
+ * dropin.c - the ways in which programs use libjpeg.so.62, for test_library.py.
  *
  *   dropin MODE FILE     writes what it decodes to stdout
  *

@@ -1,7 +1,6 @@
-"""pyfd.torch: the codec's twin against the codec itself, scipy, and torch's own habits."""
+"""FeatureDistillation against the codec itself, scipy, and what torch does with modules."""
 
 import copy
-import functools
 import pickle
 import sys
 
@@ -15,7 +14,7 @@ from torch.utils.data import DataLoader
 
 import pyfd
 from pyfd import QTables
-from pyfd.torch import FeatureDistillation, accuracy, decode, decode_many, predict
+from pyfd.torch import FeatureDistillation
 from tests.jpegs import picture
 
 SUBSAMPLINGS = ["4:4:4", "4:2:2", "4:2:0", "4:4:0"]
@@ -60,7 +59,7 @@ def texture(height: int, width: int, kind: str, seed: int) -> np.ndarray:
     return picture(128, 128)[top : top + height, left : left + width]
 
 
-# ---- the codec's twin ---------------------------------------------------------
+# ---- the codec's twin -------------------------------------------------------
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -195,7 +194,7 @@ def test_rgb_is_the_papers_arithmetic(seed, height, width):
     )
 
 
-# ---- gradients ----------------------------------------------------------------
+# ---- gradients --------------------------------------------------------------
 
 
 def gradient(module, batch: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
@@ -266,7 +265,7 @@ def test_none_has_no_gradient():
     assert not FeatureDistillation("fd-2018", gradient="none")(batch).requires_grad
 
 
-# ---- as a module --------------------------------------------------------------
+# ---- as a module ------------------------------------------------------------
 
 
 def test_is_a_well_behaved_module():
@@ -382,62 +381,3 @@ def test_missing_torch_names_the_extra(monkeypatch):
     monkeypatch.delitem(sys.modules, "pyfd.torch")
     with pytest.raises(ImportError, match=r"pip install 'pyfd-jpeg\[torch\]'"):
         import pyfd.torch  # noqa: F401
-
-
-# ---- decoding and scoring -----------------------------------------------------
-
-
-def test_decode_gives_a_view_in_chw():
-    data = pyfd.encode(picture(40, 24), "fd-2018")
-    tensor = decode(data, "fd-2018")
-    assert tensor.dtype == torch.uint8
-    assert tensor.shape == (3, 24, 40)
-    assert tensor[None].is_contiguous(memory_format=torch.channels_last)
-    np.testing.assert_array_equal(tensor.permute(1, 2, 0).numpy(), pyfd.decode(data, "fd-2018"))
-    assert decode(data, mode="L", scale=2).shape == (1, 12, 20)
-
-
-def test_decode_many_keeps_order_and_errors():
-    data = [pyfd.encode(picture(8 * (i + 1), 8), "fd-2018") for i in range(3)]
-    found = decode_many([data[0], b"no jpeg", data[2]], "fd-2018", errors="return")
-    assert found[0].shape == (3, 8, 8)
-    assert isinstance(found[1], pyfd.CorruptJPEGError)
-    assert found[2].shape == (3, 8, 24)
-
-
-class BrightOrDark(torch.nn.Module):
-    """Class 1 for images whose mean is above a half."""
-
-    def forward(self, batch):
-        mean = batch.mean((1, 2, 3)) - 0.5
-        return torch.stack([-mean, mean], 1)
-
-
-def test_accuracy_is_the_share_that_is_right():
-    images = [
-        np.full((8, 8 + 8 * (i % 2), 3), level, np.uint8)
-        for i, level in enumerate((20, 240, 130, 125))
-    ]
-    model = BrightOrDark()
-    assert accuracy(model, images, [0, 1, 1, 0]) == 1
-    assert accuracy(model, images, [0, 1, 0, 0]) == 0.75
-    assert model.training
-    # A step of 255 in every frequency makes all four of them gray or extreme
-    expected = [int(by_codec(i, QTables.uniform(255)).mean() > 127.5) for i in images]
-    assert predict(model, [by_codec(i, QTables.uniform(255)) for i in images]).tolist() == expected
-    found = accuracy(model, images, [0, 1, 1, 0], QTables.uniform(255))
-    assert found == np.mean(np.array(expected) == [0, 1, 1, 0])
-
-
-def test_accuracy_is_what_refine_takes():
-    images = [np.full((8, 8, 3), level, np.uint8) for level in (20, 240, 120, 150)]
-    score = functools.partial(accuracy, BrightOrDark(), images, [0, 1, 0, 1])
-    found = pyfd.refine(score, budget=0)
-    assert found.accuracy == 1
-    assert found.qtables[0][0, 0] < 255
-
-
-@pytest.mark.parametrize(("count", "labels"), [(0, []), (2, [1]), (1, 3)])
-def test_accuracy_needs_a_label_per_image(count, labels):
-    with pytest.raises(ValueError, match="labels"):
-        accuracy(BrightOrDark(), [picture(8, 8)] * count, labels)

@@ -1,0 +1,71 @@
+"""Programs that are linked with the drop-in, and calls of them with and without tables."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import os
+import subprocess
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pyfd import QTables
+
+ROOT = Path(__file__).parents[3]
+DECODE, ENCODE = "PYFD_DECODE_QTABLES", "PYFD_ENCODE_QTABLES"
+PRESET = "fd-cvpr2019"
+THREE = QTables([np.full((8, 8), step) for step in (12, 25, 40)])
+needs_drop_in = pytest.mark.skipif(
+    bool(os.environ.get("PYFD_SANITIZE")), reason="a sanitized build has no drop-in"
+)
+SOURCES = {
+    "cjpeg": "cjpeg.c cdjpeg.c rdbmp.c rdgif.c rdppm.c rdswitch.c rdtarga.c",
+    "djpeg": "djpeg.c cdjpeg.c rdcolmap.c rdswitch.c wrbmp.c wrgif.c wrppm.c wrtarga.c",
+    "jpegtran": "jpegtran.c cdjpeg.c rdswitch.c transupp.c",
+}
+
+
+def build_module() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("pyfd_build", ROOT / "build.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def compile_program(name: str, folder: Path, library: Path) -> None:
+    fork = build_module().build_drop_in(ROOT / "build")
+    files = [fork / "src" / file for file in SOURCES.get(name, "").split()]
+    files = files or [Path(__file__).with_name("dropin.c")]
+    formats = [f"-D{name}_SUPPORTED" for name in ("BMP", "GIF", "PPM", "TARGA")]
+    command = ["cc", "-w", "-pthread", *formats, f"-I{fork / 'build'}", f"-I{fork / 'src'}"]
+    command += [*map(str, files), "-o", str(folder / name), str(library)]
+    subprocess.run([*command, f"-Wl,-rpath,{library.parent}"], check=True)
+
+
+def tables_file(folder: Path, tables: QTables | str = PRESET) -> str:
+    tables = QTables.preset(tables) if isinstance(tables, str) else tables
+    (folder / "tables.txt").write_text(tables.to_text())
+    return str(folder / "tables.txt")
+
+
+def call(*command: object, data: bytes | None = None, **variables: str) -> bytes:
+    result = attempt(*command, data=data, **variables)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == b""
+    return result.stdout
+
+
+def attempt(
+    *command: object, data: bytes | None = None, **variables: str
+) -> subprocess.CompletedProcess[bytes]:
+    words = [str(word) for word in command]
+    environment = {**os.environ, **variables}
+    return subprocess.run(words, input=data, capture_output=True, env=environment, check=False)
+
+
+def pixels(pnm: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(pnm)))

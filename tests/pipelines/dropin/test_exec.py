@@ -1,0 +1,201 @@
+"""`pyfd exec`: the drop-in in programs that were not linked with it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pyfd
+from pyfd import QTables
+from pyfd._core.native import DROP_IN
+from tests.jpegs import picture
+from tests.pipelines.dropin.programs import DECODE, PRESET, ROOT, needs_drop_in, pixels
+
+pytestmark = needs_drop_in
+
+
+def pyfd_exec(*words: object, **options: object) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "pyfd", "exec", *map(str, words)]
+    return subprocess.run(command, capture_output=True, check=False, cwd=ROOT, **options)  # type: ignore[call-overload]
+
+
+SHOW = "import sys, PIL.Image as i; sys.stdout.buffer.write(i.open(sys.argv[1]).tobytes())"
+
+
+def test_exec_reaches_a_program(programs, photo):
+    result = pyfd_exec("-q", PRESET, "--", programs / "djpeg", photo)
+    assert result.returncode == 0, result.stderr
+    assert np.array_equal(pixels(result.stdout), pyfd.decode(photo, PRESET))
+
+
+def test_exec_reaches_the_library_inside_pillows_wheel(photo):
+    """It has another name there, but asks for the same symbols."""
+    result = pyfd_exec("-q", PRESET, sys.executable, "-c", SHOW, photo)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == pyfd.decode(photo, PRESET).tobytes()
+
+
+def test_exec_reaches_what_a_program_starts(programs, photo):
+    result = pyfd_exec("-q", "16", "sh", "-c", f"'{programs / 'djpeg'}' '{photo}'; exit 7")
+    assert np.array_equal(pixels(result.stdout), pyfd.decode(photo, 16 * np.ones((8, 8), int)))
+    assert result.returncode == 7
+
+
+def test_exec_leaves_pyfd_itself_alone(photo):
+    code = "import sys, pyfd; sys.stdout.buffer.write(pyfd.decode(sys.argv[1]).tobytes())"
+    result = pyfd_exec("-q", "32", sys.executable, "-c", code, photo)
+    assert result.stdout == pyfd.decode(photo).tobytes()
+
+
+def test_exec_with_tables_for_the_encoder(programs):
+    ppm = b"P6 83 61 255 " + picture(83, 61).tobytes()
+    command = ("--encode-qtables", PRESET, "--", programs / "cjpeg", "-quality", "5")
+    data = pyfd_exec(*command, input=ppm).stdout
+    assert all((table == QTables.preset(PRESET)[0]).all() for table in pyfd.probe(data).qtables)
+
+
+def test_exec_takes_its_files_away(tmp_path):
+    show = f'cat "${DECODE}"; echo "${DECODE}" >&2'
+    result = pyfd_exec(
+        *("-q", "fd-2018", "sh", "-c", show), env={**os.environ, "TMPDIR": str(tmp_path)}
+    )
+    assert QTables.from_text(result.stdout.decode()) == QTables.preset("fd-2018")
+    path = Path(result.stderr.decode().strip())
+    assert path.is_relative_to(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_exec_keeps_what_was_preloaded():
+    environment = {**os.environ, "LD_PRELOAD": "libm.so.6"}
+    result = pyfd_exec("-q", "16", "sh", "-c", "echo $LD_PRELOAD", env=environment)
+    assert result.stdout.decode().strip() == f"{DROP_IN}:libm.so.6"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["-q", "16", "no-such-program"], 127, "no-such-program: not found"),
+        (["-q", "16", "/dev/null"], 126, "/dev/null: cannot be run"),
+        (["-q", "16"], 2, "Missing argument 'PROGRAM...'"),
+        (["true"], 2, "Give --qtables, --encode-qtables or both."),
+        (["-q", "nothing", "true"], 2, "neither a preset"),
+        (["-q", "32768", "true"], 2, "32767 is the most"),
+        (["--encode-qtables", "256", "true"], 2, "--no-baseline allows more"),
+        (["--encode-qtables", "8192", "--no-baseline", "true"], 2, "8191 is the most"),
+        (["-q", "16", "sh", "-c", "kill -9 $$"], 137, ""),
+    ],
+)
+def test_exec_says_what_is_wrong(run, words, code, said):
+    exit_code, out, err = run("exec", *words)
+    assert (exit_code, out) == (code, "")
+    assert said in err
+
+
+def test_exec_of_a_program_in_no_format_that_runs(tmp_path):
+    (tmp_path / "program").write_bytes(b"\x7fELF and nothing else")
+    (tmp_path / "program").chmod(0o755)
+    result = pyfd_exec("-q", "16", tmp_path / "program")
+    assert result.returncode == 126
+    assert b"Exec format error" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("none.so", "has no libjpeg.so.62"),
+        ("a b.so", "no space, colon or $"),
+        ("bad.so", "bad.so: file too short"),
+    ],
+)
+def test_exec_without_a_library_that_can_be_preloaded(run, monkeypatch, tmp_path, name, said):
+    from pyfd.cli import exec as cli_exec
+
+    (tmp_path / "a b.so").touch()
+    (tmp_path / "bad.so").touch()
+    monkeypatch.setattr(cli_exec, "DROP_IN", tmp_path / name)
+    code, out, err = run("exec", "-q", "16", "true")
+    assert (code, out) == (1, "")
+    assert said in err
+
+
+def test_exec_warns_of_programs_with_raised_privileges(run, monkeypatch, tmp_path):
+    (tmp_path / "program").write_text("#!/bin/sh\n")
+    (tmp_path / "program").chmod(0o4755)
+    code, _, err = run("exec", "-q", "16", tmp_path / "program")
+    assert (code, err) == (0, "")  # ours: nothing is raised
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    code, _, err = run("exec", "-q", "16", tmp_path / "program")
+    assert code == 0
+    assert "it runs without the tables" in err
+
+
+@pytest.mark.parametrize("name", ["TERM", "INT", "USR1"])
+def test_exec_passes_signals_on(tmp_path, name):
+    ready = tmp_path / "ready"
+    script = f'trap "exit 9" {name}; touch "{ready}"; while :; do sleep 0.05; done'
+    command = [sys.executable, "-m", "pyfd", "exec", "-q", "16", "sh", "-c", script]
+    signum = getattr(signal, f"SIG{name}")
+
+    def heed() -> None:
+        signal.signal(signum, signal.SIG_DFL)  # a shell's background jobs ignore SIGINT
+
+    process = subprocess.Popen(command, cwd=ROOT, start_new_session=True, preexec_fn=heed)
+    try:
+        deadline = time.monotonic() + 30
+        while not ready.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(signum)
+        assert process.wait(30) == 9
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def test_exec_leaves_ignored_signals_ignored():
+    """As nohup asks for."""
+    program = ["sh", "-c", "kill -HUP $$; echo on"]
+    command = [sys.executable, "-m", "pyfd", "exec", "-q", "16", *program]
+    ignoring = ["sh", "-c", "trap '' HUP; exec \"$@\"", "sh", *command]
+    result = subprocess.run(ignoring, capture_output=True, cwd=ROOT, check=False)
+    assert result.stdout == b"on\n"
+
+
+COUNT = """
+import signal, time
+caught = []
+signal.signal(signal.SIGINT, lambda *_: caught.append(1))
+print("ready", flush=True)
+time.sleep(1)
+print("caught", len(caught), flush=True)
+"""
+
+
+def test_ctrl_c_reaches_the_program_once():
+    """The terminal sends it to the program too, so it is not passed on."""
+    command = [sys.executable, "-m", "pyfd", "exec", "-q", "16", sys.executable, "-c", COUNT]
+    terminal = ["script", "-qec", shlex.join(command), "/dev/null"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(terminal, stdin=pipe, stdout=pipe, bufsize=0, cwd=ROOT) as process:
+        next(line for line in process.stdout if b"ready" in line)
+        for _ in range(4):
+            process.stdin.write(b"\x03")
+            time.sleep(0.1)
+        caught = re.search(rb"caught (\d+)", process.stdout.read())
+        assert 1 <= int(caught[1]) <= 4  # a busy machine may see two as one
+
+
+def test_exec_hands_open_files_over(tmp_path):
+    with (tmp_path / "x").open("w") as file:
+        fd = file.fileno()
+        pyfd_exec("-q", "16", "sh", "-c", f"echo here >/dev/fd/{fd}", pass_fds=[fd])
+    assert (tmp_path / "x").read_text() == "here\n"

@@ -1,0 +1,54 @@
+"""accuracy and predict, with a model whose answers are known."""
+
+import functools
+
+import numpy as np
+import pytest
+import torch
+
+import pyfd
+from pyfd import QTables
+from pyfd.torch import accuracy, predict
+from tests.jpegs import picture
+
+
+def by_codec(image: np.ndarray, tables: QTables) -> np.ndarray:
+    return pyfd.decode(pyfd.encode(image, tables, baseline=False), tables)
+
+
+class BrightOrDark(torch.nn.Module):
+    """Class 1 for images whose mean is above a half."""
+
+    def forward(self, batch):
+        mean = batch.mean((1, 2, 3)) - 0.5
+        return torch.stack([-mean, mean], 1)
+
+
+def test_accuracy_is_the_share_that_is_right():
+    images = [
+        np.full((8, 8 + 8 * (i % 2), 3), level, np.uint8)
+        for i, level in enumerate((20, 240, 130, 125))
+    ]
+    model = BrightOrDark()
+    assert accuracy(model, images, [0, 1, 1, 0]) == 1
+    assert accuracy(model, images, [0, 1, 0, 0]) == 0.75
+    assert model.training
+    # A step of 255 in every frequency makes all four of them gray or extreme
+    expected = [int(by_codec(i, QTables.uniform(255)).mean() > 127.5) for i in images]
+    assert predict(model, [by_codec(i, QTables.uniform(255)) for i in images]).tolist() == expected
+    found = accuracy(model, images, [0, 1, 1, 0], QTables.uniform(255))
+    assert found == np.mean(np.array(expected) == [0, 1, 1, 0])
+
+
+def test_accuracy_is_what_refine_takes():
+    images = [np.full((8, 8, 3), level, np.uint8) for level in (20, 240, 120, 150)]
+    score = functools.partial(accuracy, BrightOrDark(), images, [0, 1, 0, 1])
+    found = pyfd.refine(score, budget=0)
+    assert found.accuracy == 1
+    assert found.qtables[0][0, 0] < 255
+
+
+@pytest.mark.parametrize(("count", "labels"), [(0, []), (2, [1]), (1, 3)])
+def test_accuracy_needs_a_label_per_image(count, labels):
+    with pytest.raises(ValueError, match="labels"):
+        accuracy(BrightOrDark(), [picture(8, 8)] * count, labels)
