@@ -119,7 +119,7 @@ def test_random_perturbations_change_nothing_below_the_radius(subsampling, kind)
         assert not any(blocks.any() for blocks in changed(own, image, e, tables, subsampling))
 
 
-def test_neighbours_may_do_what_they_like():
+def test_a_radius_does_not_depend_on_other_blocks():
     """A block's radius is valid however strong the perturbation of other blocks is."""
     image = on_grid(picture(64, 64, 3), FD)
     found = pyfd.certify(image, FD)

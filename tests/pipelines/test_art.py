@@ -346,7 +346,7 @@ def test_bad_options_are_refused(options, message):
         (np.zeros((3, 8, 8)), True, "not 3×8×8"),
         (np.zeros((1, 3, 2, 8, 8)), True, "not 1×3×2×8×8"),
         (np.zeros((0, 3, 8, 8)), True, "empty"),
-        (np.full((1, 3, 8, 8), 1.01), True, "give the classifier the same"),
+        (np.full((1, 3, 8, 8), 1.01), True, "which must be the classifier's"),
         (np.full((1, 3, 8, 8), -0.01), True, r"within clip_values, \(0.0, 1.0\)"),
         (np.full((1, 3, 8, 8), np.nan), True, "within clip_values"),
     ],

@@ -243,7 +243,7 @@ def test_a_file_that_changes_after_it_was_opened():
     image = Image.open(file)
     file.seek(0)
     file.write(encode_with_pillow(picture(24, 16)))
-    with pytest.raises(OSError, match="not of the size"):
+    with pytest.raises(OSError, match="size has changed"):
         image.load()
 
 
