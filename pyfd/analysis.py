@@ -82,6 +82,7 @@ def survival(
     steps = np.asarray(step, dtype=np.float64)
     if not (steps >= 1).all():
         raise ValueError(f"steps must be at least 1, not {steps.min()}")
+    # scipy.special.erfc would be faster, but nothing else here needs SciPy
     shares = np.vectorize(math.erfc, otypes=[np.float64])(steps / (math.sqrt(8) * epsilon))
     return np.asarray(shares) if steps.ndim else float(shares)
 

@@ -131,7 +131,7 @@ class FeatureDistillation(PreprocessorPyTorch):  # type: ignore[misc]  # ART is 
         # Values that an attack's rounding moves slightly outside still round to a level
         if not (smallest > -0.5 / 255 and largest < 255.5 / 255):
             raise ValueError(
-                f"x must lie within clip_values, {self.clip_values}: give the classifier the same"
+                f"x must lie within clip_values, {self.clip_values}, which must be the classifier's"
             )
         images = self._by_twin(images)
         if not self.channels_first:

@@ -150,7 +150,7 @@ class _Decoder(ImageFile.PyDecoder):
         except ValueError as error:  # a JPEGError, or a conversion that libjpeg lacks
             raise _as_pillows(error, OSError(str(error))) from error
         if pixels.shape[1::-1] != (self.state.xsize, self.state.ysize):
-            raise OSError("the image is not of the size that its header had when it was opened")
+            raise OSError("the image's size has changed since the file was opened")
         self.set_as_raw(cast(bytes, pixels.data))
         return -1, 0
 
@@ -315,7 +315,9 @@ def _with_steps(options: dict[str, Any], qtables: QTables) -> dict[str, Any]:
     steps = steps_within(qtables, BASELINE_STEP)
     quality = options.get("quality", -1)
     if isinstance(quality, str):
-        raise ValueError(f"quality={quality!r} brings tables of its own: leave out one of the two")
+        raise ValueError(
+            f"quality={quality!r} has tables of its own: leave out one of quality and qtables"
+        )
     # Any quality, even Pillow's default if it is given, would rescale the tables
     rest = {name: value for name, value in options.items() if name != "quality"}
     return {**rest, "qtables": steps.reshape(-1, 64).tolist()}

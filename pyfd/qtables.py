@@ -23,7 +23,7 @@ from pyfd._core import bands, presets, table_files
 from pyfd._core.files import write_atomically
 from pyfd._core.table_files import MAX_TABLES as MAX_TABLES
 
-# The largest step, by what it is for. csrc/pyfd.h has the same bounds.
+# The largest step for each purpose. csrc/pyfd.h has the same bounds.
 MAX_STEP = 65535  # of a file: a quantization table's entries have 16 bits
 BASELINE_STEP = 255  # of a baseline file: its entries have 8 bits
 ENCODER_STEP = 8191  # beyond it, libjpeg's quantizer overflows: it multiplies steps by 8

@@ -58,10 +58,11 @@ class Decode:
         mode: "RGB", "BGR" or "L".
         scale: 1, 2, 4 or 8 divides the size, in the DCT domain.
         strict: As in `pyfd.decode`, without the warning.
-        limits: What a file may ask for.
+        limits: The limits on each file.
 
     Raises:
-        ValueError: An option that `pyfd.decode` does not take.
+        TypeError: An option has a wrong type.
+        ValueError: An option has a wrong value.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class Decode:
             "limits": limits,
         }
         self._refused = np.empty((0, 0) if mode == "L" else (0, 0, 3), np.uint8)
-        with suppress(JPEGError):  # by the limits: a file's matter
+        with suppress(JPEGError):  # of the limits, which concern the file
             self._decode(_SAMPLE)
 
     def __call__(self, batch: Batch) -> Iterator[Batch]:
@@ -187,7 +188,7 @@ def _digest(data: bytes) -> str:
 
 def _files(batch: Batch) -> Iterable[object]:
     if not isinstance(batch, Mapping):
-        raise TypeError(f"a batch must be of numpy's format, not {type(batch).__name__}")
+        raise TypeError(f"a batch must be in numpy's format, not {type(batch).__name__}")
     if "bytes" not in batch:
         raise ValueError(f'there is no column "bytes", only {", ".join(batch) or "none"}')
     return batch["bytes"]

@@ -82,14 +82,14 @@ def pack_origin(origin: dict[str, Any]) -> str:
     def plain(value: object) -> Any:
         if isinstance(value, np.generic):
             return value.item()
-        raise TypeError(f"{type(value).__name__} is not for JSON")
+        raise TypeError(f"{type(value).__name__} has no form in JSON")
 
     try:
         return json.dumps(origin, default=plain, allow_nan=False)
     except TypeError as error:
-        raise TypeError(f"origin must be what JSON can hold: {error}") from error
+        raise TypeError(f"origin must be representable in JSON: {error}") from error
     except (ValueError, RecursionError) as error:  # NaN, an infinity, a cycle
-        raise ValueError(f"origin must be what JSON can hold: {error}") from error
+        raise ValueError(f"origin must be representable in JSON: {error}") from error
 
 
 def to_text(tables: npt.NDArray[np.uint16], name: str | None) -> str:

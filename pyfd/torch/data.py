@@ -1,4 +1,8 @@
-"""Data sets of JPEG files."""
+"""A data set of JPEG files.
+
+torchvision's ``DatasetFolder`` could walk the folders, but ``pyfd-jpeg[torch]`` needs
+torch alone.
+"""
 
 from __future__ import annotations
 
@@ -60,14 +64,14 @@ class JPEGFolder(Dataset[tuple[Any, Any]]):
         with os.scandir(root) as entries:
             self.classes = sorted(entry.name for entry in entries if entry.is_dir())
         if not self.classes:
-            raise FileNotFoundError(f"no folders in it, of which each would be a class: {root!r}")
+            raise FileNotFoundError(f"no class folders in {root!r}")
         self.class_to_idx = {name: index for index, name in enumerate(self.classes)}
         self.samples: list[tuple[str, int]] = []
         for name, index in self.class_to_idx.items():
             folder = str(Path(root, name))
             files = _jpegs_below(folder)
             if not files:
-                raise FileNotFoundError(f"a class without JPEG files: {folder!r}")
+                raise FileNotFoundError(f"no JPEG files in the class folder {folder!r}")
             self.samples += [(file, index) for file in files]
         self.targets = [index for _, index in self.samples]
 

@@ -65,21 +65,21 @@ def _chw(pixels: Pixels) -> Tensor:
 
 @dataclass(frozen=True)
 class Decode:
-    """`decode` with its options filled in: a transform from a JPEG file to a tensor.
+    """A transform from a JPEG file to a tensor: `decode` with its options set.
 
-    It can be pickled, so that it goes to the workers of a `DataLoader`. Options
-    are checked here, once, and not in a worker.
+    It can be pickled, so that the workers of a `DataLoader` can have it. The options are
+    checked here, once, and not in a worker.
 
     Args:
         qtables: Tables, or None for a plain decode.
-        mode: As for `pyfd.decode`, like the others.
+        mode: As in `pyfd.decode`.
         scale: 1, 2, 4 or 8 divides the size.
         strict: Refuse a file that makes the decoder warn.
-        limits: What a file may ask for.
+        limits: The limits on each file.
 
     Raises:
-        TypeError: Here, for options of a wrong type.
-        ValueError: Here, for options of a wrong value.
+        TypeError: An option has a wrong type.
+        ValueError: An option has a wrong value.
     """
 
     qtables: QTablesLike | None = None
@@ -93,10 +93,10 @@ class Decode:
         if self.qtables is not None:
             object.__setattr__(self, "qtables", as_qtables(self.qtables))
         with suppress(CorruptJPEGError):
-            self(b"")  # the decoder complains of its options first, and then of the file
+            self(b"")  # the decoder checks its options first, and then the file
 
     def __call__(self, source: Source) -> Tensor:
-        """The pixels of bytes, a path or a binary file: ``uint8``, C×H×W, not copied.
+        """Decode bytes, a path or a binary file to a ``uint8`` tensor C×H×W.
 
         Raises:
             JPEGError: The file is corrupt, unsupported or beyond a limit.

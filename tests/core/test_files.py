@@ -1,3 +1,5 @@
+"""`write_atomically`: whole files, and nothing left behind."""
+
 import pytest
 
 from pyfd._core.files import write_atomically

@@ -1,6 +1,6 @@
-"""Intervals of the encoder: at strength 0 they are the codec's coefficients.
+"""Intervals of the encoder, compared at strength 0 with the codec's coefficients.
 
-tests/design/test_certificate.py has the other strengths.
+tests/design/test_certificate.py tests the other strengths.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Metadata by kind: what is read, built and kept; test_header.py has it through the codec."""
+"""Each kind of metadata, read, built and kept; tests/codec tests it through the codec."""
 
 import struct
 
@@ -20,7 +20,7 @@ PAYLOADS = st.tuples(
 
 
 def parsed(segments: bytes) -> list[tuple[int, bytes]]:
-    """The payloads of marker segments, one after another."""
+    """Return the payloads of marker segments."""
     found = []
     while segments:
         assert segments[0] == 0xFF
@@ -35,7 +35,7 @@ def test_whatever_is_in_a_file_is_read_and_kept_or_left_out(found):
     read = metadata.read(found)
     assert 1 <= metadata.orientation(read.exif) <= 8
     kept = parsed(metadata.kept(found))
-    assert metadata.kept(kept) == metadata.kept(found)  # what is kept is clean
+    assert metadata.kept(kept) == metadata.kept(found)  # a second pass changes nothing
     assert metadata.read(kept).comment == read.comment
     assert metadata.read(kept).icc_profile == read.icc_profile
 
@@ -67,7 +67,7 @@ def test_the_longest_value_that_fits(kind, most, prefix):
 
 
 def test_exif_is_copied_by_an_allow_list():
-    """Pillow's copy keeps makers' notes and private tags; ours must not."""
+    """Pillow's copy keeps makers' notes and private tags; ours must not keep them."""
     image = Image.Exif()
     image[0x010F], image[0xC634] = "maker", b"PRIVATE"
     image[0x8769] = {0x927C: b"MAKERS NOTE", 0x9003: "2026:01:02 03:04:05"}
@@ -85,7 +85,7 @@ def test_exif_is_copied_by_an_allow_list():
 
 
 def test_values_that_overlap_are_not_copied():
-    """Entries that all point to the same bytes, which 64 KiB of them would multiply."""
+    """Entries that all point to the same bytes could make megabytes of a 64 KiB block."""
 
     def block(count: int) -> bytes:
         offset = 8 + 2 + 12 * count + 4

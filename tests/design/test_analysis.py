@@ -1,4 +1,4 @@
-"""The equations behind the tables, against scipy, simulation and the codec."""
+"""The equations behind the tables, compared with scipy, simulations and the codec."""
 
 import math
 
@@ -17,7 +17,7 @@ EPSILONS = st.floats(0.01, 255)
 
 
 def basis(row: int, column: int) -> np.ndarray:
-    """A basis function of the orthonormal 8×8 DCT, by scipy's inverse."""
+    """Return a basis function of the orthonormal 8×8 DCT, from scipy's inverse."""
     one = np.zeros((8, 8))
     one[row, column] = 1
     return scipy.fft.idctn(one, norm="ortho")
@@ -45,9 +45,9 @@ def test_step_bound_is_the_smallest_integer_greater(epsilon):
 
 
 def on_grid(step: int) -> np.ndarray:
-    """Blocks whose coefficients are multiples of `step` exactly, in integer pixels.
+    """Return blocks of integer pixels whose coefficients are exact multiples of `step`.
 
-    Sums of ±1 patterns at the frequencies 0 and 4, which the integer DCT keeps
+    They are sums of ±1 patterns at the frequencies 0 and 4, which the integer DCT keeps
     exact: an amplitude of `step` in the pixels is 8 steps of the coefficient.
     """
     patterns = [np.sign(basis(row, column)) for row in (0, 4) for column in (0, 4)]
@@ -75,7 +75,7 @@ def test_no_sign_pattern_moves_a_step_of_the_bound(epsilon):
 @pytest.mark.parametrize("epsilon", [1, 2, 4])
 @pytest.mark.parametrize("signs", [(1, 1, 1), (-1, -1, 1), (1, -1, -1)])
 def test_the_bound_holds_for_colors(epsilon, signs):
-    """With the signs that move Y, Cb or Cr the most."""
+    """The signs are those that move Y, Cb or Cr the most."""
     tables = QTables.uniform(analysis.step_bound(epsilon))
     clean = np.repeat(on_grid(analysis.step_bound(epsilon))[:, :, np.newaxis], 3, axis=2)
     data = pyfd.encode(clean, tables)
@@ -109,7 +109,7 @@ def test_survival_is_scipys(step, epsilon):
 
 def test_survival_is_accurate_in_the_tail():
     assert 0 < analysis.survival(70, 1) < 1e-260
-    assert analysis.survival(8, 1) == pytest.approx(6.334e-5, rel=1e-3)  # METHOD.md §2
+    assert analysis.survival(8, 1) == pytest.approx(6.334e-5, rel=1e-3)  # erfc(2√2)
 
 
 def test_survival_of_tables():
@@ -124,20 +124,20 @@ def test_survival_of_tables():
 
 @pytest.mark.parametrize("epsilon", [1, 4])
 def test_survival_is_what_simulated_perturbations_show(epsilon):
-    """Signs at random, as those of FGSM look to the DCT."""
+    """Random signs: to the DCT, those of FGSM look random."""
     signs = np.random.default_rng(epsilon).integers(0, 2, (40_000, 8, 8)) * 2.0 - 1
     coefficients = scipy.fft.dctn(epsilon * signs, axes=(1, 2), norm="ortho")
     assert coefficients.std() == pytest.approx(epsilon, rel=0.01)
     for step in (epsilon, 1.5 * epsilon, 2.2 * epsilon, 4.2 * epsilon):
         found = np.mean(np.abs(coefficients) >= step / 2)
         assert found == pytest.approx(analysis.survival(step, epsilon), rel=0.05)
-    for step in (6.2 * epsilon, analysis.step_for(epsilon)):  # 64 signs have thinner tails
+    for step in (6.2 * epsilon, analysis.step_for(epsilon)):  # a sum of 64 signs has thinner tails
         found, share = np.mean(np.abs(coefficients) >= step / 2), analysis.survival(step, epsilon)
         assert 0.2 * share < found < share
 
 
 def test_survival_of_dc_is_nearly_the_binomial_distributions():
-    """DC is the sum of 64 signs over 8."""
+    """DC is the sum of 64 signs divided by 8."""
     exact = 2 * scipy.stats.binom.sf(47, 64, 0.5)  # |C| ≥ 4: at least 48 signs are alike
     assert exact == pytest.approx(analysis.survival(8, 1), rel=0.3)
 

@@ -1,4 +1,4 @@
-"""calibrate against float64 numpy and scipy."""
+"""calibrate, compared with numpy and scipy in float64."""
 
 import io
 import math
@@ -19,7 +19,7 @@ SPACES = "L YCbCr"
 
 
 def oracle(values: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation over blocks (…, 8, 8) in float64."""
+    """Return the mean and the deviation over blocks (…, 8, 8) in float64."""
     blocks = np.concatenate([v.reshape(-1, 8, 8) for v in values]).astype(np.float64)
     return blocks.mean(axis=0), blocks.std(axis=0)
 
@@ -65,7 +65,7 @@ def test_arrays_are_scipys_dct(width, height, seed, channels):
 
 
 def test_large_coefficients_are_clamped_and_counted():
-    """Steps of 65535, which leave 16 bits, beside ordinary blocks."""
+    """Steps of 65535 make products beyond 16 bits, beside ordinary blocks."""
     rng = np.random.default_rng(0)
     plane = rng.integers(-1023, 1024, (40, 50, 8, 8)).astype(np.int16)
     plane[::2] //= 300
@@ -85,7 +85,7 @@ def test_large_coefficients_are_clamped_and_counted():
 )
 @pytest.mark.parametrize(("width", "height"), [(8, 8), (70, 41), (271, 90)])
 def test_all_ways_through_a_file_are_one(sampling, width, height):
-    """Streamed in batches or from whole arrays, with and without large coefficients."""
+    """Files are streamed or read whole, with and without large coefficients."""
     rng = np.random.default_rng(width)
     wide, high = (max(factor[i] for factor in sampling) for i in (0, 1))
     planes, found = [], []
@@ -109,7 +109,7 @@ def test_all_ways_through_a_file_are_one(sampling, width, height):
 
 
 def test_more_blocks_than_32_bit_sums_hold():
-    """300 × 300 blocks of ±255: several carries into the 64-bit sums."""
+    """300 × 300 blocks of ±255 carry several times into the 64-bit sums."""
     plane = np.full((300, 300, 8, 8), 255, np.int16)
     plane[:, ::2] = -255
     plane[:, ::3, 1, 1] = 17

@@ -1,4 +1,4 @@
-"""The certificate: what it says is compared with what the codec does."""
+"""Certificates, compared with the codec's behavior under perturbations."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MIXED = QTables([np.full((8, 8), 24), np.arange(20, 84).reshape(8, 8), QTables.a
 
 
 def coefficients(image: np.ndarray, qtables: QTables, subsampling: str) -> tuple[np.ndarray, ...]:
-    """What the codec makes of an image."""
+    """Return the codec's coefficients of an image."""
     data = pyfd.encode(image, qtables, subsampling=subsampling, baseline=False)
     return tuple(pyfd.read_coefficients(data).components)
 
@@ -34,14 +34,14 @@ def on_grid(image: np.ndarray, qtables: QTables, subsampling: str = "4:4:4") -> 
 # ---- attempts to break it -------------------------------------------------
 
 SIGNS = np.sign(np.cos(np.outer(np.arange(8), 2 * np.arange(8) + 1) * np.pi / 16))
-"""Of the DCT's basis functions in one dimension: frequency, place."""
+"""The signs of the one-dimensional DCT's basis functions: (frequency, sample)."""
 
 PUSHES = ((1, 1, 1), (-1, -1, 1), (1, -1, -1))
-"""How R, G and B move where Y, Cb and Cr are to rise."""
+"""The signs of R, G and B that raise Y, Cb and Cr."""
 
 
 def per_pixel(field: np.ndarray, subsampling: str, component: int, image: np.ndarray) -> np.ndarray:
-    """Numbers per block of a component, for every pixel and channel."""
+    """Repeat a component's numbers per block for every pixel and channel."""
     across, down = SUBSAMPLING[subsampling] if component else (1, 1)
     field = field.repeat(8 * down, 0).repeat(8 * across, 1)
     field = field[: image.shape[0], : image.shape[1]]
@@ -49,7 +49,7 @@ def per_pixel(field: np.ndarray, subsampling: str, component: int, image: np.nda
 
 
 def worst(u: int, v: int, component: int, subsampling: str, image: np.ndarray) -> np.ndarray:
-    """The signs that raise a component's coefficient (u, v) in all blocks the most."""
+    """Return the signs that raise a component's coefficient (u, v) the most, in all blocks."""
     across, down = SUBSAMPLING[subsampling] if component else (1, 1)
     signs = np.outer(SIGNS[u], SIGNS[v]).repeat(down, 0).repeat(across, 1)
     height, width = image.shape[:2]
@@ -61,14 +61,14 @@ def worst(u: int, v: int, component: int, subsampling: str, image: np.ndarray) -
 def changed(
     own: tuple[np.ndarray, ...], image: np.ndarray, e: np.ndarray, tables: QTables, subsampling: str
 ) -> list[np.ndarray]:
-    """Per component, whether each block's coefficients are others than its own under e."""
+    """Return, for each component, whether e changes each block's coefficients."""
     moved = (image + e).clip(0, 255).astype(np.uint8)
     theirs = coefficients(moved, tables, subsampling)
     return [(a != b).any(axis=(2, 3)) for a, b in zip(own, theirs, strict=True)]
 
 
 def images(subsampling: str) -> dict[str, tuple[np.ndarray, QTables]]:
-    """On the grid and off it, with and without clipping, padded and not, gray."""
+    """Return images on and off the grid, clipped, padded and gray, with their tables."""
     photo = picture(32, 48)
     calm = (photo / 2 + 60).astype(np.uint8)
     return {
@@ -84,9 +84,9 @@ def images(subsampling: str) -> dict[str, tuple[np.ndarray, QTables]]:
 @pytest.mark.parametrize("kind", images("4:4:4"))
 @pytest.mark.parametrize("subsampling", SUBSAMPLING)
 def test_the_worst_pattern_changes_nothing_below_the_radius(subsampling, kind):
-    """And one of just the radius does, which is what makes it the radius.
+    """A pattern of exactly the radius does change a block.
 
-    In padded blocks it is a lower bound.
+    In padded blocks the radius is only a lower bound.
     """
     image, tables = images(subsampling)[kind]
     own = coefficients(image, tables, subsampling)
@@ -119,8 +119,8 @@ def test_random_perturbations_change_nothing_below_the_radius(subsampling, kind)
         assert not any(blocks.any() for blocks in changed(own, image, e, tables, subsampling))
 
 
-def test_neighbours_may_do_what_they_like():
-    """A block's radius holds however strong the perturbation is elsewhere."""
+def test_a_radius_does_not_depend_on_other_blocks():
+    """A block's radius is valid however strong the perturbation of other blocks is."""
     image = on_grid(picture(64, 64, 3), FD)
     found = pyfd.certify(image, FD)
     quiet = np.add.outer(np.arange(8), np.arange(8)) % 2 == 0
@@ -138,7 +138,7 @@ def test_neighbours_may_do_what_they_like():
 
 @pytest.mark.parametrize("step", [1, 16, 17, 32, 40, 48, 49, 255, 2031, 2032])
 def test_a_flat_gray_image(step):
-    """All coefficients are 0; ±ε in the signs of (4, 4) makes one of 8ε: ε ≥ Q/16 moves it."""
+    """All coefficients are 0; ±ε with the signs of (4, 4) makes one 8ε, so ε ≥ Q/16 moves it."""
     image = np.full((16, 24), 128, np.uint8)
     found = pyfd.certify(image, QTables.uniform(step))
     expected = math.ceil(step / 16)
@@ -150,7 +150,7 @@ def test_a_flat_gray_image(step):
 
 
 def test_white_cannot_be_made_whiter():
-    """DC is 1016 = 25.4 · 40, and goes down only: by 36, which takes 5 levels."""
+    """DC is 1016 = 25.4 · 40 and can only fall: by 36, which takes 5 levels."""
     white = np.full((8, 8), 255, np.uint8)
     assert pyfd.certify(white, QTables.uniform(40)).radius == 5
     assert pyfd.certify(white - 60, QTables.uniform(40)).radius == 1  # 536 = 13.4 · 40
@@ -163,7 +163,7 @@ def test_steps_that_no_image_can_leave():
 
 
 def test_the_formula_of_the_method_on_a_gray_image():
-    """(Q/2 - |x/8 - kQ| ∓ 3/8) / gain, which bounds the radius from both sides."""
+    """(Q/2 - |x/8 - kQ| ∓ 3/8) / gain bounds the radius from both sides."""
     image = (picture(96, 80, channels=1) / 2 + 60).astype(np.uint8)
     step = 150
     blocks = image.reshape(10, 8, 12, 8).swapaxes(1, 2) - 128.0
@@ -172,7 +172,7 @@ def test_the_formula_of_the_method_on_a_gray_image():
     basis[0] /= math.sqrt(2)
     (k,) = coefficients(image, QTables.uniform(step), "4:4:4")
     margin = step / 2 - np.abs(basis @ blocks @ basis.T - k * float(step))
-    allowance = 3 / 8 + 0.05  # the integer basis differs from the real one a little
+    allowance = 3 / 8 + 0.05  # the integer basis differs slightly from the real one
     at_least, at_most = (
         ((margin + slack) / analysis.gains()).min(axis=(2, 3)) for slack in (-allowance, allowance)
     )

@@ -1,4 +1,4 @@
-"""Pictures: what is in them, that they are gray, and what is refused."""
+"""Plots: their content, that they are gray, and the input that is refused."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ def statistics(**changes) -> SimpleNamespace:
 
 
 def texts(figure) -> list[list[str]]:
-    """The cells of each panel that is drawn."""
+    """Return the texts in the cells of each panel."""
     return [[text.get_text() for text in axes.texts] for axes in figure.axes if axes.texts]
 
 
@@ -132,7 +132,9 @@ def test_radii_have_a_map_per_component():
     assert [axes.get_title() for axes in panels] == ["all components", "Y", "Cb", "Cr"]
     shown = [axes.images[0].get_array() for axes in panels]
     assert np.array_equal(shown[0], [[1, 2, 3], [2, 2, 8]])
-    assert np.array_equal(shown[1], np.minimum(LUMA, 8))  # black is the largest finite one
+    assert np.array_equal(
+        shown[1], np.minimum(LUMA, 8)
+    )  # infinite radii are as black as the largest finite one
     assert np.array_equal(shown[3], chroma)
     assert {axes.images[0].get_clim() for axes in panels} == {(0, 8)}
     assert scale.get_ylabel() == "radius, in 8-bit levels"

@@ -1,3 +1,5 @@
+"""QTables: the type, its constructors, its files, and tables named as text."""
+
 import io
 import json
 import pickle
@@ -184,7 +186,7 @@ def test_text_form_refuses(text):
 
 
 def test_pillow_takes_the_same_order():
-    """Natural order, as Pillow's qtables: what it writes is what we read."""
+    """Pillow's qtables are in natural order too: we read the tables that it writes."""
     tables = random_tables(2, 256)
     data = encode_with_pillow(picture(16, 16), qtables=[t.ravel().tolist() for t in tables])
     found = pyfd.probe(data).qtables
@@ -227,7 +229,7 @@ def test_parse_tables_refuses(text):
 
 
 def statistics(std: np.ndarray | None = None) -> SimpleNamespace:
-    """In place of `pyfd.FrequencyStatistics`: importance grows with the index."""
+    """Return a substitute for `pyfd.FrequencyStatistics` whose deviations grow with the index."""
     return SimpleNamespace(
         std=np.arange(192.0).reshape(3, 8, 8) if std is None else std, digest="d"
     )

@@ -1,4 +1,4 @@
-"""refine, with models whose needs are known."""
+"""refine, with models whose sensitivity is known."""
 
 import json
 
@@ -13,7 +13,7 @@ DIAGONALS = np.add.outer(np.arange(8), np.arange(8))
 
 
 def needs_low_luma(tables: QTables) -> float:
-    """Loses a point for every step beyond 8 at the lowest luma frequencies, and no other."""
+    """A model that loses 0.01 for each unit of a step beyond 8 at the lowest luma frequencies."""
     excess = np.maximum(tables[0][DIAGONALS <= 2].astype(int) - 8, 0).sum()
     return max(0.0, 0.95 - 0.01 * excess)
 
@@ -32,7 +32,7 @@ def test_spends_the_budget_where_it_costs_nothing():
 
 
 def test_raises_the_smallest_steps_first():
-    """No frequency is finer than the largest uniform step that the budget allows."""
+    """No step is smaller than the largest uniform step that the budget allows."""
 
     def accuracy(tables: QTables) -> float:
         return float(1 - 0.01 * np.log(tables.array).sum() / np.log(255))
@@ -45,7 +45,7 @@ def test_raises_the_smallest_steps_first():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_ends_where_no_band_can_be_raised(seed):
-    """Also when the accuracy is noisy, so that what did not fit once fits later."""
+    """The accuracy is noisy, so that steps that did not fit at first may fit later."""
 
     def accuracy(tables: QTables) -> float:
         noise = np.random.default_rng([seed, *tables.array.ravel()]).uniform(0, 0.01)
@@ -84,7 +84,7 @@ def test_is_deterministic_and_logs_every_trial(tmp_path):
     first = pyfd.refine(accuracy, budget=0.02, log=log)
     assert calls == first.trials == len(json.loads(log.read_text())["trials"])
     again = pyfd.refine(accuracy, budget=0.02, log=log)
-    assert calls == first.trials  # all from the log
+    assert calls == first.trials  # all trials were in the log
     assert again == first
     assert pyfd.refine(needs_low_luma, budget=0.02) == first
 

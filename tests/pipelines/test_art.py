@@ -1,4 +1,4 @@
-"""pyfd.art inside ART: the codec's numbers, and attacks that move."""
+"""pyfd.art inside ART: the codec's pixels, and gradients that attacks can follow."""
 
 import copy
 import pickle
@@ -48,7 +48,7 @@ def as_input(images: np.ndarray, clip=(0.0, 1.0), channels_first=True) -> np.nda
 
 
 class Network(nn.Module):
-    """Small, smooth and different at every pixel."""
+    """A small smooth network that weights every pixel differently."""
 
     def __init__(self, channels_first: bool = True) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ def ours(**options) -> FeatureDistillation:
     return FeatureDistillation(TABLES, **options)
 
 
-# ---- its numbers --------------------------------------------------------------
+# ---- pixels --------------------------------------------------------------
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -98,7 +98,7 @@ def test_gives_the_codecs_levels(clip, channels_first, device):
     found, same = defence(x, labels)
     assert found.dtype == np.float32
     assert same is labels
-    # To a float's last places, a thousandth of a level at most
+    # Equal up to float32's rounding, a thousandth of a level at most
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3 * (clip[1] - clip[0]) / 255)
     tensor, same = defence.forward(torch.tensor(x, device=device), labels)
     assert same is labels
@@ -141,7 +141,7 @@ def test_grayscale(subsampling, channels_first):
 
 
 def test_clip_values_per_channel():
-    """Inputs that are normalized already."""
+    """The inputs are normalized already."""
     mean, std = (np.array(v).reshape(3, 1, 1) for v in ((0.5, 0.4, 0.3), (0.2, 0.3, 0.25)))
     clip = ((0 - mean) / std, (1 - mean) / std)
     images = pictures()
@@ -153,7 +153,7 @@ def test_clip_values_per_channel():
 @pytest.mark.parametrize("clip", [(0, 1), (-2.5, 7.1)])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_numbers_do_not_depend_on_the_gradient(channels, clip, subsampling):
-    """Of values between levels and a little beyond them, by the codec and by its twin."""
+    """The codec and its twin agree on values between levels and slightly outside them."""
     rng = np.random.default_rng(0)
     values = rng.uniform(-0.49 / 255, 255.49 / 255, (20, channels, 9, 21))
     x = torch.tensor(values * (clip[1] - clip[0]) + clip[0], dtype=torch.float32)
@@ -186,7 +186,7 @@ def test_forward_is_straight_through(clip, channels_first, channels):
 
 
 class Trap(PreprocessorPyTorch):
-    """Rounds, and leaves what is differentiable to `estimate_forward`, as ART's classes do."""
+    """A defence that rounds, and is differentiable in `estimate_forward` only, like ART's own."""
 
     def forward(self, x, y=None):
         return torch.round(x * 10) / 10, y
@@ -224,7 +224,7 @@ def test_attacks_move_the_input(attack, channels_first):
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_attacks_on_a_defence_that_only_rounds_stand_still(attack):
-    """The trap: ART differentiates `forward`, and what never moved looks robust."""
+    """ART differentiates `forward`: the attacks find no gradient, and it looks robust."""
     estimator = classifier(Trap(device_type="cpu"))
     x = as_input(pictures())
     np.testing.assert_array_equal(ATTACKS[attack](estimator).generate(x, np.eye(4)[LABELS]), x)
@@ -248,7 +248,7 @@ def test_gradients_are_those_at_the_defended_images():
 
 
 def test_gradients_beside_preprocessing_in_numpy():
-    """There ART calls the defence with arrays, and asks `estimate_gradient`."""
+    """Then ART calls the defence with arrays, and uses `estimate_gradient`."""
     x, labels = as_input(pictures()), np.eye(4)[LABELS]
     expected = classifier(ours(), preprocessing=(0.4, 0.3)).loss_gradient(x, labels)
     standardisation = StandardisationMeanStd(0.4, 0.3)
@@ -346,7 +346,7 @@ def test_bad_options_are_refused(options, message):
         (np.zeros((3, 8, 8)), True, "not 3×8×8"),
         (np.zeros((1, 3, 2, 8, 8)), True, "not 1×3×2×8×8"),
         (np.zeros((0, 3, 8, 8)), True, "empty"),
-        (np.full((1, 3, 8, 8), 1.01), True, "give the classifier the same"),
+        (np.full((1, 3, 8, 8), 1.01), True, "which must be the classifier's"),
         (np.full((1, 3, 8, 8), -0.01), True, r"within clip_values, \(0.0, 1.0\)"),
         (np.full((1, 3, 8, 8), np.nan), True, "within clip_values"),
     ],

@@ -1,4 +1,4 @@
-"""What C programs are built with: flags, headers, libraries, and the example."""
+"""Flags, headers and libraries for C programs, and the example in C."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "decode.c"
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
 PRESET = "fd-cvpr2019"
 
-#: The fork through libjpeg's own interface: a PPM of what comes from stdin, onto step 30.
+#: A program that uses libjpeg's interface: it decodes stdin onto step 30 and prints a PPM.
 LIBJPEG_PROGRAM = """
 #include <stdio.h>
 #include <jpeglib.h>
@@ -104,7 +104,7 @@ def test_the_example_is_short():
 
 
 def test_limits_are_those_of_python(tmp_path):
-    source = tmp_path / "limits.cpp"  # C++ takes the header too
+    source = tmp_path / "limits.cpp"  # C++ compiles the header too
     source.write_text(
         "#include <pyfd.h>\n#include <cstdio>\nint main() {\n"
         "  pyfd_limits limits = PYFD_DEFAULT_LIMITS;\n"
@@ -120,14 +120,14 @@ def test_limits_are_those_of_python(tmp_path):
 
 
 def symbols(path: Path, *options: str) -> set[str]:
-    """The names that a library offers."""
+    """Return the names that a library exports."""
     command = ["nm", "--defined-only", "-g", *options, str(path)]
     shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return {words[2] for words in map(str.split, shown.splitlines()) if len(words) == 3}
 
 
 def test_the_libraries_offer_our_functions_alone():
-    """libjpeg's are hidden inside, so that a program may have another one."""
+    """libjpeg's functions are hidden, so that a program may use another libjpeg."""
     header = (config.FOLDER / "include" / "pyfd.h").read_text()
     declared = set(re.findall(r"^(?:int|void|const char) \*?(pyfd_\w+)\(", header, re.MULTILINE))
     assert "pyfd_decode" in declared
@@ -161,7 +161,7 @@ def test_pkg_config_says_the_same(module):
 
 
 def resolved(words: list[str]) -> list[str]:
-    """With paths written in one way, however deep in a word."""
+    """Resolve the paths in all words, so that they can be compared."""
     return [re.sub(r"/.*", lambda path: os.path.normpath(path[0]), word) for word in words]
 
 

@@ -1,4 +1,4 @@
-"""Every example runs, as its reader would run it, and has something to say."""
+"""Every example runs the way its reader would run it, and prints something."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""imdecode against cv2.imdecode itself."""
+"""imdecode, compared with cv2.imdecode."""
 
 import io
 import itertools
@@ -40,7 +40,7 @@ def same(ours: np.ndarray | None, theirs: np.ndarray | None) -> bool:
 
 
 def exif(orientation: int, order: str = "little", kind: int = 3) -> bytes:
-    """An APP1 segment with an orientation and nothing else."""
+    """Return an APP1 segment with nothing but an orientation."""
     numbers = [(42, 2), (8, 4), (1, 2), (0x0112, 2), (kind, 2), (1, 4)]
     tiff = b"".join(number.to_bytes(size, order) for number, size in numbers)
     value = orientation.to_bytes(2 if kind == 3 else 4, order).ljust(4, b"\0")
@@ -54,7 +54,7 @@ def turned(data: bytes, orientation: int, order: str = "little") -> bytes:
 
 @pytest.fixture(scope="module")
 def files() -> dict[str, bytes]:
-    """A file of each color space, of odd size."""
+    """A file of each color space, with odd sides."""
     cmyk = encode_with_pillow(picture(45, 33, channels=4))
     adobe = cmyk.index(b"\xff\xee")
     return {
@@ -79,7 +79,7 @@ def test_numbers_are_opencvs():
 
 
 def test_every_flag_on_every_color_space(files):
-    """All combinations of all bits, and one bit that means nothing."""
+    """All combinations of all bits, and bits without a meaning."""
     for data in files.values():
         turn = turned(data, 6)
         for flags in (*range(-1, 512), 512, 1024, 2**30):
@@ -136,7 +136,7 @@ def test_memory_maps(files, tmp_path):
     path.write_bytes(files["YCbCr"])
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
         assert same(imdecode(mapped, 1), with_cv2(files["YCbCr"], 1))
-    # and it can be closed: nothing holds it
+    # Nothing holds the map, so that it can be closed
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_defended_pixels_are_those_of_decode(files):
 
 
 def test_what_cannot_be_defended_is_none():
-    """An attacker must not get around the tables by sending another format."""
+    """An attacker must not avoid the tables by sending another format."""
     for suffix in (".png", ".bmp", ".webp", ".tiff"):
         data = cv2.imencode(suffix, picture(20, 10))[1].tobytes()
         assert with_cv2(data, 1) is not None

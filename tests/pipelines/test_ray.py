@@ -1,4 +1,4 @@
-"""pyfd.ray on a local Ray of two workers, against pyfd in one process."""
+"""pyfd.ray on a local cluster of two workers, compared with pyfd in one process."""
 
 import gc
 import os
@@ -22,20 +22,20 @@ from tests.jpegs import encode_with_pillow, picture
 TABLES = pyfd.QTables.preset("fd-cvpr2019")
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),  # of its own doings
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),  # raised by its own code
     pytest.mark.filterwarnings("ignore::FutureWarning:ray"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # it leaves what it started to itself
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # it does not close all that it opens
 ]
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    """The address of a Ray of two workers."""
+    """Start a local Ray with two workers; its address."""
     terminated = signal.getsignal(signal.SIGTERM)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))  # where it leaves a token
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))  # it writes a token there
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("RAY_worker_niceness", "0")  # else the other tests starve its workers
+        patch.setenv("RAY_worker_niceness", "0")  # so that other tests do not starve its workers
         context = ray.init(
             address="local",
             num_cpus=2,
@@ -49,12 +49,12 @@ def cluster(tmp_path_factory):
         yield context.address_info["address"]
         ray.shutdown()
     signal.signal(signal.SIGTERM, terminated)
-    gc.collect()  # so that what Ray did not close warns here
+    gc.collect()  # so that warnings of unclosed resources come here
 
 
 @pytest.fixture(scope="module")
 def rows() -> list[dict[str, object]]:
-    """Files of different sizes, every fourth of them damaged."""
+    """Files of different sizes; every fourth one is damaged."""
     files = [encode_with_pillow(picture(40 + 3 * n, 30 + n, seed=n)) for n in range(12)]
     return [
         {"path": f"{n}.jpg", "bytes": data[:400] if n % 4 == 1 else data}
@@ -94,7 +94,7 @@ def error_of(call, *args, **options) -> str:
 
 
 def die_once(marker: Path) -> None:
-    """Kill the first worker that comes here."""
+    """Kill the first worker that calls this."""
     try:
         os.close(os.open(marker, os.O_CREAT | os.O_EXCL))
     except FileExistsError:
@@ -157,7 +157,7 @@ def test_calibrate_is_pyfd_calibrate(rows, source):
         pyfd.ray.calibrate(ray.data.from_items([{"bytes": b"", "path": "x.jpg"}]))
 
 
-# ---- the callables by themselves ------------------------------------------------
+# ---- the callables without Ray ------------------------------------------------
 
 
 def batch_of(*files: object, **columns: list[object]) -> pyfd.ray.Batch:
@@ -199,7 +199,7 @@ def test_statistics_can_be_pickled(rows):
         (lambda: pyfd.ray.Requantize(TABLES, quality=75), TypeError),
     ],
 )
-def test_options_that_make_no_sense(make, kind):
+def test_invalid_options_are_refused(make, kind):
     with pytest.raises(kind):
         make()
 
@@ -213,7 +213,7 @@ def test_options_that_make_no_sense(make, kind):
         ([b"x"], TypeError, "numpy's format, not list"),
     ],
 )
-def test_batches_that_make_no_sense(batch, kind, reason):
+def test_invalid_batches_are_refused(batch, kind, reason):
     for call in (pyfd.ray.Requantize(TABLES), lambda b: next(pyfd.ray.Decode(TABLES)(b))):
         with pytest.raises(kind, match=reason):
             call(batch)
@@ -238,14 +238,14 @@ def test_an_empty_batch_has_the_columns():
 
 
 def test_large_images_go_on_in_blocks(monkeypatch):
-    """A batch of bombs is never in memory as a whole."""
+    """A batch of decompression bombs is never in memory as a whole."""
     monkeypatch.setattr(pyfd.ray, "_BLOCK", 2_000_000)
     large = encode_with_pillow(np.zeros((500, 500, 3), np.uint8))  # 750 kB of pixels
     pieces = pyfd.ray.Decode(TABLES)(batch_of(*[large] * 7, number=list(range(7))))
     assert [piece["number"].tolist() for piece in pieces] == [[0, 1, 2], [3, 4, 5], [6]]
 
 
-def test_lenient_takes_damaged_files_without_a_word():
+def test_lenient_takes_damaged_files_silently():
     data = encode_with_pillow(picture(64, 64))
     batch = batch_of(data[:-300])
     (decoded,) = pyfd.ray.Decode(TABLES, strict=False)(batch)
@@ -266,20 +266,20 @@ def test_the_engine_does_what_one_process_does(run, source, tmp_path):
     assert outputs(many) == outputs(one)
     assert len(outputs(one)) == 9
 
-    before = inodes(many)  # started again, on either engine: nothing but the refused
+    before = inodes(many)  # a second run, on either engine, tries only the refused files
     note = f"pyfd: {many}: 9 of 12 are done already\n"
     for engine in ("ray", "local"):
         again = run("requantize", source, many, "-q", 30, "--optimize", "--engine", engine)
         assert again == (1, "", note + alone[2])
     assert inodes(many) == before
 
-    for name in ("0.jpg", "deep/6.jpg"):  # stopped before these two were done
+    for name in ("0.jpg", "deep/6.jpg"):  # as if the run had stopped before these two
         (many / name).unlink()
     run("requantize", source, many, "-q", 30, "--optimize", "--engine", "ray")
     assert outputs(many) == outputs(one)
     assert len(before.items() & inodes(many).items()) == 7
 
-    before = inodes(many)  # under other tables nothing is done
+    before = inodes(many)  # with other tables every file is done again
     run("requantize", source, many, "--engine", "ray")
     assert not before.items() & inodes(many).items()
     run("requantize", source, "-o", tmp_path / "other")
@@ -288,7 +288,7 @@ def test_the_engine_does_what_one_process_does(run, source, tmp_path):
 
 @pytest.mark.usefixtures("cluster")
 def test_names_from_here_work_there(run, source, tmp_path, monkeypatch):
-    """Workers have another current directory; the report has the names as given."""
+    """Workers have another current directory; messages have the names as given."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "out" / "3.jpg").mkdir(parents=True)
     code, out, err = run("requantize", "in", "-o", "out", "--engine", "ray")
@@ -300,7 +300,7 @@ def test_names_from_here_work_there(run, source, tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("cluster")
 def test_a_killed_worker_loses_nothing(run, source, tmp_path, monkeypatch):
-    """One that dies once, and a file that kills whoever touches it."""
+    """One worker dies once, and one file kills every worker that reads it."""
     marker, poison = tmp_path / "killed", (source / "2.jpg").read_bytes()
     requantize = pyfd.requantize
 
@@ -359,14 +359,14 @@ def test_terminated(cluster, tmp_path):
     pipe = tmp_path / "pipe.jpg"
     os.mkfifo(pipe)
     child = start(cluster, "requantize", pipe, "-o", f"{tmp_path}/out/")
-    with child as process, pipe.open("wb"):  # a worker has opened it, too
+    with child as process, pipe.open("wb"):  # open() returns once a worker has opened it
         process.terminate()
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (143, "", "")
     assert not outputs(tmp_path / "out")
 
 
-def test_an_address_where_nobody_is(run, source, tmp_path, monkeypatch):
+def test_an_address_without_a_cluster(run, source, tmp_path, monkeypatch):
     def init(**_options):
         raise ConnectionError("nobody\nthere")
 

@@ -1,4 +1,4 @@
-"""examples/service.py behind a real server: many uploads at a time, and lying ones."""
+"""examples/service.py behind a real server: many uploads at a time, and malicious clients."""
 
 import contextlib
 import http.client
@@ -43,7 +43,7 @@ class Server(NamedTuple):
     log: Path
 
     def peak(self) -> int:
-        """The most memory that the process had so far, in bytes."""
+        """Return the peak of the process's memory so far, in bytes."""
         status = Path(f"/proc/{self.pid}/status").read_text()
         return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) << 10
 
@@ -60,7 +60,7 @@ def serving(log: Path, settings: str = "") -> Iterator[Server]:
         )
         try:
             server = Server(listener.getsockname(), process.pid, log)
-            assert upload(server, b"").status == 400  # it is there
+            assert upload(server, b"").status == 400  # it is up
             yield server
         finally:
             process.terminate()
@@ -92,7 +92,7 @@ def upload(server: Server, body: object, method: str = "POST", **headers: str) -
 
 
 def expected(data: bytes) -> tuple[int, bytes]:
-    """What pyfd itself makes of the upload."""
+    """Return the status and the body that pyfd's own result implies."""
     if len(data) > service.LIMITS.max_bytes:
         return 413, b"more than 8388608 bytes\n"
     try:
@@ -105,7 +105,7 @@ def expected(data: bytes) -> tuple[int, bytes]:
 
 
 def hostile() -> list[bytes]:
-    """Files that pyfd refuses, and files that take all the memory there is leave for."""
+    """Return files that pyfd refuses, and files that need nearly all the memory allowed."""
     greedy = [eob_runs(4900, 20, 3)] * 8  # 144 MB of coefficients each
     named = {attack.name: attack for attack in ATTACKS}
     refused = [
@@ -123,7 +123,7 @@ def hostile() -> list[bytes]:
 
 
 def test_fifty_uploads_at_a_time(server):
-    """Every answer is right, and memory is what the workers may use, and the files."""
+    """Every answer is right, and memory stays within the workers' limit plus the files."""
     good = [
         encode_with_pillow(picture(300 + 20 * n, 700 - 15 * n, seed=n), quality=50 + n)
         for n in range(33)
@@ -159,19 +159,19 @@ def test_fifty_uploads_at_a_time(server):
 
 
 def test_every_attack_has_its_answer(server):
-    """One after the other, the connection staying open."""
+    """The attacks come one after another on the same connection."""
     connection = http.client.HTTPConnection(*server.address, timeout=120)
     for attack in ATTACKS:
         data = attack.make()
         if len(data) > 1 << 20 and attack.error is None:
-            continue  # slow, and for the codec's own tests
+            continue  # slow, and covered by the codec's tests
         connection.request("POST", "/", data)
         answer = connection.getresponse()
         assert (answer.status, answer.read()) == expected(data), attack.name
     connection.close()
 
 
-# ---- what is not a JPEG, or no upload ---------------------------------------------
+# ---- other files and requests ---------------------------------------------
 
 
 def test_a_defended_file_says_what_it_is(server):
@@ -187,7 +187,7 @@ def test_a_defended_file_says_what_it_is(server):
     ("body", "status"),
     [(b"", 400), (b"\x89PNG\r\n\x1a\n", 415), (b"\xff", 415), (b"\xff\xd8", 422)],
 )
-def test_what_is_no_jpeg(server, body, status):
+def test_other_files(server, body, status):
     answer = upload(server, body)
     assert answer.status == status
     assert answer.headers["content-type"].startswith("text/plain")
@@ -209,7 +209,7 @@ def test_another_path(server):
 def test_chunked_uploads(server):
     data = encode_with_pillow(picture(200, 200))
     pieces = (data[n : n + 1000] for n in range(0, len(data), 1000))
-    answer = upload(server, pieces)  # of unknown length: http.client sends chunks
+    answer = upload(server, pieces)  # http.client sends chunks, because the length is unknown
     assert (answer.status, answer.body) == expected(data)
     endless = upload(server, (bytes(1 << 20) for _ in range(9)))
     assert endless.status == 413
@@ -222,7 +222,7 @@ def test_the_largest_upload_that_is_taken(server):
 
 
 def test_answers_that_would_be_too_large(server, tmp_path):
-    """A file whose steps of 65535 become coefficients of the largest size."""
+    """A file with steps of 65535, whose coefficients become as large as they can."""
     data = extreme_values()
     grown = len(pyfd.requantize(data, service.TABLES, limits=service.LIMITS))
     with serving(tmp_path / "log", f"service.ANSWER = {grown - 1}") as small:
@@ -244,7 +244,7 @@ def first_line(connection: socket.socket) -> bytes:
 
 
 def test_less_than_was_promised_then_gone(server):
-    """Nobody is there to be answered; the others are."""
+    """These clients get no answer, and the next one does."""
     data = encode_with_pillow(picture(100, 100))
     for _ in range(2 * service.PLACES):
         with server.connect() as connection:
@@ -261,7 +261,7 @@ def test_more_than_was_promised(server):
 
 
 @pytest.mark.parametrize("length", ["-1", "x", "1e3", "99999999999999999999999"])
-def test_lengths_that_make_no_sense(server, length):
+def test_invalid_lengths(server, length):
     with server.connect() as connection:
         connection.sendall(head(length) + b"x")
         connection.shutdown(socket.SHUT_WR)
@@ -278,7 +278,7 @@ def test_gone_before_the_answer(server):
 
 @pytest.fixture(scope="module")
 def impatient(tmp_path_factory):
-    """A server with one place, room for one to wait, and a second for each."""
+    """A server with one place, a queue of one, and a second for each upload."""
     settings = "service.PLACES = service.QUEUE = service.SECONDS = 1"
     with serving(tmp_path_factory.mktemp("impatient") / "log", settings) as found:
         yield found
@@ -288,14 +288,14 @@ def test_slow_uploads_make_room(impatient):
     data = encode_with_pillow(picture(40, 30))
     with impatient.connect() as slow:
         slow.sendall(head(len(data)) + data[:100])
-        answer = upload(impatient, data)  # waits for the place
+        answer = upload(impatient, data)  # it waits for the place
         assert b" 408 " in first_line(slow)
     assert (answer.status, answer.body) == expected(data)
 
 
-def test_who_takes_no_answer_makes_room(impatient):
+def test_clients_that_read_no_answer_make_room(impatient):
     noise = np.random.default_rng(0).integers(0, 256, (1500, 1500, 3), dtype=np.uint8)
-    large = encode_with_pillow(noise, quality=90)  # an answer that no socket's buffers hold
+    large = encode_with_pillow(noise, quality=90)  # the answer does not fit into a socket's buffers
     with socket.socket() as deaf:
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         deaf.connect(impatient.address)
@@ -306,7 +306,7 @@ def test_who_takes_no_answer_makes_room(impatient):
 
 def test_too_many_at_a_time(impatient):
     with contextlib.ExitStack() as stack:
-        for _ in range(2):  # one has the place, one waits
+        for _ in range(2):  # one takes the place, the other waits
             connection = stack.enter_context(impatient.connect())
             connection.sendall(head(9) + b"x")
             time.sleep(0.2)

@@ -1,6 +1,6 @@
-"""Files that we write, in programs nobody here wrote; and Debian's libjpeg-turbo as the oracle.
+"""Files of ours in Debian's programs, and Debian's libjpeg-turbo as the oracle.
 
-`make test-system` installs the programs and runs these.
+`make test-system` installs the programs and runs these tests.
 """
 
 import io
@@ -31,7 +31,7 @@ KINDS = {
 
 
 def defended_file(path: Path, kind: str) -> np.ndarray:
-    """Write a file of ours; returns our own pixels of it, as RGB."""
+    """Write a file, and return our own pixels of it as RGB."""
     options = dict(KINDS[kind])
     image = picture(160, 120, seed=5, channels=options.pop("channels", 3))
     qtables = options.pop("qtables", PRESET)
@@ -50,7 +50,7 @@ def assert_close(theirs: np.ndarray, ours: np.ndarray) -> None:
 
 
 def imagemagick() -> str:
-    """The real one: a stand-in of the same name may come first in PATH."""
+    """Return ImageMagick's program: another one of that name may come first in PATH."""
     for folder in ("/usr/bin", *shutil.os.get_exec_path()):
         for name in ("convert", "magick"):
             program = shutil.which(name, path=folder)
@@ -68,7 +68,7 @@ def test_imagemagick_opens_our_files(tmp_path, kind):
 
 @pytest.mark.parametrize("kind", sorted(set(KINDS) - {"4:2:0", "4:4:0"}))
 def test_ffmpeg_opens_our_files(tmp_path, kind):
-    """Its chroma upsampling is its own, so 4:4:4 alone."""
+    """ffmpeg upsamples chroma differently, so only 4:4:4 is compared."""
     ours = defended_file(tmp_path / "x.jpg", kind)
     raw = run(
         *("ffmpeg", "-v", "error", "-i", tmp_path / "x.jpg"),
@@ -103,7 +103,7 @@ def djpeg(data: bytes, *options: str) -> np.ndarray:
 
 
 def test_a_plain_decode_is_the_stock_librarys(photos):
-    """Debian's djpeg is libjpeg-turbo 2.1.5, as the fork is."""
+    """Debian's djpeg and the fork are both libjpeg-turbo 2.1.5."""
     assert b"2.1.5" in subprocess.run(["djpeg", "-version"], capture_output=True).stderr
     for data in photos[::10]:
         assert np.array_equal(pyfd.decode(data, mode=None), djpeg(data))
@@ -139,7 +139,7 @@ def test_cjpeg_takes_the_text_form(tmp_path, name):
 
 
 def test_jpegtran_and_our_coefficients_agree():
-    """A lossless copy by jpegtran holds what read_coefficients reads."""
+    """A lossless copy by jpegtran has the coefficients that read_coefficients returns."""
     data = encode_with_pillow(picture(77, 55), subsampling=2)
     first = pyfd.read_coefficients(data)
     for options in (["-progressive"], ["-optimize"], ["-restart", "1"]):

@@ -1,6 +1,6 @@
 """EXIF, ICC, XMP, IPTC and comments: read from a file, and written into one.
 
-Each kind is a module of its own, with `read` (a value from a file's segments),
+Each kind has a module, with `read` (a value from a file's segments),
 `build` (segments from a caller's value) and `clean` (a payload as a re-quantized file
 may keep it) as far as that kind needs them. JFIF's density is copied by the C code.
 
@@ -72,7 +72,7 @@ def build(block: object, icc_profile: object, comment: object) -> bytes:
 def kept(found: Sequence[Payload]) -> bytes:
     """Return the marker segments that a re-quantized file keeps.
 
-    These are comments, ICC, and EXIF, XMP and IPTC without what may hold pixels.
+    These are comments, ICC, and EXIF, XMP and IPTC without the parts that may hold pixels.
     Everything else (multi-picture indices, JFIF thumbnails, extended XMP, makers' own
     segments) may hold or point to pixels that no defence has seen, and is left out.
     """

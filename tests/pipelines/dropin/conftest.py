@@ -1,4 +1,4 @@
-"""Programs and a photograph, for all tests of the drop-in."""
+"""Fixtures for the tests of the drop-in: programs and a photograph."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.pipelines.dropin.programs import SOURCES, compile_program
 
 @pytest.fixture(scope="session")
 def programs(tmp_path_factory) -> Path:
-    """A folder with cjpeg, djpeg, jpegtran and dropin, linked with the installed drop-in."""
+    """Compile cjpeg, djpeg, jpegtran and dropin into a folder, linked with the drop-in."""
     folder = tmp_path_factory.mktemp("programs")
     for name in (*SOURCES, "dropin"):
         compile_program(name, folder, DROP_IN)

@@ -1,9 +1,9 @@
 /*
  * dropin.c - the ways in which programs use libjpeg.so.62, for test_library.py.
  *
- *   dropin MODE FILE     writes what it decodes to stdout
+ *   dropin MODE FILE     writes the decoded data to stdout
  *
- * An error of libjpeg's is printed, and the exit code is 1.
+ * An error from libjpeg is printed, and the exit code is 1.
  */
 
 #include <pthread.h>
@@ -92,7 +92,7 @@ static void in_thread(pthread_t *thread, void *(*body)(void *), job *j)
     exit(4);
 }
 
-/* All at once: the first needs of the tables meet. */
+/* All threads start at once, so that they need the tables at the same time. */
 static void many_threads(job *first)
 {
   static job jobs[THREADS];
@@ -110,7 +110,7 @@ static void many_threads(job *first)
   *first = jobs[0];
 }
 
-/* As libvips does: one thread starts, another one reads. */
+/* Like libvips: one thread starts the decoder, and another one reads. */
 static void handed_over(job *j)
 {
   pthread_t thread;
@@ -121,7 +121,7 @@ static void handed_over(job *j)
   finish(j);
 }
 
-/* Every pass, and the last one's pixels; then the file's coefficients. */
+/* Read every pass and the pixels of the last one, then the file's coefficients. */
 static void buffered(job *j)
 {
   start(j, "buffered");
@@ -147,7 +147,7 @@ static void write_coefficients(job *j)
   }
 }
 
-/* Components that are not subsampled, one plane after the other */
+/* Write components that are not subsampled, one plane after another. */
 static void raw(job *j)
 {
   JSAMPROW rows[3][DCTSIZE];
@@ -170,7 +170,7 @@ static void raw(job *j)
   finish(j);
 }
 
-/* The columns from 16 to 48 and the rows from 8 on */
+/* Write the columns from 16 to 48 of the rows from 8 on. */
 static void crop(job *j)
 {
   JDIMENSION x = 16, width = 32;
@@ -182,7 +182,7 @@ static void crop(job *j)
   finish(j);
 }
 
-/* Onto steps of 60, MCU by MCU; or what the library has to refuse */
+/* Transcode onto steps of 60, MCU by MCU, or do what the library has to refuse. */
 static void transcode(job *j, const char *mode)
 {
   static jpeg_requantizer requantizers[MAX_COMPONENTS];

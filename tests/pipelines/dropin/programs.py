@@ -1,4 +1,4 @@
-"""Programs that are linked with the drop-in, and calls of them with and without tables."""
+"""Compiling programs against the drop-in, and running them with and without tables."""
 
 from __future__ import annotations
 

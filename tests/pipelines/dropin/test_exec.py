@@ -1,4 +1,4 @@
-"""`pyfd exec`: the drop-in in programs that were not linked with it."""
+"""`pyfd exec`, which preloads the drop-in into programs that are not linked with it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_exec_reaches_a_program(programs, photo):
 
 
 def test_exec_reaches_the_library_inside_pillows_wheel(photo):
-    """It has another name there, but asks for the same symbols."""
+    """The wheel's library has another name, but Pillow needs the same symbols."""
     result = pyfd_exec("-q", PRESET, sys.executable, "-c", SHOW, photo)
     assert result.returncode == 0, result.stderr
     assert result.stdout == pyfd.decode(photo, PRESET).tobytes()
@@ -131,7 +131,7 @@ def test_exec_warns_of_programs_with_raised_privileges(run, monkeypatch, tmp_pat
     (tmp_path / "program").write_text("#!/bin/sh\n")
     (tmp_path / "program").chmod(0o4755)
     code, _, err = run("exec", "-q", "16", tmp_path / "program")
-    assert (code, err) == (0, "")  # ours: nothing is raised
+    assert (code, err) == (0, "")  # the file is our own, so no privileges are raised
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     code, _, err = run("exec", "-q", "16", tmp_path / "program")
     assert code == 0
@@ -162,7 +162,7 @@ def test_exec_passes_signals_on(tmp_path, name):
 
 
 def test_exec_leaves_ignored_signals_ignored():
-    """As nohup asks for."""
+    """nohup relies on that."""
     program = ["sh", "-c", "kill -HUP $$; echo on"]
     command = [sys.executable, "-m", "pyfd", "exec", "-q", "16", *program]
     ignoring = ["sh", "-c", "trap '' HUP; exec \"$@\"", "sh", *command]
@@ -181,7 +181,7 @@ print("caught", len(caught), flush=True)
 
 
 def test_ctrl_c_reaches_the_program_once():
-    """The terminal sends it to the program too, so it is not passed on."""
+    """The terminal sends it to the program as well, so pyfd must not pass it on."""
     command = [sys.executable, "-m", "pyfd", "exec", "-q", "16", sys.executable, "-c", COUNT]
     terminal = ["script", "-qec", shlex.join(command), "/dev/null"]
     pipe = subprocess.PIPE
@@ -191,7 +191,7 @@ def test_ctrl_c_reaches_the_program_once():
             process.stdin.write(b"\x03")
             time.sleep(0.1)
         caught = re.search(rb"caught (\d+)", process.stdout.read())
-        assert 1 <= int(caught[1]) <= 4  # a busy machine may see two as one
+        assert 1 <= int(caught[1]) <= 4  # on a busy machine two may arrive as one
 
 
 def test_exec_hands_open_files_over(tmp_path):

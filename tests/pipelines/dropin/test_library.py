@@ -1,8 +1,7 @@
-"""The drop-in libjpeg.so.62: what programs see of it.
+"""The drop-in libjpeg.so.62: its symbols, and programs that are linked with it.
 
-test_system.py has the programs of Debian's. Here, upstream's own cjpeg, djpeg and
-jpegtran are compiled against it, and dropin.c, which does the rest of what programs do
-with libjpeg.
+The programs are upstream's own cjpeg, djpeg and jpegtran, and dropin.c, which uses
+libjpeg in the ways in which these do not. test_system.py runs Debian's programs.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ def readelf(*options: str) -> str:
 
 
 def exported() -> dict[str, str]:
-    """Names and their versions."""
+    """Return the exported names and their versions."""
     lines = [line.split() for line in readelf("--dyn-syms").splitlines()]
     names = [words[7] for words in lines if len(words) == 8 and words[6] not in ("UND", "Ndx")]
     return {name: version for name, _, version in (name.partition("@@") for name in names)}
@@ -65,7 +64,7 @@ def test_the_forks_functions_have_a_version_of_their_own():
 
 
 def test_nothing_else_than_libjpegs_is_exported():
-    """The fork's internal functions are not, whatever the patches add."""
+    """The fork's internal functions must stay hidden, whatever the patches add."""
     versions = {"LIBJPEG_6.2", "LIBJPEGTURBO_6.2", "PYFD_1"}
     assert {version for version in exported().values() if version} == versions
     internal = {name for name in exported() if "environment" in name or "jsimd" in name}
@@ -96,7 +95,7 @@ def test_it_is_named_and_hardened_as_a_system_library():
 
 
 def test_what_simd_may_be_used_is_known_to_all_threads():
-    """No thread's own state, with which libvips once died (Debian bug 1030347)."""
+    """Thread-local state made libvips crash once (Debian bug 1030347)."""
     assert "TLS" not in readelf("--segments")
 
 
@@ -107,7 +106,7 @@ def test_what_simd_may_be_used_is_known_to_all_threads():
     "options", [{"quality": 75}, {"quality": 95, "subsampling": 0}, {"progressive": True}]
 )
 def test_unset_it_decodes_as_stock(programs, options):
-    """Pillow's wheel has a libjpeg-turbo that is not ours."""
+    """Pillow's wheel contains a libjpeg-turbo other than ours."""
     data = encode_with_pillow(picture(123, 77), **options)
     stock = np.asarray(Image.open(io.BytesIO(data)))
     assert np.array_equal(pixels(call(programs / "djpeg", data=data)), stock)
@@ -138,7 +137,7 @@ def test_programs_decode_onto_the_tables(programs, tmp_path, tables, kind):
     name = tables_file(tmp_path, tables)
     raw = call(programs / "dropin", "rows", tmp_path / "x.jpg", **{DECODE: name})
     expected = pyfd.decode(data, tables, mode=None)
-    if kind == "CMYK":  # libjpeg has Adobe's inverted CMYK as it is in the file
+    if kind == "CMYK":  # libjpeg does not invert Adobe's CMYK
         expected = 255 - expected
     assert raw == expected.tobytes()
 
@@ -180,7 +179,7 @@ def test_a_programs_own_tables_go_first(programs, photo, tmp_path):
 
 
 def test_a_program_may_transcode_mcu_by_mcu(programs, photo, tmp_path):
-    """Onto its own tables: those for decoding to pixels do not count."""
+    """The result has the program's tables, not those for decoding to pixels."""
     expected = pyfd.requantize(photo, QTables.uniform(60))
     out = call(programs / "dropin", "transcode", photo, **{DECODE: tables_file(tmp_path)})
     assert np.array_equal(pyfd.decode(out), pyfd.decode(expected))
@@ -203,7 +202,7 @@ def test_a_transcoder_of_several_scans_is_refused(programs, tmp_path):
 
 
 def test_arithmetic_coding_is_there_and_decoded_onto_the_tables(programs, photo, tmp_path):
-    """Debian's library has it; the extension has not."""
+    """Debian's library has arithmetic coding; the extension does not."""
     data = call(programs / "jpegtran", "-arithmetic", photo)
     with pytest.raises(pyfd.UnsupportedJPEGError):
         pyfd.decode(data)
@@ -249,4 +248,4 @@ def test_steps_beyond_255_are_written_in_16_bits(programs, tmp_path):
     tables = QTables.uniform(8191)
     result = attempt(programs / "cjpeg", data=ppm, **{ENCODE: tables_file(tmp_path, tables)})
     assert (pyfd.probe(result.stdout).qtables.array == 8191).all()
-    assert b"too coarse for baseline" in result.stderr  # libjpeg's own word, which cjpeg prints
+    assert b"too coarse for baseline" in result.stderr  # a warning of libjpeg's, which cjpeg prints

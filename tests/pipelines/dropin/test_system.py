@@ -1,6 +1,6 @@
-"""The drop-in libjpeg.so.62 in Debian's programs, which nobody here wrote, and beside Debian's.
+"""The drop-in libjpeg.so.62 in Debian's programs, and compared with Debian's library.
 
-`make test-system` installs the programs and runs these.
+`make test-system` installs the programs and runs these tests.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ pytestmark = pytest.mark.system
 
 PRESET = "fd-cvpr2019"
 DECODE, ENCODE = "PYFD_DECODE_QTABLES", "PYFD_ENCODE_QTABLES"
-PYTHON = "/usr/bin/python3"  # Debian's, with Debian's packages
+PYTHON = "/usr/bin/python3"  # Debian's interpreter, with Debian's packages
 PIL = "import sys, PIL.Image as i; i.open(sys.argv[1]).convert('RGB').save(sys.argv[2])"
 CV2 = "import sys, cv2; cv2.imwrite(sys.argv[2], cv2.imread(sys.argv[1]))"
 
-# From a file IN to a file OUT
+# Commands from a file IN to a file OUT
 DECODERS = {
     "djpeg": "djpeg -outfile OUT IN",
     "imagemagick": "IMAGEMAGICK IN -depth 8 OUT",
@@ -51,7 +51,7 @@ ENCODERS = {
 
 
 def library_of(program: str) -> str:
-    """The system's libjpeg that a program is linked with."""
+    """Return the path of the system's libjpeg that a program is linked with."""
     path = shutil.which(program)
     assert path, f"{program} is not installed: make test-system installs it"
     linked = subprocess.run(["ldd", path], capture_output=True, text=True, check=True).stdout
@@ -99,7 +99,10 @@ def read(path: Path) -> np.ndarray:
 
 
 def symbols(library: Path) -> set[tuple[str, ...]]:
-    """Type, binding, name and version; of data the size too, which programs may copy."""
+    """Return each symbol's type, binding, name and version, and the size of data.
+
+    Programs may copy data, so its size is part of the interface.
+    """
     command = ["readelf", "-W", "--dyn-syms", str(library)]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     rows = [row for row in map(str.split, shown.splitlines()) if len(row) == 8]
@@ -174,7 +177,7 @@ def test_programs_decode_what_pyfd_decodes(tmp_path, tables_file, photos, progra
 
 @pytest.mark.parametrize("program", DECODERS)
 def test_programs_fail_without_their_tables(tmp_path, photos, program):
-    """ImageMagick leaves a black picture behind, and says that it failed."""
+    """ImageMagick reports the failure, but leaves a black picture behind."""
     source, target = tmp_path / "x.jpg", tmp_path / "y.ppm"
     source.write_bytes(photos[0])
     result = attempt(DECODERS[program], source, target, **{DECODE: "/no/such/file"})
@@ -193,7 +196,7 @@ def test_programs_write_the_tables(tmp_path, tables_file, program):
     assert all((table == QTables.preset(PRESET)[0]).all() for table in header.qtables)
     written = pyfd.encode(read(source), PRESET, subsampling=header.subsampling)
     theirs, ours = pyfd.read_coefficients(target), pyfd.read_coefficients(written)
-    # ImageMagick's transform is in floating point: a tie may go the other way
+    # ImageMagick's transform is in floating point, so a tie may be rounded the other way
     most = 1 if program == "imagemagick" else 0
     for a, b in zip(theirs.components, ours.components, strict=True):
         assert np.abs(a.astype(int) - b).max() <= most
@@ -213,7 +216,7 @@ def test_identify_sees_the_defended_pixels(tmp_path, tables_file, photos):
 
 
 def test_thumbnails_are_made_of_defended_coefficients(tmp_path, tables_file):
-    """As vipsthumbnail makes them: libjpeg shrinks."""
+    """libjpeg does the shrinking, as for vipsthumbnail."""
     data = encode_with_pillow(picture(160, 96), quality=90)
     (tmp_path / "x.jpg").write_bytes(data)
     command = ["vips", "jpegload", "IN", "OUT", "--shrink", "4"]
@@ -222,7 +225,7 @@ def test_thumbnails_are_made_of_defended_coefficients(tmp_path, tables_file):
 
 
 def test_tiff_with_jpeg_inside_is_written_and_read_with_tables(tmp_path, tables_file):
-    """libtiff keeps the tables apart from the strips."""
+    """libtiff stores the tables separately from the strips."""
     Image.fromarray(picture(128, 80)).save(tmp_path / "x.ppm")
     create = "gdal_translate -q -of GTiff -co COMPRESS=JPEG -co PHOTOMETRIC=YCBCR IN OUT"
     call(create, tmp_path / "x.ppm", tmp_path / "x.tif", **{ENCODE: tables_file})
@@ -231,7 +234,7 @@ def test_tiff_with_jpeg_inside_is_written_and_read_with_tables(tmp_path, tables_
         *("gdal_translate -q -of PNM IN OUT", tmp_path / "x.tif", tmp_path / "again.ppm"),
         **{DECODE: tables_file},
     )
-    # on the tables' grid already: decoding onto them changes nothing
+    # The file is on the tables' grid already, so decoding onto them changes nothing
     assert np.array_equal(read(tmp_path / "plain.ppm"), read(tmp_path / "again.ppm"))
     coarse = tmp_path / "coarse.txt"
     coarse.write_text(QTables.uniform(90).to_text())

@@ -1,4 +1,4 @@
-"""The table files that the variables name: read as `QTables.from_text` does, or an error."""
+"""The table files that the variables name: valid ones, and errors for all others."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def refused(result: subprocess.CompletedProcess[bytes], variable: str, why: str)
     assert result.stdout == b""
     assert f"{variable} names" in said
     assert why in said
-    assert f"The file that {variable} names is missing or bad" in said  # by the program
+    assert f"The file that {variable} names is missing or bad" in said  # printed by the program
 
 
 @pytest.mark.parametrize("name", WRONG)
@@ -84,7 +84,7 @@ def test_the_text_form_is_read_as_from_text_does(programs, photo, tmp_path, text
 
 
 def test_what_is_no_file_is_an_error(programs, photo, tmp_path):
-    os.mkfifo(tmp_path / "pipe")  # nobody writes: it must not wait
+    os.mkfifo(tmp_path / "pipe")  # nobody writes to it, and the program must not wait
     for name, why in (
         (tmp_path / "none.txt", "No such file"),
         (tmp_path, "not a regular file"),
@@ -102,14 +102,14 @@ def test_a_bad_file_is_said_once_and_fails_in_every_thread(programs, photo):
 
 
 def test_a_file_that_is_not_needed_is_not_read(programs, photo):
-    """A decoder does not mind what an encoder would not find."""
+    """A decoder does not read the encoder's tables."""
     plain = call(programs / "djpeg", photo)
     assert call(programs / "djpeg", photo, **{ENCODE: "/no/such/file"}) == plain
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make such a program")
 def test_programs_with_raised_privileges_do_not_look(photo):
-    """A user must not choose what a program of root's opens."""
+    """A user must not choose a file that a program with root's privileges opens."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)

@@ -1,4 +1,4 @@
-"""Tests in this folder start and end with Pillow as it is."""
+"""The fixture that checks that every test leaves Pillow as it was."""
 
 import pytest
 from PIL import Image, JpegImagePlugin
@@ -8,7 +8,7 @@ from pyfd.pillow import unregister
 
 @pytest.fixture(autouse=True)
 def pillows_own():
-    """Every test starts and ends with Pillow as it is."""
+    """Start and end every test with Pillow's own decoder."""
     before = Image.OPEN["JPEG"]
     assert before[0] is JpegImagePlugin.jpeg_factory
     yield

@@ -1,4 +1,4 @@
-"""JPEG files, and their pixels by Pillow with and without the defence."""
+"""JPEG files, and the pixels that Pillow gives for them with and without the defence."""
 
 import io
 
@@ -19,7 +19,7 @@ def opened(data: bytes) -> ImageFile.ImageFile:
 
 
 def plain(data: bytes) -> np.ndarray:
-    """Pillow's pixels, whatever is registered."""
+    """Return Pillow's own pixels, whatever is registered."""
     return np.asarray(JpegImagePlugin.jpeg_factory(io.BytesIO(data)))
 
 
@@ -42,7 +42,7 @@ def is_defended(data: bytes) -> bool:
 
 
 def several(*frames: np.ndarray) -> bytes:
-    """A multi-picture file, by Pillow."""
+    """Return a multi-picture file, written by Pillow."""
     images = [Image.fromarray(frame) for frame in frames]
     buffer = io.BytesIO()
     images[0].save(buffer, "MPO", save_all=True, append_images=images[1:])
@@ -50,7 +50,7 @@ def several(*frames: np.ndarray) -> bytes:
 
 
 def frames_of(mpo: bytes) -> list[bytes]:
-    """The files in a multi-picture file that Pillow wrote: one behind the other."""
+    """Split a multi-picture file that Pillow wrote into its files."""
     starts = [
         i for i in range(len(mpo)) if mpo[i : i + 4] in (SOI + b"\xff\xe0", SOI + b"\xff\xe1")
     ]
@@ -58,7 +58,7 @@ def frames_of(mpo: bytes) -> list[bytes]:
 
 
 def rich() -> bytes:
-    """A file with all that Pillow finds in one."""
+    """Return a file with all the metadata that Pillow reads."""
     exif = Image.Exif()
     exif[0x0112], exif[0x010F] = 6, "maker"
     return encode_with_pillow(

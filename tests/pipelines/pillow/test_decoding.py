@@ -1,7 +1,7 @@
-"""Pixels, attributes and files: those of Pillow for the re-quantized file.
+"""Pixels and attributes of defended images, compared with Pillow's for the re-quantized file.
 
-The expected pixels are Pillow's, of ``pyfd.requantize(data, tables)``, whose
-coefficients tests/codec holds against jpeglib's.
+The expected pixels are Pillow's for ``pyfd.requantize(data, tables)``, whose coefficients
+tests/codec compares with jpeglib's.
 """
 
 import copy
@@ -107,7 +107,7 @@ def test_exif_thumbnails_are_defended_too():
     assert np.array_equal(np.asarray(child), expected(inner))
 
 
-# ---- what an image says of itself -------------------------------------------
+# ---- attributes -------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_orientation_is_pillows_to_apply():
 
 
 class Counting(io.BytesIO):
-    """Counts what is read."""
+    """A file that counts the bytes that are read."""
 
     count = 0
 
@@ -189,7 +189,7 @@ def test_files_are_held_and_closed_as_in_pillow(tmp_path):
     with Image.open(path) as image:
         file = image.fp
     assert file.closed
-    with path.open("rb") as mine:  # not Pillow's to close
+    with path.open("rb") as mine:  # a file of the caller's, which Pillow must not close
         Image.open(mine).load()
         assert not mine.closed
 
@@ -243,7 +243,7 @@ def test_a_file_that_changes_after_it_was_opened():
     image = Image.open(file)
     file.seek(0)
     file.write(encode_with_pillow(picture(24, 16)))
-    with pytest.raises(OSError, match="not of the size"):
+    with pytest.raises(OSError, match="size has changed"):
         image.load()
 
 
@@ -292,7 +292,7 @@ def test_damaged_and_missing_frames():
 
 
 def test_no_way_through_seek_leads_to_undefended_pixels(monkeypatch):
-    """Pillow's seek leaves a tile of its own decoder behind when it fails."""
+    """When Pillow's seek fails, it leaves a tile of its own decoder behind."""
     data = several(picture(50, 40), picture(50, 40, seed=2))
     register(PRESET)
     image = opened(data)

@@ -1,4 +1,4 @@
-"""Files that are refused: Pillow's users get Pillow's exceptions."""
+"""Refused files raise the exceptions that Pillow's users expect."""
 
 import io
 import time
@@ -63,7 +63,7 @@ def test_other_formats_are_pillows():
         Image.open(io.BytesIO(photo()), formats=["PNG"])
 
 
-# The large ones, and one that is Pillow's own: test_pillows_parser_is_not_fed_bytes_...
+# The large ones, and one that test_pillows_parser_is_not_fed_bytes_... covers
 LEFT_OUT = ("8192²", "million", "fill bytes")
 QUICK = [attack for attack in ATTACKS if not any(name in attack.name for name in LEFT_OUT)]
 

@@ -24,12 +24,12 @@ from tests.pipelines.pillow.files import (
     rich,
 )
 
-# ---- on and off -------------------------------------------------------------
+# ---- registration -------------------------------------------------------------
 
 
 def test_on_and_off():
     data = photo()
-    unregister()  # nothing to undo
+    unregister()  # nothing is registered
     assert not is_defended(data)
     register(PRESET)
     assert is_defended(data)
@@ -64,7 +64,7 @@ def test_blocks_nest_and_restore():
 
 
 def test_blocks_that_overlap_leave_no_gap():
-    """As two threads may enter and leave them."""
+    """Two threads may enter and leave blocks in this order."""
     data = photo()
     first, second = defended(COARSE), defended(PRESET)
     first.__enter__()
@@ -85,7 +85,7 @@ def test_an_image_keeps_what_it_was_opened_with():
     assert np.array_equal(np.asarray(outside), plain(data))
 
 
-def test_blocks_go_for_all_threads():
+def test_blocks_apply_to_all_threads():
     data = photo()
     with defended(PRESET), ThreadPoolExecutor(3) as pool:
         assert all(pool.map(is_defended, [data] * 6))
@@ -115,16 +115,18 @@ def test_threads_while_it_goes_on_and_off():
 
 @pytest.mark.parametrize("start", ["fork", "spawn"])
 def test_other_processes(tmp_path, start):
-    """A child of fork inherits the registration; one that starts anew needs its own."""
+    """A forked child inherits the registration; a spawned one needs its own."""
     context = multiprocessing.get_context(start)
     path = tmp_path / "x.jpg"
     path.write_bytes(photo())
 
     def pixels(pool) -> np.ndarray:
-        return np.asarray(pool.submit(Image.open, path).result())  # loaded there, to be pickled
+        return np.asarray(
+            pool.submit(Image.open, path).result()
+        )  # loaded in the child, because it is pickled
 
     inherited = expected(photo()) if start == "fork" else plain(photo())
-    with warnings.catch_warnings():  # Python 3.12: fork beside threads, such as a test runner's
+    with warnings.catch_warnings():  # Python 3.12 warns of fork in a process with threads
         warnings.simplefilter("ignore", DeprecationWarning)
         with defended(PRESET), ProcessPoolExecutor(1, context) as pool:
             assert np.array_equal(pixels(pool), inherited)

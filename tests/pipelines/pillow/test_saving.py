@@ -1,4 +1,4 @@
-"""Saving: Pillow writes the tables that it is given, whatever the quality."""
+"""Saving with Pillow, which must write the given tables whatever the quality."""
 
 import io
 
@@ -50,7 +50,7 @@ def test_saving_is_pillows_otherwise(tmp_path):
 
 
 def test_arrays_are_tables_too():
-    """Pillow would ignore them without a word."""
+    """Pillow alone would silently ignore them."""
     steps = np.arange(1, 65).reshape(8, 8)
     for array in (steps, np.stack([steps, steps + 1])):
         found = pyfd.probe(saved(picture(40, 40), qtables=array)).qtables
@@ -75,7 +75,7 @@ def test_multi_picture_files_are_written_with_our_tables():
 
 
 def test_two_passes_in_pillow_alone():
-    """What the paper does: the tables at the camera, and at the classifier."""
+    """The paper's two passes: the tables at the camera and at the classifier."""
     data = saved(picture(64, 48), qtables=PRESET, subsampling=0)
     register(PRESET)
     assert np.array_equal(np.asarray(opened(data)), plain(data))

@@ -1,4 +1,4 @@
-"""A folder of JPEG files, two classes."""
+"""The fixture with a folder of JPEG files in two classes."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""JPEG files for the tests in this folder, and pixels as torch has them."""
+"""JPEG files for the tests in this folder, and pixels in the order of torch."""
 
 import numpy as np
 import torch

@@ -1,4 +1,4 @@
-"""JPEGFolder: Pillow's pixels, torchvision's order, torch's loaders; and WebDataset."""
+"""JPEGFolder, compared with Pillow and torchvision; data loaders; WebDataset."""
 
 import gc
 import io
@@ -23,7 +23,7 @@ def test_a_folder_is_a_class(folder):
     found = JPEGFolder(folder)
     assert found.classes == ["cat", "dog"]
     assert found.class_to_idx == {"cat": 0, "dog": 1}
-    # Torchvision's order: by folder, then by name
+    # In torchvision's order: by folder, then by name
     ordered = [NAMES[i] for i in (0, 1, 3, 2, 4, 5)]
     assert [(Path(path).relative_to(folder).as_posix(), i) for path, i in found.samples] == [
         (name, int(name.startswith("dog"))) for name in ordered
@@ -91,7 +91,7 @@ def test_a_name_cannot_steer_a_terminal(folder):
 
 
 def test_pipes_and_linked_folders_are_left_out(folder):
-    os.mkfifo(folder / "dog" / "pipe.jpg")  # which nobody writes to
+    os.mkfifo(folder / "dog" / "pipe.jpg")  # nobody writes to it
     (folder / "dog" / "round").symlink_to(folder)
     (folder / "dog" / "round.jpg").symlink_to(folder)
     (folder / "dog" / "link.jpg").symlink_to(folder / "cat" / "1.jpg")
@@ -109,9 +109,9 @@ def test_pipes_and_linked_folders_are_left_out(folder):
 def test_folders_without_files_are_refused(folder):
     (folder / "wolf").mkdir()
     (folder / "wolf" / "1.png").write_bytes(b"")
-    with pytest.raises(FileNotFoundError, match=r"a class without JPEG files: .*wolf"):
+    with pytest.raises(FileNotFoundError, match=r"no JPEG files in the class folder .*wolf"):
         JPEGFolder(folder)
-    with pytest.raises(FileNotFoundError, match="no folders in it"):
+    with pytest.raises(FileNotFoundError, match="no class folders in"):
         JPEGFolder(folder / "dog")
     with pytest.raises(FileNotFoundError):
         JPEGFolder(folder / "none")
@@ -120,7 +120,7 @@ def test_folders_without_files_are_refused(folder):
 # ---- loaders ----------------------------------------------------------------
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # fork in a threaded process
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of fork in a process with threads
 @pytest.mark.parametrize("context", ["fork", "spawn"])
 def test_loader_with_workers(folder, context):
     found = JPEGFolder(folder, TABLES)
@@ -141,7 +141,7 @@ def test_loader_passes_the_error_on_and_goes_on(folder):
 
 
 def test_good_files_as_a_subset(folder):
-    """The recipe of docs/pipelines/pytorch.md."""
+    """The recipe in docs/pipelines/pytorch.md."""
     (folder / "cat" / "2.JPEG").write_bytes(b"no jpeg")
     found = JPEGFolder(folder)
 
@@ -159,13 +159,13 @@ def test_good_files_as_a_subset(folder):
 # ---- WebDataset -------------------------------------------------------------
 
 
-#: It leaves the shards that it has read to the garbage collector.
+#: It leaves closing the shards to the garbage collector.
 leaves_files_open = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
 
 @pytest.fixture
 def shards(tmp_path):
-    """Two shards of three samples each; sample 4 is damaged."""
+    """Write two shards of three samples each; sample 4 is damaged."""
     for shard in range(2):
         with tarfile.open(tmp_path / f"shard-{shard}.tar", "w") as tar:
             for i in range(3 * shard, 3 * shard + 3):

@@ -1,4 +1,4 @@
-"""FeatureDistillation against the codec itself, scipy, and what torch does with modules."""
+"""FeatureDistillation, compared with the codec and scipy, and as a module of torch's."""
 
 import copy
 import pickle
@@ -19,7 +19,7 @@ from tests.jpegs import picture
 
 SUBSAMPLINGS = ["4:4:4", "4:2:2", "4:2:0", "4:4:0"]
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
-# The codec itself; the same in tensor operations, as in an export; and these on a GPU
+# The codec itself; tensor operations, as in an exported program; and these on a GPU
 WAYS = ["codec", "tensors", *(["cuda"] if torch.cuda.is_available() else [])]
 TABLES = {
     "fd-cvpr2019": QTables.preset("fd-cvpr2019"),
@@ -53,7 +53,7 @@ def texture(height: int, width: int, kind: str, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     if kind == "noise":
         return rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
-    if kind == "stripes":  # whose coefficients are the largest there are
+    if kind == "stripes":  # these have the largest possible coefficients
         return np.repeat(rng.integers(0, 2, (height, width, 1), dtype=np.uint8) * 255, 3, 2)
     top, left = rng.integers(0, 40, 2)
     return picture(128, 128)[top : top + height, left : left + width]
@@ -95,7 +95,7 @@ def test_gives_the_codecs_pixels_of_photographs(subsampling, way):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_keeps_dtype_and_levels(dtype, way):
     image = texture(24, 31, "photo", 0)
-    module = FeatureDistillation("fd-cvpr2019").to(dtype)  # its tables stay integers
+    module = FeatureDistillation("fd-cvpr2019").to(dtype)  # the tables stay integers
     result = defended(module, as_batch(image, dtype), way)
     assert result.dtype == dtype
     np.testing.assert_array_equal(as_image(result), by_codec(image, TABLES["fd-cvpr2019"]))
@@ -118,7 +118,7 @@ def test_nothing_wraps_at_the_ends(way):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_any_strides_do(way):
+def test_any_strides_work(way):
     batch = torch.cat([as_batch(texture(24, 31, "photo", seed)) for seed in range(3)])
     module = FeatureDistillation("fd-2018", subsampling="4:2:0")
     expected = module(batch)
@@ -149,7 +149,7 @@ def test_autocast_does_not_matter(way):
     assert torch.equal(result, module(batch))
 
 
-def test_items_of_a_batch_do_not_meet():
+def test_items_of_a_batch_are_independent():
     batch = torch.cat([as_batch(texture(33, 17, kind, 1)) for kind in ("noise", "stripes")])
     module = FeatureDistillation("fd-2018", subsampling="4:2:0")
     for i in range(2):
@@ -166,11 +166,11 @@ def test_values_between_levels_are_rounded(dtype, way):
 
 
 @pytest.mark.parametrize("way", WAYS[1:])
-def test_what_lies_anywhere_is_rounded_alike(way):
+def test_all_values_are_rounded_alike(way):
     module = FeatureDistillation(QTables.uniform(1))
     for dtype in DTYPES:
         batch = torch.rand(4, 3, 40, 40, dtype=torch.float64).to(dtype)
-        ties = ((batch.double() * 254).floor() + 0.5) / 255  # as an attack's steps may make them
+        ties = ((batch.double() * 254).floor() + 0.5) / 255  # an attack's steps may end on ties
         for images in (batch, ties.to(dtype)):
             assert torch.equal(defended(module, images, way), module.cpu()(images))
 
@@ -211,11 +211,11 @@ def test_straight_through_is_the_identity():
 
 @pytest.mark.parametrize("subsampling", SUBSAMPLINGS[1:])
 def test_straight_through_is_the_derivative_of_the_subsampling(subsampling):
-    """With steps of 1 the codec is all but linear: compare with differences of the codec."""
+    """With steps of 1 the codec is nearly linear, so its differences are the derivative."""
     image = np.full((16, 16, 3), (130, 120, 110), np.uint8)
     module = FeatureDistillation(QTables.uniform(1), subsampling=subsampling)
     weights = torch.zeros(1, 3, 16, 16)
-    weights[0, 2, 6, 7] = 1  # a blue sample leans on chroma
+    weights[0, 2, 6, 7] = 1  # a blue sample depends on chroma
     found = gradient(module, as_batch(image), weights)[0].permute(1, 2, 0).numpy()
     for y, x in ((6, 7), (6, 6), (7, 7), (6, 8), (5, 7), (12, 3)):
         moved = [image.copy(), image.copy()]
@@ -273,13 +273,13 @@ def test_is_a_well_behaved_module():
     batch = as_batch(texture(9, 9, "photo", 0))
     for other in (copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
         assert torch.equal(other(batch), module(batch))
-    assert module.state_dict() == {}  # tables are code, not weights
+    assert module.state_dict() == {}  # tables are configuration, not weights
     assert "fd-2018" in repr(module)
     assert "4:2:0" in repr(module)
 
 
 def compile_whole(function):
-    torch.compiler.reset()  # it compiles anew only so often
+    torch.compiler.reset()  # the number of recompilations is limited
     return torch.compile(function, backend="aot_eager", fullgraph=True)
 
 
@@ -329,7 +329,7 @@ def _defended(image: np.ndarray) -> torch.Tensor:
     return FeatureDistillation("fd-2018")(as_batch(image))[0]
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # fork in a threaded process
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of fork in a process with threads
 def test_works_in_a_data_loader():
     images = [texture(16, 16, "photo", seed) for seed in range(4)]
     loader = DataLoader(

@@ -17,7 +17,7 @@ def by_codec(image: np.ndarray, tables: QTables) -> np.ndarray:
 
 
 class BrightOrDark(torch.nn.Module):
-    """Class 1 for images whose mean is above a half."""
+    """A model that predicts class 1 for images whose mean is above a half."""
 
     def forward(self, batch):
         mean = batch.mean((1, 2, 3)) - 0.5
@@ -33,7 +33,7 @@ def test_accuracy_is_the_share_that_is_right():
     assert accuracy(model, images, [0, 1, 1, 0]) == 1
     assert accuracy(model, images, [0, 1, 0, 0]) == 0.75
     assert model.training
-    # A step of 255 in every frequency makes all four of them gray or extreme
+    # A step of 255 at every frequency makes all four gray or extreme
     expected = [int(by_codec(i, QTables.uniform(255)).mean() > 127.5) for i in images]
     assert predict(model, [by_codec(i, QTables.uniform(255)) for i in images]).tolist() == expected
     found = accuracy(model, images, [0, 1, 1, 0], QTables.uniform(255))

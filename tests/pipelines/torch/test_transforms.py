@@ -18,7 +18,7 @@ from tests.pipelines.torch.files import TABLES, as_chw
 
 @pytest.fixture
 def transforms(monkeypatch):
-    """`pyfd.torch.transforms`, with torchvision or with its stand-in."""
+    """Import `pyfd.torch.transforms`, with torchvision or with its stand-in."""
     if importlib.util.find_spec("torchvision") is None:
         torchvision_stand_in.install(monkeypatch)
     yield importlib.import_module("pyfd.torch.transforms")
@@ -26,7 +26,7 @@ def transforms(monkeypatch):
 
 
 def through_codec(pixels: np.ndarray, tables: object = TABLES, subsampling="4:4:4") -> np.ndarray:
-    """Encoded here, and decoded by Pillow."""
+    """Encode with pyfd, and decode with Pillow."""
     return decode_with_pillow(pyfd.encode(pixels, tables, subsampling=subsampling, baseline=False))
 
 
@@ -100,7 +100,7 @@ def test_transform_keeps_videos_and_empty_batches(transforms):
         (PIL.Image.new("RGBA", (8, 8)), ValueError, r'convert\("RGB"\)'),
     ],
 )
-def test_transform_refuses_what_is_no_image(transforms, image, error, message):
+def test_transform_refuses_other_tensors(transforms, image, error, message):
     with pytest.raises(error, match=message):
         transforms.JPEG(TABLES)(image)
 

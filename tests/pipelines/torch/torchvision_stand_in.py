@@ -1,9 +1,9 @@
-"""As much of torchvision as a transform meets, for machines that have none.
+"""A stand-in for the part of torchvision that a transform uses, where it is not installed.
 
-Torchvision's rules, in our words: a sample is any nest of containers; its leaves that are
-images go to `Transform.transform`, and those are PIL images and tensors of torchvision's
-own types. A plain tensor is an image if it is the first one, and nothing else is.
-`pytest` uses the real one where it is installed.
+It follows torchvision's rules: a sample is any nest of containers; `Transform.transform`
+gets its leaves that are PIL images or tensors of torchvision's own types. If there is
+no image among these, it gets the first plain tensor. The tests use torchvision where it is
+installed.
 """
 
 import sys
@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 class TVTensor(torch.Tensor):
     @classmethod
     def __torch_function__(cls, func, types, args=(), kwargs=None):
-        with torch._C.DisableTorchFunctionSubclass():  # results are plain tensors
+        with torch._C.DisableTorchFunctionSubclass():  # so that results are plain tensors
             return func(*args, **kwargs or {})
 
 
@@ -53,7 +53,7 @@ class Transform(torch.nn.Module):
 
 
 def install(monkeypatch) -> None:
-    """Put it in torchvision's place until the test is over."""
+    """Install the stand-in as torchvision until the test is over."""
     names = ("torchvision", "torchvision.transforms", "torchvision.transforms.v2")
     package, transforms, v2 = (ModuleType(name) for name in names)
     package.transforms, package.tv_tensors = transforms, sys.modules[__name__]
