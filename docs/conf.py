@@ -61,31 +61,32 @@ nitpick_ignore_regex = [
     (r"py:obj", r"[a-z]\w*"),  # in a docstring, the name of an argument
 ]
 
-# ---- pages that lie at the root of the repository ----
+# ---- pages that lie elsewhere in the repository ----
 
-ROOT_PAGES = {
+ELSEWHERE = {
     "index": "README.md",
     "contributing": "CONTRIBUTING.md",
     "changelog": "CHANGELOG.md",
     "reporting": "SECURITY.md",
+    "fork": "third_party/libjpeg-turbo/README.md",
 }
 LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)#]+)")
 
 
-def show_root_pages(app: Sphinx, page: str, source: list[str]) -> None:
-    """Put the root's Markdown files in the place of the pages that stand for them.
+def show_pages_from_elsewhere(app: Sphinx, page: str, source: list[str]) -> None:
+    """Put Markdown files from other folders in the place of the pages that stand for them.
 
     Links from and to these files are changed so that they hold in the site.
     """
     here = Path(app.srcdir, page).parent
-    if page in ROOT_PAGES:
-        origin = ROOT / ROOT_PAGES[page]
+    if page in ELSEWHERE:
+        origin = ROOT / ELSEWHERE[page]
         app.env.note_dependency(str(origin))
         source[0] = origin.read_text() + source[0].partition("<!-- site -->")[2]
-        base = ROOT
+        base = origin.parent
     else:
         base = here
-    pages = {ROOT / name: DOCS / f"{page}.md" for page, name in ROOT_PAGES.items()}
+    pages = {ROOT / name: DOCS / f"{page}.md" for page, name in ELSEWHERE.items()}
 
     def moved(link: re.Match[str]) -> str:
         target = Path(os.path.normpath(base / link[1]))
@@ -148,4 +149,4 @@ def setup(app: Sphinx) -> None:
     app.connect("autodoc-process-docstring", read_docstring)
     app.connect("autodoc-process-signature", shorten_defaults)
     app.connect("missing-reference", find_in_pyfd)
-    app.connect("source-read", show_root_pages)
+    app.connect("source-read", show_pages_from_elsewhere)

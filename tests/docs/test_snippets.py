@@ -81,6 +81,7 @@ def folder(tmp_path, monkeypatch):
 @pytest.mark.usefixtures("folder")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")  # of its own doings
 @pytest.mark.filterwarnings("ignore::FutureWarning:ray")
+@pytest.mark.filterwarnings("ignore:Use 'expr':UserWarning")
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # Ray leaves what it started to itself
 def test_runs(page):
     for example in SNIPPETS.parse(page):
