@@ -15,7 +15,7 @@ from pyfd.codec import Subsampling
 
 Pixels = npt.NDArray[np.uint8]
 
-SHARED = Path(__file__).parents[2] / "shared" / "data" / "photos"
+SHARED = Path(__file__).parents[1] / "shared" / "data" / "photos"
 SUFFIXES = {".jpg", ".jpeg", ".png"}
 COUNT = 8  # photographs per case; of the large sizes, 1
 OWN, LARGE = "own size", 2_000_000

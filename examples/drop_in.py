@@ -1,9 +1,11 @@
-"""Two programs that know nothing of pyfd, and the defence in both of them.
+"""Run two programs that do not know pyfd, with the defence in both of them.
 
-A camera writes a JPEG file, an attacker changes every sample of it, a classifier's
-front end reads what the attacker sends. The camera and the front end are a line of
-Python with Pillow each: `pyfd exec` puts our libjpeg in front of the one that
-Pillow brings along.
+A camera writes a JPEG file, an attacker changes every sample of it, and a classifier's
+front end reads the attacker's file. The camera and the front end are one line of
+Python with Pillow each: `pyfd exec` puts our libjpeg in front of the one that Pillow
+brings along.
+
+Run it: python examples/drop_in.py
 """
 
 import subprocess
@@ -21,7 +23,7 @@ EPSILON = 2  # of 255
 
 
 def run(program: str, source: Path, target: Path, *options: str) -> None:
-    """Run a program; with options, by `pyfd exec`."""
+    """Run a program; if there are options, through `pyfd exec`."""
     command = [sys.executable, "-c", program, str(source), str(target)]
     if options:
         command = [sys.executable, "-m", "pyfd", "exec", *options, "--", *command]

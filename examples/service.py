@@ -1,11 +1,13 @@
-"""A service: a stranger's JPEG goes in, a defended one comes out, or a reason why not.
+"""A web service that takes a stranger's JPEG file and answers with the defended file.
 
-uvicorn examples.service:app                                                    # serves
-curl --data-binary @upload.jpg http://127.0.0.1:8000/ -o defended.jpg
-python examples/service.py                                             # tries itself out
+A file that it refuses gets a status code and a line that gives the reason.
 
-Needs starlette and uvicorn. Its memory is bounded, whoever sends what: PLACES uploads
-and answers, and WORKERS files in the codec, are the most there is at a time.
+    uvicorn examples.service:app                                        # serve
+    curl --data-binary @upload.jpg http://127.0.0.1:8000/ -o defended.jpg
+    python examples/service.py                                          # try it out
+
+It needs starlette and uvicorn. Its memory is bounded, whatever clients send: at most
+PLACES uploads and answers, and WORKERS files in the codec, exist at a time.
 """
 
 from __future__ import annotations
@@ -32,9 +34,9 @@ TABLES = pyfd.QTables.preset("fd-cvpr2019")
 LIMITS = pyfd.Limits(max_bytes=8 << 20, max_pixels=25_000_000, max_memory=192 << 20)
 WORKERS = min(4, len(os.sched_getaffinity(0)))  # files in the codec at a time
 ANSWER = 16 << 20  # bytes: a hostile file can grow twelvefold
-PLACES = 16  # uploads that are received, worked on and answered at a time; others wait
-QUEUE = 200  # as many as this
-SECONDS = 30  # for all of that: slow clients make room
+PLACES = 16  # uploads that are received, processed and answered at a time; others wait
+QUEUE = 200  # uploads that may wait
+SECONDS = 30  # for an upload, from receiving to answering: slow clients make room
 PIECE = 1 << 16
 
 codec = anyio.CapacityLimiter(WORKERS)
@@ -45,11 +47,11 @@ def refusal(status: int, reason: object, **headers: str) -> Response:
 
 
 async def defend(request: Request) -> Response:
-    """POST / with the file as the body."""
+    """Answer POST / with the file as the body."""
     try:
         data = await received(request)
     except ClientDisconnect:
-        return refusal(400, "the upload broke off")  # for the log; nobody reads it
+        return refusal(400, "the upload broke off")  # for the log; the client is gone
     if data is None:
         return refusal(413, f"more than {LIMITS.max_bytes} bytes")
     if not data:
@@ -74,10 +76,10 @@ async def defend(request: Request) -> Response:
 
 
 async def received(request: Request) -> bytearray | None:
-    """The body; None if it is too long, however long it said that it is.
+    """Receive the body; None if it is too long, whatever length the client has stated.
 
-    It is read to its end nevertheless: a client that still sends would not see
-    an answer. What is too long is not kept.
+    A body that is too long is not kept, but read to its end: a client that is still
+    sending would not see an answer.
     """
     body = bytearray()
     fits = True
@@ -91,13 +93,16 @@ async def received(request: Request) -> bytearray | None:
 
 
 async def pieces(data: bytes) -> AsyncIterator[bytes]:
-    """An answer as fast as the client takes it: sent whole, it would wait in the server."""
+    """Send an answer as fast as the client takes it; as a whole, it would wait in the server."""
     for start in range(0, len(data), PIECE):
         yield data[start : start + PIECE]
 
 
 class Places:
-    """Lets a few requests in at a time, for a limited time; what waits is not yet read."""
+    """Middleware that admits a few requests at a time, for a limited time.
+
+    Requests that wait are not read yet.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -127,7 +132,7 @@ class Places:
 app = Starlette(routes=[Route("/", defend, methods=["POST"])], middleware=[Middleware(Places)])
 
 
-# ---- try it out -------------------------------------------------------------
+# ---- trying it out ----------------------------------------------------------
 
 
 def main() -> None:

@@ -1,6 +1,8 @@
-"""ART's PGD on a classifier with the defence and without, at two strengths.
+"""Run ART's PGD on a classifier with the defence and without, at two strengths.
 
-One attacker does not know of the defence; the other's gradients go through it.
+One attacker does not know the defence; the other one's gradients go through it.
+
+Run it: python examples/with_art.py
 """
 
 import numpy as np
@@ -17,7 +19,10 @@ TABLES = pyfd.QTables.uniform(40)
 
 
 def draw(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Waves, stronger across (class 0) or down (class 1): N×3×H×W in 0...1, and labels."""
+    """Draw waves, stronger across (class 0) or down (class 1).
+
+    Returns the images, N×3×H×W in 0...1, and their labels.
+    """
     rng = np.random.default_rng(0)
     labels = np.arange(count) % 2
     one, other = np.sin(0.4 * np.arange(SIZE) + rng.uniform(0, 7, (2, count, 1)))
@@ -28,7 +33,7 @@ def draw(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Waves(nn.Module):
-    """In which direction do neighbours differ more?"""
+    """A classifier that compares how much neighbours differ in the two directions."""
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         across, down = ((images.diff(dim=axis) * 255) ** 2 for axis in (3, 2))
@@ -49,7 +54,7 @@ def classifier(*defences: FeatureDistillation) -> PyTorchClassifier:
 def main() -> None:
     defence = FeatureDistillation(TABLES, clip_values=(0.0, 1.0), channels_first=True)
     plain, defended = classifier(), classifier(defence)
-    np.random.seed(0)  # ART's attacks start where NumPy's global generator says
+    np.random.seed(0)  # ART's attacks draw their starting points from NumPy's global generator
     images, labels = draw(20)
     images, _ = defence(images)  # the first pass: the camera writes with these tables
 
@@ -59,7 +64,7 @@ def main() -> None:
 
     print(f"{'right answers':34} {'plain':>6} {'defended':>9}")
     report("no attack", images)
-    for levels in (2, 10):  # a step of 40 stands up to 40 / 16 = 2.5 levels
+    for levels in (2, 10):  # a step of 40 withstands 40 / 16 = 2.5 levels
         for through, name in ((plain, "PGD"), (defended, "PGD through the defence")):
             eps = levels / 255
             pgd = ProjectedGradientDescentPyTorch(

@@ -1,4 +1,4 @@
-"""imdecode in OpenCV's place, and a batch that is decoded in place.
+"""Decode with `pyfd.opencv.imdecode`, which takes the place of OpenCV's, and into a batch.
 
 Run it: python examples/with_opencv.py
 """

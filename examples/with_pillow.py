@@ -1,4 +1,4 @@
-"""Two passes in Pillow: the tables at the camera, and where the upload is opened.
+"""Defend both passes with Pillow: save with the tables, and open onto the tables.
 
 Run it: python examples/with_pillow.py
 """
@@ -14,7 +14,7 @@ TABLES = "fd-cvpr2019"
 
 
 def scene(width: int, height: int) -> Image.Image:
-    """Soft shapes, something like a photograph."""
+    """Draw soft shapes, similar to a photograph."""
     y, x = np.mgrid[0:height, 0:width] / 60
     planes = [128 + 60 * np.sin(a * x + b * y) for a, b in ((1, 2), (2, 1), (1, -1))]
     return Image.fromarray(np.stack(planes, axis=-1).astype(np.uint8))
@@ -27,11 +27,11 @@ def as_jpeg(image: Image.Image, **options: object) -> bytes:
 
 
 def opened(data: bytes) -> np.ndarray:
-    """What a classifier would see; this code knows nothing of pyfd."""
+    """Return the pixels that a classifier would see; this function does not use pyfd."""
     return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
 
 
-# The camera saves onto the tables: Pillow has learnt their name from pyfd.pillow
+# The camera saves with the tables; importing pyfd.pillow has made their name known to Pillow
 photo = as_jpeg(scene(320, 240), qtables=TABLES)
 
 # An attacker moves every sample by 2 levels, up or down

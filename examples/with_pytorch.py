@@ -1,7 +1,10 @@
-"""A folder of JPEG files onto defensive tables, through a DataLoader with two workers.
+"""Load a folder of JPEG files onto defensive tables, with a DataLoader and two workers.
 
-The files were written with the tables, as a camera would, and an attacker has changed
-them by two levels and written them anew. What is left of that in what a model sees?
+A camera has written the files with the tables. An attacker has changed their samples by
+two levels and written them again. The program measures how much of that change reaches
+a model.
+
+Run it: python examples/with_pytorch.py
 """
 
 import tempfile
@@ -15,11 +18,11 @@ import pyfd
 from pyfd.torch import JPEGFolder
 
 TABLES = pyfd.QTables.uniform(40)
-FINE = pyfd.QTables.uniform(1)  # what an attacker writes with, to keep the perturbation
+FINE = pyfd.QTables.uniform(1)  # the attacker's tables, which keep the perturbation
 
 
 def draw(seed: int) -> np.ndarray:
-    """A picture: some waves, in color."""
+    """Draw a picture of colored waves."""
     y, x = np.mgrid[0:96, 0:128] / 30
     a, b, c = np.random.default_rng(seed).uniform(-2, 2, (3, 3))
     waves = np.sin(x[..., None] * a + y[..., None] * b + c)
@@ -33,7 +36,7 @@ def write(folder: Path, image: np.ndarray, tables: pyfd.QTables) -> None:
 
 
 def read(folder: Path, tables: pyfd.QTables | None) -> torch.Tensor:
-    """All images, as a model would get them: N×3×H×W in [0, 1]."""
+    """Read all images as a model would get them: N×3×H×W in [0, 1]."""
     loader = DataLoader(JPEGFolder(folder, tables), batch_size=4, num_workers=2)
     return torch.cat([images.float() / 255 for images, labels in loader])
 

@@ -1,6 +1,8 @@
-"""Defended files, pixels and statistics of a folder, by Ray: `pip install 'pyfd-jpeg[ray]'`.
+"""Make defended files, pixels and statistics of a folder with Ray.
 
-python examples/with_ray.py [FOLDER]         # without one, of pictures made here
+Without a folder, it draws pictures. Install Ray with pip install '.[ray]' in a checkout.
+
+Run it: python examples/with_ray.py [FOLDER]
 """
 
 import os
@@ -17,7 +19,7 @@ import pyfd.ray
 
 
 def make_pictures(folder: Path) -> None:
-    """Five good files, and one that was cut off."""
+    """Write five good files, and one that is cut off."""
     y, x = np.mgrid[0:240, 0:320]
     for n in range(6):
         pixels = np.stack([x * (n + 1), y * (n + 2), x * y // 9], axis=2).astype(np.uint8)
@@ -42,8 +44,10 @@ def show(folder: str) -> None:
 
 
 def main() -> None:
-    os.environ.setdefault("RAY_worker_niceness", "0")  # else busy machines starve its workers
-    ray.init(  # with a cluster at hand: ray.init() and no more
+    os.environ.setdefault(
+        "RAY_worker_niceness", "0"
+    )  # otherwise, its workers get little time on a busy machine
+    ray.init(  # with a cluster, ray.init() is enough
         address="local",
         num_cpus=2,
         include_dashboard=False,

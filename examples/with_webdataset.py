@@ -1,4 +1,7 @@
-"""A WebDataset shard with a damaged file in it, decoded onto defensive tables."""
+"""Decode a WebDataset shard with a damaged file in it onto defensive tables.
+
+Run it: python examples/with_webdataset.py
+"""
 
 import io
 import tarfile
@@ -32,7 +35,7 @@ def main() -> None:
         if not isinstance(error, pyfd.JPEGError):
             raise error
         refused.append(error)
-        return True  # go on; False would end the shard without a word
+        return True  # skip this sample; False would end the shard silently
 
     with tempfile.TemporaryDirectory() as temporary:
         shard = Path(temporary, "shard-000000.tar")

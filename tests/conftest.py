@@ -14,7 +14,7 @@ settings.register_profile(
 settings.register_profile("ci", settings.get_profile("default"), max_examples=200, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
-PHOTOS = Path(os.environ.get("PYFD_PHOTOS", Path(__file__).parents[2] / "shared/data/photos"))
+PHOTOS = Path(os.environ.get("PYFD_PHOTOS", Path(__file__).parents[1] / "shared/data/photos"))
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Every example runs the way its reader would run it, and prints something."""
+"""Every example runs, in the way its reader would run it, and prints a result."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from pathlib import Path
 
 import pytest
 
+import pyfd
+
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_runs(example, tmp_path):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    installed = str(Path(pyfd.__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": installed, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(example)]
     result = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
