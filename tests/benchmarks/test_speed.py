@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 from scipy.fft import dctn, idctn
 
-from benchmarks import compare, instructions, peers, speed, speed_page, speed_plots, timing
+from benchmarks import compare, instructions, pages, peers, speed, speed_page, speed_plots, timing
 from benchmarks.files import BASELINE, FEW, OWN, Files, tiled
 from benchmarks.rows import ROWS, Case, Row, UnmeasuredError, rows
 from benchmarks.timing import Bounds, Effort, Measurement
-from pyfd._core import native as _native
+from pyfd._core import native
 from tests.jpegs import encode_with_pillow, picture
 
 ONCE = Effort(seconds=0, rounds=1)
@@ -259,9 +259,9 @@ def test_stages(function, stage):
 
 
 def test_driver_does_each_operation(tmp_path):
-    if not _native.FOLDER.is_dir():
+    if not native.FOLDER.is_dir():
         return  # `make asan` builds no libraries
-    program = instructions.build(_native.FOLDER, tmp_path)
+    program = instructions.build(native.FOLDER, tmp_path)
     file = tmp_path / "file.jpg"
     file.write_bytes(encode_with_pillow(picture(40, 24), quality=75))
     for operation in instructions.OPERATIONS:
@@ -326,12 +326,12 @@ def run_main(monkeypatch, made: list[Row], *arguments: object) -> None:
 def test_page_goes_between_its_marks(tmp_path, monkeypatch, capsys):
     """And leaves what a person wrote."""
     page, output = tmp_path / "page.md", tmp_path / "made" / "here"
-    page.write_text(f"before\n\n{speed_page.BEGIN}old{speed_page.END}\n\nafter\n")
+    page.write_text(f"before\n\n<!-- made by {speed.MAKER} -->\nold{pages.END}\n\nafter\n")
     made = [Row("fast", "ours / theirs", [case_of("small", 0.5), case_of("large", 1.0101)])]
     run_main(monkeypatch, made, "--output", output, "--write", page)
     text = page.read_text()
-    assert text.startswith(f"before\n\n{speed_page.BEGIN}")
-    assert text.endswith(f"{speed_page.END}\n\nafter\n")
+    assert text.startswith(f"before\n\n<!-- made by {speed.MAKER} -->\n")
+    assert text.endswith(f"{pages.END}\n\nafter\n")
     assert "old" not in text
     assert "| ours / theirs | ≤ 1.02 | 1.010 | 1.010 | 1.000 to 1.020 | large | met |" in text
     assert "| own size, q75 4:2:0 baseline | 1.00 | 2.00 | 3.00 | 4.00 | 5.00 | 6.00 |" in text
