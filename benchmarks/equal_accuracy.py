@@ -1,6 +1,6 @@
 """Compare families of tables at equal benign accuracy: the table in docs/tables.md.
 
-    python -m benchmarks.equal_accuracy PHOTOS LABELS --output DIR [--write docs/tables.md]
+    python -m benchmarks.equal_accuracy PHOTOS LABELS [--output DIR] [--write docs/tables.md]
 
 PHOTOS is a folder of photographs, LABELS a CSV file with the columns file and label
 (ImageNet's 0 to 999). DIR gets the log of the search and an evaluation with its
@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import os
-from bisect import bisect
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -79,9 +78,12 @@ def certainty(
 
 
 def strongest(members: Sequence[QTables], fits: Callable[[QTables], bool]) -> QTables:
-    """Return the last member that fits, of members from weak to strong; else the first one."""
-    count = bisect(members, False, key=lambda tables: not fits(tables))
-    return members[max(count - 1, 0)]
+    """Return, by bisection, the last member that fits, of members from weak to strong."""
+    low, high = 0, len(members)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(members[middle]) else (low, middle)
+    return members[low]
 
 
 def chosen_tables(
@@ -155,7 +157,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("photos", type=Path)
     parser.add_argument("labels", type=Path)
-    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--output", type=Path, default=Path("build/equal-accuracy"))
     parser.add_argument("--write", type=Path, help="the page to put the table in")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
@@ -168,7 +170,7 @@ def main() -> None:
     searched = [images[i] for i in search]
     views = [*searched, *(np.ascontiguousarray(x[4:, -5::-1]) for x in searched)]
     score = partial(certainty, model, views, np.tile(labels[search], 2))
-    families = chosen_tables(score, searched, arguments.output / "trials.json")
+    families = chosen_tables(score, searched, arguments.output / "trials.jsonl")
     # Families that chose the same tables share a defence
     defences = {tables: Distillation(tables, two_pass=True) for tables in families.values()}
     content = evaluate(
