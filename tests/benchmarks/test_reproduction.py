@@ -10,18 +10,20 @@ from PIL import Image
 from benchmarks import pages, reproduction
 from benchmarks.reproduction import MODELS, TWO_PASS, Part
 from pyfd.evaluation.defences import Defence, parse
-from pyfd.evaluation.plan import plan
 
 
 def content(part: Part) -> dict:
-    """A report with a different accuracy in every cell, known by its place."""
+    """A report with a different accuracy in every cell."""
     defences = [d if isinstance(d, Defence) else parse(d) for d in part.defences]
-    cells = []
-    for item in plan(defences, part.attacks, part.epsilons):
-        for defence in item.judged:
-            accuracy = (len(cells) + 1) / 200
-            names = {"defence": defence.name, "attack": item.attack, "epsilon": item.epsilon}
-            cells.append({**names, "accuracy": accuracy})
+    strengths = dict.fromkeys(part.attacks, part.epsilons)
+    strengths |= dict.fromkeys(("benign", "deepfool", "cw-l2"), (None,))
+    places = [
+        {"defence": defence.name, "attack": attack, "epsilon": epsilon}
+        for attack in ("benign", *part.attacks)
+        for epsilon in strengths[attack]
+        for defence in defences
+    ]
+    cells = [{**place, "accuracy": (n + 1) / 200} for n, place in enumerate(places)]
     costs = {d.name: 0.0004 if d.name == TWO_PASS else 0.2 for d in defences}
     return {"setting": {"n": part.count}, "cells": cells, "costs": costs}
 
