@@ -1,42 +1,45 @@
-"""Two commits of pyfd against each other: time, and instructions.
+"""Compare the time and the instructions of two commits of pyfd.
 
     python -m benchmarks.compare OLD [NEW] [--photos DIR] [--seconds S]
 
-Each is built into a folder of its own below build/compare. Two processes, one with
-each build, are asked in turn to do the same; a ratio is new over old. Without NEW it is
-the working tree, less the files that git does not know.
+Each commit is built into a folder of its own below build/compare. Two processes, one with
+each build, do the same work in turn; a ratio is new over old. Without NEW, the working
+tree is compared, without the files that git does not know.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
-from benchmarks import instructions, speed_page
-from benchmarks.files import FEW, OWN, Files, Kind, write
+from benchmarks import instructions, pages, speed_page
+from benchmarks.files import FEW, OWN, PHOTOS_HELP, Files, Kind, write
 from benchmarks.machine import ROOT, first_line
-from benchmarks.timing import Measurement, summary
+from benchmarks.timing import Effort, Measurement, interleaved
 
 CACHE = ROOT / "build" / "compare"
 WORKER = Path(__file__).with_name("compare_worker.py")
+DRIVER = instructions.DRIVER.relative_to(ROOT)
 OPERATIONS = instructions.OPERATIONS
 SIZES = ("64×64", OWN, "4 MP")
 KINDS = [*FEW, Kind(75, "4:4:4"), Kind(95, "4:2:0")]
-BRIEF = 0.004  # seconds that one answer takes at least
+SHORTEST = 0.004  # seconds that are worth measuring: shorter work is repeated
+ROUNDS = 5  # of each case, at least
 
 
 # ---- building -----------------------------------------------------------------
 
 
 def commit_of(name: str | None) -> str:
-    """A commit's full name; of the working tree one that is on no branch."""
+    """Return a commit's full name; for the working tree, that of a commit on no branch."""
     if name is None:
         found = first_line("git", "stash", "create") or first_line("git", "rev-parse", "HEAD")
     else:
@@ -47,7 +50,7 @@ def commit_of(name: str | None) -> str:
 
 
 def build(commit: str) -> Path:
-    """The folder that the commit's package is installed in, made if it is not there."""
+    """Return the folder that the commit's package is installed in; build it if necessary."""
     site = CACHE / commit[:12] / "site"
     if site.is_dir():
         return site
@@ -68,12 +71,13 @@ def build(commit: str) -> Path:
         )
         if done.returncode:
             raise SystemExit(done.stderr)
+        shutil.copy(source / DRIVER, made)  # it calls the C functions of this commit
         made.rename(site)
     return site
 
 
 def tarball() -> dict[str, str]:
-    """libjpeg-turbo's source as it was fetched once, for builds in other folders."""
+    """Return the environment that lets a build take libjpeg-turbo's source from this tree."""
     found = sorted((ROOT / "build").glob("libjpeg-turbo_*.orig.tar.*"))
     return {"PYFD_LIBJPEG_TURBO_TARBALL": str(found[0])} if found else {}
 
@@ -82,7 +86,12 @@ def tarball() -> dict[str, str]:
 
 
 class Worker:
-    """A process with one build."""
+    """A process with one build of pyfd.
+
+    Args:
+        site: The folder that the build is installed in.
+        folder: The folder with the files to work on.
+    """
 
     def __init__(self, site: Path, folder: Path) -> None:
         self.process = subprocess.Popen(
@@ -93,11 +102,12 @@ class Worker:
         )
 
     def seconds(self, operation: str, name: str, times: int = 1) -> float:
+        """Return the seconds that an operation on a file takes, on average over some times."""
         assert self.process.stdin
         assert self.process.stdout
         self.process.stdin.write(f"{operation}\t{name}\t{times}\n")
         self.process.stdin.flush()
-        return float(self.process.stdout.readline())
+        return float(self.process.stdout.readline()) / times
 
     def close(self) -> None:
         self.process.communicate()
@@ -105,6 +115,7 @@ class Worker:
 
 @contextmanager
 def workers(sites: Sequence[Path], folder: Path) -> Iterator[list[Worker]]:
+    """Start a worker for each build, and end them when the block is left."""
     made = [Worker(site, folder) for site in sites]
     try:
         yield made
@@ -114,23 +125,19 @@ def workers(sites: Sequence[Path], folder: Path) -> Iterator[list[Worker]]:
 
 
 def compare(old: Worker, new: Worker, operation: str, name: str, effort: float) -> Measurement:
-    """New over old; each comes first as often as second."""
-    times = max(1, round(BRIEF / max(worker.seconds(operation, name) for worker in (old, new))))
-    first: list[float] = []
-    second: list[float] = []
-    end = time.perf_counter() + effort
-    while len(first) < 5 or time.perf_counter() < end:
-        if len(first) % 2:
-            second.append(old.seconds(operation, name, times))
-            first.append(new.seconds(operation, name, times))
-        else:
-            first.append(new.seconds(operation, name, times))
-            second.append(old.seconds(operation, name, times))
-    return summary([t / times for t in first], [t / times for t in second])
+    """Return the time of the new build over that of the old one."""
+    times = max(1, round(SHORTEST / max(w.seconds(operation, name) for w in (old, new))))
+    return interleaved(
+        partial(new.seconds, operation, times=times),
+        partial(old.seconds, operation, times=times),
+        [name],
+        Effort(effort, ROUNDS),
+        clock=lambda seconds, name: seconds(name),
+    )
 
 
 def cases(files: Files, folder: Path) -> dict[str, str]:
-    """Writes the files; their names by what they are."""
+    """Write the files, and return their names by size and kind."""
     found: dict[str, str] = {}
     for size in SIZES:
         for kind in KINDS:
@@ -142,6 +149,7 @@ def cases(files: Files, folder: Path) -> dict[str, str]:
 
 
 def timed(sites: Sequence[Path], files: Files, effort: float) -> str:
+    """Return a table of the times of both builds."""
     heads = ["operation", "file", "new / old", "quartiles", "pairs", "old", "new"]
     lines = []
     with tempfile.TemporaryDirectory() as scratch:
@@ -151,10 +159,11 @@ def timed(sites: Sequence[Path], files: Files, effort: float) -> str:
                 for label, name in names.items():
                     found = compare(old, new, operation, name, effort)
                     lines.append([operation, label, *shown(found)])
-    return speed_page.markdown(heads, lines)
+    return pages.table(heads, lines)
 
 
 def shown(found: Measurement) -> list[str]:
+    """Return the cells of a measurement."""
     return [
         f"{found.value:.3f}",
         f"{found.low:.3f} to {found.high:.3f}",
@@ -168,9 +177,10 @@ def shown(found: Measurement) -> list[str]:
 
 
 def counted(sites: Sequence[Path], files: Files) -> str:
-    """Instructions per block of both."""
+    """Return a table of the instructions per block of both builds."""
     old, new = (
-        instructions.count(site / "pyfd" / "native", files, KINDS, OPERATIONS) for site in sites
+        instructions.count(site / "pyfd/native", files, KINDS, OPERATIONS, site / DRIVER.name)
+        for site in sites
     )
     lines = [
         [
@@ -182,14 +192,14 @@ def counted(sites: Sequence[Path], files: Files) -> str:
         ]
         for before, after in zip(old, new, strict=True)
     ]
-    return speed_page.markdown(["operation", "file", "new / old", "old", "new"], lines)
+    return pages.table(["operation", "file", "new / old", "old", "new"], lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("old")
     parser.add_argument("new", nargs="?")
-    parser.add_argument("--photos", type=Path, help="a folder of photographs")
+    parser.add_argument("--photos", type=Path, help=PHOTOS_HELP)
     parser.add_argument("--seconds", type=float, default=1.0, help="for each case")
     arguments = parser.parse_args()
     commits = [commit_of(arguments.old), commit_of(arguments.new)]

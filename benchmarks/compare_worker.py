@@ -1,9 +1,10 @@
-"""One build of pyfd, timed on demand: benchmarks/compare.py has two of these.
+"""Time one build of pyfd on demand: benchmarks/compare.py starts two of these.
 
     compare_worker.py SITE FILES
 
-Runs with SITE's pyfd on the folder FILES. Each line of the input is an operation, a
-file's name and how often; each line of the output is the seconds that it took.
+Imports pyfd from the folder SITE, and works on the files of the folder FILES. Each line
+of the input holds an operation, a file's name and the number of repetitions, separated by
+tabs; each line of the output is the seconds that they took together.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""The photographs that are measured, at sizes, qualities and kinds of JPEG."""
+"""The photographs that are measured, at several sizes and as several kinds of JPEG."""
 
 from __future__ import annotations
 
 import io
+import os
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -15,13 +16,16 @@ from pyfd.codec import Subsampling
 
 Pixels = npt.NDArray[np.uint8]
 
-SHARED = Path(__file__).parents[1] / "shared" / "data" / "photos"
+VARIABLE = "PYFD_PHOTOS"
+PHOTOS_HELP = (
+    f"a folder of photographs (default: the variable {VARIABLE}, else scikit-image's pictures)"
+)
 SUFFIXES = {".jpg", ".jpeg", ".png"}
-COUNT = 8  # photographs per case; of the large sizes, 1
+COUNT = 8  # photographs per case; at the large sizes, 1
 OWN, LARGE = "own size", 2_000_000
-TILE = (512, 480)  # whole MCUs of every sampling, so that tiles of a file are that file
+TILE = (512, 480)  # whole MCUs at every subsampling, so that a file can be repeated exactly
 
-#: Sizes by name; None is each photograph's own.
+#: Widths and heights by name; None is each photograph's own.
 SIZES: dict[str, tuple[int, int] | None] = {
     "64×64": (64, 64),
     "224×224": (224, 224),
@@ -32,7 +36,7 @@ SIZES: dict[str, tuple[int, int] | None] = {
 
 
 class Kind(NamedTuple):
-    """How a file is written."""
+    """The options that a file is written with."""
 
     quality: int
     subsampling: Subsampling
@@ -43,49 +47,54 @@ class Kind(NamedTuple):
         return f"q{self.quality} {self.subsampling} {coding}"
 
 
+QUALITIES = (75, 90, 95)
 WAYS: tuple[Subsampling, ...] = ("4:2:0", "4:4:4")
-BASELINE = [Kind(quality, way) for quality in (75, 90, 95) for way in WAYS]
+BASELINE = [Kind(quality, way) for quality in QUALITIES for way in WAYS]
 PROGRESSIVE = [Kind(*kind[:2], progressive=True) for kind in BASELINE]
-#: What is tried where every kind would take too long.
+#: The kinds that are tried where all of them would take too long.
 FEW = [Kind(75, "4:2:0"), Kind(90, "4:2:0", True), Kind(95, "4:4:4")]
 
 
 class Photo(NamedTuple):
-    """A photograph as each library likes it best."""
+    """A photograph as an array for most libraries, and as Pillow's image for Pillow."""
 
     pixels: Pixels
     image: Image.Image
 
 
 def write(image: Image.Image, kind: Kind) -> bytes:
-    """The file, by Pillow."""
+    """Return the file that Pillow writes."""
     buffer = io.BytesIO()
-    image.save(
-        buffer,
-        "JPEG",
-        quality=kind.quality,
-        subsampling=kind.subsampling,
-        progressive=kind.progressive,
-    )
+    image.save(buffer, "JPEG", **kind._asdict())
     return buffer.getvalue()
 
 
 def found(folder: Path | None) -> list[Image.Image]:
-    """`COUNT` photographs spread over the folder, or scikit-image's."""
-    if folder is None and not SHARED.is_dir():
+    """Return `COUNT` photographs spread over a folder, or four of scikit-image's.
+
+    Args:
+        folder: The folder, or None for the one that `PYFD_PHOTOS` names. Without
+            either, scikit-image's pictures are taken.
+
+    Raises:
+        FileNotFoundError: The folder holds no photographs, or does not exist.
+    """
+    if folder is None and os.environ.get(VARIABLE):
+        folder = Path(os.environ[VARIABLE])
+    if folder is None:
         import skimage.data
 
         names = ("astronaut", "coffee", "chelsea", "rocket")
         return [Image.fromarray(getattr(skimage.data, name)()) for name in names]
-    paths = sorted(p for p in (folder or SHARED).iterdir() if p.suffix.lower() in SUFFIXES)
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
     if not paths:
-        raise FileNotFoundError(f"no photographs in {folder}")
+        raise FileNotFoundError(f"{folder} holds no photographs ({', '.join(sorted(SUFFIXES))})")
     chosen = paths[:: max(1, len(paths) // COUNT)][:COUNT]
     return [Image.open(path).convert("RGB") for path in chosen]
 
 
 def tiled(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """The photograph side by side with itself until it fills the size."""
+    """Repeat a photograph side by side until it fills a size."""
     width, height = size
     pixels = np.asarray(image)
     down, across = -(-height // pixels.shape[0]), -(-width // pixels.shape[1])
@@ -93,7 +102,11 @@ def tiled(image: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 
 class Files:
-    """Photographs and the files made of them, each made once."""
+    """Photographs and the files that are made of them, each made once.
+
+    Args:
+        folder: A folder of photographs, as for `found`.
+    """
 
     def __init__(self, folder: Path | None = None) -> None:
         self.originals = found(folder)
@@ -104,6 +117,7 @@ class Files:
         self.tile = cache(self._tile)
 
     def _photos(self, size: str) -> list[Photo]:
+        """Return the photographs at one of `SIZES`; a large one is the typical one, repeated."""
         box = SIZES[size]
         if box is None:
             images = self.originals
@@ -114,9 +128,10 @@ class Files:
         return [Photo(np.asarray(image), image) for image in images]
 
     def _of(self, size: str, kind: Kind) -> list[bytes]:
+        """Return the files of one of `SIZES` and of a kind."""
         return [write(photo.image, kind) for photo in self.photos(size)]
 
     def _tile(self, kind: Kind, down: int = 1, across: int = 1) -> bytes:
-        """A photograph of a quarter megapixel, repeated."""
+        """Return a file of a quarter megapixel, or of that picture repeated."""
         tile = ImageOps.fit(self.largest, TILE)
         return write(tiled(tile, (TILE[0] * across, TILE[1] * down)), kind)

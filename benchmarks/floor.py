@@ -1,6 +1,6 @@
-"""How near the floor a decode is, and what is drawn as curves.
+"""How close a decode comes to the work that no decoder can avoid, and the pages' curves.
 
-No decoder can do without reading the entropy-coded symbols and writing its output.
+Every decoder has to read the entropy-coded symbols and to write its output.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 import pyfd
 from benchmarks import peers
-from benchmarks.files import OWN, PROGRESSIVE, WAYS, Files, Kind, tiled, write
+from benchmarks.files import OWN, PROGRESSIVE, QUALITIES, WAYS, Files, Kind, tiled, write
 from benchmarks.rows import PRESET, defended, plain
 from benchmarks.timing import Effort, medians
 
@@ -29,19 +29,18 @@ DECODERS = {
 
 
 def floor(files: Files, effort: Effort, size: str = OWN) -> list[dict[str, Any]]:
-    """Milliseconds per megapixel of a decode, and of its parts that nothing can save."""
+    """Return the milliseconds per megapixel of decodes, and of their unavoidable parts."""
     found = []
-    for kind in (Kind(q, way) for way in WAYS for q in (75, 90, 95)):
+    for kind in (Kind(quality, way) for way in WAYS for quality in QUALITIES):
         data = files.of(size, kind)[-1]
         times = medians(parts(data), effort)
-        pixels = pyfd.decode(data).size / 3
-        per_megapixel = {name: 1000 * t * MEGA / pixels for name, t in times.items()}
+        per_megapixel = {name: 1000 * t * MEGA / area(data) for name, t in times.items()}
         found.append({"kind": str(kind), "size": size, "milliseconds": per_megapixel})
     return found
 
 
 def parts(data: bytes) -> dict[str, Any]:
-    """At an eighth of the size hardly more is done than reading the symbols."""
+    """Return the calls that are timed; a decode at an eighth of the size stands for the symbols."""
     out = pyfd.decode(data)
     other = np.zeros_like(out)
     return {
@@ -58,7 +57,7 @@ def parts(data: bytes) -> dict[str, Any]:
 
 
 def by_size(files: Files, effort: Effort) -> dict[str, Any]:
-    """Milliseconds per image of each decoder, on squares."""
+    """Return the milliseconds per image of each decoder, for squares of several sizes."""
     times: dict[str, list[float]] = {name: [] for name in DECODERS}
     for side in SIDES:
         data = write(tiled(files.typical, (side, side)), Kind(75, "4:2:0"))
@@ -69,10 +68,10 @@ def by_size(files: Files, effort: Effort) -> dict[str, Any]:
 
 
 def by_workers(files: Files, effort: Effort) -> dict[str, Any]:
-    """Files per second against the number of threads, as far as there are cores."""
+    """Return the files per second for one thread up to as many as there are cores, at most 16."""
     many = (files.of(OWN, Kind(75, "4:2:0")) * 64)[:64]
     counts = list(range(1, min(len(os.sched_getaffinity(0)), 16) + 1))
-    rates: dict[str, list[float]] = {"defended": [], "plain": []}
+    rates: dict[str, list[float]] = {}
     for name, tables in (("defended", PRESET), ("plain", None)):
         calls = {str(n): partial(pyfd.decode_many, many, tables, workers=n) for n in counts}
         rates[name] = [len(many) / t for t in medians(calls, effort).values()]
@@ -80,7 +79,7 @@ def by_workers(files: Files, effort: Effort) -> dict[str, Any]:
 
 
 def by_pixels(files: Files, effort: Effort) -> dict[str, Any]:
-    """Nanoseconds per pixel of files of the same content, repeated."""
+    """Return the nanoseconds per pixel of files that repeat the same content."""
     repeats = (1, 2, 3, 5, 7, 10)
     lines: dict[str, list[float]] = {}
     for kind in (Kind(75, "4:2:0"), PROGRESSIVE[0]):
@@ -95,5 +94,6 @@ def by_pixels(files: Files, effort: Effort) -> dict[str, Any]:
 
 
 def area(data: bytes) -> int:
+    """Return a file's number of pixels."""
     header = pyfd.probe(data)
     return header.width * header.height

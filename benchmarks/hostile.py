@@ -1,17 +1,17 @@
-"""What hostile files do to pyfd, to Pillow and to OpenCV: the table in docs/security.md.
+"""Decode hostile files with pyfd, Pillow and OpenCV: the table in docs/security.md.
 
     python -m benchmarks.hostile [--write docs/security.md]
 
-Each decoder gets each file of tests/attacks.py in a process of its own, with 20 s
-of CPU and 4 GiB of memory.
+Each decoder gets each file of tests/attacks.py in a process of its own, with 20 s of CPU
+time and 4 GiB of memory.
 """
 
 from __future__ import annotations
 
+import argparse
 import io
 import os
 import resource
-import sys
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -24,10 +24,11 @@ import PIL
 from PIL import Image
 
 import pyfd
+from benchmarks import pages
 from tests.attacks import ATTACKS, Attack
 
+MAKER = "benchmarks/hostile.py"
 CPU_SECONDS, MEMORY = 20, 4 << 30
-BEGIN, END = "<!-- made by benchmarks/hostile.py -->\n", "<!-- end -->"
 
 
 def with_pyfd(data: bytes) -> str:
@@ -51,16 +52,17 @@ DECODERS = {"pyfd": with_pyfd, "Pillow": with_pillow, "OpenCV": with_opencv}
 
 
 class Outcome(NamedTuple):
+    """The end of a decode: "taken", "None" or an exception's name; its CPU seconds."""
+
     what: str
     cpu: float
-    megabytes: float
 
     def __str__(self) -> str:
         return f"{self.what}, {self.cpu:.2f} s"
 
 
 def run(decoder: Callable[[bytes], str], data: bytes) -> Outcome:
-    """Decode in a child process; what the file cost is what the kernel says of it."""
+    """Decode in a child process; the kernel tells the CPU time that it took."""
     with tempfile.TemporaryFile() as answer:
         child = os.fork()
         if child == 0:
@@ -79,32 +81,33 @@ def run(decoder: Callable[[bytes], str], data: bytes) -> Outcome:
         what = answer.read().decode()
     if os.WIFSIGNALED(status):
         what = f"**killed after {CPU_SECONDS} s**"
-    return Outcome(what, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    return Outcome(what, usage.ru_utime + usage.ru_stime)
 
 
-def row(attack: Attack) -> str:
+def row(attack: Attack) -> list[str]:
+    """Return the table's cells for an attack, and check that pyfd does what the test demands."""
     data = attack.make()
     outcomes = [run(decoder, data) for decoder in DECODERS.values()]
-    ours = attack.error.__name__ if attack.error else "taken"
-    assert outcomes[0].what == ours, (attack.name, outcomes[0])
-    guard = attack.says if attack.says.startswith("max_") else ""
-    cells = [attack.name, f"{len(data):,}", guard, *map(str, outcomes)]
-    return f"| {' | '.join(cells)} |"
+    expected = attack.error.__name__ if attack.error else "taken"
+    assert outcomes[0].what == expected, (attack.name, outcomes[0])
+    limit = attack.says if attack.says.startswith("max_") else ""
+    return [attack.name, f"{len(data):,}", limit, *map(str, outcomes)]
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--write", type=Path, help="the page to put the table in")
+    arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    heads = ["attack", "bytes", "limit", *DECODERS]
-    lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
+    rows = []
     for attack in ATTACKS:
-        lines.append(row(attack))
-        print(lines[-1], flush=True)
+        rows.append(row(attack))
+        print(" | ".join(rows[-1]), flush=True)
     versions = f"pyfd {pyfd.__version__}, Pillow {PIL.__version__}, OpenCV {cv2.__version__}"
-    table = f"{BEGIN}\n{versions}; CPU seconds of one run.\n\n" + "\n".join(lines) + "\n\n"
-    if len(sys.argv) == 3:
-        path = Path(sys.argv[2])
-        text = path.read_text()
-        path.write_text(text.partition(BEGIN)[0] + table + END + text.partition(END)[2])
+    table = pages.table(["attack", "bytes", "limit", *DECODERS], rows)
+    if arguments.write:
+        text = f"{versions}; CPU seconds of one run.\n\n{table}"
+        pages.publish(arguments.write, MAKER, text)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 /*
- * One operation of pyfd.h on files, for benchmarks/instructions.py: valgrind
- * counts what happens inside measured(), which comes once for each file after
- * a call that loads what is loaded once.
+ * Run one operation of pyfd.h on files, for benchmarks/instructions.py.
+ * valgrind counts the instructions inside measured(), which is called once for
+ * each file, after a decode that loads everything that is loaded only once.
  *   instructions plain|defended|requantize|calibrate|encode FILE...
  */
 
@@ -66,7 +66,7 @@ static int encode(const input *in, pyfd_status *status)
   return code;
 }
 
-/* Not inlined: valgrind finds it by its name */
+/* Not inlined, because valgrind finds it by its name */
 __attribute__((noinline)) int measured(enum operation what, const input *in,
                                        pyfd_status *status)
 {
@@ -102,7 +102,7 @@ static int run(enum operation what, const char *path)
   in.pixels = malloc(in.count);
   if (!in.pixels)
     return 1;
-  code = decode(&in, 0, &status); /* pixels for encode(), and a warm library */
+  code = decode(&in, 0, &status); /* makes the pixels that encode() takes */
   if (code == PYFD_OK)
     code = measured(what, &in, &status);
   free(in.pixels);
@@ -124,6 +124,6 @@ int main(int argc, char **argv)
       return 0;
     }
   }
-  fprintf(stderr, "instructions: what to do, and on which files?\n");
+  fprintf(stderr, "usage: instructions OPERATION FILE...\n");
   return 2;
 }

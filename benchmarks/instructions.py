@@ -1,4 +1,4 @@
-"""Instructions per 8×8 block, and in which stage: valgrind's callgrind, no clock.
+"""Count instructions per 8×8 block and by stage of a decode, with valgrind's callgrind.
 
     python -m benchmarks.instructions [--photos DIR]
 
@@ -19,17 +19,18 @@ from pathlib import Path
 from typing import Any
 
 import pyfd
-from benchmarks.files import OWN, WAYS, Files, Kind
-from pyfd._core import native as _native
+from benchmarks import pages
+from benchmarks.files import OWN, PHOTOS_HELP, QUALITIES, WAYS, Files, Kind
+from pyfd._core import native
 
 DRIVER = Path(__file__).with_suffix(".c")
-KINDS = [Kind(q, way) for way in WAYS for q in (75, 90, 95)]
+KINDS = [Kind(quality, way) for way in WAYS for quality in QUALITIES]
 KINDS += [Kind(90, "4:2:0", progressive=True)]
 DECODES = ("plain", "defended")
 OPERATIONS = (*DECODES, "requantize", "calibrate", "encode")
-PHOTOS = 3
+PHOTOS = 3  # per kind of file
 
-#: The first that matches a function's name has its instructions.
+#: Regular expressions by stage: a function belongs to the first one that its name matches.
 STAGES = {
     "re-quantization and inverse DCT": r"requant|idct",
     "upsampling and color": r"upsample|merged|ycc|_convert|fancy",
@@ -39,21 +40,27 @@ REST = "the rest"
 
 
 def available() -> bool:
-    """Is there what it takes?"""
-    return bool(shutil.which("valgrind") and shutil.which("cc")) and _native.FOLDER.is_dir()
+    """Return whether valgrind, a C compiler and pyfd's libraries for C programs are there."""
+    return bool(shutil.which("valgrind") and shutil.which("cc")) and native.FOLDER.is_dir()
 
 
-def build(native: Path, folder: Path) -> Path:
-    """The driver, linked to the static library of a built pyfd."""
+def build(libraries: Path, folder: Path, driver: Path = DRIVER) -> Path:
+    """Compile the C program into a folder, with the static library of a built pyfd.
+
+    Args:
+        libraries: The build's ``pyfd/native``.
+        folder: Where the program goes.
+        driver: The program's source, which must fit the build's ``pyfd.h``.
+    """
     program = folder / "instructions"
-    library, headers = native / "lib" / "libpyfd.a", native / "include"
-    command = ["cc", "-O2", str(DRIVER), f"-I{headers}", str(library), "-o", str(program)]
+    library, headers = libraries / "lib" / "libpyfd.a", libraries / "include"
+    command = ["cc", "-O2", str(driver), f"-I{headers}", str(library), "-o", str(program)]
     subprocess.run(command, check=True)
     return program
 
 
 def profile(program: Path, operation: str, files: Sequence[Path]) -> Counter[str]:
-    """Instructions by function."""
+    """Return the instructions of an operation on files, by function."""
     out = program.with_suffix(".callgrind")
     valgrind = ["valgrind", "--tool=callgrind", "--toggle-collect=measured"]
     valgrind += ["--compress-strings=no", "--compress-pos=no", f"--callgrind-out-file={out}"]
@@ -65,14 +72,14 @@ def profile(program: Path, operation: str, files: Sequence[Path]) -> Counter[str
 
 
 def by_function(lines: Iterable[str]) -> Counter[str]:
-    """Callgrind's file: what each function costs itself, callees left out."""
+    """Return each function's own instructions, without its callees', from callgrind's file."""
     costs: Counter[str] = Counter()
     function, called = "", False
     for line in lines:
         if line.startswith("fn="):
-            function = line[3:].partition(".")[0]  # a label or a part of it is it
+            function = line[3:].partition(".")[0]  # without the name of a label or a part
         elif line.startswith("calls="):
-            called = True  # the next line is the callee's
+            called = True  # the next line holds the callee's instructions
         elif re.match(r"[+*0-9-]", line):
             if not called:
                 costs[function] += int(line.split()[1])
@@ -81,7 +88,7 @@ def by_function(lines: Iterable[str]) -> Counter[str]:
 
 
 def named(costs: Counter[str], program: Path) -> Counter[str]:
-    """Addresses, which is all that valgrind knows of some of nasm's functions, by name."""
+    """Replace addresses by names: valgrind does not know the names of some nasm functions."""
     nm = subprocess.run(["nm", program], capture_output=True, text=True, check=True)
     symbols = re.findall(r"^([0-9a-f]+) [tT] (\w+)$", nm.stdout, re.MULTILINE)
     names = {f"0x{address}": name for address, name in symbols}
@@ -92,7 +99,7 @@ def named(costs: Counter[str], program: Path) -> Counter[str]:
 
 
 def by_stage(costs: Counter[str]) -> dict[str, int]:
-    """Instructions by stage of a decode, in the order of the work."""
+    """Return the instructions by stage of a decode, in the order of the stages."""
     found = dict.fromkeys([*reversed(STAGES), REST], 0)
     for function, cost in costs.items():
         found[stage_of(function)] += cost
@@ -100,6 +107,7 @@ def by_stage(costs: Counter[str]) -> dict[str, int]:
 
 
 def stage_of(function: str) -> str:
+    """Return the stage that a function belongs to."""
     for stage, pattern in STAGES.items():
         if re.search(pattern, function):
             return stage
@@ -107,19 +115,34 @@ def stage_of(function: str) -> str:
 
 
 def blocks(data: bytes) -> int:
-    return sum(
-        high * wide for high, wide, *_ in (c.shape for c in pyfd.read_coefficients(data).components)
-    )
+    """Return the number of blocks of all components of a file."""
+    shapes = [component.shape for component in pyfd.read_coefficients(data).components]
+    return sum(high * wide for high, wide, *_ in shapes)
 
 
 def count(
-    native: Path, files: Files, kinds: Sequence[Kind], operations: Sequence[str] = DECODES
+    libraries: Path,
+    files: Files,
+    kinds: Sequence[Kind],
+    operations: Sequence[str] = DECODES,
+    driver: Path = DRIVER,
 ) -> list[dict[str, Any]]:
-    """Per kind and operation: instructions per block, by stage and of the largest functions."""
+    """Count the instructions of operations on kinds of files.
+
+    Args:
+        libraries: As for `build`.
+        files: The photographs.
+        kinds: The kinds of files.
+        operations: Some of `OPERATIONS`.
+        driver: As for `build`.
+
+    Returns:
+        A record for each kind and operation, as from `record`.
+    """
     found = []
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        program = build(native, folder)
+        program = build(libraries, folder, driver)
         for kind in kinds:
             sources = files.of(OWN, kind)[:PHOTOS]
             paths = [folder / f"{i}.jpg" for i in range(len(sources))]
@@ -132,6 +155,7 @@ def count(
 
 
 def record(kind: Kind, operation: str, costs: Counter[str], number: int) -> dict[str, Any]:
+    """Return instructions per block: all, by stage, and those of the 12 largest functions."""
     return {
         "kind": str(kind),
         "operation": operation,
@@ -143,26 +167,22 @@ def record(kind: Kind, operation: str, costs: Counter[str], number: int) -> dict
 
 
 def table(found: Sequence[dict[str, Any]]) -> str:
-    """Markdown, a line per kind and operation."""
+    """Return a table of records, with a line for each kind and operation."""
     stages = list(found[0]["stages"])
-    lines = [
-        f"| file | decode | {' | '.join(stages)} | all |",
-        "|" + "---|" * (len(stages) + 3),
-    ]
+    lines = []
     for entry in found:
-        cells = [f"{entry['stages'][stage]:,.0f}" for stage in stages]
-        cells.append(f"{entry['per_block']:,.0f}")
-        lines.append(f"| {entry['kind']} | {entry['operation']} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        numbers = [*(entry["stages"][stage] for stage in stages), entry["per_block"]]
+        lines.append([entry["kind"], entry["operation"], *(f"{n:,.0f}" for n in numbers)])
+    return pages.table(["file", "decode", *stages, "all"], lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--photos", type=Path, help="a folder of photographs")
+    parser.add_argument("--photos", type=Path, help=PHOTOS_HELP)
     arguments = parser.parse_args()
     if not available():
         raise SystemExit("needs valgrind, a C compiler and pyfd's libraries for C programs")
-    found = count(_native.FOLDER, Files(arguments.photos), KINDS)
+    found = count(native.FOLDER, Files(arguments.photos), KINDS)
     print(f"Instructions per block\n\n{table(found)}\n")
     for entry in found:
         largest = ", ".join(f"{name} {cost:,.0f}" for name, cost in entry["functions"].items())

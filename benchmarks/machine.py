@@ -1,4 +1,4 @@
-"""What a measurement was made on, and with."""
+"""The machine and the versions that a measurement was made with."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pyfd
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = (
-    "pyfd",
+    "pyfd-jpeg",
     "numpy",
     "scipy",
     "simplejpeg",
@@ -28,7 +28,7 @@ PACKAGES = (
 
 
 def first_line(*command: str) -> str:
-    """Of what a program prints; nothing if there is no such program."""
+    """Return the first line that a program prints, or "" if there is no such program."""
     if not shutil.which(command[0]):
         return ""
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -36,6 +36,7 @@ def first_line(*command: str) -> str:
 
 
 def packages() -> dict[str, str]:
+    """Return the versions of the installed ones of `PACKAGES`."""
     found = {}
     for name in PACKAGES:
         try:
@@ -46,12 +47,13 @@ def packages() -> dict[str, str]:
 
 
 def processor() -> str:
+    """Return the processor's model."""
     models = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     return models[0] if models else platform.machine()
 
 
 def describe() -> dict[str, object]:
-    """The machine, as JSON may have it; never its name."""
+    """Return a record of the machine for a JSON file, without the machine's name."""
     return {
         "processor": processor(),
         "cores": len(os.sched_getaffinity(0)),

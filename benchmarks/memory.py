@@ -1,9 +1,9 @@
-"""What a decode adds to a process: its peak, less its result.
+"""Measure the peak memory of a decode beyond its output.
 
     python -m benchmarks.memory FILE [QTABLES]
 
-The process must be a fresh one: a peak is told from what came before. The input is in
-memory by then.
+Prints mebibytes. The peak is compared with the memory of the process before the decode,
+which holds the input already; so each decode needs a fresh process.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ MIB = 1 << 20
 
 
 def kibibytes(name: str) -> int:
-    """A line of the kernel's account of this process."""
+    """Return a number from the kernel's status of this process."""
     (value,) = re.findall(rf"^{name}:\s*(\d+) kB", Path("/proc/self/status").read_text(), re.M)
     return int(value)
 
 
 def beyond_output(data: bytes, qtables: str | None) -> float:
-    """Mebibytes beyond the result, in a process of its own."""
+    """Return the mebibytes of a decode beyond its output, measured in a fresh process."""
     with tempfile.NamedTemporaryFile(suffix=".jpg") as file:
         file.write(data)
         file.flush()
@@ -43,9 +43,9 @@ def main() -> None:
     data = Path(sys.argv[1]).read_bytes()
     qtables = sys.argv[2] if len(sys.argv) > 2 else None
     small = pyfd.encode(np.zeros((16, 16, 3), np.uint8), "fd-cvpr2019")
-    pyfd.decode(small, qtables)  # what is loaded once, is loaded
-    ctypes.CDLL(None).malloc_trim(0)  # no idle memory to be taken unseen
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    pyfd.decode(small, qtables)  # loads the code and the tables that are loaded once
+    ctypes.CDLL(None).malloc_trim(0)  # else the decode could use idle memory unnoticed
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = kibibytes("VmRSS")
     pixels = pyfd.decode(data, qtables)
     print((kibibytes("VmHWM") - before) / 1024 - pixels.nbytes / MIB)

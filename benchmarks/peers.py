@@ -1,6 +1,6 @@
-"""What a user would take instead: each peer at its best, on one thread.
+"""The libraries that a user would take instead, each called the fastest way, on one thread.
 
-Pillow keeps its pixels (no array is made of them), OpenCV its order of channels.
+Pillow's pixels are not converted to an array, and OpenCV's stay in the order BGR.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def pillow_decode(data: bytes) -> Image.Image:
 
 
 def pillow_recompress(data: bytes) -> object:
-    """JPEG as a defence, as it is done today: decode, encode at quality 75, decode."""
+    """Apply JPEG as a defence without pyfd: decode, encode at quality 75, and decode again."""
     buffer = io.BytesIO()
     pillow_decode(data).save(buffer, "JPEG", quality=75)
     return pillow_decode(buffer.getvalue())
@@ -67,9 +67,16 @@ def simplejpeg_encode(quality: int, subsampling: str) -> Callable[[npt.NDArray[n
 def reference_arithmetic(
     pixels: npt.NDArray[np.uint8], steps: npt.NDArray[np.uint16]
 ) -> npt.NDArray[np.uint8]:
-    """The paper's arithmetic, as its code does it: a loop over 8×8 blocks of R, G and B.
+    """Quantize an image with the paper's arithmetic, in the loop of the paper's code.
 
-    No color transform and no level shift; sides are multiples of 8.
+    The loop goes over 8×8 blocks of R, G and B, without a color transform or a level shift.
+
+    Args:
+        pixels: H×W×3 ``uint8``; H and W are multiples of 8.
+        steps: 8×8 quantization steps.
+
+    Returns:
+        The defended image, of the same shape.
     """
     height, width, channels = pixels.shape
     result = np.empty(pixels.shape)
@@ -84,7 +91,7 @@ def reference_arithmetic(
 
 
 def total_variation() -> Callable[[npt.NDArray[np.uint8]], object]:
-    """ART's total-variation minimization with its defaults."""
+    """Return ART's total-variation minimization with its defaults."""
     from art.defences.preprocessor import TotalVarMin
 
     minimize = TotalVarMin(clip_values=(0, 1))

@@ -1,11 +1,11 @@
-"""Image quilting, a baseline: Guo et al., "Countering adversarial images using input
-transformations" (ICLR 2018).
+"""Image quilting, a baseline defence of Guo et al. (ICLR 2018).
 
-The image is rebuilt from overlapping patches of clean images: each is one of the
-nearest, in L2, to the patch of the image at its place, drawn at random. Where
-patches overlap, the cut between them is the minimum-error boundary cut of Efros and
-Freeman (SIGGRAPH 2001): first between the patches of each row, then between the
-rows. (Guo et al. use a graph cut, and their bank has a million patches.)
+Source: "Countering adversarial images using input transformations". The defence rebuilds
+an image from overlapping patches of clean images. For each place it draws one of the
+patches that are nearest, in L2, to the image's own patch there. Where patches overlap,
+they are cut along the minimum-error boundary cut of Efros and Freeman (SIGGRAPH 2001):
+first the patches of each row, then the rows. (Guo et al. use a graph cut, and their bank
+has a million patches.)
 
     bank = patch_bank(others)  # clean images, none of those evaluated on
     Quilting(bank)(images, seed=0)
@@ -30,7 +30,17 @@ PATCHES, NEIGHBORS = 20_000, 10
 def patch_bank(
     images: Sequence[np.ndarray], count: int = PATCHES, *, size: int = PATCH, seed: int = 0
 ) -> np.ndarray:
-    """Patches at random places of images, as many of each: N×size×size×3, ``uint8``."""
+    """Return patches from random places of images, equally many of each image.
+
+    Args:
+        images: H×W×3 ``uint8`` arrays.
+        count: The number of patches, N.
+        size: The side of a patch in pixels.
+        seed: The seed of the random places.
+
+    Returns:
+        N×size×size×3 ``uint8``.
+    """
     rng = np.random.default_rng(seed)
     patches = []
     for share, image in zip(np.array_split(np.arange(count), len(images)), images, strict=True):
@@ -41,12 +51,15 @@ def patch_bank(
 
 
 class Quilting(Defence):
-    """Images quilted from a bank of N×P×P×3 patches.
+    """A defence that quilts images from a bank of patches.
 
     Args:
-        bank: What `patch_bank` gives.
-        neighbors: How many of the nearest patches one is drawn from.
-        overlap: Of neighbouring patches, in pixels: at most half a patch.
+        bank: N×P×P×3 ``uint8`` patches, such as `patch_bank` returns.
+        neighbors: The number of nearest patches that one is drawn from.
+        overlap: The pixels that neighbouring patches share: at most half a patch.
+
+    Raises:
+        ValueError: Numbers out of range.
     """
 
     name = "quilting"
@@ -61,7 +74,7 @@ class Quilting(Defence):
         if not 1 <= overlap <= bank.shape[1] // 2:
             raise ValueError(f"overlap must be in 1...{bank.shape[1] // 2}, half a patch")
         self.bank, self.overlap = bank, overlap
-        # Distances in double precision are exact
+        # In double precision, the distances are exact
         vectors = bank.reshape(len(bank), -1).astype(np.float64)
         self.index = NearestNeighbors(n_neighbors=neighbors, algorithm="brute").fit(vectors)
 
@@ -82,16 +95,22 @@ class Quilting(Defence):
 
 
 def stitch(patches: np.ndarray, overlap: int) -> np.ndarray:
-    """One image of rows × columns × P × P × 3 patches that overlap."""
+    """Return the image that rows × columns × P × P × 3 overlapping patches make."""
     strips = join(patches, overlap)  # rows × P × width × 3
     return join(strips.swapaxes(1, 2)[np.newaxis], overlap)[0].swapaxes(0, 1)
 
 
 def join(pieces: np.ndarray, overlap: int) -> np.ndarray:
-    """Pieces that overlap along their fourth axis, joined along it.
+    """Join pieces that overlap along their fourth axis.
 
-    B × n × length × P × 3 becomes B × length × width × 3. At most half of a piece
-    overlaps, so that the cuts do not depend on each other.
+    At most half of a piece overlaps, so that the cuts do not depend on each other.
+
+    Args:
+        pieces: B × n × length × P × 3.
+        overlap: The pixels that neighbouring pieces share.
+
+    Returns:
+        B × length × width × 3.
     """
     stride = pieces.shape[3] - overlap
     before, after = pieces[:, :-1, :, stride:], pieces[:, 1:, :, :overlap]
@@ -104,17 +123,17 @@ def join(pieces: np.ndarray, overlap: int) -> np.ndarray:
 
 
 def cut(error: np.ndarray) -> np.ndarray:
-    """Which side of the minimum-error boundary cut each place of an overlap is on.
+    """Return which side of the minimum-error boundary cut each place of an overlap is on.
 
     Args:
         error: ... × length × overlap squared differences of the two sides. The cut
-            takes one place of each row, and moves by at most one between rows.
+            takes one place in each row, and moves by at most one between rows.
 
     Returns:
-        Of the same shape, True from the cut on: there the later side is taken.
+        A mask of the same shape, True from the cut on, where the later side is taken.
     """
     *batch, length, places = error.shape
-    total = np.full((*batch, length, places + 2), np.inf)  # of the best cut down to each place
+    total = np.full((*batch, length, places + 2), np.inf)  # error of the best cut to each place
     total[..., 1:-1] = error
     for row in range(1, length):
         above = total[..., row - 1, :]

@@ -1,11 +1,10 @@
-"""The paper's figures and headline numbers beside ours: docs/reproduction.md.
+"""Reproduce the paper's figures and headline numbers: the tables in docs/reproduction.md.
 
     python -m benchmarks.reproduction PHOTOS LABELS --output DIR [--write docs/reproduction.md]
 
-PHOTOS is a folder of photographs, LABELS a CSV with the columns file and label
-(ImageNet's 0 to 999). Every part is an evaluation of its own in a folder below
-DIR, with a report.html, and goes on where it was when it is started again.
-Needs 'pyfd-jpeg[evaluate]'.
+PHOTOS is a folder of photographs, LABELS a CSV file with the columns file and label
+(ImageNet's 0 to 999). Each part is an evaluation in a folder of its own below DIR, with a
+report.html; a run that was interrupted goes on from there. Needs 'pyfd-jpeg[evaluate]'.
 """
 
 from __future__ import annotations
@@ -19,27 +18,27 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import pyfd
+from benchmarks import pages
 from benchmarks.quilting import Quilting, patch_bank
 from pyfd import QTables, plots
-from pyfd.evaluation import dataset as images
-from pyfd.evaluation import evaluate, models
+from pyfd.evaluation import dataset, evaluate, models
 from pyfd.evaluation.defences import Defence, Distillation
 from pyfd.torch import predict
 
+MAKER = "benchmarks/reproduction.py"
 MODELS = ("efficientnet-lite0", "squeezenet1.1")
-COUNT = 200  # photographs that the model gets right
+COUNT = 200  # photographs, of those that the model gets right
 STEPS = (8, 16, 24, 32, 48)
 PROTECTED = (0, 6, 15)
-SLOW = 20  # photographs for total-variation minimization and quilting
+FEW = 20  # photographs for the slow baselines, total-variation minimization and quilting
 KINDS, PRESETS = ("one-pass", "two-pass"), ("fd-2018", "fd-cvpr2019")
 ONE_PASS, TWO_PASS = "one-pass:fd-cvpr2019", "two-pass:fd-cvpr2019"
-BEGIN, END = "<!-- made by benchmarks/reproduction.py -->\n", "<!-- end -->"
 
 Content = dict[str, Any]
 
 
 class Part(NamedTuple):
-    """One evaluation."""
+    """An evaluation: a part of the reproduction."""
 
     name: str
     model: str
@@ -50,6 +49,7 @@ class Part(NamedTuple):
 
 
 def parts() -> list[Part]:
+    """Return the parts, apart from that of the slow baselines."""
     others = ("jpeg:90", "jpeg:75", "bits:4", "shield")
     headline = ("none", *(f"{kind}:{name}" for kind in KINDS for name in PRESETS), *others)
     first, second = MODELS
@@ -61,7 +61,7 @@ def parts() -> list[Part]:
     found.append(Part("adaptive", first, adaptive, ("bpda", "grid"), (4,)))
     by_step = {str(step): QTables.uniform(step) for step in STEPS}
     protected = {f"40, {count} protected": two_band(count) for count in PROTECTED}
-    # One pass as the paper has it, at its strength; two passes where that no longer tells
+    # One pass at the paper's strength, and at one that two passes need to show differences
     for name, tables in (("steps", by_step), ("protected", protected)):
         defences = [distillation("one-pass", *item) for item in tables.items()]
         found.append(Part(f"{name}-one-pass", first, defences, ("pgd",), (1, 4)))
@@ -76,13 +76,14 @@ def parts() -> list[Part]:
 
 
 def distillation(kind: str, label: str, tables: QTables) -> Distillation:
+    """Return a table defence of one of `KINDS`, named after a label."""
     defence = Distillation(tables, two_pass=kind == "two-pass")
     defence.name = f"{kind}:{label}"
     return defence
 
 
 def two_band(protected: int) -> QTables:
-    """Step 40, but 1 for the first frequencies in zigzag order."""
+    """Return tables with a step of 40, but 1 for the first frequencies in zigzag order."""
     return QTables.two_band(np.zeros((8, 8)), step=40, protected_step=1, protected=protected)
 
 
@@ -90,29 +91,37 @@ def two_band(protected: int) -> QTables:
 
 
 class Photos:
-    """The photographs that a model gets right, at its input size."""
+    """Labelled photographs, and the models that they are shown to.
+
+    Args:
+        folder: The folder of the photographs.
+        labels: The CSV file.
+    """
 
     def __init__(self, folder: Path, labels: Path) -> None:
-        self.all = images.load(folder, labels)
+        self.all = dataset.load(folder, labels)
         self.right: dict[str, tuple[list[np.ndarray], np.ndarray]] = {}
         self.models: dict[str, Any] = {}
 
     def model(self, name: str) -> Any:
+        """Return a model, loaded once."""
         if name not in self.models:
             self.models[name] = models.load(name)
         return self.models[name]
 
     def of(self, model: str) -> tuple[list[np.ndarray], np.ndarray]:
+        """Return the photographs that a model gets right, at its input size, and their labels."""
         if model not in self.right:
             network = self.model(model)
-            pixels = [images.at_input_size(x, network.input_size) for x in self.all.pixels]
+            pixels = [dataset.at_input_size(x, network.input_size) for x in self.all.pixels]
             chosen = np.flatnonzero(predict(network, pixels) == self.all.labels)
-            chosen = np.random.default_rng(0).permutation(chosen)  # not one class after another
+            chosen = np.random.default_rng(0).permutation(chosen)  # they may be sorted by class
             self.right[model] = [pixels[i] for i in chosen], self.all.labels[chosen]
         return self.right[model]
 
 
 def run(part: Part, photos: Photos, output: Path, name: str) -> Content:
+    """Evaluate a part, and return its report."""
     pixels, labels = photos.of(part.model)
     return evaluate(
         photos.model(part.model),
@@ -129,17 +138,18 @@ def run(part: Part, photos: Photos, output: Path, name: str) -> Content:
 
 
 def slow(photos: Photos) -> Part:
-    """What takes seconds per image, on few of them; the patches come from other photographs."""
+    """Return the part of the slow baselines; the patches come from other photographs."""
     others, _ = photos.of(MODELS[0])
     quilting = Quilting(patch_bank(others[COUNT:], count=20_000))
     defences = ("none", "one-pass:fd-cvpr2019", TWO_PASS, "jpeg:75", "tvm", quilting)
-    return Part("slow", MODELS[0], defences, ("pgd", "cw-l2"), (4,), SLOW)
+    return Part("slow", MODELS[0], defences, ("pgd", "cw-l2"), (4,), FEW)
 
 
 # ---- the page -----------------------------------------------------------------
 
 
 def cell(content: Content, defence: str, attack: str, epsilon: int | None) -> float | None:
+    """Return the accuracy in a report's cell, or None if there is no such cell."""
     for found in content["cells"]:
         if (found["defence"], found["attack"], found["epsilon"]) == (defence, attack, epsilon):
             return float(found["accuracy"])
@@ -147,21 +157,21 @@ def cell(content: Content, defence: str, attack: str, epsilon: int | None) -> fl
 
 
 def table(contents: Iterable[Content], columns: Sequence[tuple[str, int | None]]) -> str:
-    """Accuracy in %, a row per defence."""
+    """Return a table of accuracies in percent, with a row for each defence."""
     merged: Content = {"cells": [c for content in contents for c in content["cells"]]}
     heads = [a if epsilon is None else f"{a} ε = {epsilon}" for a, epsilon in columns]
-    lines = [f"| defence | {' | '.join(heads)} |", "|" + "---|" * (len(heads) + 1)]
+    rows = []
     for defence in dict.fromkeys(found["defence"] for found in merged["cells"]):
         found = [cell(merged, defence, attack, epsilon) for attack, epsilon in columns]
-        cells = ["–" if accuracy is None else f"{100 * accuracy:.1f}" for accuracy in found]
-        lines.append(f"| {defence} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        numbers = ["–" if accuracy is None else f"{100 * accuracy:.1f}" for accuracy in found]
+        rows.append([defence, *numbers])
+    return pages.table(["defence", *heads], rows)
 
 
 def draw(
     contents: dict[str, Content], name: str, x: Sequence[int], labels: Sequence[str], path: Path
 ) -> None:
-    """Accuracies against x, as a picture."""
+    """Write a picture of accuracies against the step, or against the protected frequencies."""
     one = contents[f"{name}-one-pass-{MODELS[0]}"]
     two = contents.get(f"{name}-two-pass-{MODELS[0]}")
     series: dict[str, Sequence[Any]] = {
@@ -180,6 +190,12 @@ def draw(
 
 
 def page(contents: dict[str, Content], pictures: Path) -> str:
+    """Return the generated part of docs/reproduction.md, and write its pictures.
+
+    Args:
+        contents: The parts' reports, by the parts' and the models' names.
+        pictures: The folder for the pictures.
+    """
     model = MODELS[0]
     headline = [("benign", None), ("bim", 1), ("deepfool", None), ("cw-l2", None), ("pgd", 4)]
     parts = []
@@ -201,16 +217,18 @@ def page(contents: dict[str, Content], pictures: Path) -> str:
 
 
 def heading(model: str, what: str, content: Content) -> str:
+    """Return the heading of a table."""
     return f"### {model}, {what}, {content['setting']['n']} photographs\n\n"
 
 
 def costs(content: Content) -> str:
+    """Return a table of the defences' times per image."""
     seconds = content["costs"]
-    fastest = seconds[TWO_PASS]
-    lines = ["| defence | ms per image | times our decode |", "|---|---|---|"]
-    for name, value in sorted(seconds.items(), key=lambda item: item[1]):
-        lines.append(f"| {name} | {1000 * value:.2f} | {value / fastest:,.1f} |")
-    return "\n".join(lines)
+    rows = [
+        [name, f"{1000 * value:.2f}", f"{value / seconds[TWO_PASS]:,.1f}"]
+        for name, value in sorted(seconds.items(), key=lambda item: item[1])
+    ]
+    return pages.table(["defence", "ms per image", "times a defended decode"], rows)
 
 
 def main() -> None:
@@ -218,7 +236,7 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("labels", type=Path)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--write", type=Path)
+    parser.add_argument("--write", type=Path, help="the page to put the tables in")
     arguments = parser.parse_args()
     photos = Photos(arguments.photos, arguments.labels)
     contents = {}
@@ -227,13 +245,10 @@ def main() -> None:
         content = run(part, photos, arguments.output, arguments.photos.name)
         contents[f"{part.name}-{part.model}"] = content
     pictures = arguments.write.parent / "images" if arguments.write else arguments.output
-    made = (
-        f"{BEGIN}\npyfd {pyfd.__version__}. Accuracy in %.\n\n{page(contents, pictures)}\n\n{END}"
-    )
-    print(made)
+    text = f"pyfd {pyfd.__version__}. Accuracy in %.\n\n{page(contents, pictures)}"
+    print(text)
     if arguments.write:
-        text = arguments.write.read_text() if arguments.write.exists() else ""
-        arguments.write.write_text(text.partition(BEGIN)[0] + made + text.partition(END)[2])
+        pages.publish(arguments.write, MAKER, text)
 
 
 if __name__ == "__main__":

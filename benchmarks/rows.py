@@ -1,9 +1,9 @@
-"""The rows of the target table: what is measured, on which cases, and how much it may be."""
+"""The rows of the target table: the calls and cases that are measured, and their targets."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -21,7 +21,7 @@ NAMED = {"fd-cvpr2019": PRESET} | {f"q{q}": QTables.annex_k(q) for q in (75, 90,
 
 @dataclass(frozen=True)
 class Case:
-    """One ratio; `measure` may raise `UnmeasuredError`."""
+    """A ratio to measure, and its target; `measure` may raise `UnmeasuredError`."""
 
     label: str
     bounds: Bounds
@@ -30,7 +30,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table."""
+    """A line of the table: cases of one comparison."""
 
     key: str
     what: str
@@ -39,7 +39,7 @@ class Row:
 
 
 class UnmeasuredError(Exception):
-    """This machine lacks what the case needs."""
+    """This machine lacks something that a case needs."""
 
 
 def plain(data: bytes) -> object:
@@ -51,7 +51,7 @@ def defended(data: bytes) -> object:
 
 
 def rows(files: Files, quick: bool = False) -> list[Row]:
-    """Every row of the table, in its order; of the cases a few when it must be quick."""
+    """Return every row of the table, in order; with `quick`, each has only a few cases."""
     made = [make(files) for make in ROWS]
     if quick:
         made = [Row(row.key, row.what, thinned(row.cases), row.unit) for row in made]
@@ -59,7 +59,7 @@ def rows(files: Files, quick: bool = False) -> list[Row]:
 
 
 def thinned(cases: list[Case]) -> list[Case]:
-    """The first case, the last and one between, and of each bound one."""
+    """Return the first, the middle and the last case, and one with each target."""
     kept = {0, len(cases) // 2, len(cases) - 1}
     kept |= {[c.bounds for c in cases].index(bounds) for bounds in {c.bounds for c in cases}}
     return [cases[i] for i in sorted(kept)]
@@ -68,78 +68,75 @@ def thinned(cases: list[Case]) -> list[Case]:
 # ---- decoding -----------------------------------------------------------------
 
 
-def kinds_of(size: str) -> list[Kind]:
-    """Every kind; of the large sizes a few."""
-    box = SIZES[size]
-    return FEW if box and box[0] * box[1] > LARGE else BASELINE + PROGRESSIVE
+def decodes(
+    files: Files,
+    theirs: Callable[[bytes], object],
+    bounds: Callable[[Kind], Bounds],
+    sizes: Sequence[str] = tuple(SIZES),
+    kinds: Sequence[Kind] = (*BASELINE, *PROGRESSIVE),
+) -> list[Case]:
+    """Return cases of a defended decode over another call, for each size and kind of file.
 
+    Args:
+        files: The photographs.
+        theirs: The call below the fraction bar.
+        bounds: Returns the target for a kind of file.
+        sizes: Some of `SIZES`.
+        kinds: The kinds of files; at the large sizes only those of `FEW` are measured.
+    """
 
-def against(files: Files, theirs: Callable[[bytes], object], size: str, kind: Kind) -> Case:
-    """Defended decode over another's."""
+    def case(size: str, kind: Kind) -> Case:
+        def measure(effort: Effort) -> Measurement:
+            return interleaved(defended, theirs, files.of(size, kind), effort)
 
-    def measure(effort: Effort) -> Measurement:
-        return interleaved(defended, theirs, files.of(size, kind), effort)
+        return Case(f"{size}, {kind}", bounds(kind), measure)
 
-    return Case(f"{size}, {kind}", Bounds(), measure)
+    def few(size: str) -> bool:
+        box = SIZES[size]
+        return box is not None and box[0] * box[1] > LARGE
 
-
-def bounded(case: Case, **bounds: float) -> Case:
-    return Case(case.label, Bounds(**bounds), case.measure)  # type: ignore[arg-type]
+    return [case(size, kind) for size in sizes for kind in (FEW if few(size) else kinds)]
 
 
 def over_plain(files: Files) -> Row:
-    cases = [
-        bounded(against(files, plain, size, kind), at_most=1.02)
-        for size in SIZES
-        for kind in kinds_of(size)
-    ]
+    cases = decodes(files, plain, lambda _: Bounds(1.02))
     return Row("plain", "`decode(x, T)` / `decode(x)`", cases)
 
 
 def over_simplejpeg(files: Files) -> Row:
-    cases = [
-        bounded(against(files, peers.simplejpeg_decode, size, kind), at_most=1.02)
-        for size in SIZES
-        for kind in kinds_of(size)
-        if size != "64×64"  # a row of its own
-    ]
+    sizes = [size for size in SIZES if size != "64×64"]  # that one is the row "overhead"
+    cases = decodes(files, peers.simplejpeg_decode, lambda _: Bounds(1.02), sizes)
     return Row("simplejpeg", "`decode(x, T)` / simplejpeg's plain decode", cases)
 
 
 def over_opencv(files: Files) -> Row:
-    cases = [
-        bounded(against(files, peers.opencv_decode, size, kind), at_most=1.0)
-        for size in SIZES
-        for kind in kinds_of(size)
-    ]
+    cases = decodes(files, peers.opencv_decode, lambda _: Bounds(1.0))
     return Row("opencv", "`decode(x, T)` / OpenCV's plain decode", cases)
 
 
 def over_pillow(files: Files) -> Row:
-    cases = []
-    for size in SIZES:
-        for kind in kinds_of(size):
-            easy = kind.subsampling == "4:2:0" and not kind.progressive
-            case = against(files, peers.pillow_decode, size, kind)
-            cases.append(bounded(case, at_most=0.85 if easy else 0.96))
+    def bounds(kind: Kind) -> Bounds:
+        easy = kind.subsampling == "4:2:0" and not kind.progressive
+        return Bounds(0.85 if easy else 0.96)
+
+    cases = decodes(files, peers.pillow_decode, bounds)
     return Row("pillow", "`decode(x, T)` / Pillow's plain decode", cases)
 
 
 def over_recompression(files: Files) -> Row:
     most = {75: 0.30, 90: 0.36, 95: 0.48}
-    cases = [
-        bounded(against(files, peers.pillow_recompress, size, kind), at_most=most[kind.quality])
-        for size in ("224×224", OWN)
-        for kind in BASELINE
-    ]
+    cases = decodes(
+        files,
+        peers.pillow_recompress,
+        lambda kind: Bounds(most[kind.quality]),
+        ("224×224", OWN),
+        BASELINE,
+    )
     return Row("recompression", "`decode(x, T)` / Pillow decode + encode at 75 + decode", cases)
 
 
 def overhead(files: Files) -> Row:
-    cases = [
-        bounded(against(files, peers.simplejpeg_decode, "64×64", kind), at_most=1.3)
-        for kind in BASELINE + PROGRESSIVE
-    ]
+    cases = decodes(files, peers.simplejpeg_decode, lambda _: Bounds(1.3), ["64×64"])
     return Row("overhead", "`decode(x, T)` at 64×64 / simplejpeg's plain decode", cases)
 
 
@@ -256,7 +253,7 @@ def workers(files: Files) -> Row:
 def under_defence(
     files: Files, kind: Kind, least: float, make: Callable[[], Callable[..., object]]
 ) -> Case:
-    """Another defence on pixels, over ours on the file of the same pixels."""
+    """Return a case of another defence on pixels over a defended decode of the same picture."""
 
     def measure(effort: Effort) -> Measurement:
         defence = make()
@@ -318,7 +315,7 @@ def peak_memory(files: Files) -> Row:
 
 
 def scaling(files: Files) -> Row:
-    """Both decode the same blocks: one file of many tiles, or the tile as many times."""
+    """Compare a file of many tiles with as many decodes of one tile: the same blocks."""
     down, across = 10, 10
 
     def case(name: str, decode: Callable[[bytes], object], kind: Kind) -> Case:
@@ -359,14 +356,14 @@ ROWS: list[Callable[[Files], Row]] = [
     total_variation,
     peak_memory,
     scaling,
-    twins,  # last: torch's libraries change the process
+    twins,  # last, because loading torch changes the process
 ]
 
 
 def selected(made: list[Row], only: list[str]) -> Iterator[Row]:
-    """The rows of these keys, or all."""
+    """Return the rows with some keys, or all rows."""
     known = [row.key for row in made]
     for key in only:
         if key not in known:
-            raise SystemExit(f"no row {key!r}; there are {', '.join(known)}")
+            raise SystemExit(f"no row {key!r}: there are {', '.join(known)}")
     return (row for row in made if not only or row.key in only)

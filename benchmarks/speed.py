@@ -1,11 +1,12 @@
-"""Every speed that pyfd promises, measured beside what a user would take instead.
+"""Measure every speed that pyfd promises beside the libraries that a user would take instead.
 
     python -m benchmarks.speed [--photos DIR] [--output DIR] [--write docs/performance.md]
                                [--only ROW] [--quick]
 
 Both sides of a ratio are timed in turn, in one process, on one thread; the median of
-the pairs counts, its spread are their quartiles. DIR gets speed.json with everything,
-report.md with every case, and pictures. It takes about ten minutes on an idle machine.
+the pairs counts, and their quartiles give the spread. The output folder gets speed.json
+with everything, report.md with every case, and pictures. A run takes about ten minutes on
+an idle machine.
 """
 
 from __future__ import annotations
@@ -18,17 +19,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import floor, instructions, machine, speed_page, speed_plots
-from benchmarks.files import Files
+from benchmarks import floor, instructions, machine, pages, speed_page, speed_plots
+from benchmarks.files import PHOTOS_HELP, Files
 from benchmarks.rows import Case, Row, UnmeasuredError, rows, selected
 from benchmarks.timing import Effort
-from pyfd._core import native as _native
+from pyfd._core import native
 
+MAKER = "benchmarks/speed.py"
 USUAL, QUICK = Effort(seconds=1.0, rounds=5), Effort(seconds=0.05, rounds=1)
 
 
 def measure(case: Case, effort: Effort) -> dict[str, Any]:
-    """A case as the JSON has it."""
+    """Measure a case, and return its record for the JSON file."""
     content: dict[str, Any] = {"label": case.label, "bound": str(case.bounds)}
     try:
         found = case.measure(effort)
@@ -43,6 +45,7 @@ def measure(case: Case, effort: Effort) -> dict[str, Any]:
 
 
 def run(row: Row, effort: Effort) -> dict[str, Any]:
+    """Measure a row's cases, print them, and return the row's record."""
     print(f"## {row.what}\n", flush=True)
     cases = [measure(case, effort) for case in row.cases]
     content = {"key": row.key, "what": row.what, "unit": row.unit, "cases": cases}
@@ -51,7 +54,7 @@ def run(row: Row, effort: Effort) -> dict[str, Any]:
 
 
 def around(files: Files, effort: Effort) -> dict[str, Any]:
-    """What is not a row: the floor, the curves, the instructions."""
+    """Measure the page's other parts: the floor, the curves and the instructions."""
     print("## The floor, curves, instructions\n", flush=True)
     content: dict[str, Any] = {
         "floor": floor.floor(files, effort),
@@ -65,12 +68,12 @@ def around(files: Files, effort: Effort) -> dict[str, Any]:
         content["floor"] += floor.floor(files, effort, "24 MP")
     if instructions.available():
         kinds = instructions.KINDS if effort == USUAL else instructions.KINDS[:1]
-        content["instructions"] = instructions.count(_native.FOLDER, files, kinds)
+        content["instructions"] = instructions.count(native.FOLDER, files, kinds)
     return content
 
 
 def keep(content: dict[str, Any], output: Path) -> None:
-    """The files of --output."""
+    """Write speed.json, report.md and the pictures."""
     output.mkdir(parents=True, exist_ok=True)
     (output / "speed.json").write_text(json.dumps(content, indent=1) + "\n")
     every = [f"## {row['what']}\n\n{speed_page.cases(row)}" for row in content["rows"]]
@@ -79,21 +82,13 @@ def keep(content: dict[str, Any], output: Path) -> None:
         speed_plots.draw(content["curves"], output)
 
 
-def publish(content: dict[str, Any], page: Path) -> None:
-    """The numbers on the page, and its pictures."""
-    text = page.read_text() if page.exists() else ""
-    page.write_text(speed_page.put(text, speed_page.page(content)))
-    if "curves" in content:
-        speed_plots.draw(content["curves"], page.parent / "images")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--photos", type=Path, help="a folder of photographs")
+    parser.add_argument("--photos", type=Path, help=PHOTOS_HELP)
     parser.add_argument("--output", type=Path, default=Path("build/bench"))
     parser.add_argument("--write", type=Path, help="the page to put the numbers in")
-    parser.add_argument("--only", action="append", default=[], metavar="ROW", help="by its key")
-    parser.add_argument("--quick", action="store_true", help="few cases, short: a smoke test")
+    parser.add_argument("--only", action="append", default=[], metavar="ROW", help="a row's key")
+    parser.add_argument("--quick", action="store_true", help="a smoke test: few and short cases")
     arguments = parser.parse_args()
     effort = QUICK if arguments.quick else USUAL
     described, files = machine.describe(), Files(arguments.photos)
@@ -105,11 +100,14 @@ def main() -> None:
     try:
         for row in chosen:
             content["rows"].append(run(row, effort))
-    finally:  # minutes of measuring are not lost
+    finally:  # an error must not lose what took minutes to measure
         keep(content, arguments.output)
-    print(speed_page.page(content))
+    text = speed_page.page(content)
+    print(text)
     if arguments.write:
-        publish(content, arguments.write)
+        pages.publish(arguments.write, MAKER, text)
+        if "curves" in content:
+            speed_plots.draw(content["curves"], arguments.write.parent / "images")
 
 
 if __name__ == "__main__":

@@ -1,28 +1,22 @@
-"""What `make bench` found, as Markdown."""
+"""The results of `make bench` as Markdown."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks import instructions
+from benchmarks import instructions, pages
 
-BEGIN, END = "<!-- made by benchmarks/speed.py -->\n", "<!-- end -->"
 PARTS = ("symbols", "copy", "new memory", "plain", "defended", "defended, out=")
 
 Content = Mapping[str, Any]
 
 
-def put(text: str, made: str) -> str:
-    """The page with what is between the marks made anew."""
-    return f"{text.partition(BEGIN)[0]}{BEGIN}\n{made}\n\n{END}{text.partition(END)[2]}"
-
-
 def page(content: Content) -> str:
-    """The generated part of docs/performance.md."""
+    """Return the generated part of docs/performance.md."""
     parts = [machine(content["machine"]), summary(content["rows"])]
     if content["quick"]:
-        parts.insert(0, "**A quick run: it shows that the command works, and no more.**")
+        parts.insert(0, "**A quick run: it shows that the command works, and nothing else.**")
     if content.get("floor"):
         parts += ["### How near the floor", floor(content["floor"])]
     if content.get("instructions"):
@@ -30,18 +24,14 @@ def page(content: Content) -> str:
     return "\n\n".join(parts)
 
 
-def markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
-    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
-
-
 def machine(found: Content) -> str:
+    """Return a paragraph on the machine, the versions and the date."""
     packages = ", ".join(f"{name} {version}" for name, version in found["packages"].items())
     return (
         f"{found['processor']}, {found['cores']} cores; {found['kernel']}; "
         f"Python {found['python']}; {found['compiler']}; "
         f"libjpeg-turbo {found['libjpeg_turbo']}; commit {found['commit']}; "
-        f"load {found['load']:.1f} before; {found['when']}. {packages}."
+        f"load {found['load']:.1f} before the run; {found['when']}. {packages}."
     )
 
 
@@ -49,18 +39,18 @@ def machine(found: Content) -> str:
 
 
 def summary(rows: Sequence[Content]) -> str:
-    """A line for each bound of each row; the worst case decides."""
+    """Return a table with a line for each bound of each row; the worst case decides."""
     heads = ["measured", "target", "typical", "worst", "quartiles", "the worst case", "verdict"]
     lines = []
     for row in rows:
         for bound in dict.fromkeys(case["bound"] for case in row["cases"]):
             cases = [case for case in row["cases"] if case["bound"] == bound]
             lines.append([row["what"], bound, *judged(cases, row["unit"])])
-    return markdown(heads, lines)
+    return pages.table(heads, lines)
 
 
 def judged(cases: Sequence[Content], unit: str = "") -> list[str]:
-    """Typical value, worst value, its quartiles, its name, and the verdict."""
+    """Return the typical value, the worst value, its quartiles, its name, and the verdict."""
     found = [case for case in cases if "value" in case]
     if not found:
         return ["–", "–", "–", cases[0]["unmeasured"], "not measured"]
@@ -72,36 +62,41 @@ def judged(cases: Sequence[Content], unit: str = "") -> list[str]:
     verdict = "met" if met == len(found) else f"**not met** in {len(found) - met} of {len(found)}"
     if len(found) < len(cases):
         verdict += f", {len(cases) - len(found)} not measured"
-    spread = f"{number(worst['low'])} to {number(worst['high'])}"
     return [
         number(middle, unit),
         number(worst["value"], unit),
-        spread,
+        spread(worst),
         worst["label"],
         verdict,
     ]
 
 
+def spread(case: Content) -> str:
+    """Return a case's quartiles."""
+    return f"{number(case['low'])} to {number(case['high'])}"
+
+
 def number(value: float, unit: str = "") -> str:
+    """Return a value with three or more significant digits, and its unit."""
     digits = 0 if value >= 100 else 1 if value >= 10 else 3
     return f"{value:,.{digits}f}{' ' + unit if unit else ''}"
 
 
 def cases(row: Content) -> str:
-    """Every case of a row, for the terminal and report.md."""
+    """Return a table of every case of a row, for the terminal and report.md."""
     heads = ["case", "target", "median", "quartiles", "pairs", "ours", "theirs", ""]
-    return markdown(heads, map(line, row["cases"]))
+    return pages.table(heads, map(line, row["cases"]))
 
 
 def line(case: Content) -> list[str]:
+    """Return a case's line in the table of all cases."""
     if "value" not in case:
         return [case["label"], case["bound"], f"not measured: {case['unmeasured']}", *[""] * 5]
-    spread = f"{number(case['low'])} to {number(case['high'])}"
     return [
         case["label"],
         case["bound"],
         number(case["value"]),
-        spread,
+        spread(case),
         f"{case['pairs']:,}",
         time(case["ours"]),
         time(case["theirs"]),
@@ -110,16 +105,17 @@ def line(case: Content) -> list[str]:
 
 
 def time(seconds: float | None) -> str:
+    """Return a time in milliseconds."""
     if seconds is None:
         return "–"
     return f"{1000 * seconds:.3f} ms" if seconds < 0.1 else f"{1000 * seconds:,.0f} ms"
 
 
 def floor(found: Sequence[Content]) -> str:
-    """Milliseconds per megapixel, a line per kind of file."""
+    """Return a table of milliseconds per megapixel, with a line for each kind of file."""
     rows = [
         [f"{entry['size']}, {entry['kind']}"]
         + [f"{entry['milliseconds'][part]:.2f}" for part in PARTS]
         for entry in found
     ]
-    return "Milliseconds per megapixel.\n\n" + markdown(["file", *PARTS], rows)
+    return "Milliseconds per megapixel.\n\n" + pages.table(["file", *PARTS], rows)

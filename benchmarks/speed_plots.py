@@ -11,17 +11,16 @@ from matplotlib.figure import Figure
 
 from pyfd import plots
 
-STYLES = (
-    ("-", "o", "black"),
-    ("--", "s", "0.35"),
-    (":", "^", "black"),
-    ("-.", "D", "0.35"),
-    ("-", "x", "0.6"),
-)
+#: Properties of the curves, which tell up to five apart in black and white.
+LOOKS = {
+    "linestyle": ("-", "--", ":", "-.", "-"),
+    "marker": ("o", "s", "^", "D", "x"),
+    "color": ("black", "0.35", "black", "0.35", "0.6"),
+}
 
 
 def draw(curves: Mapping[str, Any], folder: Path) -> None:
-    """Time by size, throughput by workers, scaling with pixels: a file each."""
+    """Write three pictures: time by size, throughput by workers, and time by pixels."""
     folder.mkdir(parents=True, exist_ok=True)
     sizes, workers, pixels = curves["by_size"], curves["by_workers"], curves["by_pixels"]
     figure = lines(sizes["sides"], sizes["milliseconds"], "side in pixels", "ms per image")
@@ -41,12 +40,13 @@ def draw(curves: Mapping[str, Any], folder: Path) -> None:
 
 
 def lines(x: Sequence[float], series: Mapping[str, Sequence[float]], below: str, left: str) -> Any:
-    """Curves over one axis, readable in black and white."""
+    """Return a figure of curves by name over one axis, with labels below and on the left."""
     figure = Figure(figsize=(5.6, 3.8), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    for (line, marker, color), (name, values) in zip(STYLES, series.items(), strict=False):
-        axes.plot(x, values, line, marker=marker, color=color, label=name)
+    axes.set_prop_cycle(**LOOKS)
+    for name, values in series.items():
+        axes.plot(x, values, label=name)
     axes.set_xlabel(below)
     axes.set_ylabel(left)
     axes.grid(color="0.9")

@@ -1,7 +1,7 @@
-"""Two calls timed in turn, and what a target says of their ratio.
+"""Two calls timed in turn, and the target that their ratio is held against.
 
-A machine's mood lasts longer than one call, so a ratio is taken pair by pair and the
-median of the pairs is what counts; the spread is their quartiles.
+A machine stays slow or fast for longer than one call takes. So a ratio is taken for each
+pair of calls; the median of the ratios counts, and the quartiles give the spread.
 """
 
 from __future__ import annotations
@@ -20,17 +20,18 @@ Call = Callable[[Item], object]
 
 
 class Effort(NamedTuple):
-    """How long one case is measured."""
+    """How long one case is measured: at least so many seconds, and so many rounds."""
 
     seconds: float
-    rounds: int  # at least
+    rounds: int
 
     def times(self, factor: float) -> Effort:
+        """Return an effort of more seconds, and as many rounds."""
         return Effort(self.seconds * factor, self.rounds)
 
 
 class Measurement(NamedTuple):
-    """The median of the pairs' ratios, their quartiles, and the median seconds."""
+    """The median of the pairs' ratios, its quartiles, and each side's median seconds."""
 
     value: float
     low: float
@@ -42,18 +43,19 @@ class Measurement(NamedTuple):
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a target allows, at the precision that it is stated with."""
+    """The range that a target allows, and the decimals that the target is stated with."""
 
     at_most: float = float("inf")
     at_least: float = 0.0
     digits: int = 2
 
     def excess(self, value: float) -> float:
-        """How far the value is beyond: over 1 is not met, whatever the rounding hides."""
+        """Return how far the rounded value is out of bounds: the target is met up to 1."""
         value = max(round(value, self.digits), 1e-9)
         return max(value / self.at_most, self.at_least / value)
 
     def met(self, value: float) -> bool:
+        """Return whether the rounded value is within the bounds."""
         return self.excess(value) <= 1
 
     def __str__(self) -> str:
@@ -67,7 +69,7 @@ class Bounds:
 
 
 def seconds(call: Callable[..., object], *arguments: Any) -> float:
-    """One call, the freeing of its result included."""
+    """Return the seconds that a call takes, with the time to free its result."""
     start = time.perf_counter()
     call(*arguments)
     return time.perf_counter() - start
@@ -75,7 +77,7 @@ def seconds(call: Callable[..., object], *arguments: Any) -> float:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """No garbage collection in the middle of a call."""
+    """Keep the garbage collector from running in the middle of a call."""
     gc.collect()
     gc.disable()
     try:
@@ -84,33 +86,50 @@ def undisturbed() -> Iterator[None]:
         gc.enable()
 
 
+def rounds(effort: Effort) -> Iterator[int]:
+    """Yield 0, 1, 2, … until the effort is spent."""
+    end, done = time.perf_counter() + effort.seconds, 0
+    while done < effort.rounds or time.perf_counter() < end:
+        yield done
+        done += 1
+
+
 def interleaved(
-    ours: Call[Item], theirs: Call[Item], items: Sequence[Item], effort: Effort
+    ours: Call[Item],
+    theirs: Call[Item],
+    items: Sequence[Item],
+    effort: Effort,
+    clock: Callable[[Call[Item], Item], float] = seconds,
 ) -> Measurement:
-    """Time both on each item in turn, until the effort is spent.
+    """Time two calls on each item in turn, until the effort is spent.
 
     Each comes first as often as second, so that each follows itself as often as the other.
+
+    Args:
+        ours: The call above the fraction bar.
+        theirs: The call below it.
+        items: The arguments that both are called with, one after another.
+        effort: How long this goes on.
+        clock: Returns the seconds of a call with an item.
     """
     for item in items[:2]:
         ours(item)
         theirs(item)
     first, second = [], []
-    end, done = time.perf_counter() + effort.seconds, 0
     with undisturbed():
-        while done < effort.rounds or time.perf_counter() < end:
+        for done in rounds(effort):
             for index, item in enumerate(items):
                 if (done + index) % 2:
-                    second.append(seconds(theirs, item))
-                    first.append(seconds(ours, item))
+                    second.append(clock(theirs, item))
+                    first.append(clock(ours, item))
                 else:
-                    first.append(seconds(ours, item))
-                    second.append(seconds(theirs, item))
-            done += 1
+                    first.append(clock(ours, item))
+                    second.append(clock(theirs, item))
     return summary(first, second)
 
 
 def summary(ours: Sequence[float], theirs: Sequence[float]) -> Measurement:
-    """What pairs of times say."""
+    """Return the measurement that pairs of seconds amount to."""
     low, middle, high = quartiles(np.array(ours) / np.array(theirs))
     return Measurement(
         middle, low, high, len(ours), float(np.median(ours)), float(np.median(theirs))
@@ -118,27 +137,26 @@ def summary(ours: Sequence[float], theirs: Sequence[float]) -> Measurement:
 
 
 def inverse(found: Measurement) -> Measurement:
-    """Theirs over ours."""
+    """Return the measurement with theirs above the fraction bar."""
     return Measurement(
         1 / found.value, 1 / found.high, 1 / found.low, found.pairs, found.ours, found.theirs
     )
 
 
 def quartiles(values: Any) -> tuple[float, float, float]:
+    """Return the first quartile, the median and the third quartile."""
     low, middle, high = np.quantile(np.asarray(values, float), (0.25, 0.5, 0.75))
     return float(low), float(middle), float(high)
 
 
 def medians(calls: Mapping[str, Callable[[], object]], effort: Effort) -> dict[str, float]:
-    """Median seconds of several calls, in a new random order each round."""
+    """Return the median seconds of several calls, made in a new random order each round."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     names, order = list(calls), np.random.default_rng(0)
     for call in calls.values():
         call()
-    end, done = time.perf_counter() + effort.seconds, 0
     with undisturbed():
-        while done < effort.rounds or time.perf_counter() < end:
+        for _ in rounds(effort):
             for index in order.permutation(len(names)):
                 times[names[index]].append(seconds(calls[names[index]]))
-            done += 1
     return {name: float(np.median(found)) for name, found in times.items()}

@@ -1,6 +1,6 @@
-"""The codec's differentiable twin beside kornia's, forward alone and with backward.
+"""The codec's differentiable twin beside kornia's codec, with and without the backward pass.
 
-Torch and kornia are imported only when a case is measured. Both get one thread.
+Torch and kornia are imported only when a case is measured. Both run on one thread.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 BATCH = 8
 CODEC, EAGER = Bounds(0.2), Bounds(0.6)
 PRESET = QTables.preset("fd-cvpr2019")
-VERBATIM = 99.5  # the quality at which kornia does not scale tables
+UNSCALED = 99.5  # the quality at which kornia takes tables as they are
 
 
 class Variant(NamedTuple):
-    """How ours is run; kornia's runs as it comes, which is eager and 4:2:0."""
+    """A way to run pyfd's twin; kornia's codec always runs eagerly, at 4:2:0."""
 
     name: str
     bounds: Bounds
     subsampling: Subsampling
     backward: bool
-    tensors: bool  # tensor operations, as on a GPU; else the codec itself, as on a CPU
+    tensors: bool  # whether tensor operations run, as on a GPU, and not the codec, as on a CPU
     compiled: bool = False
 
     def __str__(self) -> str:
@@ -42,7 +42,7 @@ class Variant(NamedTuple):
 
 
 def variants() -> Iterator[Variant]:
-    """Compiled tensor operations have no target of their own: the codec beats them."""
+    """Yield every variant. Compiled tensor operations have no target: the codec is faster."""
     for name, bounds, *ways in (
         ("the codec", CODEC, False),
         ("tensors", EAGER, True),
@@ -54,11 +54,12 @@ def variants() -> Iterator[Variant]:
 
 
 def can_compile() -> bool:
+    """Return whether `torch.compile` finds a C++ compiler."""
     return shutil.which("g++") is not None or shutil.which("clang++") is not None
 
 
 def measure(variant: Variant, photos: Sequence[Photo], effort: Effort) -> Measurement:
-    """Ours over kornia's, on a batch of photographs."""
+    """Return the time of pyfd's twin over that of kornia's codec, for a batch of photographs."""
     import torch
 
     import pyfd.torch.distillation
@@ -70,7 +71,7 @@ def measure(variant: Variant, photos: Sequence[Photo], effort: Effort) -> Measur
     if variant.compiled:
         ours = torch.compile(ours)
     step = both_ways if variant.backward else forward
-    # What is exported is tensor operations, on a CPU too
+    # An exported twin consists of tensor operations on a CPU, too
     with patch.object(pyfd.torch.distillation, "_is_exporting", lambda: variant.tensors):
         return interleaved(
             lambda batch: step(ours, batch), lambda batch: step(theirs, batch), [images], effort
@@ -78,21 +79,24 @@ def measure(variant: Variant, photos: Sequence[Photo], effort: Effort) -> Measur
 
 
 def distillation(variant: Variant) -> Callable[..., Any]:
+    """Return pyfd's twin."""
     from pyfd.torch import FeatureDistillation
 
     return FeatureDistillation(PRESET, subsampling=variant.subsampling)
 
 
 def kornia() -> Callable[..., Any]:
+    """Return kornia's codec with the same tables."""
     import torch
     from kornia.enhance import jpeg_codec_differentiable
 
-    quality = torch.tensor([VERBATIM])
+    quality = torch.tensor([UNSCALED])
     luma, chroma = (torch.tensor(PRESET[i].astype(np.float32)) for i in (0, 1))
     return lambda images: jpeg_codec_differentiable(images, quality, luma, chroma)
 
 
 def forward(defence: Callable[..., Any], images: Tensor) -> None:
+    """Run the forward pass."""
     import torch
 
     with torch.no_grad():
@@ -100,4 +104,5 @@ def forward(defence: Callable[..., Any], images: Tensor) -> None:
 
 
 def both_ways(defence: Callable[..., Any], images: Tensor) -> None:
+    """Run the forward and the backward pass."""
     defence(images.clone().requires_grad_()).sum().backward()

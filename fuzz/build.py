@@ -2,7 +2,7 @@
 
     PYFD_SANITIZE=address,undefined,fuzzer-no-link CC=clang python fuzz/build.py FOLDER
 
-The fork and the C layer are those of build.py, compiled with the same checks.
+The fork and the C layer are compiled by build.py's functions, with the same checks.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Write seed files for the fuzz targets: small JPEGs of every kind, each behind options.
+"""Write seed files for the fuzz targets: option bytes, followed by a small JPEG.
 
 python fuzz/seeds.py FOLDER
 """
@@ -10,11 +10,12 @@ from pathlib import Path
 
 from tests import jpegs
 
-OPTIONS = 8
+OPTIONS = 8  # bytes, as in fuzz.h
+VARIANTS = 2  # of the options, for each JPEG
 
 
 def files() -> dict[str, bytes]:
-    """Small files by encoders that are not ours, and crafted ones."""
+    """Return small JPEGs by name: some of Pillow's encoder, some made by hand."""
     color = jpegs.picture(21, 13)
     cmyk = jpegs.encode_with_pillow(jpegs.picture(9, 9, channels=4))
     return {
@@ -42,7 +43,7 @@ def main() -> None:
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     for number, (name, data) in enumerate(files().items()):
-        for variant in range(2):
+        for variant in range(VARIANTS):
             options = bytes((number * 7 + variant * 3 + i) % 256 for i in range(OPTIONS))
             (folder / f"{name}-{variant}").write_bytes(options + data)
 

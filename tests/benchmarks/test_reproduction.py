@@ -7,21 +7,23 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from benchmarks import reproduction
+from benchmarks import pages, reproduction
 from benchmarks.reproduction import MODELS, TWO_PASS, Part
 from pyfd.evaluation.defences import Defence, parse
-from pyfd.evaluation.plan import plan
 
 
 def content(part: Part) -> dict:
-    """A report with a different accuracy in every cell, known by its place."""
+    """A report with a different accuracy in every cell."""
     defences = [d if isinstance(d, Defence) else parse(d) for d in part.defences]
-    cells = []
-    for item in plan(defences, part.attacks, part.epsilons):
-        for defence in item.judged:
-            accuracy = (len(cells) + 1) / 200
-            names = {"defence": defence.name, "attack": item.attack, "epsilon": item.epsilon}
-            cells.append({**names, "accuracy": accuracy})
+    strengths = dict.fromkeys(part.attacks, part.epsilons)
+    strengths |= dict.fromkeys(("benign", "deepfool", "cw-l2"), (None,))
+    places = [
+        {"defence": defence.name, "attack": attack, "epsilon": epsilon}
+        for attack in ("benign", *part.attacks)
+        for epsilon in strengths[attack]
+        for defence in defences
+    ]
+    cells = [{**place, "accuracy": (n + 1) / 200} for n, place in enumerate(places)]
     costs = {d.name: 0.0004 if d.name == TWO_PASS else 0.2 for d in defences}
     return {"setting": {"n": part.count}, "cells": cells, "costs": costs}
 
@@ -68,7 +70,7 @@ def test_what_was_not_measured_is_a_dash(contents):
 def test_page_goes_between_its_marks(tmp_path, monkeypatch, contents):
     """And leaves what a person wrote."""
     page = tmp_path / "page.md"
-    page.write_text(f"before\n\n{reproduction.BEGIN}old{reproduction.END}\n\nafter\n")
+    page.write_text(f"before\n\n<!-- made by {reproduction.MAKER} -->\nold{pages.END}\n\nafter\n")
     (tmp_path / "images").mkdir()
     monkeypatch.setattr(reproduction, "Photos", lambda *_: None)
     monkeypatch.setattr(reproduction, "slow", lambda _: Part("slow", MODELS[0], (), (), ()))
@@ -77,8 +79,8 @@ def test_page_goes_between_its_marks(tmp_path, monkeypatch, contents):
     monkeypatch.setattr("sys.argv", [*arguments, "--write", str(page)])
     reproduction.main()
     text = page.read_text()
-    assert text.startswith("before\n\n" + reproduction.BEGIN)
-    assert text.endswith(reproduction.END + "\n\nafter\n")
+    assert text.startswith(f"before\n\n<!-- made by {reproduction.MAKER} -->\n")
+    assert text.endswith(f"{pages.END}\n\nafter\n")
     assert "old" not in text
     assert MODELS[1] in text
     assert Path(tmp_path / "images" / "steps.png").exists()

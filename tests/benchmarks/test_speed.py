@@ -1,98 +1,22 @@
-"""The speed benchmark: pairs, verdicts, counts and the page. No test looks at a clock."""
+"""The speed benchmark: verdicts, files and the page. No test depends on a clock."""
 
 from __future__ import annotations
 
-import io
 import json
-import subprocess
 from collections import Counter
 
-import numpy as np
 import pytest
 from PIL import Image
-from scipy.fft import dctn, idctn
 
-from benchmarks import compare, instructions, peers, speed, speed_page, speed_plots, timing
-from benchmarks.files import BASELINE, FEW, OWN, Files, tiled
-from benchmarks.rows import ROWS, Case, Row, UnmeasuredError, rows
+from benchmarks import instructions, pages, speed, speed_page, speed_plots
+from benchmarks.files import BASELINE, OWN
+from benchmarks.rows import Case, Row, UnmeasuredError
 from benchmarks.timing import Bounds, Effort, Measurement
-from pyfd._core import native as _native
-from tests.jpegs import encode_with_pillow, picture
 
 ONCE = Effort(seconds=0, rounds=1)
 
 
-@pytest.fixture(scope="module")
-def files() -> Files:
-    return Files()
-
-
-# ---- pairs --------------------------------------------------------------------
-
-
-def test_each_side_comes_first_as_often():
-    calls = []
-    items = ["a", "b", "c", "d"]
-    found = timing.interleaved(
-        lambda item: calls.append(("ours", item)),
-        lambda item: calls.append(("theirs", item)),
-        items,
-        Effort(seconds=0, rounds=2),
-    )
-    timed = calls[4:]  # the first two items warm up
-    pairs = [tuple(timed[i : i + 2]) for i in range(0, len(timed), 2)]
-    assert found.pairs == len(pairs) == 8
-    assert all(first[1] == second[1] and first[0] != second[0] for first, second in pairs)
-    for item in items:
-        firsts = [first[0] for first, _ in pairs if first[1] == item]
-        assert sorted(firsts) == ["ours", "theirs"]
-
-
-def test_ratio_is_of_pairs_not_of_medians():
-    found = timing.summary([1, 30, 2, 8, 5], [1, 10, 4, 4, 5])
-    assert (found.value, found.low, found.high, found.pairs) == (1, 1, 2, 5)
-    assert (found.ours, found.theirs) == (5, 4)
-
-
-def test_inverse_turns_the_spread_around():
-    found = timing.inverse(Measurement(0.01, 0.005, 0.02, 7, 1.0, 100.0))
-    assert found == pytest.approx((100, 50, 200, 7, 1.0, 100.0))
-
-
-def test_medians_of_several_calls():
-    calls = {"a": 0, "b": 0}
-
-    def call(name):
-        calls[name] += 1
-
-    found = timing.medians({n: lambda n=n: call(n) for n in calls}, Effort(0, 3))
-    assert list(found) == ["a", "b"]
-    assert calls == {"a": 4, "b": 4}  # one to warm up
-
-
 # ---- verdicts -----------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("bounds", "value", "met"),
-    [
-        (Bounds(1.02), 1.0249, True),  # 1.02, as the target is stated
-        (Bounds(1.02), 1.026, False),
-        (Bounds(at_least=1000, digits=0), 999.6, True),
-        (Bounds(at_least=1000, digits=0), 999.4, False),
-        (Bounds(at_least=0.85, at_most=1.15), 0.84, False),
-        (Bounds(at_least=0.85, at_most=1.15), 1.16, False),
-        (Bounds(at_least=0.85, at_most=1.15), 1.0, True),
-    ],
-)
-def test_bounds(bounds, value, met):
-    assert bounds.met(value) is met
-    assert (bounds.excess(value) <= 1) is met
-
-
-def test_bounds_say_what_they_are():
-    shown = [Bounds(1.02), Bounds(at_least=1000, digits=0), Bounds(1.15, 0.85), Bounds()]
-    assert [str(b) for b in shown] == ["≤ 1.02", "≥ 1,000", "0.85 to 1.15", "–"]
 
 
 def case_of(label: str, value: float, bounds: Bounds = Bounds(1.02)) -> Case:  # noqa: B008
@@ -136,169 +60,7 @@ def test_what_is_not_measured_is_said():
     assert judged(case_of("a", 1.0), missing)[-1] == "met, 1 not measured"
 
 
-# ---- rows ---------------------------------------------------------------------
-
-
-def test_rows_and_cases_have_names_of_their_own(files):
-    made = rows(files)
-    assert len({row.key for row in made}) == len(ROWS)
-    for row in made:
-        labels = [case.label for case in row.cases]
-        assert len(set(labels)) == len(labels) > 1
-
-
-def test_quick_keeps_a_case_of_each_bound(files):
-    for whole, quick in zip(rows(files), rows(files, quick=True), strict=True):
-        assert {c.bounds for c in quick.cases} == {c.bounds for c in whole.cases}
-        assert len(quick.cases) <= 5
-
-
-@pytest.mark.parametrize("make", ROWS, ids=lambda make: make.__name__)
-@pytest.mark.filterwarnings("ignore")  # of ART and kornia, when they are imported
-def test_first_case_of_a_row_can_be_measured(files, make):
-    found = speed.measure(make(files).cases[0], ONCE)
-    assert "unmeasured" in found or (found["value"] > 0 and found["low"] <= found["high"])
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("tensors", [False, True])
-def test_twin_runs_the_way_that_it_says(files, monkeypatch, tensors):
-    import pyfd.torch
-    from benchmarks import twin
-
-    calls = []
-    real = pyfd.torch.FeatureDistillation._in_tensors
-
-    def spy(self, images):
-        calls.append(len(images))
-        return real(self, images)
-
-    monkeypatch.setattr(pyfd.torch.FeatureDistillation, "_in_tensors", spy)
-    variant = next(v for v in twin.variants() if v.tensors == tensors)
-    twin.measure(variant, files.photos("224×224"), ONCE)
-    assert bool(calls) is tensors
-
-
-def test_files_are_what_their_kind_says(files):
-    for kind in FEW:
-        with Image.open(io.BytesIO(files.of("64×64", kind)[0])) as image:
-            assert image.size == (64, 64)
-            assert bool(image.info.get("progressive")) == kind.progressive
-
-
-def test_tiles_repeat_the_photograph():
-    image = Image.fromarray(picture(5, 3))
-    pixels = np.asarray(tiled(image, (12, 7)))
-    assert pixels.shape == (7, 12, 3)
-    assert (pixels[3:6, 5:10] == np.asarray(image)).all()
-
-
-def test_reference_is_the_papers_arithmetic():
-    pixels = picture(24, 16, seed=3)
-    steps = np.linspace(7, 31, 64).reshape(8, 8) * np.pi / 3  # no ties in rounding
-    blocks = pixels.reshape(2, 8, 3, 8, 3).astype(float)
-    coefficients = dctn(blocks, axes=(1, 3), norm="ortho")
-    grid = steps[None, :, None, :, None]
-    expected = idctn(np.round(coefficients / grid) * grid, axes=(1, 3), norm="ortho")
-    expected = expected.round().clip(0, 255).astype(np.uint8).reshape(16, 24, 3)
-    assert (peers.reference_arithmetic(pixels, steps) == expected).all()
-
-
-# ---- instructions -------------------------------------------------------------
-
-CALLGRIND = """\
-# callgrind format
-events: Ir
-fl=(unknown)
-fn=decode_mcu.part.0
-0 600
-calls=2 0
-0 5000
-0 50
-fn=jsimd_idct_islow_avx2
-0 200
-fn=jsimd_idct_islow_avx2.columnloop
-+3 30
-fn=pyfd_decode
-0 7
-cfn=decode_mcu.part.0
-calls=1 0
-0 5850
-
-totals: 887
-"""
-
-
-def test_callees_are_not_counted_twice():
-    costs = instructions.by_function(CALLGRIND.splitlines())
-    assert costs == {"decode_mcu": 650, "jsimd_idct_islow_avx2": 230, "pyfd_decode": 7}
-    assert instructions.by_stage(costs) == {
-        "entropy decoding": 650,
-        "re-quantization and inverse DCT": 230,
-        "upsampling and color": 0,
-        "the rest": 7,
-    }
-
-
-@pytest.mark.parametrize(
-    ("function", "stage"),
-    [
-        ("decode_mcu_AC_refine", "entropy decoding"),
-        ("jpeg_fill_bit_buffer", "entropy decoding"),
-        ("requant_idct_avx2", "re-quantization and inverse DCT"),
-        ("jsimd_h2v2_fancy_upsample_avx2", "upsampling and color"),
-        ("jsimd_ycc_extrgb_convert_avx2", "upsampling and color"),
-        ("jpeg_idct_islow", "re-quantization and inverse DCT"),
-        ("decompress_onepass", "the rest"),
-        ("pyfd_decode", "the rest"),
-        ("__memset_avx2_unaligned_erms", "the rest"),
-    ],
-)
-def test_stages(function, stage):
-    assert instructions.stage_of(function) == stage
-
-
-def test_driver_does_each_operation(tmp_path):
-    if not _native.FOLDER.is_dir():
-        return  # `make asan` builds no libraries
-    program = instructions.build(_native.FOLDER, tmp_path)
-    file = tmp_path / "file.jpg"
-    file.write_bytes(encode_with_pillow(picture(40, 24), quality=75))
-    for operation in instructions.OPERATIONS:
-        subprocess.run([program, operation, file, file], check=True)
-    file.write_bytes(b"not a JPEG")
-    assert subprocess.run([program, "plain", file], check=False).returncode == 1
-    done = subprocess.run([program, "no-such", file], check=False, capture_output=True)
-    assert done.returncode == 2
-    nm = subprocess.run(["nm", program], check=True, capture_output=True, text=True)
-    (address,) = (line.split()[0] for line in nm.stdout.splitlines() if line.endswith(" measured"))
-    costs = Counter({f"0x{address}": 5, "measured": 2, "other": 1})
-    assert instructions.named(costs, program) == {"measured": 7, "other": 1}
-
-
-def test_blocks_of_all_components():
-    assert instructions.blocks(encode_with_pillow(picture(33, 17), subsampling=2)) == 15 + 2 * 6
-
-
-# ---- two commits --------------------------------------------------------------
-
-
-def test_two_builds_are_asked_in_turn(tmp_path):
-    (tmp_path / "file.jpg").write_bytes(encode_with_pillow(picture(16, 16)))
-    with compare.workers([compare.ROOT] * 2, tmp_path) as (old, new):
-        for operation in compare.OPERATIONS:
-            found = compare.compare(old, new, operation, "file.jpg", 0)
-            assert found.pairs == 5
-            assert found.value > 0
-    assert new.process.returncode == 0
-
-
-def test_unknown_commit_is_refused():
-    with pytest.raises(SystemExit, match="no-such-commit"):
-        compare.commit_of("no-such-commit")
-
-
-# ---- what is written ----------------------------------------------------------
+# ---- files and the page --------------------------------------------------------
 
 
 def content() -> dict:
@@ -308,7 +70,7 @@ def content() -> dict:
         "by_pixels": {"megapixels": [1, 4], "nanoseconds_per_pixel": {"a": [5, 5]}},
     }
     times = {part: 1.0 + i for i, part in enumerate(speed_page.PARTS)}
-    costs = instructions.by_function(CALLGRIND.splitlines())
+    costs = Counter({"decode_mcu": 650, "jsimd_idct_islow_avx2": 230, "pyfd_decode": 7})
     return {
         "curves": curves,
         "floor": [{"kind": str(BASELINE[0]), "size": OWN, "milliseconds": times}],
@@ -326,12 +88,12 @@ def run_main(monkeypatch, made: list[Row], *arguments: object) -> None:
 def test_page_goes_between_its_marks(tmp_path, monkeypatch, capsys):
     """And leaves what a person wrote."""
     page, output = tmp_path / "page.md", tmp_path / "made" / "here"
-    page.write_text(f"before\n\n{speed_page.BEGIN}old{speed_page.END}\n\nafter\n")
+    page.write_text(f"before\n\n<!-- made by {speed.MAKER} -->\nold{pages.END}\n\nafter\n")
     made = [Row("fast", "ours / theirs", [case_of("small", 0.5), case_of("large", 1.0101)])]
     run_main(monkeypatch, made, "--output", output, "--write", page)
     text = page.read_text()
-    assert text.startswith(f"before\n\n{speed_page.BEGIN}")
-    assert text.endswith(f"{speed_page.END}\n\nafter\n")
+    assert text.startswith(f"before\n\n<!-- made by {speed.MAKER} -->\n")
+    assert text.endswith(f"{pages.END}\n\nafter\n")
     assert "old" not in text
     assert "| ours / theirs | ≤ 1.02 | 1.010 | 1.010 | 1.000 to 1.020 | large | met |" in text
     assert "| own size, q75 4:2:0 baseline | 1.00 | 2.00 | 3.00 | 4.00 | 5.00 | 6.00 |" in text
