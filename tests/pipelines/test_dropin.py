@@ -7,7 +7,6 @@ what programs do with libjpeg.
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import os
 import re
@@ -19,7 +18,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -29,6 +27,7 @@ import pyfd
 from pyfd import QTables
 from pyfd._core.native import DROP_IN
 from tests.jpegs import encode_with_pillow, picture
+from tests.packaging.sources import load_build
 
 if os.environ.get("PYFD_SANITIZE"):
     pytest.skip("a sanitized build has no drop-in", allow_module_level=True)
@@ -44,13 +43,6 @@ SOURCES = {
 }
 
 
-def build_module() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("pyfd_build", ROOT / "build.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="session")
 def programs(tmp_path_factory) -> Path:
     """A folder with cjpeg, djpeg, jpegtran and dropin, linked with the installed drop-in."""
@@ -61,7 +53,7 @@ def programs(tmp_path_factory) -> Path:
 
 
 def compile_program(name: str, folder: Path, library: Path) -> None:
-    fork = build_module().build_drop_in(ROOT / "build")
+    fork = load_build(ROOT).fork.build_drop_in(ROOT / "build")
     files = [fork / "src" / file for file in SOURCES.get(name, "").split()]
     files = files or [ROOT / "tests" / "pipelines" / "dropin.c"]
     formats = [f"-D{name}_SUPPORTED" for name in ("BMP", "GIF", "PPM", "TARGA")]
