@@ -1,5 +1,7 @@
 """The sdist and the wheel: their names and contents, and the sdist's own use."""
 
+import fcntl
+import os
 import re
 import shutil
 import sys
@@ -15,8 +17,6 @@ import pytest
 import pyfd
 from tests.packaging.sources import FORK, ROOT, copy_sources, find_tarball, python, share_fork
 
-pytestmark = pytest.mark.xdist_group("distribution")  # one worker builds, once
-
 
 class Built(NamedTuple):
     """What `python -m build` has made, and a folder with the contents of the sdist."""
@@ -29,22 +29,33 @@ class Built(NamedTuple):
 @pytest.fixture(scope="session")
 def built(tmp_path_factory) -> Built:
     """The distributions of a copy of this folder; the sdist is installed from its folder."""
-    folder = tmp_path_factory.mktemp("distribution")
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # one worker builds for all
+    folder /= "distribution"
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.is_dir():
+            build_and_install(folder)
+    sdist, wheel = sorted((folder / "dist").iterdir(), key=lambda path: path.suffix)
+    (unpacked,) = (folder / "unpacked").iterdir()
+    return Built(sdist, wheel, unpacked)
+
+
+def build_and_install(folder: Path) -> None:
     copy_sources(folder / "source")
     share_fork(folder / "source")
     leave_earlier_build(folder / "source")
     options = ("--no-isolation", "--skip-dependency-check", "--sdist", "--wheel")
     result = python(folder / "source", "-m", "build", *options, "--outdir", folder / "dist")
     assert result.returncode == 0, result.stderr
-    sdist, wheel = sorted((folder / "dist").iterdir(), key=lambda path: path.suffix)
-    with tarfile.open(sdist) as archive:
+    with tarfile.open(next((folder / "dist").glob("*.tar.gz"))) as archive:
         archive.extractall(folder / "unpacked", filter="data")
     (unpacked,) = (folder / "unpacked").iterdir()
     share_fork(unpacked)
     options = ("--no-build-isolation", "--no-deps", "--quiet", "--target", folder / "site")
     result = python(unpacked, "-m", "pip", "install", *options, ".")
     assert result.returncode == 0, result.stderr
-    return Built(sdist, wheel, unpacked)
 
 
 def leave_earlier_build(folder: Path) -> None:
