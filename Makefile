@@ -1,4 +1,4 @@
-# pyfd: everything a developer runs.  `make help` lists it.
+# Everything that a developer of pyfd runs.  `make help` lists the targets.
 
 PYTHON ?= python3
 VENV := .venv
@@ -10,16 +10,16 @@ JOBS ?= $(shell nproc)
 SECONDS ?= 60
 # `make bench`: options of benchmarks/speed.py, such as --quick
 BENCH ?=
-# `make bench-compare`: commits; the second is the working tree by default
+# `make bench-compare`: two commits; by default, the second is the working tree
 OLD ?= HEAD
 NEW ?=
 # `make test`: an index with CPU builds of torch, if pip is not configured for one
 TORCH_INDEX ?=
-# `make asan`: which tests; all of them by default
+# `make asan`: which tests to run; by default, all
 ASAN_TESTS ?= -m "not system" --deselect tests/packaging
 CHECKS := address,undefined
 
-# What the build needs from the system, with a file that tells it is there
+# Whether the system has what the build needs
 HAVE_HEADERS = [ -f "$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ]
 HAVE_TOOLS = command -v cc && command -v patch && { [ "$$(uname -m)" != x86_64 ] || command -v nasm; }
 HAVE_VENV = $(PYTHON) -c 'import ensurepip, venv'
@@ -27,7 +27,7 @@ SYSTEM_TEST_PACKAGES = chromium ffmpeg gdal-bin graphicsmagick imagemagick \
   libjpeg-turbo-progs libvips-tools python3-opencv python3-pil
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-system asan fuzz lint format bench bench-compare wheel clean
+.PHONY: help demo test test-system asan fuzz lint format docs bench bench-compare sdist wheel clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
@@ -35,13 +35,13 @@ help:  ## List the targets
 demo: $(VENV)/demo  ## Defend photographs and look at the result (demo-output/)
 	$(BIN)/pyfd demo --output demo-output
 
-test: $(VENV)/test  ## Run the test suite
+test: $(VENV)/test  ## Run the tests; PYFD_PHOTOS=FOLDER: on these photographs, too
 	$(BIN)/python -m pytest -n $(JOBS) -m "not system"
 
-test-system: $(VENV)/test $(VENV)/system-test  ## Test with Debian's programs, which it installs
+test-system: $(VENV)/test $(VENV)/system-test  ## Run the tests with Debian's programs, and install these
 	$(BIN)/python -m pytest -m system
 
-asan: $(VENV)/test  ## Test under AddressSanitizer and UndefinedBehaviorSanitizer
+asan: $(VENV)/test  ## Run the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	PYFD_SANITIZE=$(CHECKS) $(BIN)/pip install -q --no-deps --upgrade --target build/asan .
 	PYFD_SANITIZE=$(CHECKS) PYTHONPATH=build/asan:. PYTHONSAFEPATH=1 \
 	  LD_PRELOAD="$$(cc -print-file-name=libasan.so) $$(cc -print-file-name=libubsan.so)" \
@@ -72,19 +72,25 @@ format: $(VENV)/test  ## Format Python and C
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i csrc/*.[ch] fuzz/*.[ch] benchmarks/*.c
 
-bench: $(VENV)/bench  ## Measure every speed beside the peers' (build/bench; ten minutes)
+docs: $(VENV)/test  ## Build the documentation (build/docs/index.html); warnings are errors
+	$(BIN)/sphinx-build -W --keep-going -b html docs build/docs
+
+bench: $(VENV)/bench  ## Measure all speeds, and those of the peers (build/bench; ten minutes)
 	$(BIN)/python -m benchmarks.speed $(BENCH)
 
-bench-compare: $(VENV)/bench  ## Time two commits against each other: OLD=, NEW=
+bench-compare: $(VENV)/bench  ## Compare the speed of two commits: OLD=, NEW=
 	$(BIN)/python -m benchmarks.compare $(OLD) $(NEW)
+
+sdist: $(VENV)/build  ## Build the source distribution (dist/)
+	$(BIN)/python -m build --sdist
 
 wheel: $(VENV)/python  ## Build a self-contained wheel (dist/)
 	$(BIN)/pip wheel --no-deps --wheel-dir dist .
 
-clean:  ## Remove what was built and installed here
-	rm -rf $(VENV) build dist demo-output *.egg-info pyfd/_core/*.so pyfd/native
+clean:  ## Remove everything that was built or installed here
+	rm -rf $(VENV) build dist demo-output *.egg-info pyfd/_core/*.so pyfd/_core/*.stamp pyfd/native
 
-# ---- how it gets here ----
+# ---- what the targets need; each file in .venv marks a finished installation ----
 
 $(VENV)/system:
 	@if ! { $(HAVE_HEADERS) && $(HAVE_TOOLS) && $(HAVE_VENV); } >/dev/null 2>&1; then \
@@ -98,9 +104,11 @@ $(VENV)/python: $(VENV)/system
 	$(BIN)/pip install -q --upgrade pip
 	@touch $@
 
-# The package, rebuilt when what it is compiled from changes
+# The package, which is rebuilt when its compiled sources change
 FORK := third_party/libjpeg-turbo
-$(VENV)/pyfd: $(VENV)/python pyproject.toml build.py $(wildcard csrc/* $(FORK)/* $(FORK)/patches/*)
+SOURCES := pyproject.toml setup.py build.py pyfd/_core/checkout.py \
+  $(wildcard csrc/* $(FORK)/*.* $(FORK)/series $(FORK)/patches/*)
+$(VENV)/pyfd: $(VENV)/python $(SOURCES)
 	$(BIN)/pip install -q -e .
 	@touch $@
 
@@ -108,12 +116,16 @@ $(VENV)/demo: $(VENV)/pyfd
 	$(BIN)/pip install -q -e '.[demo]'
 	@touch $@
 
+$(VENV)/build: $(VENV)/python requirements-dev.txt
+	$(BIN)/pip install -q $$(grep ^build== requirements-dev.txt)
+	@touch $@
+
 $(VENV)/test: $(VENV)/pyfd requirements-dev.txt
 	$(BIN)/pip install -q torch==2.13.0 $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
 	$(BIN)/pip install -q -r requirements-dev.txt
 	@touch $@
 
-# valgrind to count instructions, a C++ compiler for torch.compile
+# valgrind counts instructions; torch.compile needs a C++ compiler
 $(VENV)/bench: $(VENV)/test
 	command -v valgrind && command -v g++ || { $(APT) update && $(APT) install valgrind g++; }
 	@touch $@

@@ -1,24 +1,31 @@
-"""Build pyfd: fetch and patch libjpeg-turbo, compile it, bind it with cffi.
+"""Build pyfd: compile the C layer on top of the fork of libjpeg-turbo, and bind it with cffi.
 
-This is the build backend that pyproject.toml names: setuptools' own, plus the
-commands below.  Every failure says what to install or set.
+This is the build backend that pyproject.toml names: setuptools' own, with the commands
+below.  third_party/libjpeg-turbo/fork.py gets, patches and compiles the fork itself.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
+import importlib.util
+import runpy
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":  # `python -m build` means PyPA's build, but finds this file first
+    here = Path(__file__).resolve().parent
+    sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != here]
+    found = importlib.util.find_spec("build")
+    if found is None or found.origin is None:  # nothing, or a mere folder of that name
+        sys.exit("pyfd: PyPA's build is not installed: run 'pip install build', or 'pip wheel .'")
+    runpy.run_module("build", run_name="__main__", alter_sys=True)
+    sys.exit()
+
 import os
-import platform
 import re
 import shutil
-import subprocess
-import sys
 import sysconfig
-import tarfile
 import tempfile
-import zlib
-from pathlib import Path
+from types import ModuleType
 
 from setuptools import Extension
 from setuptools.build_meta import *  # noqa: F403  the PEP 517 and 660 hooks
@@ -27,266 +34,35 @@ from setuptools.command.build_ext import build_ext
 from setuptools.command.sdist import sdist
 
 ROOT = Path(__file__).resolve().parent
-FORK = ROOT / "third_party" / "libjpeg-turbo"
-PIN = json.loads((FORK / "pin.json").read_text())
-SOURCE_NAME = f"{PIN['name']}-{PIN['version']}"
-TARBALL_VARIABLE = "PYFD_LIBJPEG_TURBO_TARBALL"
+EXTENSION = "pyfd._core._libpyfd"
 LIMITED_API = not sysconfig.get_config_var("Py_GIL_DISABLED")
 
-CMAKE_OPTIONS = [
-    "-DCMAKE_BUILD_TYPE=Release",
-    "-DCMAKE_POLICY_VERSION_MINIMUM=3.5",  # CMake 4 refuses 2.1.5 without it
-    "-DWITH_TURBOJPEG=OFF",
-]
-# libjpeg.a, for the extension
-STATIC_OPTIONS = [
-    "-DCMAKE_POSITION_INDEPENDENT_CODE=ON",
-    "-DENABLE_SHARED=OFF",
-    "-DWITH_ARITH_DEC=OFF",  # seconds of decoding in a kilobyte of file
-    "-DWITH_ARITH_ENC=OFF",
-]
-# libjpeg.so.62, for programs of others: what Debian's can do, and its symbols
-SHARED_OPTIONS = [
-    "-DENABLE_STATIC=OFF",
-    "-DPYFD_ENVIRONMENT=ON",
-    "-DCMAKE_SKIP_RPATH=ON",
-    "-DCMAKE_SHARED_LINKER_FLAGS=-pthread -Wl,-z,relro,-z,now,-z,noexecstack,-s",
-]
-# CMake's own hidden visibility is ignored by 2.1.5 (policy CMP0063)
-PROTECTION = ["-fstack-protector-strong", "-fstack-clash-protection"]
-HARDENING = ["-fvisibility=hidden", *PROTECTION]
-SHARED_CFLAGS = [*PROTECTION, "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2"]
-# "address,undefined", for `make asan` and the fuzz targets; FORTIFY_SOURCE would hide errors
-SANITIZE = os.environ.get("PYFD_SANITIZE", "")
-if SANITIZE:
-    CHECKS = [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
-    FORK_CFLAGS = ["-fvisibility=hidden", "-g", *CHECKS]
-    LAYER_CFLAGS = [*FORK_CFLAGS, "-O1"]
-    LAYER_LDFLAGS = CHECKS[:1]
+
+def load(path: str) -> ModuleType:
+    """Import a file of this folder that is not on the import path."""
+    spec = importlib.util.spec_from_file_location(f"pyfd_build_{Path(path).stem}", ROOT / path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+fork = load("third_party/libjpeg-turbo/fork.py")
+checkout = load("pyfd/_core/checkout.py")
+
+if fork.SANITIZE:
+    LAYER_CFLAGS = [*fork.STATIC_CFLAGS, "-O1"]
+    LAYER_LDFLAGS = fork.CHECKS[:1]
 else:
-    FORK_CFLAGS = HARDENING
-    LAYER_CFLAGS = [*HARDENING, "-O3", "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=3"]
+    LAYER_CFLAGS = [*fork.HARDENING, "-O3", "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=3"]
     LAYER_LDFLAGS = ["-Wl,-z,relro,-z,now,-z,noexecstack"]
-LAYER_LDFLAGS.append("-Wl,--exclude-libs,ALL")
-
-
-class BuildError(SystemExit):
-    """A failure with its remedy; a SystemExit, so that pip shows the text alone."""
-
-    def __init__(self, problem: str, remedy: str) -> None:
-        super().__init__(f"\npyfd: {problem}\n      {remedy}\n")
-
-
-# ---- the upstream release -------------------------------------------------
-
-
-def is_pinned(tarball: Path) -> bool:
-    """Is this the pinned archive, or the pinned tar in another compression?"""
-    data = tarball.read_bytes()
-    if hashlib.sha256(data).hexdigest() == PIN["archive_sha256"]:
-        return True
-    if data[:2] == b"\x1f\x8b":
-        try:
-            data = zlib.decompress(data, wbits=31)
-        except zlib.error:
-            return False
-    return hashlib.sha256(data).hexdigest() == PIN["tar_sha256"]
-
-
-def find_tarball(cache: Path) -> Path:
-    """The pinned archive: from the environment, beside the pin, or through apt."""
-    named = os.environ.get(TARBALL_VARIABLE)
-    if named:
-        if not Path(named).is_file():
-            raise BuildError(
-                f"{TARBALL_VARIABLE} names {named}, which is not a file.",
-                f"Set it to a pristine {SOURCE_NAME} source archive.",
-            )
-        candidates = [Path(named)]
-    else:
-        candidates = [FORK / PIN["archive"], cache / PIN["archive"]]
-        if not any(path.is_file() for path in candidates):
-            download_with_apt(cache)
-    tarball = next(path for path in candidates if path.is_file())
-    if not is_pinned(tarball):
-        raise BuildError(
-            f"{tarball} is not the pinned {SOURCE_NAME}: its checksum differs.",
-            f"Remove it, or set {TARBALL_VARIABLE} to a pristine archive "
-            f"(SHA-256 {PIN['archive_sha256']}).",
-        )
-    return tarball
-
-
-def source_lists(etc_apt: Path, suite: str) -> str:
-    """The machine's own apt sources of this release, as deb-src lines."""
-    lines: list[str] = []
-    for path in [etc_apt / "sources.list", *sorted((etc_apt / "sources.list.d").glob("*"))]:
-        if not path.is_file():
-            continue
-        text = path.read_text(errors="replace")
-        if path.suffix == ".sources":
-            for stanza in re.split(r"\n\s*\n", re.sub(r"(?m)^#.*\n?", "", text)):
-                lines += deb822_source_lines(stanza)
-        elif path.suffix == ".list":
-            for line in text.splitlines():
-                if re.match(r"\s*deb\s", line):
-                    lines.append("deb-src " + line.split(None, 1)[1])
-    pattern = re.compile(rf"\s{re.escape(suite)}(-\S+)?\s")
-    return "".join(f"{line}\n" for line in dict.fromkeys(lines) if pattern.search(line))
-
-
-def deb822_source_lines(stanza: str) -> list[str]:
-    """One stanza of a .sources file in the one-line format."""
-    fields = {
-        key.lower(): " ".join(value.split())
-        for key, value in re.findall(r"(?m)^(\S+?):[ \t]*((?:.*)(?:\n[ \t]+.*)*)", stanza)
-    }
-    if "deb" not in fields.get("types", "").split():
-        return []
-    key = fields.get("signed-by", "")
-    option = f"[signed-by={key}] " if key.startswith("/") else ""
-    return [
-        f"deb-src {option}{uri} {suite} {fields.get('components', '')}"
-        for uri in fields.get("uris", "").split()
-        for suite in fields.get("suites", "").split()
-    ]
-
-
-def download_with_apt(cache: Path) -> None:
-    """Fetch the source archive with apt, in directories of our own: no root needed."""
-    remedy = (
-        f"Set {TARBALL_VARIABLE} to a pristine {SOURCE_NAME} source archive "
-        f"(SHA-256 {PIN['archive_sha256']})."
-    )
-    if not shutil.which("apt-get"):
-        raise BuildError(f"no {SOURCE_NAME} sources, and no apt-get to fetch them.", remedy)
-    release = dict(re.findall(r'(?m)^(\w+)="?([^"\n]*)"?$', Path("/etc/os-release").read_text()))
-    suite = release.get("VERSION_CODENAME", "")
-    apt = cache / "apt"
-    for directory in ("lists/partial", "cache/archives/partial"):
-        (apt / directory).mkdir(parents=True, exist_ok=True)
-    (apt / "sources.list").write_text(source_lists(Path("/etc/apt"), suite))
-    options = [
-        f"Dir::Etc::sourcelist={apt}/sources.list",
-        "Dir::Etc::sourceparts=-",
-        f"Dir::State::lists={apt}/lists",
-        f"Dir::Cache={apt}/cache",
-        "APT::Sandbox::User=root",
-    ]
-    base = ["apt-get", "-q", *(word for option in options for word in ("-o", option))]
-    fetch = ["source", "--download-only", "--tar-only", "--only-source", PIN["name"]]
-    subprocess.run([*base, "update"], cwd=apt, capture_output=True, check=False)
-    result = subprocess.run([*base, *fetch], cwd=apt, capture_output=True, text=True, check=False)
-    found = next(apt.glob(f"{PIN['name']}_{PIN['version']}*.orig.tar.*"), None)
-    if found is None:
-        reason = (result.stderr.strip() or result.stdout.strip()).splitlines()[-1:]
-        raise BuildError(
-            f"apt has no {SOURCE_NAME} source package for '{suite}' "
-            f"(Debian 12, 13 and Ubuntu 24.04 have): {''.join(reason)}",
-            remedy,
-        )
-    found.replace(cache / PIN["archive"])
-
-
-def read_series() -> list[Path]:
-    return [FORK / "patches" / name for name in (FORK / "series").read_text().split()]
-
-
-def apply_series(source: Path) -> None:
-    if not shutil.which("patch"):
-        raise BuildError("the program 'patch' is missing.", "apt-get install patch")
-    for patch in read_series():
-        command = ["patch", "-p1", "--fuzz=0", "--batch", "--input", str(patch)]
-        result = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)
-        if result.returncode:
-            raise BuildError(
-                f"{patch.name} does not apply to {SOURCE_NAME}:\n{result.stdout}",
-                "Restore third_party/libjpeg-turbo, or refresh the patch (see its README).",
-            )
-
-
-# ---- the fork -------------------------------------------------------------
-
-
-def fork_version() -> str:
-    """The upstream version and a digest of all that makes the fork: '2.1.5+pyfd.0a1b2c3d'."""
-    digest = hashlib.sha256()
-    for path in [FORK / "pin.json", FORK / "series", *read_series()]:
-        digest.update(path.read_bytes())
-    return f"{PIN['version']}+pyfd.{digest.hexdigest()[:8]}"
-
-
-def check_tools() -> None:
-    compiler = (os.environ.get("CC") or "cc").split()[0]
-    if not shutil.which(compiler):
-        raise BuildError(f"no C compiler ({compiler}).", "apt-get install gcc libc6-dev, or set CC")
-    if platform.machine() in ("x86_64", "AMD64") and not shutil.which("nasm"):
-        raise BuildError("the assembler 'nasm' is missing.", "apt-get install nasm")
-    for tool in ("cmake", "ninja"):
-        if not shutil.which(tool):
-            raise BuildError(f"the program '{tool}' is missing.", f"pip install {tool}")
-
-
-def run_tool(command: list[str], purpose: str) -> None:
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    if result.returncode:
-        output = (result.stdout + result.stderr)[-4000:]
-        raise BuildError(f"{purpose} failed:\n{output}", "The command was: " + " ".join(command))
-
-
-def build_fork(cache: Path) -> Path:
-    """Build libjpeg.a; returns the directory with src/ and build/ in it."""
-    return build_tree(cache, "jpeg-static", STATIC_OPTIONS, FORK_CFLAGS)
-
-
-def build_drop_in(cache: Path) -> Path:
-    """Build libjpeg.so.62; returns the directory with src/ and build/ in it."""
-    return build_tree(cache, "jpeg", SHARED_OPTIONS, SHARED_CFLAGS)
-
-
-def build_tree(cache: Path, target: str, options: list[str], cflags: list[str]) -> Path:
-    """Build one target of the fork; returns the directory with src/ and build/ in it.
-
-    The directory's name is a digest of all that went in, so that a second
-    build finds the first one's result.
-    """
-    simd = platform.machine() in ("x86_64", "AMD64", "aarch64", "arm64")
-    options = [
-        *CMAKE_OPTIONS,
-        *options,
-        f"-DREQUIRE_SIMD={'ON' if simd else 'OFF'}",
-        f"-DCMAKE_C_FLAGS={' '.join(cflags)}",
-    ]
-    recipe = [fork_version(), platform.machine(), os.environ.get("CC", "cc"), *options]
-    stamp = hashlib.sha256("\n".join(recipe).encode()).hexdigest()[:16]
-    done = cache / f"{SOURCE_NAME}-{stamp}"
-    if done.is_dir():
-        return done
-    cache.mkdir(parents=True, exist_ok=True)
-    check_tools()
-    tarball = find_tarball(cache)
-    with tempfile.TemporaryDirectory(dir=cache, prefix="fork-") as scratch:
-        work = Path(scratch) / "work"
-        with tarfile.open(tarball) as archive:
-            archive.extractall(work)  # trusted: its checksum is the pin's
-        (work / SOURCE_NAME).rename(work / "src")
-        apply_series(work / "src")
-        source, build = str(work / "src"), str(work / "build")
-        run_tool(["cmake", "-G", "Ninja", "-S", source, "-B", build, *options], "cmake")
-        run_tool(["cmake", "--build", build, "--target", target], "compiling the fork")
-        try:
-            work.rename(done)
-        except OSError:
-            if not done.is_dir():  # else another build has won the race
-                raise
-    return done
+LAYER_LDFLAGS = [*LAYER_LDFLAGS, "-Wl,--exclude-libs,ALL"]
 
 
 # ---- the extension --------------------------------------------------------
 
 
 def cffi_declarations() -> str:
-    """What csrc/pyfd.h has between its two cffi lines, without the prose."""
+    """Return the part of csrc/pyfd.h between its two cffi lines, without comments."""
     text = (ROOT / "csrc" / "pyfd.h").read_text()
     text = text.partition("/* cffi: begin */")[2].partition("/* cffi: end */")[0]
     return re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
@@ -310,11 +86,12 @@ typedef struct {
 
 
 def write_binding(path: Path) -> None:
+    """Write the C source of the cffi binding."""
     import cffi
 
     ffi = cffi.FFI()
     ffi.cdef(cffi_declarations() + BINDING_TYPES)
-    ffi.set_source("pyfd._core._libpyfd", '#include "pyfd.h"' + BINDING_TYPES)
+    ffi.set_source(EXTENSION, '#include "pyfd.h"' + BINDING_TYPES)
     path.parent.mkdir(parents=True, exist_ok=True)
     ffi.emit_c_code(str(path))
 
@@ -322,7 +99,7 @@ def write_binding(path: Path) -> None:
 # ---- for programs other than Python ---------------------------------------
 
 HEADERS = ["src/jpeglib.h", "src/jmorecfg.h", "src/jerror.h", "src/jrequant.h", "build/jconfig.h"]
-# module: description, headers, what to link
+# module: description, headers, library
 MODULES = {
     "pyfd": ("JPEG as a defence against adversarial examples", "include", "libpyfd.so.0"),
     "pyfd-libjpeg": ("libjpeg-turbo with table injection", "include/libjpeg", "libjpeg.so.62"),
@@ -336,21 +113,21 @@ MODULES = {
 
 
 def install_native(folder: Path, cache: Path, version: str) -> None:
-    """Lay out the drop-in, and headers, libraries and pkg-config's files for C programs."""
+    """Write the drop-in, and the headers, libraries and pkg-config files for C programs."""
     shutil.rmtree(folder, ignore_errors=True)
-    if SANITIZE:  # libraries that no program of others could load
+    if fork.SANITIZE:  # other programs cannot load sanitized libraries
         return
-    fork, include, lib = build_fork(cache), folder / "include", folder / "lib"
+    tree, include, lib = fork.build_static(cache), folder / "include", folder / "lib"
     for made in (include / "libjpeg", lib / "pkgconfig"):
         made.mkdir(parents=True)
     shutil.copy(ROOT / "csrc" / "pyfd.h", include)
     for header in HEADERS:
-        shutil.copy(fork / header, include / "libjpeg")
-    # The file itself, under the name that it is loaded by
-    shutil.copy(build_drop_in(cache) / "build" / "libjpeg.so.62", lib)
-    shutil.copy(fork / "build" / "libjpeg.a", lib / "libjpeg-pyfd.a")
+        shutil.copy(tree / header, include / "libjpeg")
+    # CMake makes a link of this name; the copy is the file itself
+    shutil.copy(fork.build_drop_in(cache) / "build" / "libjpeg.so.62", lib)
+    shutil.copy(tree / "build" / "libjpeg.a", lib / "libjpeg-pyfd.a")
     with tempfile.TemporaryDirectory(dir=cache) as scratch:
-        link_layer(layer_object(fork, Path(scratch)), lib)
+        link_layer(layer_object(tree, Path(scratch)), lib)
     for module, (description, headers, library) in MODULES.items():
         text = (
             f"prefix=${{pcfiledir}}/../..\n\nName: {module}\nDescription: {description}\n"
@@ -360,56 +137,102 @@ def install_native(folder: Path, cache: Path, version: str) -> None:
 
 
 def linking(library: str) -> str:
+    """Return the linker's options for one library, as pkg-config has them."""
     folder = "${prefix}/lib"
     if library.endswith(".a"):
         return f"{folder}/{library}"
     return f"-L{folder} -Wl,-rpath,{folder} -l:{library}"
 
 
-def layer_object(fork: Path, scratch: Path) -> Path:
-    """The C layer and what it needs of the fork as one object, which shows pyfd.h's names alone."""
+def layer_object(tree: Path, scratch: Path) -> Path:
+    """Link the C layer and the fork into one object that exports only pyfd.h's functions."""
     whole = scratch / "pyfd.o"
     compiler = os.environ.get("CC", "cc").split()
     flags = [flag for flag in LAYER_CFLAGS if flag != "-fvisibility=hidden"]
-    flags += [f'-DPYFD_LIBJPEG_TURBO="{fork_version()}"', "-fPIC"]
-    flags += [f"-I{folder}" for folder in (ROOT / "csrc", fork / "build", fork / "src")]
+    flags += [f'-DPYFD_LIBJPEG_TURBO="{fork.version()}"', "-fPIC"]
+    flags += [f"-I{folder}" for folder in (ROOT / "csrc", tree / "build", tree / "src")]
     objects = []
     for source in sorted((ROOT / "csrc").glob("*.c")):
         objects.append(str(scratch / f"{source.stem}.o"))
-        run_tool([*compiler, *flags, "-c", str(source), "-o", objects[-1]], "compiling the layer")
-    archive = str(fork / "build" / "libjpeg.a")
-    run_tool([*compiler, "-nostdlib", "-r", *objects, archive, "-o", str(whole)], "ld -r")
+        command = [*compiler, *flags, "-c", str(source), "-o", objects[-1]]
+        fork.run_tool(command, "compiling the layer")
+    archive = str(tree / "build" / "libjpeg.a")
+    fork.run_tool([*compiler, "-nostdlib", "-r", *objects, archive, "-o", str(whole)], "ld -r")
     names = re.findall(r"(pyfd_\w+)\(", cffi_declarations())
-    run_tool(
-        ["objcopy", *(f"--keep-global-symbol={name}" for name in names), str(whole)], "objcopy"
-    )
+    keep = [f"--keep-global-symbol={name}" for name in names]
+    fork.run_tool(["objcopy", *keep, str(whole)], "objcopy")
     return whole
 
 
 def link_layer(whole: Path, lib: Path) -> None:
+    """Make libpyfd.a and libpyfd.so.0 from the object."""
     compiler = os.environ.get("CC", "cc").split()
     archive, shared = lib / "libpyfd.a", lib / "libpyfd.so.0"
     archive.unlink(missing_ok=True)
-    run_tool(["ar", "rcs", str(archive), str(whole)], "ar")
+    fork.run_tool(["ar", "rcs", str(archive), str(whole)], "ar")
     soname = f"-Wl,-soname,{shared.name}"
     command = [*compiler, "-shared", "-s", soname, *LAYER_LDFLAGS, str(whole), "-o", str(shared)]
-    run_tool(command, "linking libpyfd")
+    fork.run_tool(command, "linking libpyfd")
+
+
+# ---- the source folder ----------------------------------------------------
+
+
+def leave_in_source(built: Path, native: Path) -> None:
+    """Put the extension and pyfd/native into the source folder, where `import pyfd` finds them.
+
+    Each file is replaced in one step, because programs may be using the old one. Files of
+    an earlier build that this one lacks are removed, such as an extension for another
+    Python: nothing would tell whether it fits the sources.
+    """
+    package = ROOT / "pyfd"
+    with tempfile.TemporaryDirectory(dir=package, prefix=".new-") as folder:
+        new = Path(folder)
+        (new / "_core").mkdir()
+        shutil.copy(built, new / "_core")
+        if native.is_dir():
+            shutil.copytree(native, new / "native")
+        names = sorted(path.relative_to(new) for path in new.rglob("*") if path.is_file())
+        for name in names:
+            (package / name).parent.mkdir(parents=True, exist_ok=True)
+            (new / name).replace(package / name)
+        stamp = new / checkout.STAMP.name
+        stamp.write_text(checkout.digest_sources(ROOT))
+        stamp.replace(checkout.STAMP)
+    extensions = (package / "_core").glob("_libpyfd*.so")
+    for path in [*extensions, *(package / "native").rglob("*")]:
+        if path.is_file() and path.relative_to(package) not in names:
+            path.unlink()
+
+
+# ---- setuptools' commands -------------------------------------------------
 
 
 class BuildExt(build_ext):
     """Build the fork, then the C layer and its cffi binding on top of it."""
 
+    def run(self) -> None:
+        """Build; `pip install .` leaves the result in the source folder too.
+
+        Python prefers that folder to the installed package when it is started there.
+        """
+        super().run()
+        writable = all(os.access(ROOT / path, os.W_OK) for path in ("pyfd", "pyfd/_core"))
+        if writable and not self.inplace and not fork.SANITIZE:
+            self.copy_extensions_to_source()
+
     def build_extension(self, ext: Extension) -> None:
+        """Compile the extension, and write pyfd/native beside it."""
         if not (Path(sysconfig.get_path("include")) / "Python.h").is_file():
-            raise BuildError("Python's headers are missing.", "apt-get install python3-dev")
-        self.force = True  # setuptools does not see when the fork alone has changed
-        fork = build_fork(ROOT / "build")
+            raise fork.BuildError("Python's headers are missing.", "apt-get install python3-dev")
+        self.force = True  # setuptools does not see when only the fork has changed
+        tree = fork.build_static(ROOT / "build")
         binding = Path(self.build_temp) / "_libpyfd.c"
         write_binding(binding)
         ext.sources = [*ext.sources, str(binding)]
-        ext.include_dirs += [str(ROOT / "csrc"), str(fork / "build"), str(fork / "src")]
-        ext.define_macros.append(("PYFD_LIBJPEG_TURBO", f'"{fork_version()}"'))
-        ext.extra_objects.append(str(fork / "build" / "libjpeg.a"))
+        ext.include_dirs += [str(ROOT / "csrc"), str(tree / "build"), str(tree / "src")]
+        ext.define_macros.append(("PYFD_LIBJPEG_TURBO", f'"{fork.version()}"'))
+        ext.extra_objects.append(str(tree / "build" / "libjpeg.a"))
         ext.extra_compile_args += LAYER_CFLAGS
         ext.extra_link_args += LAYER_LDFLAGS
         ext.py_limited_api = LIMITED_API
@@ -419,37 +242,39 @@ class BuildExt(build_ext):
         install_native(self.native_folder(), ROOT / "build", self.distribution.get_version())
 
     def native_folder(self) -> Path:
+        """Return the folder of the package that holds the files for other programs."""
         return Path(self.build_lib) / "pyfd" / "native"
 
     def copy_extensions_to_source(self) -> None:
-        """For editable installations, which run from the source folder."""
-        super().copy_extensions_to_source()
-        target = ROOT / "pyfd" / "native"
-        shutil.rmtree(target, ignore_errors=True)  # never written over: it may be in use
-        if self.native_folder().is_dir():
-            shutil.copytree(self.native_folder(), target)
+        """Replace setuptools' copying, for editable installations and ``--inplace``."""
+        built = Path(self.build_lib, self.get_ext_filename(EXTENSION))
+        leave_in_source(built, self.native_folder())
 
 
 class BDistWheel(bdist_wheel):
     """One wheel for every CPython with a GIL; a free-threaded one gets its own."""
 
     def finalize_options(self) -> None:
+        """Tag the wheel with the oldest Python that it works on."""
         if LIMITED_API:
             self.py_limited_api = "cp310"
         super().finalize_options()
 
+    def run(self) -> None:
+        """Build in a new folder; setuptools would pack modules of earlier builds from its own."""
+        with tempfile.TemporaryDirectory() as folder:
+            self.get_finalized_command("build").build_lib = folder
+            super().run()
+
 
 class SDist(sdist):
-    """The source distribution carries the upstream archive, so it builds offline."""
+    """The source distribution includes the upstream archive, so it builds offline."""
 
     def make_release_tree(self, base_dir: str, files: list[str]) -> None:
+        """Add the archive to the files."""
         super().make_release_tree(base_dir, files)
         cache = ROOT / "build"
         cache.mkdir(exist_ok=True)
-        target = Path(base_dir) / FORK.relative_to(ROOT) / PIN["archive"]
+        target = Path(base_dir) / fork.FORK.relative_to(ROOT) / fork.PIN["archive"]
         target.unlink(missing_ok=True)
-        shutil.copyfile(find_tarball(cache), target)
-
-
-if __name__ == "__main__":
-    sys.exit("This is a build backend: run 'pip install .' or 'pip wheel .'")
+        shutil.copyfile(fork.find_tarball(cache), target)

@@ -1,4 +1,4 @@
-"""Profiles, and the photographs that some tests run on."""
+"""Hypothesis profiles, and fixtures that several folders use."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch's threads beside pytest's workers collapse
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch is slow with threads in every worker
 
 settings.register_profile(
     "default", max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -14,24 +14,29 @@ settings.register_profile(
 settings.register_profile("ci", settings.get_profile("default"), max_examples=200, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
-PHOTOS = Path(os.environ.get("PYFD_PHOTOS", Path(__file__).parents[1] / "shared/data/photos"))
+
+def photographs() -> list[bytes]:
+    """Return the JPEG files in the folder that PYFD_PHOTOS names; none if it is not set."""
+    if "PYFD_PHOTOS" not in os.environ:
+        return []
+    folder = Path(os.environ["PYFD_PHOTOS"])
+    files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in (".jpg", ".jpeg")]
+    assert files, f"PYFD_PHOTOS names {folder}, which has no JPEG files"
+    return [path.read_bytes() for path in files]
 
 
 @pytest.fixture(scope="session")
 def photos() -> list[bytes]:
-    """Photographs, where a folder of them is at hand; else pictures drawn here."""
+    """The photographs of PYFD_PHOTOS, or else drawn pictures."""
     from tests.jpegs import encode_with_pillow, picture
 
-    files = sorted(PHOTOS.glob("*.JPEG")) + sorted(PHOTOS.glob("*.jpg"))
-    if files:
-        return [file.read_bytes() for file in files]
-    return [encode_with_pillow(picture(300 + n, 200 + 3 * n, seed=n)) for n in range(20)]
+    drawn = (encode_with_pillow(picture(300 + n, 200 + 3 * n, seed=n)) for n in range(20))
+    return photographs() or list(drawn)
 
 
 @pytest.fixture
 def run(capsys):
-    """The command line in this process: exit code, stdout, stderr."""
-
+    """Run the command line in this process; return its exit code, stdout and stderr."""
     from pyfd.cli import cli
 
     def call(*args: object) -> tuple[int, str, str]:

@@ -2,3 +2,7 @@
 
 Nothing here is public: names and signatures change without notice.
 """
+
+from pyfd._core.checkout import check_extension
+
+check_extension()

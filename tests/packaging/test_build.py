@@ -1,168 +1,22 @@
-"""build.py: where sources come from, and what is said when something is amiss."""
+"""build.py: the files for other programs, and what a build leaves in the source folder."""
 
-import gzip
-import importlib.util
-import shutil
 import subprocess
-import tarfile
+import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from setuptools import Distribution
 
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def build(tmp_path, monkeypatch) -> ModuleType:
-    """A copy of build.py with the fork's files and an empty cache of its own."""
-    shutil.copytree(ROOT / "third_party", tmp_path / "third_party")
-    shutil.copytree(ROOT / "csrc", tmp_path / "csrc")
-    shutil.copy(ROOT / "build.py", tmp_path)
-    for tarball in (tmp_path / "third_party/libjpeg-turbo").glob("*.tar.*"):
-        tarball.unlink()
-    monkeypatch.delenv("PYFD_LIBJPEG_TURBO_TARBALL", raising=False)
-    spec = importlib.util.spec_from_file_location("pyfd_build_copy", tmp_path / "build.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="session")
-def tarball() -> Path:
-    """The pinned archive that this installation was built from."""
-    for folder in (ROOT / "third_party/libjpeg-turbo", ROOT / "build"):
-        found = list(folder.glob("libjpeg-turbo_2.1.5.orig.tar.gz"))
-        if found:
-            return found[0]
-    raise AssertionError("build/ has no archive: install pyfd from this folder first")
-
-
-def fail(build: ModuleType, call, *args) -> str:
-    with pytest.raises(build.BuildError) as caught:
-        call(*args)
-    return str(caught.value)
-
-
-def test_the_named_tarball_is_taken(build, tarball, monkeypatch, tmp_path):
-    monkeypatch.setenv("PYFD_LIBJPEG_TURBO_TARBALL", str(tarball))
-    assert build.find_tarball(tmp_path / "cache") == tarball
-
-
-def test_the_tarball_beside_the_pin_is_taken(build, tarball, tmp_path):
-    beside = tmp_path / "third_party/libjpeg-turbo" / tarball.name
-    shutil.copy(tarball, beside)
-    assert build.find_tarball(tmp_path / "cache") == beside
-
-
-def test_another_compression_of_the_same_tar_is_taken(build, tarball, tmp_path):
-    plain = gzip.decompress(tarball.read_bytes())
-    for name, data in (("again.tar.gz", gzip.compress(plain, 1)), ("plain.tar", plain)):
-        (tmp_path / name).write_bytes(data)
-        assert build.is_pinned(tmp_path / name)
-
-
-def test_a_missing_tarball(build, monkeypatch, tmp_path):
-    monkeypatch.setenv("PYFD_LIBJPEG_TURBO_TARBALL", str(tmp_path / "none.tar.gz"))
-    message = fail(build, build.find_tarball, tmp_path)
-    assert "none.tar.gz, which is not a file" in message
-    assert "pristine libjpeg-turbo-2.1.5" in message
-
-
-@pytest.mark.parametrize("content", [b"", b"junk", b"\x1f\x8bjunk"])
-def test_a_wrong_checksum(build, monkeypatch, tmp_path, content):
-    wrong = tmp_path / "wrong.tar.gz"
-    wrong.write_bytes(content)
-    monkeypatch.setenv("PYFD_LIBJPEG_TURBO_TARBALL", str(wrong))
-    message = fail(build, build.find_tarball, tmp_path)
-    assert "checksum differs" in message
-    assert "254f3642b04e309f" in message
-
-
-def test_no_source_and_no_apt(build, monkeypatch, tmp_path):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    message = fail(build, build.find_tarball, tmp_path / "cache")
-    assert "no apt-get" in message
-    assert "PYFD_LIBJPEG_TURBO_TARBALL" in message
-
-
-def test_apt_without_the_package(build, monkeypatch, tmp_path):
-    bin_ = tmp_path / "bin"
-    bin_.mkdir()
-    (bin_ / "apt-get").write_text(
-        "#!/bin/sh\necho 'E: Unable to find a source package' >&2\nexit 1\n"
-    )
-    (bin_ / "apt-get").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{bin_}:/bin")
-    message = fail(build, build.find_tarball, tmp_path / "cache")
-    assert "Unable to find a source package" in message
-    assert "PYFD_LIBJPEG_TURBO_TARBALL" in message
-
-
-def unpack(tarball: Path, target: Path) -> Path:
-    with tarfile.open(tarball) as archive:
-        archive.extractall(target, filter="data")
-    return target / "libjpeg-turbo-2.1.5"
-
-
-def test_a_patch_that_does_not_apply(build, tarball, tmp_path):
-    source = unpack(tarball, tmp_path)
-    (source / "jddctmgr.c").write_text("something else\n")
-    message = fail(build, build.apply_series, source)
-    assert "0001-requantize-on-decode.patch does not apply to libjpeg-turbo-2.1.5" in message
-
-
-def test_the_series_applies_without_fuzz(build, tarball, tmp_path):
-    source = unpack(tarball, tmp_path)
-    build.apply_series(source)
-    assert (source / "jrequant.h").is_file()
-    assert not list(source.rglob("*.orig"))
-
-
-@pytest.mark.parametrize("tool", ["nasm", "cmake", "ninja", "gcc-of-nobody", "patch"])
-def test_a_missing_tool(build, monkeypatch, tmp_path, tool):
-    real = shutil.which
-    monkeypatch.setenv("CC", "gcc-of-nobody" if tool == "gcc-of-nobody" else "true")
-    monkeypatch.setattr(build.platform, "machine", lambda: "x86_64")
-    monkeypatch.setattr(build.shutil, "which", lambda name: None if name == tool else real("true"))
-    call = (build.apply_series, tmp_path) if tool == "patch" else (build.check_tools,)
-    message = fail(build, *call)
-    assert tool in message
-    assert "install" in message
-
-
-def test_a_compiler_that_fails(build):
-    message = fail(build, build.run_tool, ["sh", "-c", "echo wrong >&2; exit 3"], "compiling")
-    assert "compiling failed" in message
-    assert "wrong" in message
+from pyfd._core import checkout
+from tests.packaging.sources import ROOT, copy_sources, python
 
 
 def test_a_sanitized_build_has_no_drop_in(build, monkeypatch, tmp_path):
-    """What an earlier build left is taken away: no program of others could load it."""
+    """Other programs could not load it; that of an earlier build is removed."""
     (tmp_path / "native/lib").mkdir(parents=True)
-    monkeypatch.setattr(build, "SANITIZE", "address")
+    monkeypatch.setattr(build.fork, "SANITIZE", "address")
     build.install_native(tmp_path / "native", tmp_path / "cache", "0.1.0")
     assert not (tmp_path / "native").exists()
-
-
-def test_apt_sources_of_both_formats(build, tmp_path):
-    (tmp_path / "sources.list.d").mkdir()
-    (tmp_path / "sources.list").write_text(
-        "# deb http://a/debian bookworm main\n"
-        "deb [signed-by=/k.gpg] http://b/debian bookworm main contrib\n"
-        "deb http://other/ stable main\n"
-        "deb-src http://c/debian bookworm main\n"
-    )
-    (tmp_path / "sources.list.d/debian.sources").write_text(
-        "Types: deb\n# a comment\nURIs: http://d/debian\nSuites: bookworm bookworm-updates\n"
-        "Components: main\nSigned-By: /usr/share/keyrings/debian.gpg\n\n"
-        "Types: deb\nURIs: http://e/node\nSuites: nodistro\nComponents: main\n"
-    )
-    assert build.source_lists(tmp_path, "bookworm").splitlines() == [
-        "deb-src [signed-by=/k.gpg] http://b/debian bookworm main contrib",
-        "deb-src [signed-by=/usr/share/keyrings/debian.gpg] http://d/debian bookworm main",
-        "deb-src [signed-by=/usr/share/keyrings/debian.gpg] http://d/debian bookworm-updates main",
-    ]
 
 
 def test_the_declarations_are_the_headers(build):
@@ -172,9 +26,132 @@ def test_the_declarations_are_the_headers(build):
     assert "#include" not in declarations
 
 
-def test_run_as_a_program_it_says_what_to_do():
-    result = subprocess.run(
-        ["python3", str(ROOT / "build.py")], capture_output=True, text=True, check=False
-    )
-    assert result.returncode != 0
-    assert "pip" in result.stderr or "setuptools" in result.stderr
+# ---- the source folder ----------------------------------------------------
+
+
+@pytest.fixture
+def built(tmp_path) -> tuple[Path, Path]:
+    """What stands for the result of a build: an extension, and pyfd/native."""
+    extension, native = tmp_path / "made" / "_libpyfd.abi3.so", tmp_path / "made" / "native"
+    (native / "lib").mkdir(parents=True)
+    extension.write_text("new extension")
+    (native / "lib" / "libjpeg.so.62").write_text("new library")
+    return extension, native
+
+
+def leftovers(package: Path) -> dict[str, str]:
+    files = (path for path in package.rglob("*") if path.is_file() and path.suffix != ".py")
+    return {str(path.relative_to(package)): path.read_text() for path in files}
+
+
+def test_the_result_is_left_in_the_source_folder(build, built, tmp_path):
+    build.leave_in_source(*built)
+    assert leftovers(tmp_path / "pyfd") == {
+        "_core/_libpyfd.abi3.so": "new extension",
+        "_core/_libpyfd.stamp": checkout.digest_sources(tmp_path),
+        "native/lib/libjpeg.so.62": "new library",
+    }
+
+
+def test_programs_keep_the_files_that_they_use(build, built, tmp_path):
+    """The old file is replaced, never written to; nobody sees half of the new one."""
+    used = [tmp_path / "pyfd" / "_core" / built[0].name]
+    used.append(tmp_path / "pyfd" / "native" / "lib" / "libjpeg.so.62")
+    used[1].parent.mkdir(parents=True)
+    for path in used:
+        path.write_text("old")
+    with used[0].open() as extension, used[1].open() as library:
+        build.leave_in_source(*built)
+        assert [extension.read(), library.read()] == ["old", "old"]
+    assert [path.read_text() for path in used] == ["new extension", "new library"]
+
+
+def test_files_of_an_earlier_build_are_removed(build, built, tmp_path):
+    core, native = tmp_path / "pyfd" / "_core", tmp_path / "pyfd" / "native"
+    native.mkdir()
+    for old in (core / "_libpyfd.cpython-314t-x86_64-linux-gnu.so", native / "old.h"):
+        old.write_text("old")
+    build.leave_in_source(*built)
+    assert len(leftovers(tmp_path / "pyfd")) == 3
+
+
+def test_a_failure_leaves_the_earlier_build(build, built, monkeypatch, tmp_path):
+    build.leave_in_source(*built)
+    before = leftovers(tmp_path / "pyfd")
+    built[0].write_text("newer extension")
+
+    def fail(*_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(build.shutil, "copytree", fail)
+    with pytest.raises(OSError, match="no space"):
+        build.leave_in_source(*built)
+    assert leftovers(tmp_path / "pyfd") == before
+
+
+@pytest.mark.parametrize("case", ["plain", "in place", "sanitized", "read-only"])
+def test_which_builds_leave_their_result(build, monkeypatch, case):
+    left = []
+    monkeypatch.setattr(build.build_ext, "run", lambda _: None)
+    monkeypatch.setattr(build, "leave_in_source", lambda *paths: left.append(paths))
+    monkeypatch.setattr(build.fork, "SANITIZE", "address" if case == "sanitized" else "")
+    monkeypatch.setattr(build.os, "access", lambda *_: case != "read-only")
+    command = build.BuildExt(Distribution({"ext_modules": []}))
+    command.inplace = case == "in place"  # then setuptools copies
+    command.build_lib, command.ext_map = "made", {}
+    command.run()
+    assert len(left) == (case == "plain")
+
+
+# ---- an extension that is missing or out of date --------------------------
+
+
+@pytest.fixture
+def source(tmp_path) -> Path:
+    """A copy of this folder with no extension in it."""
+    copy_sources(tmp_path / "source")
+    return tmp_path / "source"
+
+
+def test_a_missing_extension(source):
+    result = python(source, "-c", "import pyfd")
+    assert f"ImportError: pyfd is not built in {source} for this Python" in result.stderr
+    assert "pip install ." in result.stderr
+
+
+def test_a_missing_library_of_the_extension(monkeypatch):
+    """Only the extension's own absence has that remedy."""
+
+    def absent(_: str) -> None:
+        raise ModuleNotFoundError("No module named '_cffi_backend'", name="_cffi_backend")
+
+    monkeypatch.setattr(checkout.importlib, "import_module", absent)
+    with pytest.raises(ModuleNotFoundError, match="_cffi_backend"):
+        checkout.check_extension()
+
+
+def test_changed_sources(monkeypatch, source):
+    """Changes that the extension does not depend on do not matter."""
+    stamp = source / "pyfd" / "_core" / "_libpyfd.stamp"
+    stamp.write_text(checkout.digest_sources(source))
+    monkeypatch.setattr(checkout, "ROOT", source)
+    monkeypatch.setattr(checkout, "STAMP", stamp)
+    (source / "pyfd" / "codec.py").write_text("# changed")
+    checkout.check_extension()
+    for changed in ("csrc/decode.c", "build.py", "third_party/libjpeg-turbo/series"):
+        with (source / changed).open("a") as file:
+            file.write("\n")
+        with pytest.warns(RuntimeWarning, match="have changed since it was built: run 'pip"):
+            checkout.check_extension()
+        stamp.write_text(checkout.digest_sources(source))
+
+
+# ---- run as a program -----------------------------------------------------
+
+
+def test_without_pypas_build_it_says_what_to_install():
+    """Without setuptools, too: a new virtual environment has neither."""
+    command = [sys.executable, "-E", "-S", str(ROOT / "build.py")]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stderr.startswith("pyfd: PyPA's build is not installed: run 'pip install build'")

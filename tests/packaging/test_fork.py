@@ -1,35 +1,103 @@
-"""The compiled extension and the fork in it."""
+"""fork.py: where the release comes from, the patches, and the errors that people see."""
 
-import hashlib
-import json
-import os
-import subprocess
-import sys
+import gzip
+import shutil
+import tarfile
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-import pyfd
-from pyfd._core import _libpyfd
-
-ROOT = Path(__file__).parents[2]
-FORK = ROOT / "third_party" / "libjpeg-turbo"
+from tests.packaging.sources import FORK, ROOT
 
 
-def test_the_fork_is_the_pinned_one():
-    pin = json.loads((FORK / "pin.json").read_text())
-    digest = hashlib.sha256((FORK / "pin.json").read_bytes() + (FORK / "series").read_bytes())
-    for name in (FORK / "series").read_text().split():
-        digest.update((FORK / "patches" / name).read_bytes())
-    expected = f"{pin['version']}+pyfd.{digest.hexdigest()[:8]}"
-    assert pyfd.libjpeg_turbo_version() == expected
+def fail(fork: ModuleType, call, *args) -> str:
+    with pytest.raises(fork.BuildError) as caught:
+        call(*args)
+    return str(caught.value)
+
+
+def test_the_named_tarball_is_taken(fork, tarball, monkeypatch, tmp_path):
+    monkeypatch.setenv("PYFD_LIBJPEG_TURBO_TARBALL", str(tarball))
+    assert fork.find_tarball(tmp_path / "cache") == tarball
+
+
+def test_the_tarball_beside_the_pin_is_taken(fork, tarball, tmp_path):
+    beside = tmp_path / FORK / tarball.name
+    shutil.copy(tarball, beside)
+    assert fork.find_tarball(tmp_path / "cache") == beside
+
+
+def test_another_compression_of_the_same_tar_is_taken(fork, tarball, tmp_path):
+    plain = gzip.decompress(tarball.read_bytes())
+    for name, data in (("again.tar.gz", gzip.compress(plain, 1)), ("plain.tar", plain)):
+        (tmp_path / name).write_bytes(data)
+        assert fork.is_pinned(tmp_path / name)
+
+
+def test_a_missing_tarball(fork, monkeypatch, tmp_path):
+    monkeypatch.setenv("PYFD_LIBJPEG_TURBO_TARBALL", str(tmp_path / "none.tar.gz"))
+    message = fail(fork, fork.find_tarball, tmp_path)
+    assert "none.tar.gz, which is not a file" in message
+    assert "pristine libjpeg-turbo-2.1.5" in message
+
+
+@pytest.mark.parametrize("content", [b"", b"junk", b"\x1f\x8bjunk"])
+def test_a_wrong_checksum(fork, monkeypatch, tmp_path, content):
+    wrong = tmp_path / "wrong.tar.gz"
+    wrong.write_bytes(content)
+    monkeypatch.setenv("PYFD_LIBJPEG_TURBO_TARBALL", str(wrong))
+    message = fail(fork, fork.find_tarball, tmp_path)
+    assert "checksum differs" in message
+    assert "254f3642b04e309f" in message
+
+
+def test_no_source_and_no_apt(fork, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    message = fail(fork, fork.find_tarball, tmp_path / "cache")
+    assert "no apt-get" in message
+    assert "PYFD_LIBJPEG_TURBO_TARBALL" in message
+
+
+def test_apt_without_the_package(fork, monkeypatch, tmp_path):
+    bin_ = tmp_path / "bin"
+    bin_.mkdir()
+    (bin_ / "apt-get").write_text(
+        "#!/bin/sh\necho 'E: Unable to find a source package' >&2\nexit 1\n"
+    )
+    (bin_ / "apt-get").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{bin_}:/bin")
+    message = fail(fork, fork.find_tarball, tmp_path / "cache")
+    assert "Unable to find a source package" in message
+    assert "PYFD_LIBJPEG_TURBO_TARBALL" in message
+
+
+def unpack(tarball: Path, target: Path) -> Path:
+    with tarfile.open(tarball) as archive:
+        archive.extractall(target, filter="data")
+    return target / "libjpeg-turbo-2.1.5"
+
+
+def test_a_patch_that_does_not_apply(fork, tarball, tmp_path):
+    source = unpack(tarball, tmp_path)
+    (source / "jddctmgr.c").write_text("something else\n")
+    message = fail(fork, fork.apply_series, source)
+    assert "0001-requantize-on-decode.patch does not apply to libjpeg-turbo-2.1.5" in message
+
+
+def test_the_series_applies_without_fuzz(fork, tarball, tmp_path):
+    source = unpack(tarball, tmp_path)
+    fork.apply_series(source)
+    assert (source / "jrequant.h").is_file()
+    assert not list(source.rglob("*.orig"))
 
 
 def test_every_patch_is_in_the_series_and_says_why():
-    series = (FORK / "series").read_text().split()
-    assert sorted(series) == sorted(path.name for path in (FORK / "patches").iterdir())
+    folder = ROOT / FORK
+    series = (folder / "series").read_text().split()
+    assert sorted(series) == sorted(path.name for path in (folder / "patches").iterdir())
     for name in series:
-        head = (FORK / "patches" / name).read_text().partition("\n---\n")[0]
+        head = (folder / "patches" / name).read_text().partition("\n---\n")[0]
         assert head.startswith("Description: ")
         assert "Touched:" in head
         assert "Forwarded:" in head
@@ -37,13 +105,17 @@ def test_every_patch_is_in_the_series_and_says_why():
 
 def changes_of(name: str) -> list[str]:
     """What a patch does to each file, from the file's name on."""
-    return (FORK / "patches" / name).read_text().split("\ndiff --git a/")[1:]
+    return (ROOT / FORK / "patches" / name).read_text().split("\ndiff --git a/")[1:]
+
+
+def series() -> list[str]:
+    return (ROOT / FORK / "series").read_text().split()
 
 
 def test_every_patch_names_the_files_that_it_touches():
     """The licenses want changes to be indicated, and the heads of the patches do that."""
-    for name in (FORK / "series").read_text().split():
-        head = (FORK / "patches" / name).read_text().partition("\n---\n")[0]
+    for name in series():
+        head = (ROOT / FORK / "patches" / name).read_text().partition("\n---\n")[0]
         for change in changes_of(name):
             path = Path(change.split()[0])
             assert path.name in head, (name, path)
@@ -52,7 +124,7 @@ def test_every_patch_names_the_files_that_it_touches():
 def test_no_patch_touches_a_copyright_line_of_upstreams():
     """Such lines change with nearly every release, and a hunk there would then not apply."""
     created = set()
-    for name in (FORK / "series").read_text().split():
+    for name in series():
         for change in changes_of(name):
             path = change.split()[0]
             if "\n--- /dev/null\n" in change:
@@ -62,90 +134,49 @@ def test_no_patch_touches_a_copyright_line_of_upstreams():
                 assert not [line for line in lines if "copyright" in line.lower()], (name, path)
 
 
-def test_nothing_of_upstreams_is_committed():
-    command = ["git", "ls-files", "third_party"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    names = {Path(line).suffix for line in listed.stdout.split()}
-    assert names <= {".md", ".json", ".patch", ""}
+def test_nothing_of_upstreams_is_here():
+    """Except for the archive, which a source distribution includes and git ignores."""
+    files = {str(path.relative_to(ROOT / FORK)) for path in (ROOT / FORK).rglob("*.*")}
+    ours = {name for name in files if not name.endswith((".tar.gz", ".pyc", "__pycache__"))}
+    patches = {name for name in ours if name.startswith("patches/0")}
+    assert ours - patches == {"README.md", "fork.py", "pin.json"}
+    assert {Path(name).suffix for name in patches} == {".patch"}
+    assert "third_party/libjpeg-turbo/*.tar.*" in (ROOT / ".gitignore").read_text()
 
 
-def dynamic_symbols(*options: str) -> list[str]:
-    command = ["nm", "-D", *options, _libpyfd.__file__]
-    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return [line.split()[-1] for line in output.splitlines()]
+@pytest.mark.parametrize("tool", ["nasm", "cmake", "ninja", "gcc-of-nobody", "patch"])
+def test_a_missing_tool(fork, monkeypatch, tmp_path, tool):
+    real = shutil.which
+    monkeypatch.setenv("CC", "gcc-of-nobody" if tool == "gcc-of-nobody" else "true")
+    monkeypatch.setattr(fork.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(fork.shutil, "which", lambda name: None if name == tool else real("true"))
+    call = (fork.apply_series, tmp_path) if tool == "patch" else (fork.check_tools,)
+    message = fail(fork, *call)
+    assert tool in message
+    assert "install" in message
 
 
-def test_the_extension_exports_its_init_symbol_alone():
-    assert dynamic_symbols("--defined-only") == ["PyInit__libpyfd"]
+def test_a_compiler_that_fails(fork):
+    message = fail(fork, fork.run_tool, ["sh", "-c", "echo wrong >&2; exit 3"], "compiling")
+    assert "compiling failed" in message
+    assert "wrong" in message
 
 
-def test_the_extension_takes_no_jpeg_from_elsewhere():
-    assert not [name for name in dynamic_symbols("--undefined-only") if "jpeg" in name.lower()]
-
-
-def test_the_extension_uses_the_limited_api():
-    if sys.version_info >= (3, 13) and not sys._is_gil_enabled():
-        assert ".abi3." not in _libpyfd.__file__
-    else:
-        assert _libpyfd.__file__.endswith(".abi3.so")
-
-
-def readelf(option: str) -> str:
-    command = ["readelf", "-W", option, _libpyfd.__file__]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-
-
-def test_the_extension_is_hardened():
-    """Full RELRO, no executable stack, stack protector, FORTIFY_SOURCE."""
-    segments, dynamic = readelf("--segments"), readelf("--dynamic")
-    assert "GNU_RELRO" in segments
-    assert "BIND_NOW" in dynamic
-    assert "TEXTREL" not in dynamic
-    (stack,) = [line for line in segments.splitlines() if "GNU_STACK" in line]
-    assert "RWE" not in stack
-    undefined = {name.partition("@")[0] for name in dynamic_symbols("--undefined-only")}
-    assert "__stack_chk_fail" in undefined
-    assert any(name.endswith("_chk") for name in undefined)
-
-
-# Every instruction set gives the same results: decoding, re-quantizing and encoding,
-# on photographs or what stands in for them.
-DIGESTS = """
-import hashlib, sys
-from pathlib import Path
-import pyfd
-from tests.conftest import PHOTOS
-from tests.jpegs import encode_with_pillow, picture
-files = [path.read_bytes() for path in sorted(PHOTOS.glob("*.JPEG"))[::8]]
-files += [encode_with_pillow(picture(90 + n, 70, seed=n), progressive=n % 2 == 1) for n in range(9)]
-digest = hashlib.sha256()
-for data in files:
-    for qtables in (None, "fd-cvpr2019", "fd-2018", pyfd.QTables.annex_k(30)):
-        for scale in (1, 2, 4, 8):
-            digest.update(pyfd.decode(data, qtables, scale=scale))
-    digest.update(pyfd.requantize(data, "fd-cvpr2019"))
-    digest.update(pyfd.encode(pyfd.decode(data), "fd-cvpr2019", subsampling="4:2:0"))
-print(len(files), digest.hexdigest())
-"""
-
-
-@pytest.fixture(scope="module")
-def digest() -> str:
-    return run_digests({})
-
-
-def run_digests(environment: dict[str, str]) -> str:
-    result = subprocess.run(
-        [sys.executable, "-c", DIGESTS],
-        env={**os.environ, **environment},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
+def test_apt_sources_of_both_formats(fork, tmp_path):
+    (tmp_path / "sources.list.d").mkdir()
+    (tmp_path / "sources.list").write_text(
+        "# deb http://a/debian bookworm main\n"
+        "deb [signed-by=/k.gpg] http://b/debian bookworm main contrib\n"
+        "deb http://other/ stable main\n"
+        "deb-src http://c/debian bookworm main\n"
     )
-    return result.stdout
-
-
-@pytest.mark.parametrize("variable", ["JSIMD_FORCENONE", "JSIMD_FORCESSE2"])
-def test_other_vectors_give_the_same_results(digest, variable):
-    assert run_digests({variable: "1"}) == digest
+    (tmp_path / "sources.list.d/debian.sources").write_text(
+        "Types: deb\n# a comment\nURIs: http://d/debian\nSuites: bookworm bookworm-updates\n"
+        "Components: main\nSigned-By: /usr/share/keyrings/debian.gpg\n\n"
+        "Types: deb\nURIs: http://e/node\nSuites: nodistro\nComponents: main\n"
+    )
+    assert fork.source_lists(tmp_path, "bookworm").splitlines() == [
+        "deb-src [signed-by=/k.gpg] http://b/debian bookworm main contrib",
+        "deb-src [signed-by=/usr/share/keyrings/debian.gpg] http://d/debian bookworm main",
+        "deb-src [signed-by=/usr/share/keyrings/debian.gpg] http://d/debian bookworm-updates main",
+    ]

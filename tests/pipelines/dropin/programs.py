@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import os
 import subprocess
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from pyfd import QTables
+from tests.packaging.sources import load_build
 
 ROOT = Path(__file__).parents[3]
 DECODE, ENCODE = "PYFD_DECODE_QTABLES", "PYFD_ENCODE_QTABLES"
@@ -29,15 +28,8 @@ SOURCES = {
 }
 
 
-def build_module() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("pyfd_build", ROOT / "build.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def compile_program(name: str, folder: Path, library: Path) -> None:
-    fork = build_module().build_drop_in(ROOT / "build")
+    fork = load_build(ROOT).fork.build_drop_in(ROOT / "build")
     files = [fork / "src" / file for file in SOURCES.get(name, "").split()]
     files = files or [Path(__file__).with_name("dropin.c")]
     formats = [f"-D{name}_SUPPORTED" for name in ("BMP", "GIF", "PPM", "TARGA")]

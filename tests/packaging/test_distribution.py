@@ -1,0 +1,144 @@
+"""The sdist and the wheel: their names and contents, and the sdist's own use."""
+
+import fcntl
+import os
+import re
+import shutil
+import sys
+import sysconfig
+import tarfile
+import zipfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import pyfd
+from tests.packaging.sources import FORK, ROOT, copy_sources, find_tarball, python, share_fork
+
+
+class Built(NamedTuple):
+    """What `python -m build` has made, and a folder with the contents of the sdist."""
+
+    sdist: Path
+    wheel: Path
+    unpacked: Path
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory) -> Built:
+    """The distributions of a copy of this folder; the sdist is installed from its folder."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # one worker builds for all
+    folder /= "distribution"
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.is_dir():
+            build_and_install(folder)
+    sdist, wheel = sorted((folder / "dist").iterdir(), key=lambda path: path.suffix)
+    (unpacked,) = (folder / "unpacked").iterdir()
+    return Built(sdist, wheel, unpacked)
+
+
+def build_and_install(folder: Path) -> None:
+    copy_sources(folder / "source")
+    share_fork(folder / "source")
+    leave_earlier_build(folder / "source")
+    options = ("--no-isolation", "--skip-dependency-check", "--sdist", "--wheel")
+    result = python(folder / "source", "-m", "build", *options, "--outdir", folder / "dist")
+    assert result.returncode == 0, result.stderr
+    with tarfile.open(next((folder / "dist").glob("*.tar.gz"))) as archive:
+        archive.extractall(folder / "unpacked", filter="data")
+    (unpacked,) = (folder / "unpacked").iterdir()
+    share_fork(unpacked)
+    options = ("--no-build-isolation", "--no-deps", "--quiet", "--target", folder / "site")
+    result = python(unpacked, "-m", "pip", "install", *options, ".")
+    assert result.returncode == 0, result.stderr
+
+
+def leave_earlier_build(folder: Path) -> None:
+    """Leave files that an earlier build has made and that are not to be packed."""
+    lib = f"lib.{sysconfig.get_platform()}-{sys.implementation.cache_tag}"
+    for name in (f"build/{lib}/pyfd/gone.py", "pyfd/native/gone.h", "pyfd/_core/_libpyfd.old.so"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("gone = True")
+
+
+def names(built: Built) -> tuple[set[str], set[str]]:
+    """Return the names of the files in the sdist and in the wheel."""
+    with tarfile.open(built.sdist) as sdist, zipfile.ZipFile(built.wheel) as wheel:
+        files = (member.name for member in sdist.getmembers() if member.isfile())
+        return {name.partition("/")[2] for name in files}, set(wheel.namelist())
+
+
+def test_the_distribution_is_pyfd_jpeg(built):
+    assert version("pyfd-jpeg") == pyfd.__version__
+    assert built.sdist.name == f"pyfd_jpeg-{pyfd.__version__}.tar.gz"
+    assert built.wheel.name.startswith(f"pyfd_jpeg-{pyfd.__version__}-")
+    with zipfile.ZipFile(built.wheel) as wheel:
+        metadata = wheel.read(f"pyfd_jpeg-{pyfd.__version__}.dist-info/METADATA").decode()
+    assert re.findall("^(?:Name|Version): (.*)", metadata, re.M) == ["pyfd-jpeg", pyfd.__version__]
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(built):
+    wheel = {name for name in names(built)[1] if ".dist-info/" not in name}
+    sources = {".py", ".pyi", ".html", ".typed"}
+    ours = (path for path in (ROOT / "pyfd").rglob("*") if path.suffix in sources)
+    assert {name for name in wheel if Path(name).suffix in sources} == {
+        str(path.relative_to(ROOT)) for path in ours
+    }
+    assert {name.split("/")[0] for name in wheel} == {"pyfd"}
+    assert len([name for name in wheel if "_libpyfd" in name]) == 2  # the extension and its stub
+    native = {name.removeprefix("pyfd/native/") for name in wheel if "/native/" in name}
+    assert {"include/pyfd.h", "lib/libjpeg.so.62", "lib/pkgconfig/pyfd.pc"} <= native
+    assert not [name for name in wheel if "gone" in name or "old" in name]
+
+
+def test_the_sdist_holds_the_sources_and_the_pinned_archive(built):
+    sdist = names(built)[0]
+    assert str(FORK / find_tarball().name) in sdist
+    for folder in ("benchmarks", "csrc", "docs", "examples", "fuzz", "pyfd", "tests"):
+        ours = (path for path in (ROOT / folder).rglob("*") if path.is_file())
+        expected = {str(path.relative_to(ROOT)) for path in ours if not is_made(path)}
+        assert {name for name in sdist if name.startswith(f"{folder}/")} == expected
+    assert not [name for name in sdist if is_made(Path(name))]
+    assert {"Makefile", "SECURITY.md", "requirements-dev.txt", ".ci/run"} <= sdist
+
+
+def is_made(path: Path) -> bool:
+    return path.suffix in (".so", ".stamp", ".pyc") or "pyfd/native/" in str(path)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("-c", "import pyfd, numpy; pyfd.encode(numpy.zeros((8, 8), 'uint8'), 'fd-2018')"),
+        ("-m", "pyfd.config", "--cflags", "--libs"),
+        ("-c", "import examples.service"),
+        ("-m", "benchmarks.reproduction", "--help"),
+    ],
+    ids=lambda arguments: arguments[1],
+)
+def test_what_people_type_works_in_a_source_folder(built, arguments):
+    """After `pip install .`, although Python imports the folder and not what is installed."""
+    result = python(built.unpacked, "-W", "error::RuntimeWarning", *arguments)
+    assert result.returncode == 0, result.stderr
+    assert str(built.unpacked / "pyfd" / "native") in result.stdout or arguments[1] != "pyfd.config"
+
+
+def test_the_sdist_holds_what_its_tests_import(built):
+    options = ("--collect-only", "--quiet", "-p", "no:cacheprovider")
+    result = python(built.unpacked, "-m", "pytest", *options)
+    assert result.returncode == 0, result.stdout[-3000:]
+
+
+@pytest.mark.usefixtures("build")
+def test_the_version_is_read_without_importing_the_package(tmp_path):
+    for file in ("README.md", "LICENSE"):
+        shutil.copy(ROOT / file, tmp_path)
+    text = '__version__ = "9.8.7"\nraise SystemExit("imported")\n'
+    (tmp_path / "pyfd" / "__init__.py").write_text(text)
+    result = python(tmp_path, "setup.py", "--quiet", "--version")
+    assert result.stdout.splitlines()[-1] == "9.8.7", result.stderr

@@ -1,0 +1,275 @@
+"""The fork of libjpeg-turbo: get the pinned release, patch it, and compile it.
+
+`build.py` loads this module.  Every failure is a `BuildError`, which says what to
+install or which variable to set.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import tarfile
+import tempfile
+import zlib
+from pathlib import Path
+
+FORK = Path(__file__).resolve().parent
+PIN = json.loads((FORK / "pin.json").read_text())
+SOURCE_NAME = f"{PIN['name']}-{PIN['version']}"
+TARBALL_VARIABLE = "PYFD_LIBJPEG_TURBO_TARBALL"
+
+CMAKE_OPTIONS = [
+    "-DCMAKE_BUILD_TYPE=Release",
+    "-DCMAKE_POLICY_VERSION_MINIMUM=3.5",  # CMake 4 refuses 2.1.5 without it
+    "-DWITH_TURBOJPEG=OFF",
+]
+# libjpeg.a, for the extension
+STATIC_OPTIONS = [
+    "-DCMAKE_POSITION_INDEPENDENT_CODE=ON",
+    "-DENABLE_SHARED=OFF",
+    "-DWITH_ARITH_DEC=OFF",  # a kilobyte of file can take seconds to decode
+    "-DWITH_ARITH_ENC=OFF",
+]
+# libjpeg.so.62, for other programs: the features and symbols of Debian's library
+SHARED_OPTIONS = [
+    "-DENABLE_STATIC=OFF",
+    "-DPYFD_ENVIRONMENT=ON",
+    "-DCMAKE_SKIP_RPATH=ON",
+    "-DCMAKE_SHARED_LINKER_FLAGS=-pthread -Wl,-z,relro,-z,now,-z,noexecstack,-s",
+]
+PROTECTION = ["-fstack-protector-strong", "-fstack-clash-protection"]
+# 2.1.5 ignores CMake's own option for hidden visibility (policy CMP0063)
+HARDENING = ["-fvisibility=hidden", *PROTECTION]
+SHARED_CFLAGS = [*PROTECTION, "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2"]
+# "address,undefined", for `make asan` and the fuzz targets. FORTIFY_SOURCE is off
+# there, because it would hide errors from the sanitizers.
+SANITIZE = os.environ.get("PYFD_SANITIZE", "")
+CHECKS = [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
+STATIC_CFLAGS = ["-fvisibility=hidden", "-g", *CHECKS] if SANITIZE else HARDENING
+
+
+class BuildError(SystemExit):
+    """A failure and its remedy; a `SystemExit`, so that pip prints only the text."""
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(f"\npyfd: {problem}\n      {remedy}\n")
+
+
+def run_tool(command: list[str], purpose: str) -> None:
+    """Run a command; raise an error with the end of its output if it fails."""
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        output = (result.stdout + result.stderr)[-4000:]
+        raise BuildError(f"{purpose} failed:\n{output}", "The command was: " + " ".join(command))
+
+
+# ---- the upstream release -------------------------------------------------
+
+
+def is_pinned(tarball: Path) -> bool:
+    """Return whether this is the pinned archive, or its tar in another compression."""
+    data = tarball.read_bytes()
+    if hashlib.sha256(data).hexdigest() == PIN["archive_sha256"]:
+        return True
+    if data[:2] == b"\x1f\x8b":
+        try:
+            data = zlib.decompress(data, wbits=31)
+        except zlib.error:
+            return False
+    return hashlib.sha256(data).hexdigest() == PIN["tar_sha256"]
+
+
+def find_tarball(cache: Path) -> Path:
+    """Return the pinned archive: from the environment, beside the pin, or through apt."""
+    named = os.environ.get(TARBALL_VARIABLE)
+    if named:
+        if not Path(named).is_file():
+            raise BuildError(
+                f"{TARBALL_VARIABLE} names {named}, which is not a file.",
+                f"Set it to a pristine {SOURCE_NAME} source archive.",
+            )
+        candidates = [Path(named)]
+    else:
+        candidates = [FORK / PIN["archive"], cache / PIN["archive"]]
+        if not any(path.is_file() for path in candidates):
+            download_with_apt(cache)
+    tarball = next(path for path in candidates if path.is_file())
+    if not is_pinned(tarball):
+        raise BuildError(
+            f"{tarball} is not the pinned {SOURCE_NAME}: its checksum differs.",
+            f"Remove it, or set {TARBALL_VARIABLE} to a pristine archive "
+            f"(SHA-256 {PIN['archive_sha256']}).",
+        )
+    return tarball
+
+
+def source_lists(etc_apt: Path, suite: str) -> str:
+    """Return the machine's own apt sources of this release as deb-src lines."""
+    lines: list[str] = []
+    for path in [etc_apt / "sources.list", *sorted((etc_apt / "sources.list.d").glob("*"))]:
+        if not path.is_file():
+            continue
+        text = path.read_text(errors="replace")
+        if path.suffix == ".sources":
+            for stanza in re.split(r"\n\s*\n", re.sub(r"(?m)^#.*\n?", "", text)):
+                lines += deb822_source_lines(stanza)
+        elif path.suffix == ".list":
+            for line in text.splitlines():
+                if re.match(r"\s*deb\s", line):
+                    lines.append("deb-src " + line.split(None, 1)[1])
+    pattern = re.compile(rf"\s{re.escape(suite)}(-\S+)?\s")
+    return "".join(f"{line}\n" for line in dict.fromkeys(lines) if pattern.search(line))
+
+
+def deb822_source_lines(stanza: str) -> list[str]:
+    """Translate one stanza of a .sources file into the one-line format."""
+    fields = {
+        key.lower(): " ".join(value.split())
+        for key, value in re.findall(r"(?m)^(\S+?):[ \t]*((?:.*)(?:\n[ \t]+.*)*)", stanza)
+    }
+    if "deb" not in fields.get("types", "").split():
+        return []
+    key = fields.get("signed-by", "")
+    option = f"[signed-by={key}] " if key.startswith("/") else ""
+    return [
+        f"deb-src {option}{uri} {suite} {fields.get('components', '')}"
+        for uri in fields.get("uris", "").split()
+        for suite in fields.get("suites", "").split()
+    ]
+
+
+def download_with_apt(cache: Path) -> None:
+    """Download the source archive with apt, in folders of our own: no root needed."""
+    remedy = (
+        f"Set {TARBALL_VARIABLE} to a pristine {SOURCE_NAME} source archive "
+        f"(SHA-256 {PIN['archive_sha256']})."
+    )
+    if not shutil.which("apt-get"):
+        raise BuildError(f"no {SOURCE_NAME} sources, and no apt-get to fetch them.", remedy)
+    release = dict(re.findall(r'(?m)^(\w+)="?([^"\n]*)"?$', Path("/etc/os-release").read_text()))
+    suite = release.get("VERSION_CODENAME", "")
+    apt = cache / "apt"
+    for directory in ("lists/partial", "cache/archives/partial"):
+        (apt / directory).mkdir(parents=True, exist_ok=True)
+    (apt / "sources.list").write_text(source_lists(Path("/etc/apt"), suite))
+    options = [
+        f"Dir::Etc::sourcelist={apt}/sources.list",
+        "Dir::Etc::sourceparts=-",
+        f"Dir::State::lists={apt}/lists",
+        f"Dir::Cache={apt}/cache",
+        "APT::Sandbox::User=root",
+    ]
+    base = ["apt-get", "-q", *(word for option in options for word in ("-o", option))]
+    fetch = ["source", "--download-only", "--tar-only", "--only-source", PIN["name"]]
+    subprocess.run([*base, "update"], cwd=apt, capture_output=True, check=False)
+    result = subprocess.run([*base, *fetch], cwd=apt, capture_output=True, text=True, check=False)
+    found = next(apt.glob(f"{PIN['name']}_{PIN['version']}*.orig.tar.*"), None)
+    if found is None:
+        reason = (result.stderr.strip() or result.stdout.strip()).splitlines()[-1:]
+        raise BuildError(
+            f"apt has no {SOURCE_NAME} source package for '{suite}' "
+            f"(Debian 12, 13 and Ubuntu 24.04 have): {''.join(reason)}",
+            remedy,
+        )
+    found.replace(cache / PIN["archive"])
+
+
+# ---- the patches ----------------------------------------------------------
+
+
+def read_series() -> list[Path]:
+    """Return the patches in the order in which they are applied."""
+    return [FORK / "patches" / name for name in (FORK / "series").read_text().split()]
+
+
+def apply_series(source: Path) -> None:
+    """Patch an unpacked release."""
+    if not shutil.which("patch"):
+        raise BuildError("the program 'patch' is missing.", "apt-get install patch")
+    for patch in read_series():
+        command = ["patch", "-p1", "--fuzz=0", "--batch", "--input", str(patch)]
+        result = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)
+        if result.returncode:
+            raise BuildError(
+                f"{patch.name} does not apply to {SOURCE_NAME}:\n{result.stdout}",
+                "Restore third_party/libjpeg-turbo, or refresh the patch (see its README).",
+            )
+
+
+def version() -> str:
+    """Return upstream's version and a digest of the pin and the patches.
+
+    Example: ``2.1.5+pyfd.0a1b2c3d``.
+    """
+    digest = hashlib.sha256()
+    for path in [FORK / "pin.json", FORK / "series", *read_series()]:
+        digest.update(path.read_bytes())
+    return f"{PIN['version']}+pyfd.{digest.hexdigest()[:8]}"
+
+
+# ---- the libraries --------------------------------------------------------
+
+
+def check_tools() -> None:
+    """Raise an error if a program that the build needs is missing."""
+    compiler = (os.environ.get("CC") or "cc").split()[0]
+    if not shutil.which(compiler):
+        raise BuildError(f"no C compiler ({compiler}).", "apt-get install gcc libc6-dev, or set CC")
+    if platform.machine() in ("x86_64", "AMD64") and not shutil.which("nasm"):
+        raise BuildError("the assembler 'nasm' is missing.", "apt-get install nasm")
+    for tool in ("cmake", "ninja"):
+        if not shutil.which(tool):
+            raise BuildError(f"the program '{tool}' is missing.", f"pip install {tool}")
+
+
+def build_static(cache: Path) -> Path:
+    """Build libjpeg.a and return the folder that holds ``src/`` and ``build/``."""
+    return build_tree(cache, "jpeg-static", STATIC_OPTIONS, STATIC_CFLAGS)
+
+
+def build_drop_in(cache: Path) -> Path:
+    """Build libjpeg.so.62 and return the folder that holds ``src/`` and ``build/``."""
+    return build_tree(cache, "jpeg", SHARED_OPTIONS, SHARED_CFLAGS)
+
+
+def build_tree(cache: Path, target: str, options: list[str], cflags: list[str]) -> Path:
+    """Build one target of the fork and return the folder that holds ``src/`` and ``build/``.
+
+    The folder's name is a digest of everything that went into the build, so a second
+    build finds the result of the first one.
+    """
+    simd = platform.machine() in ("x86_64", "AMD64", "aarch64", "arm64")
+    options = [
+        *CMAKE_OPTIONS,
+        *options,
+        f"-DREQUIRE_SIMD={'ON' if simd else 'OFF'}",
+        f"-DCMAKE_C_FLAGS={' '.join(cflags)}",
+    ]
+    recipe = [version(), platform.machine(), os.environ.get("CC", "cc"), *options]
+    stamp = hashlib.sha256("\n".join(recipe).encode()).hexdigest()[:16]
+    done = cache / f"{SOURCE_NAME}-{stamp}"
+    if done.is_dir():
+        return done
+    cache.mkdir(parents=True, exist_ok=True)
+    check_tools()
+    tarball = find_tarball(cache)
+    with tempfile.TemporaryDirectory(dir=cache, prefix="fork-") as scratch:
+        work = Path(scratch) / "work"
+        with tarfile.open(tarball) as archive:
+            archive.extractall(work)  # trusted: its checksum is the pin's
+        (work / SOURCE_NAME).rename(work / "src")
+        apply_series(work / "src")
+        source, build = str(work / "src"), str(work / "build")
+        run_tool(["cmake", "-G", "Ninja", "-S", source, "-B", build, *options], "cmake")
+        run_tool(["cmake", "--build", build, "--target", target], "compiling the fork")
+        try:
+            work.rename(done)
+        except OSError:
+            if not done.is_dir():  # otherwise, another build was faster
+                raise
+    return done
