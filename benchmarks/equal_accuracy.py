@@ -45,7 +45,6 @@ BATCH = 10
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 CORES = len(os.sched_getaffinity(0))
 
-Pixels = np.ndarray
 Content = Mapping[str, Any]
 
 
@@ -53,7 +52,7 @@ Content = Mapping[str, Any]
 
 
 def certainty(
-    model: nn.Module, images: Sequence[Pixels], labels: np.ndarray, qtables: QTables
+    model: nn.Module, images: Sequence[np.ndarray], labels: np.ndarray, qtables: QTables
 ) -> float:
     """Return the mean probability of the right class after two passes with tables.
 
@@ -87,7 +86,7 @@ def strongest(members: Sequence[QTables], fits: Callable[[QTables], bool]) -> QT
 
 
 def chosen_tables(
-    score: Callable[[QTables], float], images: Sequence[Pixels], log: Path
+    score: Callable[[QTables], float], images: Sequence[np.ndarray], log: Path
 ) -> dict[str, QTables]:
     """Return each family's strongest tables within the budget.
 

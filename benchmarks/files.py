@@ -14,8 +14,6 @@ from PIL import Image, ImageOps
 
 from pyfd.codec import Subsampling
 
-Pixels = npt.NDArray[np.uint8]
-
 VARIABLE = "PYFD_PHOTOS"
 PHOTOS_HELP = (
     f"a folder of photographs (default: the variable {VARIABLE}, else scikit-image's pictures)"
@@ -58,7 +56,7 @@ FEW = [Kind(75, "4:2:0"), Kind(90, "4:2:0", True), Kind(95, "4:4:4")]
 class Photo(NamedTuple):
     """A photograph as an array for most libraries, and as Pillow's image for Pillow."""
 
-    pixels: Pixels
+    pixels: npt.NDArray[np.uint8]
     image: Image.Image
 
 
