@@ -61,28 +61,11 @@ LAYER_LDFLAGS = [*LAYER_LDFLAGS, "-Wl,--exclude-libs,ALL"]
 # ---- the extension --------------------------------------------------------
 
 
-def cffi_declarations() -> str:
-    """Return the part of csrc/pyfd.h between its two cffi lines, without comments."""
-    text = (ROOT / "csrc" / "pyfd.h").read_text()
+def cffi_declarations(header: str) -> str:
+    """Return the part of a header of csrc between its two cffi lines, without comments."""
+    text = (ROOT / "csrc" / header).read_text()
     text = text.partition("/* cffi: begin */")[2].partition("/* cffi: end */")[0]
     return re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
-
-
-# What pyfd/_core/binding.py has C fill in, in one piece each: small images feel every
-# allocation. An array of one is a pointer to C.
-BINDING_TYPES = """
-typedef struct {
-  pyfd_status status[1];
-  pyfd_header header[1];
-  pyfd_segment segments[16]; /* nearly every file has no more */
-} pyfd_found;
-typedef struct { pyfd_status status[1]; uint8_t *data[1]; size_t size[1]; } pyfd_made;
-typedef struct {
-  int64_t sums[192]; /* 3 components of 64 coefficients */
-  uint64_t squares[192], blocks[3];
-  pyfd_status status[1];
-} pyfd_counted;
-"""
 
 
 def write_binding(path: Path) -> None:
@@ -90,8 +73,8 @@ def write_binding(path: Path) -> None:
     import cffi
 
     ffi = cffi.FFI()
-    ffi.cdef(cffi_declarations() + BINDING_TYPES)
-    ffi.set_source(EXTENSION, '#include "pyfd.h"' + BINDING_TYPES)
+    ffi.cdef(cffi_declarations("pyfd.h") + cffi_declarations("binding.h"))
+    ffi.set_source(EXTENSION, '#include "binding.h"')
     path.parent.mkdir(parents=True, exist_ok=True)
     ffi.emit_c_code(str(path))
 
@@ -158,7 +141,7 @@ def layer_object(tree: Path, scratch: Path) -> Path:
         fork.run_tool(command, "compiling the layer")
     archive = str(tree / "build" / "libjpeg.a")
     fork.run_tool([*compiler, "-nostdlib", "-r", *objects, archive, "-o", str(whole)], "ld -r")
-    names = re.findall(r"(pyfd_\w+)\(", cffi_declarations())
+    names = re.findall(r"(pyfd_\w+)\(", cffi_declarations("pyfd.h"))
     keep = [f"--keep-global-symbol={name}" for name in names]
     fork.run_tool(["objcopy", *keep, str(whole)], "objcopy")
     return whole

@@ -16,6 +16,7 @@ static const char *const names[OPERATIONS] = {
     "plain", "defended", "requantize", "calibrate", "encode"};
 
 static const pyfd_limits limits = PYFD_DEFAULT_LIMITS;
+static const pyfd_reading reading = PYFD_DEFAULT_READING;
 static uint8_t file[1 << 26];
 static uint16_t table[PYFD_BLOCK]; /* "fd-cvpr2019" */
 
@@ -28,34 +29,35 @@ typedef struct {
 
 static int decode(const input *in, int num_tables, pyfd_status *status)
 {
-  return pyfd_decode(file, in->size, &limits, 1, table, num_tables, PYFD_RGB,
-                     1, in->pixels, in->count, status);
+  return pyfd_decode(file, in->size, &limits, &reading, table, num_tables,
+                     in->pixels, in->count, status);
 }
 
 static int requantize(const input *in, pyfd_status *status)
 {
-  static const pyfd_writing writing = {0, 0, 1};
+  pyfd_writing writing = PYFD_DEFAULT_WRITING;
   uint8_t *out = NULL;
   size_t size;
-  int code = pyfd_requantize(file, in->size, &limits, 1, table, 1, &writing,
-                             NULL, 0, &out, &size, status);
+  int code;
 
+  writing.keep_density = 1;
+  code = pyfd_requantize(file, in->size, &limits, &reading, table, 1, &writing,
+                         NULL, 0, &out, &size, status);
   pyfd_free(out);
   return code;
 }
 
 static int calibrate(const input *in, pyfd_status *status)
 {
-  static int64_t sums[3 * PYFD_BLOCK];
-  static uint64_t squares[3 * PYFD_BLOCK], blocks[3];
+  static pyfd_statistics found;
 
-  return pyfd_gather_statistics(file, in->size, &limits, 1, sums, squares,
-                                blocks, status);
+  return pyfd_gather_statistics(file, in->size, &limits, &reading, &found,
+                                status);
 }
 
 static int encode(const input *in, pyfd_status *status)
 {
-  static const pyfd_writing writing = {0, 0, 0};
+  static const pyfd_writing writing = PYFD_DEFAULT_WRITING;
   uint8_t *out = NULL;
   size_t size;
   int code = pyfd_encode(in->pixels, in->header.width, in->header.height, 3,

@@ -9,19 +9,14 @@
 #define ROWS 16 /* handed to libjpeg at a time */
 
 typedef struct {
-  const uint8_t *data;
-  size_t size;
-  const pyfd_limits *limits;
   const uint16_t (*tables)[PYFD_BLOCK];
   int num_tables;
-  int color;
-  int scale;
   uint8_t *out;
   size_t out_size;
 } decode_job;
 
-/* Four-component files hold inverted CMYK, as Adobe writes and Pillow reads
- * it. */
+/* Invert CMYK, which four-component files hold inverted, as Adobe writes and
+ * Pillow reads it. */
 static void invert(uint8_t *row, size_t size)
 {
   size_t i;
@@ -30,7 +25,7 @@ static void invert(uint8_t *row, size_t size)
     row[i] = (uint8_t)(255 - row[i]);
 }
 
-/* a * b / 255, rounded */
+/* Return a * b / 255, rounded. */
 static unsigned multiply(unsigned a, unsigned b)
 {
   unsigned product = a * b + 128;
@@ -38,8 +33,8 @@ static unsigned multiply(unsigned a, unsigned b)
   return (product + (product >> 8)) >> 8;
 }
 
-/* Inverted CMYK, as the file holds it, to RGB as Pillow converts it: K' - C'K'
- * for C' and K' the complements, clipped. */
+/* Convert inverted CMYK, as the file holds it, to RGB as Pillow does: K' -
+ * C'K', clipped, where C' and K' are the complements. */
 static void cmyk_to_rgb(const uint8_t *in, uint8_t *out, size_t width, int bgr)
 {
   size_t x;
@@ -80,51 +75,56 @@ static void read_rows_from_cmyk(pyfd_session *s, uint8_t *out, int bgr)
   }
 }
 
+static int is_scale(uint32_t scale)
+{
+  return scale == 1 || scale == 2 || scale == 4 || scale == 8;
+}
+
 static void decode(pyfd_session *s)
 {
   decode_job *job = s->job;
+  const pyfd_reading *reading = &s->reading;
   struct jpeg_decompress_struct *in = &s->in;
   int from_cmyk, channels;
 
-  pyfd_open_input(s, job->data, job->size, job->limits);
+  pyfd_open_input(s);
+  if (!is_scale(reading->scale))
+    pyfd_refuse(s, "scale must be 1, 2, 4 or 8");
   if (s->walk.header.multiscan)
-    pyfd_charge_memory(s, job->size, job->out_size);
-  from_cmyk = s->walk.header.num_components == 4 && job->color != PYFD_CMYK;
+    pyfd_charge_memory(s, job->out_size);
+  from_cmyk =
+      s->walk.header.num_components == 4 && reading->color != PYFD_CMYK;
   in->out_color_space =
-      from_cmyk ? JCS_CMYK : pyfd_libjpeg_color((uint32_t)job->color);
+      from_cmyk ? JCS_CMYK : pyfd_libjpeg_color(reading->color);
   in->scale_num = 1;
-  in->scale_denom = (unsigned int)job->scale;
+  in->scale_denom = reading->scale;
   jpeg_set_requant_tables(in, job->tables, job->num_tables);
   jpeg_start_decompress(in);
   pyfd_check_scans(s);
 
   channels = from_cmyk ? 3 : in->output_components;
   if (job->out_size !=
-      (size_t)in->output_width * in->output_height * (size_t)channels) {
-    pyfd_fail(s->errors.status, PYFD_ARGUMENT,
-              "the buffer does not fit the image");
-    pyfd_leave(s, PYFD_ARGUMENT);
-  }
+      (size_t)in->output_width * in->output_height * (size_t)channels)
+    pyfd_refuse(s, "the buffer does not fit the image");
   if (from_cmyk)
-    read_rows_from_cmyk(s, job->out, job->color == PYFD_BGR);
+    read_rows_from_cmyk(s, job->out, reading->color == PYFD_BGR);
   else
     read_rows(s, job->out, (size_t)in->output_width * (size_t)channels);
-  if (job->color == PYFD_CMYK)
+  if (reading->color == PYFD_CMYK)
     invert(job->out, job->out_size);
   s->errors.done = 1;
   jpeg_finish_decompress(in);
 }
 
 int pyfd_decode(const uint8_t *data, size_t size, const pyfd_limits *limits,
-                int strict, const uint16_t *tables, int num_tables, int color,
-                int scale, uint8_t *out, size_t out_size, pyfd_status *status)
+                const pyfd_reading *reading, const uint16_t *tables,
+                int num_tables, uint8_t *out, size_t out_size,
+                pyfd_status *status)
 {
   pyfd_session s;
-  decode_job job = {
-      data,       size,  limits, (const uint16_t (*)[PYFD_BLOCK])tables,
-      num_tables, color, scale,  out,
-      out_size};
+  decode_job job = {(const uint16_t (*)[PYFD_BLOCK])tables, num_tables, out,
+                    out_size};
 
-  pyfd_start_session(&s, status, strict, &job);
+  pyfd_start_reader(&s, data, size, limits, reading, status, &job);
   return pyfd_run(&s, decode);
 }

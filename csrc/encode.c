@@ -13,7 +13,6 @@ typedef struct {
   int h_samp, v_samp;
   const uint16_t (*tables)[PYFD_BLOCK];
   int num_tables;
-  const pyfd_writing *writing;
   const uint8_t *segments;
   size_t segments_size;
 } encode_job;
@@ -26,7 +25,7 @@ static void write_rows(struct jpeg_compress_struct *out, const uint8_t *pixels,
 
   while (out->next_scanline < out->image_height) {
     for (i = 0; i < ROWS && out->next_scanline + i < out->image_height; i++) {
-      /* libjpeg does not write to its input, it only lacks the const */
+      /* libjpeg does not write to its input; it only lacks the const. */
       rows[i] = (JSAMPROW)(pixels + (out->next_scanline + i) * stride);
     }
     jpeg_write_scanlines(out, rows, i);
@@ -49,8 +48,8 @@ static void encode(pyfd_session *s)
     out->comp_info[0].v_samp_factor = job->v_samp;
   }
   jpeg_override_quant_tables(out, job->tables, job->num_tables);
-  out->optimize_coding = job->writing->optimize != 0;
-  if (job->writing->progressive)
+  out->optimize_coding = s->writing.optimize != 0;
+  if (s->writing.progressive)
     jpeg_simple_progression(out);
   jpeg_start_compress(out, TRUE);
   pyfd_put_bytes(s, job->segments, job->segments_size);
@@ -73,10 +72,9 @@ int pyfd_encode(const uint8_t *pixels, uint32_t width, uint32_t height,
                     v_samp,
                     (const uint16_t (*)[PYFD_BLOCK])tables,
                     num_tables,
-                    writing,
                     segments,
                     segments_size};
 
-  pyfd_start_session(&s, status, 1, &job);
-  return pyfd_run_writer(&s, encode, out, out_size);
+  pyfd_start_session(&s, status, &job);
+  return pyfd_run_writer(&s, encode, writing, out, out_size);
 }

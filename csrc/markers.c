@@ -1,9 +1,10 @@
 /*
  * markers.c - the marker walk: header, metadata, limits.
  *
- * Linear in the file's size, without allocation.  It skips and accepts the
- * bytes between markers just as libjpeg does (jdmarker.c: next_marker), so
- * both see the same segments.  References: ITU-T T.81, Annex B.
+ * The walk takes time linear in the file's size, and allocates nothing.  It
+ * skips and accepts the bytes between markers just as libjpeg does
+ * (jdmarker.c: next_marker), so both see the same segments.  References: ITU-T
+ * T.81, Annex B.
  */
 
 #include "markers.h"
@@ -12,6 +13,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "options.h"
 
 enum {
   TEM = 0x01,
@@ -38,9 +41,8 @@ enum {
   COM = 0xFE
 };
 
-#define MAX_DIMENSION 65500 /* libjpeg's JPEG_MAX_DIMENSION */
-/* Coefficients that refinement scans may visit: five times all those of the
- * largest image that the default limits admit, about a second of work */
+/* The coefficients that refinement scans may visit: five times all those of
+ * the largest image that the default limits admit, about a second of work */
 #define MAX_REFINED (UINT64_C(1) << 30)
 
 typedef struct {
@@ -59,8 +61,8 @@ typedef struct {
   uint8_t table_of[PYFD_MAX_COMPONENTS]; /* component's table slot */
   uint16_t tables[4][PYFD_BLOCK];        /* slots, natural order */
   int table_defined[4];
-  /* Per coefficient, what libjpeg keeps in coef_bits: the low bits that
-   * progressive scans have yet to send, -1 before the first */
+  /* Per coefficient, the low bits that progressive scans have yet to send; -1
+   * before the first scan.  libjpeg keeps the same in coef_bits. */
   int8_t bits_left[PYFD_MAX_COMPONENTS][PYFD_BLOCK];
   int component_seen[PYFD_MAX_COMPONENTS]; /* in a scan, so far */
   uint64_t refined; /* coefficients that refinement scans visit */
@@ -83,11 +85,20 @@ int pyfd_fail(pyfd_status *status, int code, const char *format, ...)
   return code;
 }
 
+void pyfd_name_limit(pyfd_status *status, const char *name, uint64_t allowed,
+                     uint64_t needed)
+{
+  snprintf(status->limit, sizeof(status->limit), "%s", name);
+  status->allowed = allowed;
+  status->needed = needed;
+}
+
 int pyfd_check_limit(pyfd_status *status, const char *name, uint64_t limit,
                      uint64_t value, const char *what)
 {
   if (value <= limit)
     return PYFD_OK;
+  pyfd_name_limit(status, name, limit, value);
   return pyfd_fail(status, PYFD_LIMIT,
                    "%s is %" PRIu64 ", but the file %s %" PRIu64, name, limit,
                    what, value);
@@ -134,10 +145,10 @@ static int read_sof(walker *w, const uint8_t *p, size_t size)
                           (uint64_t)h->width * h->height, "has");
   if (code != PYFD_OK)
     return code;
-  if (h->width > MAX_DIMENSION || h->height > MAX_DIMENSION)
+  if (h->width > PYFD_MAX_SIDE || h->height > PYFD_MAX_SIDE)
     return pyfd_fail(w->status, PYFD_UNSUPPORTED,
                      "%" PRIu32 "x%" PRIu32 " pixels (sides beyond %d)",
-                     h->width, h->height, MAX_DIMENSION);
+                     h->width, h->height, PYFD_MAX_SIDE);
   for (i = 0, p += 6; i < h->num_components; i++, p += 3) {
     w->component_id[i] = p[0];
     h->h_samp[i] = p[1] >> 4;
@@ -152,7 +163,7 @@ static int read_sof(walker *w, const uint8_t *p, size_t size)
   return PYFD_OK;
 }
 
-/* Steps in zigzag order, of one byte or two; returns the least of them. */
+/* Read steps of one byte or two, in zigzag order.  Returns the least one. */
 static unsigned int read_steps(uint16_t *table, const uint8_t *p, int wide)
 {
   unsigned int step, least = UINT16_MAX;
@@ -189,7 +200,7 @@ static int read_dqt(walker *w, const uint8_t *p, size_t size)
   return PYFD_OK;
 }
 
-/* JFIF and Adobe segments steer the guess of the color space. */
+/* Note JFIF and Adobe segments, from which the color space is guessed. */
 static void examine_app(walker *w, int marker, const uint8_t *p, size_t size)
 {
   if (marker == APP0 && size >= 14 && !memcmp(p, "JFIF", 5)) {
@@ -217,7 +228,7 @@ static int read_metadata(walker *w, int marker, const uint8_t *p, size_t size)
                           w->metadata_bytes, "holds at least");
 }
 
-/* libjpeg's rules (jdapimin.c: default_decompress_parms) */
+/* Guess as libjpeg does (jdapimin.c: default_decompress_parms). */
 static uint32_t guess_color_space(const walker *w)
 {
   switch (w->header->num_components) {
@@ -234,7 +245,7 @@ static uint32_t guess_color_space(const walker *w)
   }
 }
 
-/* T.81 A.1.1 and A.2.4: the components' sizes in blocks */
+/* T.81 A.1.1 and A.2.4 */
 void pyfd_count_blocks(pyfd_header *h)
 {
   uint32_t i, max_h = 1, max_v = 1;
@@ -256,7 +267,7 @@ void pyfd_count_blocks(pyfd_header *h)
   }
 }
 
-/* Derive what the frame header and the tables so far imply. */
+/* Derive the fields that depend on the frame header and the tables so far. */
 static int finish_header(walker *w, uint32_t components_in_scan)
 {
   pyfd_header *h = w->header;
@@ -281,7 +292,7 @@ static int finish_header(walker *w, uint32_t components_in_scan)
   return PYFD_OK;
 }
 
-/* The component's index, -1 for an id that the frame header does not have */
+/* Return a component's index, or -1 if the frame header lacks its id. */
 static int find_component(const walker *w, uint8_t id)
 {
   uint32_t i;
@@ -294,10 +305,10 @@ static int find_component(const walker *w, uint8_t id)
 }
 
 /*
- * T.81 G.1.1: may a progressive file send these bits of these coefficients
- * now? libjpeg only warns of a sequence that is out of order, and a refinement
- * scan looks at every coefficient of every block for next to no bytes.  In
- * order, there are at most 14 for each coefficient.
+ * T.81 G.1.1: check that a progressive file may send these bits of these
+ * coefficients now.  libjpeg only warns of a scan that is out of order, and a
+ * refinement scan visits every coefficient of every block for next to no
+ * bytes.  In order, there are at most 14 scans for each coefficient.
  */
 static int check_progression(walker *w, const uint8_t *components, int count)
 {
@@ -335,8 +346,8 @@ static int check_progression(walker *w, const uint8_t *components, int count)
   return PYFD_OK;
 }
 
-/* T.81 A.2: a sequential file sends each component once.  libjpeg takes it any
- * number of times, and decodes all of them. */
+/* T.81 A.2: check that a sequential file sends each component once.  libjpeg
+ * would decode it as often as it is sent. */
 static int check_sequence(walker *w, const uint8_t *components, int count)
 {
   int i, component;
@@ -425,9 +436,9 @@ static int read_segment(walker *w, int marker, const uint8_t *p, size_t size)
 }
 
 /*
- * Find the next marker and step past it.  Bytes that belong to no segment are
- * entropy-coded data, restart markers, fill bytes, stuffed zeros or garbage.
- * Returns the marker's code, or -1 at the end of the data.
+ * Find the next marker and step past it.  The bytes before it, in no segment,
+ * are entropy-coded data, restart markers, fill bytes, stuffed zeros or
+ * garbage.  Returns the marker's code, or -1 at the end of the data.
  */
 static int next_marker(walker *w)
 {
@@ -449,7 +460,8 @@ static int next_marker(walker *w)
   return -1;
 }
 
-/* The next marker with its segment.  *marker is -1 at the end of the data. */
+/* Read the next marker with its segment.  *marker is -1 at the end of the
+ * data. */
 static int step(walker *w, int *marker)
 {
   const uint8_t *p;
@@ -477,14 +489,13 @@ static int step(walker *w, int *marker)
   return read_segment(w, *marker, p + 2, length - 2);
 }
 
+/* Start a walk, which refers to limits. */
 static int start(walker *w, const uint8_t *data, size_t size,
                  const pyfd_limits *limits, pyfd_header *header,
                  pyfd_status *status)
 {
   memset(w, 0, sizeof(*w));
   memset(w->bits_left, -1, sizeof(w->bits_left));
-  memset(header, 0, sizeof(*header));
-  memset(status, 0, sizeof(*status));
   w->data = data;
   w->size = size;
   w->limits = limits;
@@ -501,7 +512,7 @@ static int start(walker *w, const uint8_t *data, size_t size,
   return PYFD_OK;
 }
 
-/* Up to and including the first SOS */
+/* Walk up to the first SOS, and read it. */
 static int walk_header(walker *w)
 {
   int marker, code;
@@ -519,11 +530,19 @@ int pyfd_probe(const uint8_t *data, size_t size, const pyfd_limits *limits,
                pyfd_status *status)
 {
   walker w;
-  int code = start(&w, data, size, limits, header, status);
+  pyfd_limits ours;
+  int code;
 
+  memset(header, 0, sizeof(*header));
+  memset(status, 0, sizeof(*status));
+  code = pyfd_take_limits(&ours, limits, status);
+  if (code == PYFD_OK)
+    code = start(&w, data, size, &ours, header, status);
+  if (code != PYFD_OK)
+    return code;
   w.segments = segments;
   w.capacity = capacity;
-  return code != PYFD_OK ? code : walk_header(&w);
+  return walk_header(&w);
 }
 
 int pyfd_walk_file(const uint8_t *data, size_t size, const pyfd_limits *limits,
@@ -542,8 +561,9 @@ int pyfd_walk_file(const uint8_t *data, size_t size, const pyfd_limits *limits,
     code = step(&w, &marker);
   walk->complete = code == PYFD_OK;
   walk->end = walk->complete ? w.pos : w.marker_pos;
-  /* What is corrupt by now a strict decoder refuses, with the message that
-   * step() left; a lenient one takes what came before. */
+  /* The caller decides: a strict decoder refuses a file that is corrupt after
+   * its first scan, with the message that step() has left; a lenient one
+   * decodes what came before. */
   if (code == PYFD_CORRUPT)
     code = (int)(status->code = PYFD_OK);
   return code;

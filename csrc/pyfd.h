@@ -1,10 +1,17 @@
 /*
  * pyfd.h - the C layer under the Python package.
  *
- * Bytes go in, numbers and pixels come out.  Every call takes the caller's
- * buffers, returns one of the codes below and describes a failure in the
- * caller's pyfd_status.  No call prints, exits, keeps a pointer or touches
- * anything global, so any number may run at once.
+ * Every call takes the caller's buffers, returns one of the codes below and
+ * describes a failure in the caller's pyfd_status.  No call prints, exits,
+ * keeps a pointer or touches anything global, so any number may run at once.
+ *
+ * The structs of options (pyfd_limits, pyfd_reading, pyfd_writing) start with
+ * their own size, which the PYFD_DEFAULT_ macros set.  Later versions may add
+ * fields at the end, and programs that were compiled before keep working:
+ * - A field that the caller's struct is too short for has its default value.
+ * - A field that the library is too old to know must be unset: 0, or in
+ *   pyfd_limits UINT64_MAX.  Anything else is PYFD_ARGUMENT, as is a size that
+ *   was not set.
  *
  * build.py hands what stands between the two "cffi" lines to cffi.
  */
@@ -22,14 +29,20 @@ extern "C" {
 /* cffi: begin */
 
 #define PYFD_MAX_COMPONENTS 4
-#define PYFD_BLOCK 64 /* coefficients in a block, steps in a table */
+#define PYFD_YCBCR_COMPONENTS 3
+#define PYFD_BLOCK 64       /* coefficients in a block, steps in a table */
+#define PYFD_MAX_SIDE 65500 /* pixels of an image's longest side */
+
+/* The largest steps that are taken; a file may hold steps of up to 65535. */
+#define PYFD_DECODER_STEP 32767 /* to decode and to re-quantize */
+#define PYFD_ENCODER_STEP 8191  /* to encode pixels */
 
 enum pyfd_code {
   PYFD_OK,
   PYFD_CORRUPT,     /* the file breaks the standard */
   PYFD_UNSUPPORTED, /* the file is a JPEG of a kind that we do not take */
   PYFD_LIMIT,       /* the file asks for more than the limits grant */
-  PYFD_ARGUMENT,    /* the caller asks for what cannot be */
+  PYFD_ARGUMENT,    /* the caller has made a mistake */
   PYFD_MEMORY       /* malloc failed */
 };
 
@@ -42,14 +55,19 @@ enum pyfd_color {
   PYFD_BGR /* of pixels only, never of a file */
 };
 
+/* The outcome of a call */
 typedef struct {
   uint32_t code;     /* a pyfd_code */
-  uint32_t warnings; /* what a lenient decoder had to overlook */
-  char message[256]; /* why it failed; else the first warning */
+  uint32_t warnings; /* defects that a lenient call has overlooked */
+  char message[256]; /* why the call failed; else the first warning */
+  char limit[16];    /* PYFD_LIMIT: the name of the pyfd_limits field, */
+  uint64_t allowed;  /* its value, */
+  uint64_t needed;   /* and the least that the file needs; 0 if unknown */
 } pyfd_status;
 
-/* See pyfd.Limits; UINT64_MAX is no limit. */
+/* See pyfd.Limits.  UINT64_MAX is no limit. */
 typedef struct {
+  uint64_t size; /* sizeof(pyfd_limits) */
   uint64_t max_bytes;
   uint64_t max_pixels;
   uint64_t max_memory;
@@ -58,14 +76,30 @@ typedef struct {
   uint64_t max_metadata;
 } pyfd_limits;
 
+/* How to read a file */
+typedef struct {
+  uint32_t size;   /* sizeof(pyfd_reading) */
+  uint32_t strict; /* refuse a file that makes the decoder warn */
+  uint32_t color;  /* of the pixels, a pyfd_color: for pyfd_decode() alone */
+  uint32_t scale;  /* 1, 2, 4 or 8 divides the size: likewise */
+} pyfd_reading;
+
+/* How to write a file */
+typedef struct {
+  uint32_t size; /* sizeof(pyfd_writing) */
+  uint32_t progressive;
+  uint32_t optimize;     /* make Huffman tables for this image */
+  uint32_t keep_density; /* pyfd_requantize(): copy the JFIF density */
+} pyfd_writing;
+
 /*
- * What a file says before its first scan.  A 36x28 image in 4:2:0: h_samp is
- * {2, 1, 1}, an MCU 16x16 pixels, so 3x2 MCUs; the 36x28 luma samples make
- * 5x4 blocks (blocks_wide, blocks_high; the sixth column of the last MCUs is
- * padding), the 18x14 chroma samples 3x2.
+ * What a file says before its first scan.  An example: in a 36x28 image in
+ * 4:2:0, h_samp is {2, 1, 1} and an MCU covers 16x16 pixels, so there are 3x2
+ * MCUs.  The 36x28 luma samples make 5x4 blocks (blocks_wide, blocks_high; the
+ * sixth column of the last MCUs is padding), the 18x14 chroma samples 3x2.
  */
 typedef struct {
-  uint32_t width, height;  /* 1...65500 */
+  uint32_t width, height;  /* 1...PYFD_MAX_SIDE */
   uint32_t num_components; /* 1, 3 or 4 */
   uint32_t color_space;    /* a pyfd_color, as libjpeg guesses it */
   uint32_t progressive;    /* SOF2 */
@@ -87,12 +121,16 @@ typedef struct {
   uint32_t marker; /* 0xE0...0xEF, 0xFE */
 } pyfd_segment;
 
-/* How to write a file */
+/*
+ * Sums of the coefficients and of their squares over the blocks of Y, Cb and
+ * Cr, in natural order; zeros for a component that the file lacks.
+ * Coefficients are dequantized and clamped to +-32767.
+ */
 typedef struct {
-  uint32_t progressive;
-  uint32_t optimize;     /* Huffman tables of its own */
-  uint32_t keep_density; /* JFIF density: the input's (requantize) */
-} pyfd_writing;
+  int64_t sums[PYFD_YCBCR_COMPONENTS][PYFD_BLOCK];
+  uint64_t squares[PYFD_YCBCR_COMPONENTS][PYFD_BLOCK];
+  uint64_t blocks[PYFD_YCBCR_COMPONENTS]; /* how many there are */
+} pyfd_statistics;
 
 /*
  * Read a file's header: markers up to the first SOS, in linear time and
@@ -103,13 +141,13 @@ int pyfd_probe(const uint8_t *data, size_t size, const pyfd_limits *limits,
                pyfd_status *status);
 
 /*
- * Decode to interleaved 8-bit pixels of a color, at 1/scale of the size
- * (1, 2, 4, 8), onto num_tables (0...4) tables of steps 1...32767.  out_size
- * must be the size of the result.
+ * Decode to interleaved 8-bit pixels, onto num_tables (0...4) tables of steps
+ * 1...PYFD_DECODER_STEP.  out_size must be the size of the result.
  */
 int pyfd_decode(const uint8_t *data, size_t size, const pyfd_limits *limits,
-                int strict, const uint16_t *tables, int num_tables, int color,
-                int scale, uint8_t *out, size_t out_size, pyfd_status *status);
+                const pyfd_reading *reading, const uint16_t *tables,
+                int num_tables, uint8_t *out, size_t out_size,
+                pyfd_status *status);
 
 /*
  * Read the quantized coefficients, component after component, rows of blocks
@@ -117,28 +155,30 @@ int pyfd_decode(const uint8_t *data, size_t size, const pyfd_limits *limits,
  * component.  out_count is the number of coefficients.
  */
 int pyfd_read_coefficients(const uint8_t *data, size_t size,
-                           const pyfd_limits *limits, int strict, int16_t *out,
+                           const pyfd_limits *limits,
+                           const pyfd_reading *reading, int16_t *out,
                            size_t out_count, uint16_t *tables,
                            pyfd_status *status);
 
 /*
- * Sums and sums of squares of the dequantized coefficients, clamped to
- * +-32767, of a gray or YCbCr file: 3 components of 64 values each (zeros for
- * a component that the file lacks), and the number of blocks of each.  Files
- * of other color spaces are unsupported.
+ * Add up the coefficients of a gray or YCbCr file.  Files of other color
+ * spaces are unsupported.
  */
 int pyfd_gather_statistics(const uint8_t *data, size_t size,
-                           const pyfd_limits *limits, int strict,
-                           int64_t *sums, uint64_t *squares, uint64_t *blocks,
+                           const pyfd_limits *limits,
+                           const pyfd_reading *reading, pyfd_statistics *out,
                            pyfd_status *status);
 
 /*
  * The functions below write a file into memory of their own, which the caller
- * frees with pyfd_free().  segments is spliced in after the file header: whole
- * marker segments, or nothing.
+ * frees with pyfd_free().  segments, whole marker segments or nothing, are
+ * inserted after the file header.
  */
 
-/* Encode pixels: 1 channel (gray) or 3 (RGB); steps 1...8191. */
+/*
+ * Encode pixels: 1 channel (gray) or 3 (RGB).  Steps are
+ * 1...PYFD_ENCODER_STEP.
+ */
 int pyfd_encode(const uint8_t *pixels, uint32_t width, uint32_t height,
                 int channels, int h_samp, int v_samp, const uint16_t *tables,
                 int num_tables, const pyfd_writing *writing,
@@ -146,8 +186,8 @@ int pyfd_encode(const uint8_t *pixels, uint32_t width, uint32_t height,
                 size_t *out_size, pyfd_status *status);
 
 /*
- * Write coefficients laid out as pyfd_read_coefficients() gives them.  Of the
- * header, the size, components, color space and sampling count.
+ * Write coefficients in the order of pyfd_read_coefficients().  The header's
+ * size, components, color space and sampling are used, and nothing else of it.
  */
 int pyfd_write_coefficients(const pyfd_header *header,
                             const int16_t *coefficients, size_t count,
@@ -157,9 +197,12 @@ int pyfd_write_coefficients(const pyfd_header *header,
                             uint8_t **out, size_t *out_size,
                             pyfd_status *status);
 
-/* Re-quantize a file onto tables of steps 1...32767 without decoding it. */
+/*
+ * Re-quantize a file onto tables of steps 1...PYFD_DECODER_STEP without
+ * decoding it.
+ */
 int pyfd_requantize(const uint8_t *data, size_t size,
-                    const pyfd_limits *limits, int strict,
+                    const pyfd_limits *limits, const pyfd_reading *reading,
                     const uint16_t *tables, int num_tables,
                     const pyfd_writing *writing, const uint8_t *segments,
                     size_t segments_size, uint8_t **out, size_t *out_size,
@@ -167,14 +210,19 @@ int pyfd_requantize(const uint8_t *data, size_t size,
 
 void pyfd_free(uint8_t *out);
 
-/* The fork inside: "2.1.5" and its patches' digest, as build.py stamps them */
+/*
+ * Upstream's version and a digest of the patches, "2.1.5+pyfd.0a1b2c3d", as
+ * build.py puts them in.
+ */
 const char *pyfd_libjpeg_turbo(void);
 
 /* cffi: end */
 
-/* Those of pyfd.Limits() */
+/* The limits of pyfd.Limits(), a strict reading to RGB, a baseline file */
 #define PYFD_DEFAULT_LIMITS                                                   \
-  {64 << 20, 67108864, 768 << 20, 100, 4096, 16 << 20}
+  {sizeof(pyfd_limits), 64 << 20, 67108864, 768 << 20, 100, 4096, 16 << 20}
+#define PYFD_DEFAULT_READING {sizeof(pyfd_reading), 1, PYFD_RGB, 1}
+#define PYFD_DEFAULT_WRITING {sizeof(pyfd_writing), 0, 0, 0}
 
 #ifdef __cplusplus
 }

@@ -4,14 +4,19 @@
 
 #include "session.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "options.h"
+
 #define FIRST_BUFFER 65536
+
+_Static_assert(PYFD_MAX_SIDE == JPEG_MAX_DIMENSION, "libjpeg's largest side");
 
 /* ---- errors ---- */
 
-/* What a libjpeg error means to our caller */
+/* Translate a libjpeg error to a pyfd_code. */
 static int classify(j_common_ptr cinfo)
 {
   switch (cinfo->err->msg_code) {
@@ -81,6 +86,12 @@ void pyfd_leave(pyfd_session *s, int code)
   longjmp(s->errors.escape, 1);
 }
 
+void pyfd_refuse(pyfd_session *s, const char *message)
+{
+  pyfd_fail(s->errors.status, PYFD_ARGUMENT, "%s", message);
+  pyfd_leave(s, PYFD_ARGUMENT);
+}
+
 void pyfd_warn(pyfd_session *s, const char *message)
 {
   pyfd_status *status = s->errors.status;
@@ -94,8 +105,7 @@ void pyfd_warn(pyfd_session *s, const char *message)
 
 /* ---- the session ---- */
 
-void pyfd_start_session(pyfd_session *s, pyfd_status *status, int strict,
-                        void *job)
+void pyfd_start_session(pyfd_session *s, pyfd_status *status, void *job)
 {
   memset(s, 0, sizeof(*s));
   memset(status, 0, sizeof(*status));
@@ -104,27 +114,42 @@ void pyfd_start_session(pyfd_session *s, pyfd_status *status, int strict,
   s->errors.pub.emit_message = emit_message;
   s->errors.pub.output_message = output_message;
   s->errors.status = status;
-  s->errors.strict = strict;
+  s->errors.strict = 1;
   s->in.err = s->out.err = &s->errors.pub;
   s->job = job;
 }
 
+void pyfd_start_reader(pyfd_session *s, const uint8_t *data, size_t size,
+                       const pyfd_limits *limits, const pyfd_reading *reading,
+                       pyfd_status *status, void *job)
+{
+  pyfd_start_session(s, status, job);
+  s->data = data;
+  s->size = size;
+  if (pyfd_take_limits(&s->limits, limits, status) == PYFD_OK &&
+      pyfd_take_reading(&s->reading, reading, status) == PYFD_OK)
+    s->errors.strict = s->reading.strict != 0;
+}
+
 int pyfd_run(pyfd_session *s, void (*body)(pyfd_session *))
 {
-  if (setjmp(s->errors.escape) == 0)
+  if (s->errors.status->code == PYFD_OK && setjmp(s->errors.escape) == 0)
     (*body)(s);
-  /* both do nothing to an object that was never created */
+  /* These do nothing to an object that was never created. */
   jpeg_destroy_decompress(&s->in);
   jpeg_destroy_compress(&s->out);
   return (int)s->errors.status->code;
 }
 
 int pyfd_run_writer(pyfd_session *s, void (*body)(pyfd_session *),
-                    uint8_t **out, size_t *out_size)
+                    const pyfd_writing *writing, uint8_t **out,
+                    size_t *out_size)
 {
-  int code = pyfd_run(s, body);
   pyfd_destination *d = &s->destination;
+  int code;
 
+  pyfd_take_writing(&s->writing, writing, s->errors.status);
+  code = pyfd_run(s, body);
   *out = NULL;
   *out_size = 0;
   if (code == PYFD_OK) {
@@ -173,7 +198,7 @@ static void init_source(j_decompress_ptr cinfo)
   (void)cinfo;
 }
 
-/* The data has ended before EOI: say so and make one up, as libjpeg does. */
+/* The data ends before EOI: warn and insert one, as libjpeg does. */
 static boolean fill_input_buffer(j_decompress_ptr cinfo)
 {
   static const JOCTET eoi[2] = {0xFF, JPEG_EOI};
@@ -200,8 +225,8 @@ static void term_source(j_decompress_ptr cinfo)
   (void)cinfo;
 }
 
-/* Another thread may have written to the buffer since the walk.  All sizes
- * that we go by are the walk's, so libjpeg must have read the same ones. */
+/* Check that libjpeg has read the sizes that the walk found, on which ours
+ * depend: another thread may have written to the buffer in between. */
 static int is_as_walked(pyfd_session *s)
 {
   const pyfd_header *h = &s->walk.header;
@@ -219,38 +244,34 @@ static int is_as_walked(pyfd_session *s)
   return 1;
 }
 
-void pyfd_open_input(pyfd_session *s, const uint8_t *data, size_t size,
-                     const pyfd_limits *limits)
+void pyfd_open_input(pyfd_session *s)
 {
-  int code = pyfd_walk_file(data, size, limits, &s->walk, s->errors.status);
+  int code =
+      pyfd_walk_file(s->data, s->size, &s->limits, &s->walk, s->errors.status);
 
   if (code != PYFD_OK)
     pyfd_leave(s, code);
   if (!s->walk.complete && s->errors.strict)
     pyfd_leave(s, PYFD_CORRUPT);
-  s->data = data;
-  s->limits = limits;
   s->source.init_source = init_source;
   s->source.fill_input_buffer = fill_input_buffer;
   s->source.skip_input_data = skip_input_data;
   s->source.resync_to_restart = jpeg_resync_to_restart;
   s->source.term_source = term_source;
-  s->source.next_input_byte = data;
+  s->source.next_input_byte = s->data;
   s->source.bytes_in_buffer = s->walk.end;
   jpeg_create_decompress(&s->in);
   s->in.src = &s->source;
   jpeg_read_header(&s->in, TRUE);
-  if (!is_as_walked(s)) {
-    pyfd_fail(s->errors.status, PYFD_ARGUMENT, "the input changed meanwhile");
-    pyfd_leave(s, PYFD_ARGUMENT);
-  }
+  if (!is_as_walked(s))
+    pyfd_refuse(s, "the input changed meanwhile");
 }
 
-void pyfd_charge_memory(pyfd_session *s, size_t size, uint64_t more)
+void pyfd_charge_memory(pyfd_session *s, uint64_t more)
 {
-  uint64_t needed = s->walk.header.coefficient_bytes + size + more;
+  uint64_t needed = s->walk.header.coefficient_bytes + s->size + more;
 
-  if (pyfd_check_limit(s->errors.status, "max_memory", s->limits->max_memory,
+  if (pyfd_check_limit(s->errors.status, "max_memory", s->limits.max_memory,
                        needed, "needs") != PYFD_OK)
     pyfd_leave(s, PYFD_LIMIT);
 }
@@ -282,17 +303,19 @@ static void init_destination(j_compress_ptr cinfo)
 static boolean empty_output_buffer(j_compress_ptr cinfo)
 {
   pyfd_destination *d = (pyfd_destination *)cinfo->dest;
-  pyfd_errors *errors = (pyfd_errors *)cinfo->err;
+  pyfd_session *s = (pyfd_session *)cinfo->client_data;
   size_t full = d->capacity, more = full;
   uint8_t *grown;
 
   if (full > d->max_size) {
-    pyfd_fail(errors->status, PYFD_LIMIT,
-              "max_memory is %llu, but the output would exceed what it leaves",
-              (unsigned long long)d->max_memory);
-    longjmp(errors->escape, 1);
+    pyfd_name_limit(s->errors.status, "max_memory", s->limits.max_memory, 0);
+    pyfd_fail(s->errors.status, PYFD_LIMIT,
+              "max_memory is %" PRIu64
+              ", but the output would exceed what it leaves",
+              s->limits.max_memory);
+    pyfd_leave(s, PYFD_LIMIT);
   }
-  /* one byte beyond, for a buffer that is full is grown at once */
+  /* One byte beyond: libjpeg asks for more as soon as a buffer is full. */
   if (more > d->max_size - full)
     more = (size_t)(d->max_size - full) + 1;
   grown = more <= SIZE_MAX - full ? realloc(d->buffer, full + more) : NULL;
@@ -316,8 +339,8 @@ void pyfd_open_output(pyfd_session *s, uint64_t max_size)
   s->destination.pub.empty_output_buffer = empty_output_buffer;
   s->destination.pub.term_destination = term_destination;
   s->destination.max_size = max_size;
-  s->destination.max_memory = s->limits ? s->limits->max_memory : UINT64_MAX;
   jpeg_create_compress(&s->out);
+  s->out.client_data = s;
   s->out.dest = &s->destination.pub;
 }
 

@@ -20,19 +20,19 @@ typedef struct {
   jmp_buf escape;
   pyfd_status *status;
   int strict; /* the first warning is an error */
-  int done;   /* the result is there: a late error is but a warning */
+  int done;   /* the result is complete: an error is only a warning */
 } pyfd_errors;
 
 typedef struct {
   struct jpeg_destination_mgr pub;
   uint8_t *buffer; /* from malloc */
   size_t capacity;
-  uint64_t max_size, max_memory; /* max_size is what max_memory leaves */
+  uint64_t max_size; /* what max_memory leaves for the output */
 } pyfd_destination;
 
 /*
- * Everything a call needs.  It stands in the caller's frame, not in that of
- * the function that calls setjmp, so a longjmp leaves it defined.
+ * Everything a call needs.  It lies in the caller's frame, not in that of the
+ * function that calls setjmp, so its contents are defined after a longjmp.
  */
 typedef struct pyfd_session {
   pyfd_errors errors;
@@ -41,36 +41,50 @@ typedef struct pyfd_session {
   struct jpeg_source_mgr source;
   pyfd_destination destination;
   pyfd_walk walk;
-  const pyfd_limits *limits;
-  const uint8_t *data;
+  const uint8_t *data; /* the file that is read */
+  size_t size;
+  pyfd_limits limits; /* the caller's options, as this version knows them */
+  pyfd_reading reading;
+  pyfd_writing writing;
   void *job; /* the call's own arguments */
 } pyfd_session;
 
-void pyfd_start_session(pyfd_session *s, pyfd_status *status, int strict,
-                        void *job);
+/* Start a session that reads no file. */
+void pyfd_start_session(pyfd_session *s, pyfd_status *status, void *job);
 
-/* Run body; whatever happens in it, free all but the destination's buffer. */
+/* Start a session that reads a file, which pyfd_open_input() opens.  If the
+ * options are bad, pyfd_run() fails. */
+void pyfd_start_reader(pyfd_session *s, const uint8_t *data, size_t size,
+                       const pyfd_limits *limits, const pyfd_reading *reading,
+                       pyfd_status *status, void *job);
+
+/* Run body.  Afterwards, free everything but the destination's buffer. */
 int pyfd_run(pyfd_session *s, void (*body)(pyfd_session *));
 
-/* As above for a session that writes; hands over the buffer if all is well. */
+/* Do the same for a session that writes, and hand over the buffer if body
+ * succeeds. */
 int pyfd_run_writer(pyfd_session *s, void (*body)(pyfd_session *),
-                    uint8_t **out, size_t *out_size);
+                    const pyfd_writing *writing, uint8_t **out,
+                    size_t *out_size);
 
-/* Leave body with a pyfd_code; status holds the message. */
+/* Leave body with a pyfd_code, whose message is in status. */
 void pyfd_leave(pyfd_session *s, int code) __attribute__((noreturn));
 
-/* Something is wrong with the file, but not enough to stop a lenient call. */
+/* Leave body with PYFD_ARGUMENT and a message. */
+void pyfd_refuse(pyfd_session *s, const char *message)
+    __attribute__((noreturn));
+
+/* Count a defect of the file that a lenient call overlooks. */
 void pyfd_warn(pyfd_session *s, const char *message);
 
-/* libjpeg's name of a pyfd_color */
+/* Translate a pyfd_color to libjpeg's name of it. */
 J_COLOR_SPACE pyfd_libjpeg_color(uint32_t color);
 
-/* Walk the file and open a decompressor on what makes sense of it. */
-void pyfd_open_input(pyfd_session *s, const uint8_t *data, size_t size,
-                     const pyfd_limits *limits);
+/* Walk the file and open a decompressor on the part that makes sense. */
+void pyfd_open_input(pyfd_session *s);
 
 /* Charge the coefficients, the input and `more` bytes to max_memory. */
-void pyfd_charge_memory(pyfd_session *s, size_t size, uint64_t more);
+void pyfd_charge_memory(pyfd_session *s, uint64_t more);
 
 /* Warn of components that no scan has brought. */
 void pyfd_check_scans(pyfd_session *s);

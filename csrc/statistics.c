@@ -2,9 +2,9 @@
  * statistics.c - sums and sums of squares of a file's dequantized
  * coefficients.
  *
- * Blocks are collected in batches and added up as they are stored; what steps
- * they are in is accounted for at the end.  A batch that holds coefficients
- * which are too large for that is dequantized one by one.
+ * Blocks are collected in batches and added up as they are stored; the sums
+ * are multiplied with the steps at the end.  The coefficients of a batch that
+ * holds values too large for that are dequantized one by one.
  */
 
 #include "session.h"
@@ -16,12 +16,11 @@
 #include <immintrin.h>
 #endif
 
-#define COMPONENTS 3
 #define BATCH 32
 #define SMALL 11585 /* BATCH * SMALL^2 < 2^32 */
 #define CLAMP 32767 /* of a dequantized coefficient */
 
-/* Of a batch: sizes is all |k| or'ed together. */
+/* The sums of a batch; sizes is all |k| or'ed together. */
 typedef struct {
   int32_t sums[PYFD_BLOCK];
   uint32_t squares[PYFD_BLOCK];
@@ -41,13 +40,8 @@ typedef struct {
 } component_sums;
 
 typedef struct {
-  const uint8_t *data;
-  size_t size;
-  const pyfd_limits *limits;
-  int64_t *sums;
-  uint64_t *squares;
-  uint64_t *blocks;
-  component_sums components[COMPONENTS];
+  pyfd_statistics *out;
+  component_sums components[PYFD_YCBCR_COMPONENTS];
   void (*add)(batch_sums *total, const JCOEF *blocks, int count);
 } statistics_job;
 
@@ -68,7 +62,8 @@ static void add(batch_sums *total, const JCOEF *blocks, int count)
 
 #ifdef HAS_AVX2
 
-/* Two blocks at a time: PMADDWD adds up, and squares, pairs of numbers. */
+/* The same, two blocks at a time: PMADDWD adds up, and squares, pairs of
+ * numbers. */
 __attribute__((target("avx2"))) static void
 add_avx2(batch_sums *total, const JCOEF *blocks, int count)
 {
@@ -124,7 +119,7 @@ static void add_exactly(component_sums *c, int i, int k)
   c->exact_squares[i] += (uint64_t)(value * value);
 }
 
-/* Add blocks that lie side by side, BATCH at most. */
+/* Add up to BATCH blocks that lie side by side. */
 static void add_blocks(const statistics_job *job, component_sums *c,
                        const JCOEF *blocks, int count)
 {
@@ -153,7 +148,7 @@ static void start_component(pyfd_session *s, int i)
   const JQUANT_TBL *table = s->in.comp_info[i].quant_table;
   int j;
 
-  if (table == NULL) /* pyfd_check_scans() has warned of it */
+  if (table == NULL) /* of which pyfd_check_scans() has warned */
     pyfd_leave(s, PYFD_CORRUPT);
   for (j = 0; j < PYFD_BLOCK; j++) {
     c->small[j] = SMALL;
@@ -165,9 +160,9 @@ static void start_component(pyfd_session *s, int i)
   c->steps = table->quantval;
   memset(c->sums, 0, sizeof(c->sums));
   memset(c->squares, 0, sizeof(c->squares));
-  c->exact_sums = job->sums + i * PYFD_BLOCK;
-  c->exact_squares = job->squares + i * PYFD_BLOCK;
-  c->blocks = job->blocks + i;
+  c->exact_sums = job->out->sums[i];
+  c->exact_squares = job->out->squares[i];
+  c->blocks = &job->out->blocks[i];
 }
 
 static void finish_component(const statistics_job *job, component_sums *c)
@@ -183,9 +178,9 @@ static void finish_component(const statistics_job *job, component_sums *c)
   }
 }
 
-/* ---- the two ways to come by the blocks ---- */
+/* ---- the two ways to get the blocks ---- */
 
-/* Room for so many blocks in the batch, which is then zero */
+/* Make room for so many blocks in the batch, filled with zeros. */
 static void make_room(const statistics_job *job, component_sums *c, int count)
 {
   if (c->batch_size + count > BATCH) {
@@ -195,7 +190,7 @@ static void make_room(const statistics_job *job, component_sums *c, int count)
   }
 }
 
-/* Where the blocks of the MCU in this row and column are to be decoded to */
+/* Set where the blocks of the MCU in this row and column are decoded to. */
 static void place_mcu(pyfd_session *s, JDIMENSION row, JDIMENSION column,
                       JBLOCKROW *places, JBLOCK dummy)
 {
@@ -220,7 +215,7 @@ static void place_mcu(pyfd_session *s, JDIMENSION row, JDIMENSION column,
   }
 }
 
-/* While they are decoded, never kept */
+/* Add up blocks while they are decoded, without keeping them. */
 static void gather_streamed(pyfd_session *s)
 {
   struct jpeg_decompress_struct *in = &s->in;
@@ -243,7 +238,7 @@ static void gather_streamed(pyfd_session *s)
   jpeg_end_mcus(in);
 }
 
-/* Where several scans have put them */
+/* Add up the blocks of the whole image, which several scans have filled. */
 static void gather_whole(pyfd_session *s)
 {
   statistics_job *job = s->job;
@@ -253,7 +248,7 @@ static void gather_whole(pyfd_session *s)
   uint32_t row, wide, column;
   int i, count;
 
-  pyfd_charge_memory(s, job->size, 0);
+  pyfd_charge_memory(s, 0);
   arrays = jpeg_read_coefficients(&s->in);
   pyfd_check_scans(s);
   for (i = 0; i < s->in.num_components; i++) {
@@ -288,7 +283,7 @@ static void gather(pyfd_session *s)
   statistics_job *job = s->job;
   int i;
 
-  pyfd_open_input(s, job->data, job->size, job->limits);
+  pyfd_open_input(s);
   check_color_space(s);
   if (s->walk.header.multiscan)
     gather_whole(s);
@@ -301,27 +296,20 @@ static void gather(pyfd_session *s)
 }
 
 int pyfd_gather_statistics(const uint8_t *data, size_t size,
-                           const pyfd_limits *limits, int strict,
-                           int64_t *sums, uint64_t *squares, uint64_t *blocks,
+                           const pyfd_limits *limits,
+                           const pyfd_reading *reading, pyfd_statistics *out,
                            pyfd_status *status)
 {
   pyfd_session s;
   statistics_job job;
 
-  memset(sums, 0, COMPONENTS * PYFD_BLOCK * sizeof(*sums));
-  memset(squares, 0, COMPONENTS * PYFD_BLOCK * sizeof(*squares));
-  memset(blocks, 0, COMPONENTS * sizeof(*blocks));
-  job.data = data;
-  job.size = size;
-  job.limits = limits;
-  job.sums = sums;
-  job.squares = squares;
-  job.blocks = blocks;
+  memset(out, 0, sizeof(*out));
+  job.out = out;
   job.add = add;
 #ifdef HAS_AVX2
   if (__builtin_cpu_supports("avx2"))
     job.add = add_avx2;
 #endif
-  pyfd_start_session(&s, status, strict, &job);
+  pyfd_start_reader(&s, data, size, limits, reading, status, &job);
   return pyfd_run(&s, gather);
 }

@@ -15,9 +15,6 @@ static JBLOCKROW block_row(j_common_ptr cinfo, jvirt_barray_ptr blocks,
 /* ---- reading ---- */
 
 typedef struct {
-  const uint8_t *data;
-  size_t size;
-  const pyfd_limits *limits;
   int16_t *out;
   size_t out_count;
   uint16_t (*tables)[PYFD_BLOCK];
@@ -33,7 +30,8 @@ static size_t count_coefficients(const pyfd_header *header)
   return count * PYFD_BLOCK;
 }
 
-/* The table latched at a component's first scan; without one, its slot's */
+/* Return the table latched at a component's first scan, or if no scan has
+ * brought the component, the one in its slot. */
 static const JQUANT_TBL *table_of(pyfd_session *s, int i)
 {
   const jpeg_component_info *component = &s->in.comp_info[i];
@@ -61,13 +59,10 @@ static void read_coefficients(pyfd_session *s)
   size_t count;
   int i;
 
-  pyfd_open_input(s, job->data, job->size, job->limits);
-  if (count_coefficients(header) != job->out_count) {
-    pyfd_fail(s->errors.status, PYFD_ARGUMENT,
-              "the buffer does not fit the image");
-    pyfd_leave(s, PYFD_ARGUMENT);
-  }
-  pyfd_charge_memory(s, job->size, job->out_count * sizeof(int16_t));
+  pyfd_open_input(s);
+  if (count_coefficients(header) != job->out_count)
+    pyfd_refuse(s, "the buffer does not fit the image");
+  pyfd_charge_memory(s, job->out_count * sizeof(int16_t));
   arrays = jpeg_read_coefficients(&s->in);
   pyfd_check_scans(s);
   for (i = 0; i < s->in.num_components; i++) {
@@ -82,15 +77,15 @@ static void read_coefficients(pyfd_session *s)
 }
 
 int pyfd_read_coefficients(const uint8_t *data, size_t size,
-                           const pyfd_limits *limits, int strict, int16_t *out,
+                           const pyfd_limits *limits,
+                           const pyfd_reading *reading, int16_t *out,
                            size_t out_count, uint16_t *tables,
                            pyfd_status *status)
 {
   pyfd_session s;
-  read_job job = {data, size,      limits,
-                  out,  out_count, (uint16_t (*)[PYFD_BLOCK])tables};
+  read_job job = {out, out_count, (uint16_t (*)[PYFD_BLOCK])tables};
 
-  pyfd_start_session(&s, status, strict, &job);
+  pyfd_start_reader(&s, data, size, limits, reading, status, &job);
   return pyfd_run(&s, read_coefficients);
 }
 
@@ -117,8 +112,8 @@ static void set_table(struct jpeg_compress_struct *out, int i,
 }
 
 /*
- * One scan holds at most 10 blocks per MCU (T.81 B.2.3).  Components with more
- * go into scans of their own.
+ * Put each component into a scan of its own if an MCU of all components would
+ * have more than 10 blocks (T.81 B.2.3).
  */
 static void separate_scans(struct jpeg_compress_struct *out, int progressive)
 {
@@ -172,13 +167,14 @@ static void set_frame(struct jpeg_compress_struct *out,
 typedef struct {
   pyfd_header header;
   const int16_t *coefficients;
+  size_t count;
   const uint16_t (*tables)[PYFD_BLOCK];
-  const pyfd_writing *writing;
   const uint8_t *segments;
   size_t segments_size;
 } write_job;
 
-/* libjpeg wants its arrays padded to whole MCUs; it fills the padding. */
+/* Request arrays padded to whole MCUs, as libjpeg wants them; it fills the
+ * padding. */
 static void request_arrays(pyfd_session *s, jvirt_barray_ptr *arrays)
 {
   write_job *job = s->job;
@@ -196,6 +192,24 @@ static void request_arrays(pyfd_session *s, jvirt_barray_ptr *arrays)
   }
 }
 
+/* Check that libjpeg can write this shape, and that no block is missing. */
+static int is_writable(pyfd_header *h, size_t count)
+{
+  uint32_t i;
+
+  if (h->num_components < 1 || h->num_components > PYFD_MAX_COMPONENTS ||
+      h->width < 1 || h->width > PYFD_MAX_SIDE || h->height < 1 ||
+      h->height > PYFD_MAX_SIDE)
+    return 0;
+  for (i = 0; i < h->num_components; i++) {
+    if (h->h_samp[i] < 1 || h->h_samp[i] > MAX_SAMP_FACTOR ||
+        h->v_samp[i] < 1 || h->v_samp[i] > MAX_SAMP_FACTOR)
+      return 0;
+  }
+  pyfd_count_blocks(h);
+  return count_coefficients(h) == count;
+}
+
 static void write_coefficients(pyfd_session *s)
 {
   write_job *job = s->job;
@@ -207,8 +221,10 @@ static void write_coefficients(pyfd_session *s)
   size_t count;
   int i;
 
+  if (!is_writable(&job->header, job->count))
+    pyfd_refuse(s, "the coefficients do not fit the image");
   pyfd_open_output(s, UINT64_MAX);
-  set_frame(out, header, job->writing);
+  set_frame(out, header, &s->writing);
   for (i = 0; i < out->num_components; i++)
     set_table(out, i, job->tables[i]);
   request_arrays(s, arrays);
@@ -223,24 +239,6 @@ static void write_coefficients(pyfd_session *s)
   jpeg_finish_compress(out);
 }
 
-/* Is this a shape that libjpeg can be asked for, and are all blocks there? */
-static int is_writable(pyfd_header *h, size_t count)
-{
-  uint32_t i;
-
-  if (h->num_components < 1 || h->num_components > PYFD_MAX_COMPONENTS ||
-      h->width < 1 || h->width > JPEG_MAX_DIMENSION || h->height < 1 ||
-      h->height > JPEG_MAX_DIMENSION)
-    return 0;
-  for (i = 0; i < h->num_components; i++) {
-    if (h->h_samp[i] < 1 || h->h_samp[i] > MAX_SAMP_FACTOR ||
-        h->v_samp[i] < 1 || h->v_samp[i] > MAX_SAMP_FACTOR)
-      return 0;
-  }
-  pyfd_count_blocks(h);
-  return count_coefficients(h) == count;
-}
-
 int pyfd_write_coefficients(const pyfd_header *header,
                             const int16_t *coefficients, size_t count,
                             const uint16_t *tables,
@@ -250,28 +248,19 @@ int pyfd_write_coefficients(const pyfd_header *header,
                             pyfd_status *status)
 {
   pyfd_session s;
-  write_job job = {
-      *header, coefficients, (const uint16_t (*)[PYFD_BLOCK])tables,
-      writing, segments,     segments_size};
+  write_job job = {*header,  coefficients,
+                   count,    (const uint16_t (*)[PYFD_BLOCK])tables,
+                   segments, segments_size};
 
-  pyfd_start_session(&s, status, 1, &job);
-  *out = NULL;
-  *out_size = 0;
-  if (!is_writable(&job.header, count))
-    return pyfd_fail(status, PYFD_ARGUMENT,
-                     "the coefficients do not fit the image");
-  return pyfd_run_writer(&s, write_coefficients, out, out_size);
+  pyfd_start_session(&s, status, &job);
+  return pyfd_run_writer(&s, write_coefficients, writing, out, out_size);
 }
 
 /* ---- re-quantization ---- */
 
 typedef struct {
-  const uint8_t *data;
-  size_t size;
-  const pyfd_limits *limits;
   const uint16_t (*tables)[PYFD_BLOCK];
   int num_tables;
-  const pyfd_writing *writing;
   const uint8_t *segments;
   size_t segments_size;
   jpeg_requantizer requantizers[PYFD_MAX_COMPONENTS];
@@ -294,15 +283,15 @@ static void requantize_component(pyfd_session *s, int i,
   }
 }
 
-/* What the file header says besides the frame */
-static void copy_file_header(pyfd_session *s, const pyfd_writing *writing)
+/* Copy what the file header says besides the frame. */
+static void copy_file_header(pyfd_session *s)
 {
-  if (writing->keep_density && s->in.saw_JFIF_marker) {
+  if (s->writing.keep_density && s->in.saw_JFIF_marker) {
     s->out.density_unit = s->in.density_unit;
     s->out.X_density = s->in.X_density;
     s->out.Y_density = s->in.Y_density;
   }
-  /* Many readers take CMYK as inverted just where Adobe's marker stands. */
+  /* Many readers take CMYK as inverted only if there is Adobe's marker. */
   if (s->in.jpeg_color_space == JCS_CMYK)
     s->out.write_Adobe_marker = s->in.saw_Adobe_marker;
 }
@@ -315,8 +304,8 @@ static void set_output(pyfd_session *s, uint64_t max_size)
   int i;
 
   pyfd_open_output(s, max_size);
-  set_frame(&s->out, &s->walk.header, job->writing);
-  copy_file_header(s, job->writing);
+  set_frame(&s->out, &s->walk.header, &s->writing);
+  copy_file_header(s);
   for (i = 0; i < s->in.num_components; i++) {
     to = job->tables[i < job->num_tables ? i : job->num_tables - 1];
     jpeg_init_requantizer(&job->requantizers[i], table_of(s, i)->quantval, to);
@@ -324,36 +313,35 @@ static void set_output(pyfd_session *s, uint64_t max_size)
   }
 }
 
-/* Can MCUs go from the input's only scan to the output's as they come? */
-static int is_streamable(pyfd_session *s)
+/* Check whether MCUs can go from the input's only scan to the output's in the
+ * order in which they are read. */
+static int is_streamable(const pyfd_session *s)
 {
-  const requantize_job *job = s->job;
-
-  return !s->walk.header.multiscan && !job->writing->progressive &&
-         !job->writing->optimize;
+  return !s->walk.header.multiscan && !s->writing.progressive &&
+         !s->writing.optimize;
 }
 
-/* MCU by MCU: what it takes is the input and the output. */
+/* Re-quantize MCU by MCU, in no more memory than the input and the output. */
 static void requantize_streamed(pyfd_session *s)
 {
   requantize_job *job = s->job;
-  const uint64_t max_memory = job->limits->max_memory;
+  const uint64_t max_memory = s->limits.max_memory;
 
   if (pyfd_check_limit(s->errors.status, "max_memory", max_memory,
-                       (uint64_t)job->size + job->segments_size,
+                       (uint64_t)s->size + job->segments_size,
                        "needs") != PYFD_OK)
     pyfd_leave(s, PYFD_LIMIT);
   s->in.out_color_space = s->in.jpeg_color_space;
   s->in.raw_data_out = TRUE;
   jpeg_start_decompress(&s->in);
-  set_output(s, max_memory - job->size);
+  set_output(s, max_memory - s->size);
   jpeg_write_requantized(&s->out, &s->in, job->requantizers);
   pyfd_put_bytes(s, job->segments, job->segments_size);
   jpeg_finish_compress(&s->out);
   jpeg_finish_decompress(&s->in);
 }
 
-/* Through the coefficients of the whole image */
+/* Re-quantize through the coefficients of the whole image. */
 static void requantize_whole(pyfd_session *s)
 {
   requantize_job *job = s->job;
@@ -361,11 +349,11 @@ static void requantize_whole(pyfd_session *s)
   uint64_t charged;
   int i;
 
-  pyfd_charge_memory(s, job->size, job->segments_size);
-  charged = s->walk.header.coefficient_bytes + job->size;
+  pyfd_charge_memory(s, job->segments_size);
+  charged = s->walk.header.coefficient_bytes + s->size;
   arrays = jpeg_read_coefficients(&s->in);
   pyfd_check_scans(s);
-  set_output(s, job->limits->max_memory - charged);
+  set_output(s, s->limits.max_memory - charged);
   for (i = 0; i < s->in.num_components; i++)
     requantize_component(s, i, arrays[i]);
   jpeg_write_coefficients(&s->out, arrays);
@@ -375,28 +363,32 @@ static void requantize_whole(pyfd_session *s)
   jpeg_finish_decompress(&s->in);
 }
 
+static int are_steps(const uint16_t (*tables)[PYFD_BLOCK], int num_tables)
+{
+  int i, j, good = num_tables >= 1 && num_tables <= PYFD_MAX_COMPONENTS;
+
+  for (i = 0; good && i < num_tables; i++) {
+    for (j = 0; j < PYFD_BLOCK; j++)
+      good &= tables[i][j] >= 1 && tables[i][j] <= PYFD_DECODER_STEP;
+  }
+  return good;
+}
+
 static void requantize(pyfd_session *s)
 {
-  requantize_job *job = s->job;
+  const requantize_job *job = s->job;
 
-  pyfd_open_input(s, job->data, job->size, job->limits);
+  if (!are_steps(job->tables, job->num_tables))
+    pyfd_refuse(s, "tables must be 1 to 4, their steps 1 to 32767");
+  pyfd_open_input(s);
   if (is_streamable(s))
     requantize_streamed(s);
   else
     requantize_whole(s);
 }
 
-static int are_steps(const uint16_t *tables, int num_tables)
-{
-  int i, good = num_tables >= 1 && num_tables <= PYFD_MAX_COMPONENTS;
-
-  for (i = 0; good && i < num_tables * PYFD_BLOCK; i++)
-    good = tables[i] >= 1 && tables[i] <= 32767;
-  return good;
-}
-
 int pyfd_requantize(const uint8_t *data, size_t size,
-                    const pyfd_limits *limits, int strict,
+                    const pyfd_limits *limits, const pyfd_reading *reading,
                     const uint16_t *tables, int num_tables,
                     const pyfd_writing *writing, const uint8_t *segments,
                     size_t segments_size, uint8_t **out, size_t *out_size,
@@ -405,19 +397,10 @@ int pyfd_requantize(const uint8_t *data, size_t size,
   pyfd_session s;
   requantize_job job;
 
-  job.data = data;
-  job.size = size;
-  job.limits = limits;
   job.tables = (const uint16_t (*)[PYFD_BLOCK])tables;
   job.num_tables = num_tables;
-  job.writing = writing;
   job.segments = segments;
   job.segments_size = segments_size;
-  pyfd_start_session(&s, status, strict, &job);
-  *out = NULL;
-  *out_size = 0;
-  if (!are_steps(tables, num_tables))
-    return pyfd_fail(status, PYFD_ARGUMENT,
-                     "tables must be 1 to 4, their steps 1 to 32767");
-  return pyfd_run_writer(&s, requantize, out, out_size);
+  pyfd_start_reader(&s, data, size, limits, reading, status, &job);
+  return pyfd_run_writer(&s, requantize, writing, out, out_size);
 }

@@ -11,6 +11,7 @@
 int main(int argc, char **argv)
 {
   static const pyfd_limits limits = PYFD_DEFAULT_LIMITS;
+  static const pyfd_reading reading = PYFD_DEFAULT_READING; /* strict, RGB */
   static uint8_t file[1 << 24];
   uint16_t table[1][PYFD_BLOCK];
   pyfd_header header;
@@ -30,8 +31,8 @@ int main(int argc, char **argv)
     pixels = malloc(count);
     if (!pixels)
       return 1;
-    code = pyfd_decode(file, size, &limits, 1, table[0], 1, PYFD_RGB, 1,
-                       pixels, count, &status);
+    code = pyfd_decode(file, size, &limits, &reading, table[0], 1, pixels,
+                       count, &status);
   }
   if (code != PYFD_OK) {
     fprintf(stderr, "refused: %s\n", status.message);

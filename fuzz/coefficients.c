@@ -1,7 +1,7 @@
 /*
- * coefficients.c - read coefficients and write them.  What was read strictly
- * and can be written comes back as it was, and its statistics are those that
- * are gathered from the file.
+ * coefficients.c - read coefficients and write them.  Coefficients that can be
+ * written must be read back unchanged, and the statistics gathered from a file
+ * must be those of its coefficients.
  */
 
 #include "fuzz.h"
@@ -16,7 +16,8 @@ static size_t count_coefficients(const pyfd_header *header)
   return count * PYFD_BLOCK;
 }
 
-/* Clamp to what Huffman coding holds, as Python checks before it writes. */
+/* Clamp to the range of Huffman coding, which Python checks before it
+ * writes. */
 static void clamp(int16_t *coefficients, size_t count)
 {
   size_t i;
@@ -48,8 +49,8 @@ static void round_trip(const pyfd_header *header, const int16_t *coefficients,
   if (code != PYFD_OK)
     return;
   again = malloc(count * sizeof(*again));
-  code = pyfd_read_coefficients(file, file_size, &fuzz_limits, 1, again, count,
-                                tables_again, &status);
+  code = pyfd_read_coefficients(file, file_size, &fuzz_limits, &fuzz_strict,
+                                again, count, tables_again, &status);
   check_status(code, &status);
   if (code == PYFD_OK &&
       (memcmp(again, coefficients, count * sizeof(*again)) != 0 ||
@@ -67,36 +68,38 @@ static void compare_statistics(const uint8_t *data, size_t size,
                                const int16_t *coefficients,
                                const uint16_t *tables)
 {
-  int64_t sums[3 * PYFD_BLOCK];
-  uint64_t squares[3 * PYFD_BLOCK], blocks[3];
+  pyfd_statistics found;
   pyfd_status status;
   uint32_t i;
   size_t block, k;
   int64_t value;
   int code;
 
-  code = pyfd_gather_statistics(data, size, &fuzz_limits, 1, sums, squares,
-                                blocks, &status);
+  code = pyfd_gather_statistics(data, size, &fuzz_limits, &fuzz_strict, &found,
+                                &status);
   check_status(code, &status);
   if (code == PYFD_CORRUPT)
     abort();
   if (code != PYFD_OK)
     return;
   for (i = 0; i < header->num_components; i++) {
-    if (blocks[i] != (uint64_t)header->blocks_wide[i] * header->blocks_high[i])
+    if (found.blocks[i] !=
+        (uint64_t)header->blocks_wide[i] * header->blocks_high[i])
       abort();
-    for (block = 0; block < blocks[i]; block++) {
+    for (block = 0; block < found.blocks[i]; block++) {
       for (k = 0; k < PYFD_BLOCK; k++) {
         value = (int64_t)*coefficients++ * tables[i * PYFD_BLOCK + k];
         value = value < -32767 ? -32767 : value > 32767 ? 32767 : value;
-        sums[i * PYFD_BLOCK + k] -= value;
-        squares[i * PYFD_BLOCK + k] -= (uint64_t)(value * value);
+        found.sums[i][k] -= value;
+        found.squares[i][k] -= (uint64_t)(value * value);
       }
     }
   }
-  for (k = 0; k < 3 * PYFD_BLOCK; k++) {
-    if (sums[k] != 0 || squares[k] != 0)
-      abort();
+  for (i = 0; i < PYFD_YCBCR_COMPONENTS; i++) {
+    for (k = 0; k < PYFD_BLOCK; k++) {
+      if (found.sums[i][k] != 0 || found.squares[i][k] != 0)
+        abort();
+    }
   }
 }
 
@@ -104,7 +107,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
   uint16_t tables[PYFD_MAX_COMPONENTS * PYFD_BLOCK];
   int16_t *coefficients;
-  pyfd_writing writing;
+  pyfd_writing writing = PYFD_DEFAULT_WRITING;
+  pyfd_reading reading;
   pyfd_status status;
   pyfd_header header;
   size_t count;
@@ -112,9 +116,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
   if (size < OPTIONS)
     return 0;
+  reading = fuzz_reading(data[3]);
   writing.progressive = data[0] & 1;
   writing.optimize = data[1] & 1;
-  writing.keep_density = 0;
   if (pyfd_probe(data + OPTIONS, size - OPTIONS, &fuzz_limits, &header, NULL,
                  0, &status) != PYFD_OK)
     return 0;
@@ -122,13 +126,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
   if (count * sizeof(*coefficients) > fuzz_limits.max_memory)
     return 0;
   coefficients = malloc(count * sizeof(*coefficients));
-  code = pyfd_read_coefficients(data + OPTIONS, size - OPTIONS, &fuzz_limits,
-                                data[3] & 1, coefficients, count, tables,
-                                &status);
+  code =
+      pyfd_read_coefficients(data + OPTIONS, size - OPTIONS, &fuzz_limits,
+                             &reading, coefficients, count, tables, &status);
   check_status(code, &status);
   if (code == PYFD_OK) {
     read_all(tables, header.num_components * PYFD_BLOCK * sizeof(*tables));
-    if (data[3] & 1)
+    if (reading.strict)
       compare_statistics(data + OPTIONS, size - OPTIONS, &header, coefficients,
                          tables);
     clamp(coefficients, count);

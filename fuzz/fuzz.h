@@ -1,9 +1,9 @@
 /*
- * fuzz.h - what the fuzz targets share.
+ * fuzz.h - helpers that the fuzz targets share.
  *
  * A target is a libFuzzer entry point.  Its input is eight bytes that choose
- * the call's options, and then a file.  Targets read all that a call puts out,
- * so that a sanitizer sees every byte that was never written.
+ * the call's options, and then a file.  Targets read the whole output of a
+ * call, so that a sanitizer finds bytes that were never written.
  */
 
 #ifndef PYFD_FUZZ_H
@@ -19,12 +19,22 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Small, so that an input costs milliseconds: the limits are under test too.
- */
-static const pyfd_limits fuzz_limits = {1 << 20, 1 << 20, 16 << 20,
-                                        20,      200,     1 << 16};
+/* Small limits, so that an input takes milliseconds, and the limits are tested
+ * too */
+static const pyfd_limits fuzz_limits = {
+    sizeof(pyfd_limits), 1 << 20, 1 << 20, 16 << 20, 20, 200, 1 << 16};
 
-/* One step for all, or tables in which steps of all sizes meet */
+static const pyfd_reading fuzz_strict = PYFD_DEFAULT_READING;
+
+static inline pyfd_reading fuzz_reading(uint8_t option)
+{
+  pyfd_reading reading = PYFD_DEFAULT_READING;
+
+  reading.strict = option & 1;
+  return reading;
+}
+
+/* Fill tables with one step, or with steps of all sizes. */
 static inline void fill_tables(uint16_t *tables, int count, uint32_t seed,
                                uint32_t most)
 {
@@ -57,12 +67,15 @@ static inline void read_all(const void *bytes, size_t size)
   sink = sum;
 }
 
-/* A failed call has a code and a message, a good one neither. */
+/* Check that a failed call has a code and a message, and that a limit is named
+ * just where one is exceeded. */
 static inline void check_status(int code, const pyfd_status *status)
 {
   if ((uint32_t)code != status->code || code > PYFD_MEMORY ||
       (code != PYFD_OK && status->message[0] == 0) ||
-      memchr(status->message, 0, sizeof(status->message)) == NULL)
+      memchr(status->message, 0, sizeof(status->message)) == NULL ||
+      (code == PYFD_LIMIT) != (status->limit[0] != 0) ||
+      (status->needed != 0 && status->needed <= status->allowed))
     abort();
 }
 

@@ -22,6 +22,7 @@ from pyfd._core.arithmetic import DCT, YCBCR
 from pyfd._core.files import Source, read_source, write_atomically
 from pyfd._core.pixels import Pixels, pixels_of
 from pyfd._core.progress import bar
+from pyfd._core.reading import Reading
 from pyfd.limits import Limits
 from pyfd.qtables import QTables
 
@@ -211,21 +212,22 @@ class _FileSums(NamedTuple):
         return _FileSums(self.counts + other.counts, self.images + other.images)
 
     def statistics(self) -> FrequencyStatistics:
-        sums, squares = self.counts[:192].view(np.int64), self.counts[192:384]
-        first, second, third = (int(n) for n in self.counts[384:])
+        (counted,) = self.counts.view(binding.STATISTICS)
+        first, second, third = counted["blocks"].tolist()
         return FrequencyStatistics(
-            sums=tuple(map(_UNIT.__mul__, sums.tolist())),
-            squares=tuple(map(_UNIT.__mul__, squares.tolist())),
+            sums=tuple(map(_UNIT.__mul__, counted["sums"].ravel().tolist())),
+            squares=tuple(map(_UNIT.__mul__, counted["squares"].ravel().tolist())),
             blocks=(first, second, third),
             images=self.images,
         )
 
 
-_NO_FILES = _FileSums(np.zeros(387, np.uint64), 0)
+_NO_FILES = _FileSums(np.zeros(1, binding.STATISTICS).view(np.uint64), 0)
 
 
-def _of_file(source: Source, limits: Limits) -> _FileSums:
-    return _FileSums(binding.gather_statistics(read_source(source, limits), limits), 1)
+def _of_file(source: Source, reading: Reading) -> _FileSums:
+    data = read_source(source, reading.limits)
+    return _FileSums(binding.gather_statistics(data, reading), 1)
 
 
 def _of_pixels(image: npt.ArrayLike | Image) -> FrequencyStatistics:
@@ -328,13 +330,14 @@ def gather(
         workers: The number of threads.
         limits: The limits on each file.
     """
+    reading = Reading(limits=limits)
     total, files = FrequencyStatistics(), _NO_FILES
-    for part in _each(named, workers, limits):
+    for part in _each(named, workers, reading):
         if isinstance(part, FrequencyStatistics):
             total = total.merge(part)
         else:
             files = files.plus(part)
-            if files.counts[384] > _FLUSHED:
+            if files.counts[-3] > _FLUSHED:
                 total, files = total.merge(files.statistics()), _NO_FILES
     return total.merge(files.statistics())
 
@@ -351,25 +354,25 @@ def with_images(total: FrequencyStatistics) -> FrequencyStatistics:
     return total
 
 
-def _one(source: Any, name: str, limits: Limits) -> FrequencyStatistics | _FileSums:
+def _one(source: Any, name: str, reading: Reading) -> FrequencyStatistics | _FileSums:
     try:
-        return _of_pixels(source) if _is_pixels(source) else _of_file(source, limits)
+        return _of_pixels(source) if _is_pixels(source) else _of_file(source, reading)
     except (ValueError, OSError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         return FrequencyStatistics(failures={name: reason})
 
 
 def _each(
-    named: Iterable[tuple[Any, str]], workers: int, limits: Limits
+    named: Iterable[tuple[Any, str]], workers: int, reading: Reading
 ) -> Iterator[FrequencyStatistics | _FileSums]:
     """Yield the statistics of each source as it is done, with few sources in memory."""
     if workers == 1:
-        yield from (_one(source, name, limits) for source, name in named)
+        yield from (_one(source, name, reading) for source, name in named)
         return
     pending: set[Future[FrequencyStatistics | _FileSums]] = set()
     with ThreadPoolExecutor(workers) as pool:
         for source, name in named:
-            pending.add(pool.submit(_one, source, name, limits))
+            pending.add(pool.submit(_one, source, name, reading))
             if len(pending) >= workers * _QUEUED:
                 done, pending = wait(pending, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in done)

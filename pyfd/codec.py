@@ -5,26 +5,20 @@ Data flows one way: bytes → probe → limits → C → array.
 
 from __future__ import annotations
 
-import itertools
-import math
-import operator
-import os
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from pyfd._core import binding
+from pyfd._core import binding, decoding
 from pyfd._core import metadata as _metadata
 from pyfd._core.files import Source, read_source
 from pyfd._core.pixels import Pixels, pixels_of
+from pyfd._core.reading import DEFAULT_LIMITS, Mode, Scale, reading_with
 from pyfd.coefficients import Coefficients
-from pyfd.errors import LimitExceededError
 from pyfd.header import SUBSAMPLING, Header
 from pyfd.limits import Limits
+from pyfd.many import decode_many
 from pyfd.qtables import (
     BASELINE_STEP,
     DECODER_STEP,
@@ -32,33 +26,32 @@ from pyfd.qtables import (
     QTables,
     QTablesLike,
     as_qtables,
+    decoder_steps,
     steps_within,
 )
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Mode: TypeAlias = Literal["RGB", "BGR", "L", "YCbCr", "CMYK"]
+__all__ = [
+    "Mode",
+    "Subsampling",
+    "decode",
+    "decode_many",
+    "encode",
+    "probe",
+    "read_coefficients",
+    "requantize",
+    "write_coefficients",
+]
+
 Subsampling: TypeAlias = Literal["4:4:4", "4:2:2", "4:2:0", "4:4:0"]
-
-_DEFAULT_LIMITS = Limits()
-_NO_BUDGET = nullcontext()
-
-# What libjpeg can convert a file's color space to; the first is the file's own.
-_MODES: dict[str, tuple[Mode, ...]] = {
-    "L": ("L", "RGB", "BGR"),
-    "YCbCr": ("RGB", "BGR", "L", "YCbCr"),
-    "RGB": ("RGB", "BGR", "L"),
-    "CMYK": ("CMYK", "RGB", "BGR"),
-    "YCCK": ("CMYK", "RGB", "BGR"),
-}
-_CHANNELS = {"L": (), "RGB": (3,), "BGR": (3,), "YCbCr": (3,), "CMYK": (4,)}
 
 
 # ---- reading --------------------------------------------------------------
 
 
-def probe(source: Source, *, limits: Limits = _DEFAULT_LIMITS) -> Header:
+def probe(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> Header:
     """Read a file's header and metadata, up to its first scan.
 
     Allocates nothing of the image's size.
@@ -94,9 +87,9 @@ def decode(
     qtables: QTablesLike | None = None,
     *,
     mode: Mode | None = "RGB",
-    scale: Literal[1, 2, 4, 8] = 1,
+    scale: Scale = 1,
     strict: bool = True,
-    limits: Limits = _DEFAULT_LIMITS,
+    limits: Limits = DEFAULT_LIMITS,
     out: Pixels | None = None,
 ) -> Pixels:
     """Decode a JPEG file onto defensive tables.
@@ -129,69 +122,13 @@ def decode(
         ValueError: A mode that the file cannot be converted to, a step out of
             range, an `out` that does not fit.
     """
-    return _decode(source, qtables, mode, scale, strict, limits, out, None)
-
-
-def _decode(
-    source: Source,
-    qtables: QTablesLike | None,
-    mode: Mode | None,
-    scale: int,
-    strict: bool,
-    limits: Limits,
-    out: Pixels | None,
-    budget: _Budget | None,
-) -> Pixels:
-    tables = None if qtables is None else steps_within(qtables, DECODER_STEP)
-    if scale not in (1, 2, 4, 8):
-        raise ValueError(f"scale must be 1, 2, 4 or 8, not {scale!r}")
-    if mode is not None and mode not in _CHANNELS:
-        raise ValueError(f"mode must be one of {', '.join(_CHANNELS)} or None, not {mode!r}")
-    data = read_source(source, limits)
-    frame = binding.probe(data, limits)
-    color = _color(frame.color_space, mode)
-    shape = (-(-frame.height // scale), -(-frame.width // scale), *_CHANNELS[color])
-    needed = 0
-    if frame.multiscan:
-        needed = frame.coefficient_bytes + len(data) + math.prod(shape)
-        _check_memory(limits, needed)
-    with budget.take(needed) if budget else _NO_BUDGET:
-        pixels = np.empty(shape, np.uint8) if out is None else _checked_out(out, shape, data)
-        binding.decode(
-            data, limits, tables, pixels, color=color, scale=scale, strict=strict, stacklevel=3
-        )
-    return pixels
-
-
-def _check_memory(limits: Limits, needed: int) -> None:
-    """C checks this again; here it comes before numpy allocates."""
-    if needed > limits.max_memory:
-        raise LimitExceededError(f"max_memory is {limits.max_memory}, but the file needs {needed}")
-
-
-def _color(color_space: str, mode: Mode | None) -> Mode:
-    allowed = _MODES[color_space]
-    if mode is None:
-        return allowed[0]
-    if mode not in allowed:
-        raise ValueError(f"a {color_space} file decodes to {', '.join(allowed)}, not to {mode}")
-    return mode
-
-
-def _checked_out(out: Pixels, shape: tuple[int, ...], data: bytes | memoryview) -> Pixels:
-    if not isinstance(out, np.ndarray) or out.dtype != np.uint8:
-        raise ValueError("out must be an array of uint8")
-    if out.shape != shape:
-        raise ValueError(f"out must have the shape {shape}, not {out.shape}")
-    if not out.flags.c_contiguous or not out.flags.writeable:
-        raise ValueError("out must be C-contiguous and writable")
-    if np.may_share_memory(out, np.frombuffer(data, np.uint8)):
-        raise ValueError("out must not share memory with the source")
-    return out
+    tables = decoder_steps(qtables)
+    reading = reading_with(mode=mode, scale=scale, strict=strict, limits=limits)
+    return decoding.decode(source, tables, reading, out)
 
 
 def read_coefficients(
-    source: Source, *, strict: bool = True, limits: Limits = _DEFAULT_LIMITS
+    source: Source, *, strict: bool = True, limits: Limits = DEFAULT_LIMITS
 ) -> Coefficients:
     """Read a file's quantized DCT coefficients.
 
@@ -203,12 +140,13 @@ def read_coefficients(
     Raises:
         JPEGError: The file is corrupt, unsupported or beyond a limit.
     """
+    reading = reading_with(strict=strict, limits=limits)
     data = read_source(source, limits)
     frame = binding.probe(data, limits)
     sizes = [64 * high * wide for high, wide in frame.blocks]
-    _check_memory(limits, len(data) + frame.coefficient_bytes + 2 * sum(sizes))
+    decoding.check_memory(limits, len(data) + frame.coefficient_bytes + 2 * sum(sizes))
     flat = np.empty(sum(sizes), np.int16)
-    tables = binding.read_coefficients(data, limits, flat, len(sizes), strict=strict)
+    tables = binding.read_coefficients(data, reading, flat, len(sizes))
     parts = np.split(flat, np.cumsum(sizes)[:-1])
     return Coefficients(
         components=tuple(
@@ -309,7 +247,7 @@ def requantize(
     metadata: bool = True,
     baseline: bool = True,
     strict: bool = True,
-    limits: Limits = _DEFAULT_LIMITS,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> bytes:
     """Make a defended JPEG from a JPEG, without leaving the coefficient domain.
 
@@ -337,137 +275,11 @@ def requantize(
         ValueError: A step out of range.
     """
     tables = steps_within(qtables, BASELINE_STEP if baseline else DECODER_STEP)
+    reading = reading_with(strict=strict, limits=limits)
     data = read_source(source, limits)
     segments = b""
     if metadata:
         _, places = binding.probe_segments(data, limits)
         segments = _metadata.kept(_metadata.payloads(data, places))
     how = binding.writing(bool(progressive), bool(optimize), bool(metadata))
-    return binding.requantize(data, limits, tables, how, segments, strict=strict)
-
-
-# ---- many -----------------------------------------------------------------
-
-
-class _Budget:
-    """Bytes that threads share: who asks for more than is left waits for the others."""
-
-    def __init__(self, size: int):
-        self._left = size
-        self._changed = threading.Condition()
-
-    @contextmanager
-    def take(self, size: int) -> Iterator[None]:
-        with self._changed:
-            self._changed.wait_for(lambda: self._left >= size)
-            self._left -= size
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._left += size
-                self._changed.notify_all()
-
-
-class _Work:
-    """Files for threads: each takes the next one when it is done with its last."""
-
-    def __init__(self, call: Callable[[Source], object], sources: Iterator[Source], errors: str):
-        self._call = call
-        self._sources = sources
-        self._return_errors = errors == "return"
-        self._lock = threading.Lock()
-        self._taken = 0
-        self._done: dict[int, object] = {}
-        self._failed: dict[int, BaseException] = {}
-
-    def run(self, workers: int) -> list[object]:
-        """In this thread and workers - 1 others; the results, or the first file's error."""
-        threads = [threading.Thread(target=self._work) for _ in range(workers - 1)]
-        started = []
-        try:
-            for thread in threads:
-                thread.start()
-                started.append(thread)
-            self._work()
-            for thread in started:
-                thread.join()
-        except BaseException as error:  # Ctrl-C, or no more threads to be had
-            self._failed[-1] = error  # the others stop when they are done with a file
-            for thread in started:
-                thread.join()
-        if self._failed:
-            raise self._failed[min(self._failed)]
-        return [self._done[index] for index in range(self._taken)]
-
-    def _work(self) -> None:
-        while not self._failed and self._one():
-            pass
-
-    def _one(self) -> bool:
-        """Is there another file?"""
-        with self._lock:  # sources may be a generator
-            index = self._taken
-            try:
-                source = next(self._sources)
-            except StopIteration:
-                return False
-            except BaseException as error:
-                self._failed[index] = error
-                return False
-            self._taken += 1
-        try:
-            self._done[index] = self._call(source)
-        except BaseException as error:
-            # Ctrl-C and its like are no file's fault
-            returned = self._return_errors and isinstance(error, Exception)
-            (self._done if returned else self._failed)[index] = error
-        return True
-
-
-def decode_many(
-    sources: Iterable[Source],
-    qtables: QTablesLike | None = None,
-    *,
-    workers: int | None = None,
-    errors: Literal["raise", "return"] = "raise",
-    **decode_options: Any,
-) -> list[Any]:
-    """Decode many files in threads, with the GIL released.
-
-    Args:
-        sources: What `decode` takes, one after another.
-        qtables: As in `decode`.
-        workers: Threads; the number of usable cores by default. They share one
-            `Limits.max_memory`.
-        errors: "raise" raises the first failing item's exception; "return" puts
-            it in that item's place.
-        **decode_options: `decode`'s other options but `out`.
-
-    Returns:
-        The arrays, in the order of the sources.
-    """
-    if errors not in ("raise", "return"):
-        raise ValueError(f'errors must be "raise" or "return", not {errors!r}')
-    if workers is None:
-        workers = len(os.sched_getaffinity(0))
-    if operator.index(workers) < 1:
-        raise ValueError(f"workers must be at least 1, not {workers}")
-    if isinstance(sources, str | bytes | bytearray | os.PathLike):
-        raise TypeError("sources must be an iterable of files, not one file")
-    options = {"mode": "RGB", "scale": 1, "strict": True, "limits": _DEFAULT_LIMITS}
-    unknown = sorted(set(decode_options) - set(options))
-    if unknown:
-        raise TypeError(f"decode_many() takes no option {unknown[0]!r}")
-    options.update(decode_options)
-    if not isinstance(options["limits"], Limits):
-        raise TypeError(f"limits must be pyfd.Limits, not {type(options['limits']).__name__}")
-    tables = None if qtables is None else as_qtables(qtables)
-    budget = _Budget(options["limits"].max_memory)
-
-    def one(source: Source) -> Pixels:
-        return _decode(source, tables, **options, out=None, budget=budget)  # type: ignore[arg-type]
-
-    iterator = iter(sources)
-    first = list(itertools.islice(iterator, workers))  # no more threads than files
-    return _Work(one, itertools.chain(first, iterator), errors).run(max(1, len(first)))
+    return binding.requantize(data, reading, tables, how, segments)

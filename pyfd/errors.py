@@ -1,7 +1,9 @@
-"""What can be wrong with a file.
+"""The errors and warnings about a file.
 
 A caller's own mistakes are plain ``TypeError`` and ``ValueError``.
 """
+
+from __future__ import annotations
 
 
 class JPEGError(ValueError):
@@ -19,9 +21,28 @@ class UnsupportedJPEGError(JPEGError):
 class LimitExceededError(JPEGError):
     """The file asks for more than its `pyfd.Limits` grant.
 
-    The message names the limit, its value and the file's.
+    The message names the limit, its value and the file's, and the attributes
+    hold the same. They have their defaults where the error was made from a
+    message alone, as torch's `DataLoader` does with the error of a worker.
     """
+
+    limit: str
+    """The name of the limit: a field of `pyfd.Limits`; "max_loose_bytes" for a
+    bound of `pyfd.pillow`'s own."""
+    allowed: int
+    """The limit's value."""
+    needed: int | None
+    """What the file needs, at least: the limits hold before the rest of the file
+    is read. None if it is unknown."""
+
+    def __init__(
+        self, message: str = "", *, limit: str = "", allowed: int = 0, needed: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.limit = limit
+        self.allowed = allowed
+        self.needed = needed
 
 
 class JPEGWarning(UserWarning):
-    """The file is damaged, and ``strict=False`` made the best of it."""
+    """The file is damaged, and ``strict=False`` decoded what it could."""

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import mmap
 import operator
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from pyfd import codec
+from pyfd._core import decoding
 from pyfd._core.extras import missing
 from pyfd._core.pixels import Pixels
+from pyfd._core.reading import DEFAULT_LIMITS, SafetyOptions, reading_of, reading_with
 from pyfd.errors import JPEGError
-from pyfd.limits import Limits
-from pyfd.qtables import QTables, QTablesLike, as_qtables
+from pyfd.qtables import QTables, QTablesLike, as_qtables, decoder_steps
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 # The values of OpenCV's own constants
 IMREAD_UNCHANGED = -1
@@ -38,7 +42,6 @@ IMREAD_COLOR_RGB = 256
 
 _ANY = IMREAD_COLOR | IMREAD_ANYDEPTH | IMREAD_ANYCOLOR
 
-_DEFAULT_LIMITS = Limits()
 _MAGIC = b"\xff\xd8\xff"
 _ROWS = 64  # of four-component images, converted at a time
 
@@ -52,9 +55,7 @@ def imdecode(
     buf: Buffer,
     flags: int = IMREAD_COLOR,
     qtables: QTablesLike | None = None,
-    *,
-    strict: bool = True,
-    limits: Limits = _DEFAULT_LIMITS,
+    **options: Unpack[SafetyOptions],
 ) -> npt.NDArray[Any] | None:
     """Decode an image like `cv2.imdecode`, with tables.
 
@@ -69,8 +70,7 @@ def imdecode(
             orientation is applied, except with ``IMREAD_UNCHANGED`` or
             ``IMREAD_IGNORE_ORIENTATION``.
         qtables: Tables with steps of 1...32767, or None for a plain decode.
-        strict: As in `pyfd.decode`.
-        limits: The limits on the file.
+        options: `strict` and `limits`, as in `pyfd.decode`.
 
     Returns:
         ``uint8`` pixels, C-contiguous: H×W×3 in the order B, G, R, or R, G, B with
@@ -85,11 +85,12 @@ def imdecode(
     """
     flags = _checked(flags)
     tables = None if qtables is None else as_qtables(qtables)
+    reading_of("imdecode", options, SafetyOptions)
     data = _bytes(buf)
     if data[:3] != _MAGIC:
         return _with_cv2(data, flags) if tables is None else None
     try:
-        return _decode(data, flags, tables, strict, limits)
+        return _decode(data, flags, tables, options)
     except JPEGError:
         return None
 
@@ -121,10 +122,8 @@ def _with_cv2(data: memoryview, flags: int) -> npt.NDArray[Any] | None:
     return pixels
 
 
-def _decode(
-    data: memoryview, flags: int, tables: QTables | None, strict: bool, limits: Limits
-) -> Pixels:
-    header = codec.probe(data, limits=limits)
+def _decode(data: memoryview, flags: int, tables: QTables | None, options: SafetyOptions) -> Pixels:
+    header = codec.probe(data, limits=options.get("limits", DEFAULT_LIMITS))
     unchanged = flags == IMREAD_UNCHANGED
     has_color = header.color_space != "L"
     if unchanged or flags & IMREAD_LOAD_GDAL or flags & _ANY == _ANY:  # color as in the file
@@ -136,7 +135,8 @@ def _decode(
     scale: Any = 1 if unchanged else next((s for s in (2, 4, 8) if flags & 8 * s), 1)
     four = header.color_space in ("CMYK", "YCCK")
     mode: Any = "CMYK" if four else ("RGB" if rgb else "BGR") if color else "L"
-    pixels = codec.decode(data, tables, mode=mode, scale=scale, strict=strict, limits=limits)
+    reading = reading_with(**options, mode=mode, scale=scale)
+    pixels = decoding.decode(data, decoder_steps(tables), reading)
     if four:
         pixels = _from_cmyk(pixels, color, rgb)
     if unchanged or flags & IMREAD_IGNORE_ORIENTATION:

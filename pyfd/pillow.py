@@ -13,23 +13,23 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 
-from pyfd import codec
-from pyfd._core import binding
+from pyfd._core import binding, decoding
 from pyfd._core.extras import missing
+from pyfd._core.reading import Reading, SafetyOptions, reading_of
 from pyfd.errors import CorruptJPEGError, JPEGError, LimitExceededError
 from pyfd.limits import Limits
 from pyfd.qtables import (
     BASELINE_STEP,
-    DECODER_STEP,
     PRESETS,
     QTables,
     QTablesLike,
     as_qtables,
+    decoder_steps,
     steps_within,
 )
 
@@ -39,11 +39,11 @@ except ModuleNotFoundError as error:
     raise missing("Pillow", "pillow", module=error.name) from error
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     _Base = JpegImagePlugin.JpegImageFile
 else:
     _Base = object
-
-_DEFAULT_LIMITS = Limits()
 
 #: Bytes of a file that are read at first, to check its header.
 _CHUNK = 1 << 16
@@ -60,16 +60,13 @@ class _Defence:
     """The arguments of `register`, which an opened image keeps."""
 
     qtables: QTables
-    limits: Limits
-    strict: bool
+    reading: Reading
 
 
-def _defence(qtables: QTablesLike, limits: Limits, strict: bool) -> _Defence:
+def _defence(caller: str, qtables: QTablesLike, options: SafetyOptions) -> _Defence:
     tables = as_qtables(qtables)
-    steps_within(tables, DECODER_STEP)
-    if not isinstance(limits, Limits):
-        raise TypeError(f"limits must be pyfd.Limits, not {type(limits).__name__}")
-    return _Defence(tables, limits, bool(strict))
+    decoder_steps(tables)
+    return _Defence(tables, reading_of(caller, options, SafetyOptions))
 
 
 # ---- reading ----------------------------------------------------------------
@@ -78,7 +75,7 @@ def _defence(qtables: QTablesLike, limits: Limits, strict: bool) -> _Defence:
 def _open(defence: _Defence, fp: IO[bytes], filename: str | bytes = "") -> ImageFile.ImageFile:
     """Open a file that starts like a JPEG; Pillow calls this."""
     try:
-        _check_header(fp, defence.limits)
+        _check_header(fp, defence.reading.limits)
     except JPEGError as error:
         # A SyntaxError would make Pillow try its other plugins
         text = f"cannot identify image file {filename or fp!r}: {error}"
@@ -113,7 +110,10 @@ def _check_header(fp: IO[bytes], limits: Limits) -> None:
     loose = _loose_bytes(data)
     if loose > _MOST_LOOSE:
         raise LimitExceededError(
-            f"{_MOST_LOOSE} bytes of a header may be in no segment, but the file has {loose}"
+            f"{_MOST_LOOSE} bytes of a header may be in no segment, but the file has {loose}",
+            limit="max_loose_bytes",
+            allowed=_MOST_LOOSE,
+            needed=loose,
         )
 
 
@@ -139,14 +139,8 @@ class _Decoder(ImageFile.PyDecoder):
         scale: Any = config[0] if config else 1  # of `draft`
         assert self.fd is not None
         try:
-            pixels = codec.decode(
-                cast(Any, self.fd),
-                defence.qtables,
-                mode=cast(Any, self.mode),
-                scale=scale,
-                strict=defence.strict,
-                limits=defence.limits,
-            )
+            reading = replace(defence.reading, mode=cast(Any, self.mode), scale=scale)
+            pixels = decoding.decode(cast(Any, self.fd), decoder_steps(defence.qtables), reading)
         except ValueError as error:  # a JPEGError, or a conversion that libjpeg lacks
             raise _as_pillows(error, OSError(str(error))) from error
         if pixels.shape[1::-1] != (self.state.xsize, self.state.ysize):
@@ -198,7 +192,7 @@ class MpoImageFile(_Defended, MpoImagePlugin.MpoImageFile):
         if file.read(1):  # at the end of the file, Pillow raises its own error
             file.seek(-1, os.SEEK_CUR)
             try:
-                _check_header(file, self._defence.limits)
+                _check_header(file, self._defence.reading.limits)
             except JPEGError as error:
                 raise _as_pillows(error, OSError(f"frame {frame}: {error}")) from error
         super().seek(frame)
@@ -223,9 +217,7 @@ def _install() -> None:
         Image.OPEN["JPEG"], _before = _before, None
 
 
-def register(
-    qtables: QTablesLike, *, limits: Limits = _DEFAULT_LIMITS, strict: bool = True
-) -> None:
+def register(qtables: QTablesLike, **options: Unpack[SafetyOptions]) -> None:
     """Make `Image.open` decode every JPEG onto the tables, in all threads of the process.
 
     An image keeps the defence that was registered when it was opened. Registering again
@@ -234,18 +226,17 @@ def register(
 
     Args:
         qtables: Tables with steps of 1...32767.
-        limits: The limits on each file. For a file that exceeds one, `Image.open` or
-            `load` raises `PIL.Image.DecompressionBombError`.
-        strict: Refuse a damaged file with `OSError`. Otherwise return the pixels
-            that could be decoded, with one `JPEGWarning`.
+        options: `limits` and `strict`, as in `pyfd.decode`. For a file that exceeds a
+            limit, `Image.open` or `load` raises `PIL.Image.DecompressionBombError`; for a
+            damaged one, unless ``strict=False``, `OSError`.
             ``ImageFile.LOAD_TRUNCATED_IMAGES`` has no effect.
 
     Raises:
-        TypeError: The tables or the limits have a wrong type.
+        TypeError: The tables or an option have a wrong type, or there is no such option.
         ValueError: A step is out of range, or there is no such preset.
     """
     global _registered
-    defence = _defence(qtables, limits, strict)
+    defence = _defence("register", qtables, options)
     with _lock:
         _registered = defence
         _install()
@@ -263,9 +254,7 @@ def unregister() -> None:
 
 
 @contextmanager
-def defended(
-    qtables: QTablesLike, *, limits: Limits = _DEFAULT_LIMITS, strict: bool = True
-) -> Iterator[None]:
+def defended(qtables: QTablesLike, **options: Unpack[SafetyOptions]) -> Iterator[None]:
     """Register a defence for a ``with`` block: images opened in it get the tables.
 
     It applies to all threads of the process. When several blocks are running, nested or
@@ -274,14 +263,13 @@ def defended(
 
     Args:
         qtables: As in `register`.
-        limits: As in `register`.
-        strict: As in `register`.
+        options: As in `register`.
 
     Raises:
         TypeError: As in `register`.
         ValueError: As in `register`.
     """
-    defence = _defence(qtables, limits, strict)
+    defence = _defence("defended", qtables, options)
     with _lock:
         _entered.append(defence)
         _install()

@@ -339,6 +339,15 @@ def steps_within(qtables: QTablesLike, most: int) -> npt.NDArray[np.uint16]:
     return tables.array
 
 
+def decoder_steps(qtables: QTablesLike | None) -> npt.NDArray[np.uint16] | None:
+    """Return the tables as one array (tables, 8, 8), or None for a plain decode.
+
+    Raises:
+        ValueError: A step is larger than `DECODER_STEP`.
+    """
+    return None if qtables is None else steps_within(qtables, DECODER_STEP)
+
+
 def parse_tables(text: str) -> QTables:
     """Return the tables that a user names on the command line.
 

@@ -15,17 +15,20 @@ import pickle
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from pyfd import calibration, codec
+from pyfd._core import decoding
 from pyfd._core.extras import missing
+from pyfd._core.pixels import Pixels
+from pyfd._core.reading import DEFAULT_LIMITS, ReadingOptions, reading_of
 from pyfd.calibration import FrequencyStatistics
 from pyfd.errors import JPEGError, JPEGWarning
 from pyfd.limits import Limits
-from pyfd.qtables import QTables, QTablesLike, as_qtables
+from pyfd.qtables import QTables, QTablesLike, as_qtables, decoder_steps
 
 try:
     import ray.data  # noqa: F401 (nothing here works without it)
@@ -34,11 +37,11 @@ except ModuleNotFoundError as error:
 
 if TYPE_CHECKING:
     from ray.data import Dataset
+    from typing_extensions import Unpack
 
 #: A batch in the numpy format of ``map_batches``: each column's values by its name.
 Batch: TypeAlias = dict[str, npt.NDArray[Any]]
 
-_DEFAULT_LIMITS = Limits()
 _BLOCK = 64 << 20  # bytes of pixels that are returned together
 
 
@@ -68,28 +71,19 @@ class Decode:
     def __init__(
         self,
         qtables: QTablesLike | None = None,
-        *,
-        mode: Literal["RGB", "BGR", "L"] = "RGB",
-        scale: Literal[1, 2, 4, 8] = 1,
-        strict: bool = True,
-        limits: Limits = _DEFAULT_LIMITS,
+        **options: Unpack[ReadingOptions],
     ) -> None:
+        mode = options.get("mode", "RGB")
         if mode not in ("RGB", "BGR", "L"):
             raise ValueError(f"mode must be RGB, BGR or L, not {mode!r}")
-        self._options: dict[str, Any] = {
-            "qtables": None if qtables is None else as_qtables(qtables),
-            "mode": mode,
-            "scale": scale,
-            "strict": strict,
-            "limits": limits,
-        }
+        self._reading = reading_of("Decode", options)
+        self._qtables = None if qtables is None else as_qtables(qtables)
+        decoder_steps(self._qtables)
         self._refused = np.empty((0, 0) if mode == "L" else (0, 0, 3), np.uint8)
-        with suppress(JPEGError):  # of the limits, which concern the file
-            self._decode(_SAMPLE)
 
     def __call__(self, batch: Batch) -> Iterator[Batch]:
         """Yield the batch in one piece or more, with the images and the errors."""
-        images: list[npt.NDArray[np.uint8]] = []
+        images: list[Pixels] = []
         errors: list[str] = []
         done = size = 0
         for image, error in _each(batch, self._decode, self._refused):
@@ -103,8 +97,8 @@ class Decode:
         if images or not done:
             yield _with(batch, done, image=images, error=errors)
 
-    def _decode(self, data: bytes) -> npt.NDArray[np.uint8]:
-        return codec.decode(data, **self._options)
+    def _decode(self, data: bytes) -> Pixels:
+        return decoding.decode(data, decoder_steps(self._qtables), self._reading)
 
 
 class Requantize:
@@ -142,7 +136,7 @@ class Requantize:
         return codec.requantize(data, self._qtables, **self._options)
 
 
-def calibrate(dataset: Dataset, *, limits: Limits = _DEFAULT_LIMITS) -> FrequencyStatistics:
+def calibrate(dataset: Dataset, *, limits: Limits = DEFAULT_LIMITS) -> FrequencyStatistics:
     """Measure the statistics of `pyfd.calibrate` over a data set with a column "bytes".
 
     The numbers do not depend on how the work is split.

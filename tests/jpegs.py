@@ -12,6 +12,8 @@ import simplejpeg
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
+from pyfd import QTables
+
 # Pillow's encoder cannot grow its buffer: large files of small images need this.
 ImageFile.MAXBLOCK = 1 << 20
 
@@ -92,11 +94,26 @@ def real_jpegs(draw: st.DrawFn, spaces: str = "L YCbCr RGB CMYK YCCK") -> bytes:
     return as_ycck(data) if space == "YCCK" else data
 
 
+def tables(most: int = 255, least: int = 1) -> st.SearchStrategy[QTables]:
+    """One to three tables with steps of all sizes."""
+    uniform = st.integers(least, most).map(lambda step: np.full((8, 8), step))
+    random = st.builds(
+        lambda seed, high: np.random.default_rng(seed).integers(least, high + 1, (8, 8)),
+        st.integers(0, 999),
+        st.integers(least, most),
+    )
+    return st.lists(uniform | random, min_size=1, max_size=3).map(QTables)
+
+
 # ---- oracles -------------------------------------------------------------
 
 
 def requantized(k: np.ndarray, q: np.ndarray, d: np.ndarray) -> np.ndarray:
-    """SPEC §3 word for word, on blocks (…, 8, 8) and tables (8, 8), in 64-bit integers."""
+    """Coefficients k of step q on the grid of step d: blocks (…, 8, 8), tables (8, 8).
+
+    sign(k) · floor((2·|k·q| + d) / (2·d)) in 64-bit integers, saturated to what
+    Huffman coding holds and to products with d of 16 bits.
+    """
     k, q, d = (np.asarray(a, dtype=np.int64) for a in (k, q, d))
     size = (2 * np.abs(k * q) + d) // (2 * d)
     limit = np.broadcast_to(np.minimum(1023, 32767 // d), k.shape).copy()

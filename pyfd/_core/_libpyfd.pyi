@@ -1,5 +1,5 @@
-# The compiled cffi module has no types to offer: csrc/pyfd.h declares what is in
-# it, and pyfd/_core/binding.py is the only module that looks inside.
+# cffi has no types for the compiled module: csrc/pyfd.h and csrc/binding.h declare its
+# contents, and pyfd/_core/binding.py is the only module that uses it.
 from typing import Any
 
 ffi: Any

@@ -2,13 +2,15 @@
 
 Each function checks lengths, hands over buffers and turns a bad code into an
 exception. cffi releases the GIL for the whole of every call. ``ffi.from_buffer``
-holds the caller's buffer while C looks at it.
+holds the caller's buffer while C reads it. csrc/pyfd.h and csrc/binding.h state
+the structs' layouts; cffi knows them from there.
 """
 
 from __future__ import annotations
 
 import functools
 import warnings
+from dataclasses import asdict
 from struct import Struct
 from typing import Any, TypeAlias
 
@@ -16,6 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pyfd._core._libpyfd import ffi, lib
+from pyfd._core.pixels import Pixels
+from pyfd._core.reading import Reading
 from pyfd.errors import (
     CorruptJPEGError,
     JPEGWarning,
@@ -37,14 +41,13 @@ _COLOR_NAMES = {number: name for name, number in COLORS.items()}
 _ERRORS: dict[int, type[Exception]] = {
     lib.PYFD_CORRUPT: CorruptJPEGError,
     lib.PYFD_UNSUPPORTED: UnsupportedJPEGError,
-    lib.PYFD_LIMIT: LimitExceededError,
     lib.PYFD_ARGUMENT: ValueError,
     lib.PYFD_MEMORY: MemoryError,
 }
 
 Buffer = Any  # bytes, or a memoryview of bytes: cffi takes either
 
-# Types looked up once: small images feel it.
+# Looked up once: a lookup for each call would take a percent of a small image's time.
 _BYTES, _STEPS = ffi.typeof("uint8_t[]"), ffi.typeof("uint16_t[]")
 _STATUS = ffi.typeof("pyfd_status *")
 _FOUND, _MADE = ffi.typeof("pyfd_found *"), ffi.typeof("pyfd_made *")
@@ -52,14 +55,38 @@ _COUNTED = ffi.typeof("pyfd_counted *")
 
 #: An APPn or COM segment's payload: its offset and size in the file, and its marker.
 Segment: TypeAlias = tuple[int, int, int]
-_SEGMENT = Struct("QII")
+_FIELDS = ffi.typeof("pyfd_segment").fields
+_SEGMENT = Struct("".join({4: "I", 8: "Q"}[ffi.sizeof(field.type)] for _, field in _FIELDS))
 _FEW = len(ffi.new(_FOUND).segments)
 
 
-class Frame:
-    """What `probe` reads: ``pyfd_header`` of csrc/pyfd.h.
+def _dtype(struct: str) -> np.dtype[Any]:
+    """Return numpy's dtype of a C struct of integers and arrays of them."""
+    names, formats, offsets = [], [], []
+    for name, field in ffi.typeof(struct).fields:
+        shape, item = [], field.type
+        while item.kind == "array":
+            shape.append(item.length)
+            item = item.item
+        names.append(name)
+        formats.append((item.cname.removesuffix("_t"), tuple(shape)))
+        offsets.append(field.offset)
+    size = ffi.sizeof(struct)
+    return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": size})
 
-    What a decode needs is there at once; the rest becomes Python values when asked for.
+
+#: ``pyfd_statistics``: "sums", "squares" (3×64 each) and "blocks" (3). All are integers of
+#: 64 bits, so that one addition of ``uint64`` adds up two of them.
+STATISTICS = _dtype("pyfd_statistics")
+_WORDS = STATISTICS.itemsize // 8
+_STATISTICS_AT = ffi.offsetof("pyfd_counted", "statistics")
+
+
+class Frame:
+    """The frame header, ``pyfd_header`` of csrc/pyfd.h.
+
+    The attributes that every decode needs are there at once; the properties are
+    converted when they are used.
     """
 
     __slots__ = ("_found", "_header", "color_space", "height", "multiscan", "width")
@@ -100,14 +127,26 @@ class Frame:
         return tables[: self._header.num_qtables].copy()
 
 
+def _options(struct: str, **values: int) -> Any:
+    """Return a C struct of options, which starts with its own size."""
+    return ffi.new(f"{struct} *", {"size": ffi.sizeof(struct), **values})
+
+
 @functools.cache
 def writing(progressive: bool, optimize: bool, keep_density: bool = False) -> Any:
-    """How to write a file, in C."""
-    return ffi.new("pyfd_writing *", (progressive, optimize, keep_density))
+    """Return the options of a written file, for C."""
+    return _options(
+        "pyfd_writing", progressive=progressive, optimize=optimize, keep_density=keep_density
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def _reading(strict: bool, color: str = "RGB", scale: int = 1) -> Any:
+    return _options("pyfd_reading", strict=strict, color=COLORS[color], scale=scale)
 
 
 def libjpeg_turbo_version() -> str:
-    """The fork inside: upstream's version and a digest of the patches."""
+    """Return upstream's version and a digest of the patches."""
     return str(ffi.string(lib.pyfd_libjpeg_turbo()).decode())
 
 
@@ -117,8 +156,8 @@ def _limits(limits: Limits) -> Any:
     if known is not limits:
         if not isinstance(limits, Limits):
             raise TypeError(f"limits must be pyfd.Limits, not {type(limits).__name__}")
-        struct = ffi.new("pyfd_limits *", limits.astuple())
-        _latest_limits = limits, struct  # at once, for other threads
+        struct = _options("pyfd_limits", **asdict(limits))
+        _latest_limits = limits, struct  # one assignment, for other threads
     return struct
 
 
@@ -126,10 +165,17 @@ _latest_limits: tuple[object, Any] = (object(), None)
 
 
 def _check(status: Any, stacklevel: int) -> None:
-    """Raise what the status says, or warn of what a lenient call overlooked."""
+    """Raise the error of a failed call, or warn of the defects that a lenient call overlooked."""
     if not status.code and not status.warnings:
         return
     message = ffi.string(status.message).decode("ascii", "replace")
+    if status.code == lib.PYFD_LIMIT:
+        raise LimitExceededError(
+            message,
+            limit=ffi.string(status.limit).decode(),
+            allowed=status.allowed,
+            needed=status.needed or None,
+        )
     if status.code:
         raise _ERRORS[status.code](message)
     count = status.warnings
@@ -145,7 +191,7 @@ def _tables(tables: npt.NDArray[np.uint16] | None) -> tuple[Any, int]:
     if known is tables:
         return pointer
     if tables.dtype != np.uint16 or tables.shape[1:] != (8, 8):
-        raise TypeError("tables must be uint16 (n, 8, 8)")  # C goes by it
+        raise TypeError("tables must be uint16 (n, 8, 8)")  # C relies on it
     pointer = ffi.from_buffer(_STEPS, tables), len(tables)
     if not tables.flags.writeable:  # those of `QTables`, which never change
         _latest_tables = tables, pointer
@@ -157,7 +203,7 @@ _latest_tables: tuple[npt.NDArray[np.uint16] | None, tuple[Any, int]] = (None, _
 
 
 def _held(data: Buffer) -> Any:
-    """What C takes as a pointer: bytes as they are, which cffi does not copy."""
+    """Return a buffer as C takes it: bytes as they are, which cffi does not copy."""
     return data if type(data) is bytes else ffi.from_buffer(_BYTES, data)
 
 
@@ -179,7 +225,7 @@ def probe(data: Buffer, limits: Limits) -> Frame:
 
 
 def probe_segments(data: Buffer, limits: Limits) -> tuple[Frame, list[Segment]]:
-    """As `probe`, and where the APPn and COM segments are."""
+    """Read the same as `probe`, and the places of the APPn and COM segments."""
     found = _probe(data, limits, capacity=_FEW)
     segments, count = found.segments, found.header[0].num_segments
     if count > _FEW:
@@ -192,60 +238,60 @@ def probe_segments(data: Buffer, limits: Limits) -> tuple[Frame, list[Segment]]:
 
 def decode(
     data: Buffer,
-    limits: Limits,
+    reading: Reading,
     tables: npt.NDArray[np.uint16] | None,
-    out: npt.NDArray[np.uint8],
+    out: Pixels,
     *,
     color: str,
-    scale: int,
-    strict: bool,
     stacklevel: int,
 ) -> None:
-    """Decode into `out`, which has the result's shape."""
+    """Decode into `out`, which has the result's shape, in a mode of `COLORS`."""
     status = ffi.new(_STATUS)
     source = _held(data)
     pixels = ffi.from_buffer(_BYTES, out, True)  # which has to be writable
+    strict = bool(reading.strict)
     code = lib.pyfd_decode(
-        source, len(source), _limits(limits), bool(strict), *_tables(tables),
-        COLORS[color], scale, pixels, len(pixels), status,
+        source, len(source), _limits(reading.limits), _reading(strict, color, reading.scale),
+        *_tables(tables), pixels, len(pixels), status,
     )  # fmt: skip
     if code or not strict:  # a strict call has no warnings
         _check(status, stacklevel + 1)
 
 
 def read_coefficients(
-    data: Buffer, limits: Limits, out: npt.NDArray[np.int16], components: int, *, strict: bool
+    data: Buffer, reading: Reading, out: npt.NDArray[np.int16], components: int
 ) -> npt.NDArray[np.uint16]:
-    """Fill `out` with all components' coefficients; returns their tables."""
+    """Fill `out` with all components' coefficients. Returns their tables."""
     status = ffi.new(_STATUS)
     source = ffi.from_buffer(_BYTES, data)
     coefficients = ffi.from_buffer("int16_t[]", out, require_writable=True)
     tables = np.zeros((lib.PYFD_MAX_COMPONENTS, 8, 8), np.uint16)
     lib.pyfd_read_coefficients(
-        source, len(source), _limits(limits), bool(strict), coefficients, len(coefficients),
+        source, len(source), _limits(reading.limits), _reading(bool(reading.strict)),
+        coefficients, len(coefficients),
         ffi.from_buffer(_STEPS, tables, require_writable=True), status,
     )  # fmt: skip
     _check(status, 2)
     return tables[:components]
 
 
-def gather_statistics(data: Buffer, limits: Limits) -> npt.NDArray[np.uint64]:
-    """Sums, sums of squares (3·64 each) and block counts (3) of dequantized coefficients.
+def gather_statistics(data: Buffer, reading: Reading) -> npt.NDArray[np.uint64]:
+    """Return a file's `STATISTICS` as ``uint64``, so that one addition adds all of them up.
 
-    All in one array, for one addition of it; the sums are in two's complement.
+    ``.view(STATISTICS)`` has the parts by name; the sums are in two's complement.
     """
     counted = ffi.new(_COUNTED)
     source = _held(data)
     if lib.pyfd_gather_statistics(
-        source, len(source), _limits(limits), True,
-        counted.sums, counted.squares, counted.blocks, counted.status,
+        source, len(source), _limits(reading.limits), _reading(bool(reading.strict)),
+        counted.statistics, counted.status,
     ):  # fmt: skip
         _check(counted.status[0], 2)
-    return np.frombuffer(ffi.buffer(counted), np.uint64, 387)
+    return np.frombuffer(ffi.buffer(counted), np.uint64, _WORDS, _STATISTICS_AT)
 
 
 def _take(made: Any, code: int) -> bytes:
-    """The file that C has made, as Python's own, or the error; C's memory is freed."""
+    """Return the file that C has made, or raise the error, and free C's memory."""
     try:
         status = made.status[0]
         if code or status.warnings:
@@ -256,7 +302,7 @@ def _take(made: Any, code: int) -> bytes:
 
 
 def encode(
-    pixels: npt.NDArray[np.uint8],
+    pixels: Pixels,
     sampling: tuple[int, int],
     tables: npt.NDArray[np.uint16],
     how: Any,
@@ -304,19 +350,17 @@ def write_coefficients(
 
 def requantize(
     data: Buffer,
-    limits: Limits,
+    reading: Reading,
     tables: npt.NDArray[np.uint16],
     how: Any,
     segments: bytes,
-    *,
-    strict: bool,
 ) -> bytes:
     """Re-quantize a file onto `tables`."""
     made = ffi.new(_MADE)
     source = _held(data)
     code = lib.pyfd_requantize(
-        source, len(source), _limits(limits), bool(strict), *_tables(tables),
-        how, segments, len(segments),
+        source, len(source), _limits(reading.limits), _reading(bool(reading.strict)),
+        *_tables(tables), how, segments, len(segments),
         made.data, made.size, made.status,
     )  # fmt: skip
     return _take(made, code)

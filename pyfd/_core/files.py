@@ -40,7 +40,7 @@ def read_source(source: Source, limits: Limits) -> bytes | memoryview:
         with Path(source).open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             if size > limits.max_bytes:
-                raise _too_long(limits, f"has {size}")
+                raise _too_long(limits, size)
             return _read(file, limits)
     if hasattr(source, "read") and not isinstance(source, mmap.mmap):
         return _read(cast(BinaryIO, source), limits)
@@ -69,11 +69,17 @@ def _read(file: BinaryIO, limits: Limits) -> bytes:
             return b"".join(chunks)
         chunks.append(chunk)
         left -= len(chunk)
-    raise _too_long(limits, "has more")
+    raise _too_long(limits, None)
 
 
-def _too_long(limits: Limits, what: str) -> LimitExceededError:
-    return LimitExceededError(f"max_bytes is {limits.max_bytes}, but the file {what}")
+def _too_long(limits: Limits, size: int | None) -> LimitExceededError:
+    allowed = limits.max_bytes
+    return LimitExceededError(
+        f"max_bytes is {allowed}, but the file has {size or 'more'}",
+        limit="max_bytes",
+        allowed=allowed,
+        needed=size,
+    )
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:

@@ -6,17 +6,22 @@ torch alone.
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch.utils.data import Dataset
 
 from pyfd._core.files import JPEG_SUFFIXES
+from pyfd._core.reading import ReadingOptions
 from pyfd.errors import JPEGError
 from pyfd.qtables import QTablesLike
 from pyfd.torch.decoding import Decode
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class JPEGFolder(Dataset[tuple[Any, Any]]):
@@ -55,7 +60,7 @@ class JPEGFolder(Dataset[tuple[Any, Any]]):
         *,
         transform: Callable[[Any], Any] | None = None,
         target_transform: Callable[[Any], Any] | None = None,
-        **options: Any,
+        **options: Unpack[ReadingOptions],
     ) -> None:
         self.root = os.fspath(root)
         self.decode = Decode(qtables, **options)
@@ -83,7 +88,9 @@ class JPEGFolder(Dataset[tuple[Any, Any]]):
         try:
             image: Any = self.decode(path)
         except JPEGError as error:
-            raise type(error)(f"{error}: {path!r}") from error
+            named = copy.copy(error)
+            named.args = (f"{error}: {path!r}",)
+            raise named from error
         if self.transform is not None:
             image = self.transform(image)
         if self.target_transform is not None:

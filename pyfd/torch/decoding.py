@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import suppress
-from dataclasses import KW_ONLY, dataclass, fields
-from typing import Any, Literal
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pyfd import codec
+from pyfd._core import decoding
 from pyfd._core.files import Source
 from pyfd._core.pixels import Pixels
-from pyfd.codec import Mode
-from pyfd.errors import CorruptJPEGError
-from pyfd.limits import Limits
-from pyfd.qtables import QTablesLike, as_qtables
+from pyfd._core.reading import Reading, ReadingOptions
+from pyfd.qtables import QTablesLike, as_qtables, decoder_steps
 
-_DEFAULT_LIMITS = Limits()
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
-def decode(source: Source, qtables: QTablesLike | None = None, **options: Any) -> Tensor:
+def decode(
+    source: Source,
+    qtables: QTablesLike | None = None,
+    *,
+    out: Pixels | None = None,
+    **options: Unpack[ReadingOptions],
+) -> Tensor:
     """Decode a JPEG file to a tensor.
 
     Args:
         source: Bytes-like, a path, or a binary file object.
         qtables: Tables, or None for a plain decode.
+        out: As for `pyfd.decode`: the array that the tensor is a view of.
         options: The other options of `pyfd.decode`.
 
     Returns:
@@ -37,24 +43,31 @@ def decode(source: Source, qtables: QTablesLike | None = None, **options: Any) -
     Raises:
         JPEGError: The file is corrupt, unsupported or beyond a limit.
     """
-    return _chw(codec.decode(source, qtables, **options))
+    return _chw(codec.decode(source, qtables, out=out, **options))
 
 
 def decode_many(
-    sources: Iterable[Source], qtables: QTablesLike | None = None, **options: Any
+    sources: Iterable[Source],
+    qtables: QTablesLike | None = None,
+    *,
+    workers: int | None = None,
+    errors: Literal["raise", "return"] = "raise",
+    **options: Unpack[ReadingOptions],
 ) -> list[Any]:
     """Decode many JPEG files to tensors, in threads.
 
     Args:
         sources: Files, each as `decode` takes it.
         qtables: Tables, or None for a plain decode.
-        options: The other options of `pyfd.decode_many`.
+        workers: As for `pyfd.decode_many`.
+        errors: As for `pyfd.decode_many`.
+        options: The other options of `decode`.
 
     Returns:
         The ``uint8`` tensors C×H×W, in the order of the sources. With
         ``errors="return"``, the exception in the place of an item that fails.
     """
-    items = codec.decode_many(sources, qtables, **options)
+    items = codec.decode_many(sources, qtables, workers=workers, errors=errors, **options)
     return [_chw(item) if isinstance(item, np.ndarray) else item for item in items]
 
 
@@ -63,8 +76,8 @@ def _chw(pixels: Pixels) -> Tensor:
     return tensor.permute(2, 0, 1) if tensor.dim() == 3 else tensor[None]
 
 
-@dataclass(frozen=True)
-class Decode:
+@dataclass(frozen=True, repr=False)
+class Decode(Reading):
     """A transform from a JPEG file to a tensor: `decode` with its options set.
 
     It can be pickled, so that the workers of a `DataLoader` can have it. The options are
@@ -82,18 +95,13 @@ class Decode:
         ValueError: An option has a wrong value.
     """
 
-    qtables: QTablesLike | None = None
-    _: KW_ONLY
-    mode: Mode | None = "RGB"
-    scale: Literal[1, 2, 4, 8] = 1
-    strict: bool = True
-    limits: Limits = _DEFAULT_LIMITS
+    qtables: QTablesLike | None = field(default=None, kw_only=False)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.qtables is not None:
             object.__setattr__(self, "qtables", as_qtables(self.qtables))
-        with suppress(CorruptJPEGError):
-            self(b"")  # the decoder checks its options first, and then the file
+        decoder_steps(self.qtables)
 
     def __call__(self, source: Source) -> Tensor:
         """Decode bytes, a path or a binary file to a ``uint8`` tensor C×H×W.
@@ -101,17 +109,10 @@ class Decode:
         Raises:
             JPEGError: The file is corrupt, unsupported or beyond a limit.
         """
-        return decode(
-            source,
-            self.qtables,
-            mode=self.mode,
-            scale=self.scale,
-            strict=self.strict,
-            limits=self.limits,
-        )
+        return _chw(decoding.decode(source, decoder_steps(self.qtables), self))
 
     def __repr__(self) -> str:
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
         defaults = {field.name: field.default for field in fields(self)}
+        values = {name: getattr(self, name) for name in ("qtables", *defaults)}
         shown = [f"{name}={value!r}" for name, value in values.items() if value != defaults[name]]
         return f"Decode({', '.join(shown)})"

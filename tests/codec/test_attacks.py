@@ -1,4 +1,4 @@
-"""Every attack on every entry point, within SPEC §5's bounds of time and memory."""
+"""Every attack on every entry point, within bounds of time and memory."""
 
 import contextlib
 import os
@@ -27,7 +27,7 @@ ENTRY_POINTS = {
     "read_coefficients": lambda data, strict: pyfd.read_coefficients(data, strict=strict),
     "decode_many": lambda data, strict: pyfd.decode_many([data], PRESET, strict=strict),
 }
-# CPU seconds: SPEC §5, with room for a slow or busy machine
+# The documented CPU seconds, and a factor for a slow or busy machine
 REFUSED, SMALL, DECODED, REQUANTIZED = 0.5, 0.5, 3, 6
 SLACK = 3
 

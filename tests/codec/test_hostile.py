@@ -13,6 +13,7 @@ from PIL import Image
 
 import pyfd
 from pyfd import CorruptJPEGError, LimitExceededError, UnsupportedJPEGError
+from pyfd._core import binding
 from tests.jpegs import (
     EOI,
     SOI,
@@ -222,8 +223,8 @@ def test_a_scan_bomb_is_refused_before_it_is_decoded():
 
 def test_a_buffer_that_changes_between_the_calls_is_noticed(monkeypatch):
     """The probe sees a small image, the decode a large one: nothing is written past the array."""
-    small = pyfd.codec.binding.probe(gray(8, 8), pyfd.Limits())
-    monkeypatch.setattr(pyfd.codec.binding, "probe", lambda *_: small)
+    small = binding.probe(gray(8, 8), pyfd.Limits())
+    monkeypatch.setattr(binding, "probe", lambda *_: small)
     for call in (pyfd.decode, pyfd.read_coefficients):
         with pytest.raises(ValueError, match="buffer does not fit"):
             call(gray(64, 64))

@@ -4,11 +4,15 @@ import dataclasses
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
 import pyfd
 from pyfd import Limits
+from pyfd._core import binding
+from pyfd._core.files import read_source
+from pyfd._core.reading import Reading
 from tests.jpegs import (
     EOI,
     SOI,
@@ -29,6 +33,11 @@ def decode_many(data, limits):
     pyfd.decode_many([data], TABLES, limits=limits)
 
 
+def statistics(data, limits):
+    reading = Reading(limits=limits)
+    binding.gather_statistics(read_source(data, limits), reading)
+
+
 ALL = {
     "probe": lambda data, limits: pyfd.probe(data, limits=limits),
     "decode": lambda data, limits: pyfd.decode(data, limits=limits),
@@ -36,16 +45,28 @@ ALL = {
     "lenient decode": lambda data, limits: pyfd.decode(data, strict=False, limits=limits),
     "decode_many": decode_many,
     "requantize": lambda data, limits: pyfd.requantize(data, TABLES, limits=limits),
+    "whole requantize": lambda data, limits: pyfd.requantize(
+        data, TABLES, optimize=True, limits=limits
+    ),
+    "statistics": statistics,
     "read_coefficients": lambda data, limits: pyfd.read_coefficients(data, limits=limits),
 }
 WITHOUT_PROBE = sorted(set(ALL) - {"probe"})
 
 
 def check(call, data, name, enough):
-    """With `enough` the file is taken, with one less it is refused by that limit's name."""
+    """With `enough` the file is taken; with one less it is refused, and the error says by what."""
     ALL[call](data, dataclasses.replace(Limits(), **{name: enough}))
-    with pytest.raises(pyfd.LimitExceededError, match=rf"^{name} is {enough - 1}, but the file"):
+    with pytest.raises(
+        pyfd.LimitExceededError, match=rf"^{name} is {enough - 1}, but the file"
+    ) as caught:
         ALL[call](data, dataclasses.replace(Limits(), **{name: enough - 1}))
+    assert told(caught) == (name, enough - 1, enough)
+
+
+def told(caught):
+    """What the error's attributes say."""
+    return caught.value.limit, caught.value.allowed, caught.value.needed
 
 
 @pytest.mark.parametrize("call", ALL)
@@ -59,10 +80,11 @@ def test_max_bytes(call, tmp_path):
 
 @pytest.mark.parametrize("call", ALL)
 def test_max_bytes_of_a_stream_that_never_ends(call):
-    with open("/dev/zero", "rb") as file, pytest.raises(pyfd.LimitExceededError, match="max_bytes"):  # noqa: PTH123
-        ALL[call](file, Limits(max_bytes=1 << 20))
-    with pytest.raises(pyfd.LimitExceededError, match="max_bytes"):
-        ALL[call]("/dev/zero", Limits(max_bytes=1 << 20))
+    with Path("/dev/zero").open("rb") as file:
+        for source in (file, "/dev/zero"):
+            with pytest.raises(pyfd.LimitExceededError, match="max_bytes") as caught:
+                ALL[call](source, Limits(max_bytes=1 << 20))
+            assert told(caught) == ("max_bytes", 1 << 20, None)
 
 
 @pytest.mark.parametrize("call", ALL)
@@ -99,17 +121,14 @@ def test_max_memory_of_a_progressive_file(call):
     width, height = 64, 40
     data = progressive_gray(width, height, 1)
     coefficients = 8 * 5 * 128
-    result = {"read_coefficients": coefficients, "requantize": 0}.get(call, width * height)
-    if "decode" in call and call not in ("decode", "lenient decode"):
-        result = width * height
-    if "decode" in call:
-        result *= 3
+    result = {"read_coefficients": coefficients, "statistics": 0}.get(call, width * height * 3)
     enough = len(data) + coefficients + result
-    if call == "requantize":  # the output grows; too little left for it is refused later
+    if "requantize" in call:  # the output grows; too little left for it is refused later
         enough = len(data) + coefficients
         ALL[call](data, Limits(max_memory=enough + 100_000))
-        with pytest.raises(pyfd.LimitExceededError, match=r"^max_memory is"):
+        with pytest.raises(pyfd.LimitExceededError, match=r"^max_memory is") as caught:
             ALL[call](data, Limits(max_memory=enough - 1))
+        assert told(caught) == ("max_memory", enough - 1, enough)
     else:
         check(call, data, "max_memory", enough)
 
@@ -126,21 +145,21 @@ def test_max_memory_covers_the_output_of_requantize(optimize, coefficients):
     enough = len(data) + coefficients + len(large)
     assert len(large) > 65536
     pyfd.requantize(data, fine, optimize=optimize, limits=Limits(max_memory=enough))
-    with pytest.raises(pyfd.LimitExceededError, match=r"max_memory.*output"):
+    with pytest.raises(pyfd.LimitExceededError, match=r"max_memory.*output") as caught:
         pyfd.requantize(data, fine, optimize=optimize, limits=Limits(max_memory=enough - 1))
+    assert told(caught) == ("max_memory", enough - 1, None)
 
 
 def test_max_memory_covers_the_input_of_requantize():
     data = gray(80, 80)
-    with pytest.raises(pyfd.LimitExceededError, match=f"max_memory is 99.*needs {len(data)}"):
+    with pytest.raises(
+        pyfd.LimitExceededError, match=f"max_memory is 99.*needs {len(data)}"
+    ) as caught:
         pyfd.requantize(data, TABLES, limits=Limits(max_memory=99))
+    assert told(caught) == ("max_memory", 99, len(data))
 
 
-def requantize_whole(data, limits):
-    pyfd.requantize(data, TABLES, optimize=True, limits=limits)
-
-
-@pytest.mark.parametrize("call", [ALL["read_coefficients"], requantize_whole])
+@pytest.mark.parametrize("call", [ALL["read_coefficients"], ALL["whole requantize"]])
 def test_max_memory_of_a_baseline_file(call):
     data = gray(800, 800)
     with pytest.raises(pyfd.LimitExceededError, match="max_memory"):

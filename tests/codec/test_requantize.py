@@ -1,135 +1,175 @@
-"""requantize, streamed MCU by MCU, against the coefficients of the whole image."""
+"""Re-quantization, by `requantize` and `decode`, against its definition in numpy."""
 
-import dataclasses
 import io
-import math
-import warnings
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+from PIL import Image
 
 import pyfd
-from pyfd import Coefficients, QTables
-from tests.jpegs import encode_with_pillow, gray, picture, real_jpegs, requantized, segment
-
-PRESET = QTables.preset("fd-cvpr2019")
-
-
-def through_arrays(data: bytes, qtables: QTables, strict: bool = True, **options: bool) -> bytes:
-    """The file that SPEC §3 defines: numpy on what read_coefficients gives."""
-    found = pyfd.read_coefficients(data, strict=strict)
-    planes = [
-        requantized(plane, found.qtables[i], qtables[i]).astype(np.int16)
-        for i, plane in enumerate(found.components)
-    ]
-    changed = dataclasses.replace(found, components=planes, qtables=qtables)
-    return pyfd.write_coefficients(changed, **options)
-
-
-def tables(seed: int) -> QTables:
-    rng = np.random.default_rng(seed)
-    return QTables([rng.integers(1, 256, (8, 8)) for _ in range(1 + seed % 4)])
-
-
-@given(real_jpegs(), st.integers(0, 99))
-def test_streamed_files_are_those_of_the_arrays(data, seed):
-    """In all colors, samplings and sizes, with restart markers and without."""
-    qtables = tables(seed)
-    for options in ({}, {"optimize": True}, {"progressive": True}):
-        out = pyfd.requantize(data, qtables, metadata=False, **options)
-        assert out == through_arrays(data, qtables, **options)
-
-
-@given(st.data(), real_jpegs(), st.booleans())
-def test_so_they_are_for_damaged_files(draw, data, strict):
-    """Cut off, and with changed bytes: the same file or the same error."""
-    start = data.index(b"\xff\xda")
-    damaged = bytearray(data[: draw.draw(st.integers(start, len(data)))])
-    for _ in range(draw.draw(st.integers(0, 3))):
-        damaged[draw.draw(st.integers(0, len(damaged) - 1))] = draw.draw(st.integers(0, 255))
-
-    def outcome(call):
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            try:
-                return call(), [str(warning.message) for warning in caught]
-            except pyfd.JPEGError as error:
-                return type(error), str(error)
-
-    streamed = outcome(lambda: pyfd.requantize(bytes(damaged), PRESET, strict=strict))
-    whole = outcome(lambda: pyfd.requantize(bytes(damaged), PRESET, strict=strict, optimize=True))
-    if isinstance(whole[0], bytes):
-        assert streamed[1] == whole[1]
-        first, second = (pyfd.read_coefficients(x[0]) for x in (streamed, whole))
-        for a, b in zip(first.components, second.components, strict=True):
-            assert np.array_equal(a, b)
-    else:
-        assert streamed == whole
-
-
-@pytest.mark.parametrize(
-    "sampling",
-    [
-        ((4, 1), (1, 1), (1, 1)),
-        ((1, 4), (1, 1), (1, 1)),
-        ((1, 1), (2, 2), (1, 1)),
-        ((1, 2), (2, 1), (1, 1)),
-        ((2, 2), (1, 1), (1, 1), (2, 2)),
-        ((2, 2),),
-    ],
+from pyfd import QTables
+from tests.jpegs import (
+    decode_with_pillow,
+    encode_with_pillow,
+    picture,
+    read_with_jpeglib,
+    real_jpegs,
+    requantized,
+    tables,
 )
-@pytest.mark.parametrize(("width", "height"), [(1, 1), (8, 8), (17, 31), (70, 45)])
-def test_unusual_samplings(sampling, width, height):
-    """With coefficients up to the largest, and steps of 16 bits."""
-    rng = np.random.default_rng(width)
-    wide, high = (max(factor[i] for factor in sampling) for i in (0, 1))
-    planes = []
-    for h, v in sampling if len(sampling) > 1 else ((wide, high),):
-        blocks = (
-            math.ceil(math.ceil(height * v / high) / 8),
-            math.ceil(math.ceil(width * h / wide) / 8),
-        )
-        plane = rng.integers(-1023, 1024, (*blocks, 8, 8)) * (rng.random((*blocks, 8, 8)) < 0.3)
-        planes.append(plane.astype(np.int16))
-    steps = QTables([rng.integers(1, 65536, (8, 8)) for _ in sampling])
-    space = {1: "L", 3: "YCbCr", 4: "CMYK"}[len(sampling)]
-    data = pyfd.write_coefficients(Coefficients(planes, steps, sampling, width, height, space))
-    for qtables in (PRESET, QTables.uniform(1), QTables.uniform(255)):
-        assert pyfd.requantize(data, qtables, metadata=False) == through_arrays(data, qtables)
+
+PRESET = "fd-cvpr2019"
 
 
-def test_components_in_another_order_are_refused():
-    """So the MCUs read are always the MCUs to write."""
-    data = bytearray(encode_with_pillow(picture(50, 40), subsampling=0))
-    first = data.index(b"\xff\xda") + 5
-    second = first + 2
-    data[first:second], data[second : second + 2] = data[second : second + 2], data[first:second]
-    with pytest.raises(pyfd.CorruptJPEGError, match="component ID 1"):
-        pyfd.requantize(data, PRESET)
+@given(real_jpegs("L YCbCr RGB"), tables(32767))
+def test_requantized_coefficients_are_the_definitions(tmp_path_factory, data, qtables):
+    path = tmp_path_factory.mktemp("jpeglib") / "x.jpg"
+    planes, steps = read_with_jpeglib(path, data)
+    out = pyfd.requantize(data, qtables, baseline=False)
+    new_planes, new_steps = read_with_jpeglib(path, out)
+    for i, (plane, step) in enumerate(zip(planes, steps, strict=True)):
+        assert np.array_equal(new_steps[i], qtables[i])
+        assert np.array_equal(new_planes[i], requantized(plane, step, qtables[i]))
 
 
-def test_the_output_buffer_grows():
-    """From less than its first size to many times of it, byte by byte the same."""
-    for width in (8, 300, 1500):
-        data = encode_with_pillow(picture(width, 900), quality=95, subsampling=0)
-        out = pyfd.requantize(data, QTables.uniform(1), metadata=False)
-        assert out == through_arrays(data, QTables.uniform(1))
+@given(real_jpegs(), tables(32767), st.sampled_from([1, 2, 4, 8]), st.booleans(), st.booleans())
+def test_three_consequences_of_the_definition(data, qtables, scale, progressive, optimize):
+    """The fourth is `test_the_encoders_grid_is_the_decoders`."""
+    once = pyfd.requantize(
+        data, qtables, baseline=False, progressive=progressive, optimize=optimize
+    )
+    defended = pyfd.decode(data, qtables, mode=None, scale=scale)
+    assert np.array_equal(pyfd.decode(once, mode=None, scale=scale), defended)
+    assert np.array_equal(pyfd.decode(once, qtables, mode=None, scale=scale), defended)
+    if scale == 1:  # Pillow is the stock decoder that reads the file as it is
+        assert np.array_equal(decode_with_pillow(once), defended)
+    again = pyfd.requantize(
+        once, qtables, baseline=False, progressive=progressive, optimize=optimize
+    )
+    assert again == once
 
 
-def test_sources_and_metadata():
-    data = encode_with_pillow(picture(40, 40), comment=b"hello")
-    expected = pyfd.requantize(data, PRESET)
-    for source in (bytearray(data), memoryview(data), io.BytesIO(data)):
-        assert pyfd.requantize(source, PRESET) == expected
-    assert pyfd.probe(expected).comment == b"hello"
-    assert pyfd.requantize(gray(), PRESET, metadata=False) == pyfd.requantize(gray(), PRESET)
+@given(
+    st.integers(1, 200),
+    st.integers(1, 200),
+    st.booleans(),
+    st.sampled_from(["4:4:4", "4:2:2", "4:2:0", "4:4:0"]),
+    tables(8191),
+    st.booleans(),
+    st.booleans(),
+)
+def test_the_encoders_grid_is_the_decoders(
+    width, height, color, subsampling, qtables, progressive, optimize
+):
+    image = picture(width, height, seed=width, channels=3 if color else 1)
+    data = pyfd.encode(
+        image,
+        qtables,
+        subsampling=subsampling,
+        progressive=progressive,
+        optimize=optimize,
+        baseline=False,
+    )
+    header = pyfd.probe(data)
+    assert (header.width, header.height, header.progressive) == (width, height, progressive)
+    assert header.subsampling == (subsampling if color else None)
+    mode = None
+    assert np.array_equal(pyfd.decode(data, qtables, mode=mode), pyfd.decode(data, mode=mode))
+    assert np.array_equal(decode_with_pillow(data), pyfd.decode(data, mode=mode))
 
 
-def test_many_segments_are_kept():
-    """More than the first look at a file has room for."""
-    data = gray(before=b"".join(segment(0xFE, b"comment %d" % n) for n in range(60)))
-    out = pyfd.requantize(data, PRESET)
-    assert [out.count(b"comment %d" % n) for n in (0, 15, 16, 17)] == [1, 1, 1, 1]
-    assert pyfd.probe(out).comment == pyfd.probe(data).comment == b"comment 59"
+def test_photos_on_the_tables(photos):
+    for data in photos[::20]:
+        for qtables in (PRESET, "fd-2018", QTables.annex_k(50)):
+            out = pyfd.requantize(data, qtables)
+            expected = np.asarray(Image.open(io.BytesIO(out)).convert("RGB"))
+            assert np.array_equal(pyfd.decode(data, qtables), expected)
+
+
+@given(
+    npst.arrays(np.int16, (2, 3, 64), elements=st.integers(-1023, 1023)),
+    st.lists(st.integers(1, 65535), min_size=64, max_size=64),
+    tables(32767),
+)
+def test_all_coefficients_steps_and_saturation(tmp_path_factory, blocks, steps, qtables):
+    """Far beyond what images hold: the file's 16-bit steps, and results that saturate."""
+    step = np.array(steps).reshape(8, 8)
+    blocks = blocks.reshape(2, 3, 8, 8)
+    coefficients = pyfd.Coefficients([blocks], QTables(step), ((1, 1),), 24, 16, "L")
+    data = pyfd.write_coefficients(coefficients)
+    out = pyfd.requantize(data, qtables, baseline=False)
+    path = tmp_path_factory.mktemp("jpeglib") / "x.jpg"
+    (plane,), (new_step,) = read_with_jpeglib(path, out)
+    assert np.array_equal(new_step, qtables[0])
+    assert np.array_equal(plane, requantized(blocks, step, qtables[0]))
+    assert np.array_equal(pyfd.decode(data, qtables), pyfd.decode(out))
+
+
+def test_ties_round_away_from_zero():
+    blocks = np.zeros((1, 1, 8, 8), np.int16)
+    blocks[0, 0, 0, 1:7] = [1, -1, 3, -3, 5, -5]
+    coefficients = pyfd.Coefficients([blocks], QTables.uniform(5), ((1, 1),), 8, 8, "L")
+    out = pyfd.requantize(pyfd.write_coefficients(coefficients), QTables.uniform(10))
+    (plane,) = pyfd.read_coefficients(out).components
+    assert plane[0, 0, 0, 1:7].tolist() == [1, -1, 2, -2, 3, -3]
+
+
+@pytest.mark.parametrize("step", [1, 8, 40, 255])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_nearly_empty_blocks_are_those_of_an_inverse_dct(step, progressive):
+    blocks = np.zeros((32, 64, 8, 8), np.int16)
+    blocks[..., 0, 0] = np.arange(-1024, 1024).reshape(32, 64).clip(-1023, 1023)
+    blocks[::2, ..., 0, 1] = blocks[::2, ::-1, 0, 0]  # rows below the first stay empty
+    coefficients = pyfd.Coefficients(
+        (blocks,), pyfd.QTables.uniform(step), ((1, 1),), 512, 256, "L"
+    )
+    data = pyfd.write_coefficients(coefficients, progressive=progressive)
+    for d in (1, 25, 255):
+        tables = pyfd.QTables.uniform(d)
+        requantized = pyfd.requantize(data, tables, progressive=progressive)
+        assert np.array_equal(pyfd.decode(data, tables, mode="L"), decode_with_pillow(requantized))
+
+
+def test_unfinished_progressive_files_are_not_smoothed_onto_tables():
+    """Smoothing guesses coefficients that the defence has not seen."""
+    data = encode_with_pillow(picture(64, 64), progressive=True, quality=30)
+    second_scan = data.index(b"\xff\xda", data.index(b"\xff\xda") + 2)
+    dc_only = data[:second_scan] + b"\xff\xd9"
+    expected = pyfd.decode(pyfd.requantize(dc_only, PRESET))
+    assert np.array_equal(pyfd.decode(dc_only, PRESET), expected)
+    blocks = pyfd.decode(dc_only, PRESET, mode="L").reshape(8, 8, 8, 8)
+    assert (blocks == blocks[:, :1, :, :1]).all()
+
+
+def test_large_progressive_files_have_memory_of_their_own():
+    """33 MB of coefficients, which come from elsewhere than those of small files."""
+    pixels = np.tile(picture(400, 420, channels=1), (10, 10))
+    baseline, progressive = (
+        encode_with_pillow(pixels, progressive=progressive) for progressive in (False, True)
+    )
+    expected = pyfd.decode(baseline, "fd-2018")
+    assert np.array_equal(pyfd.decode(progressive, "fd-2018"), expected)
+    with pytest.warns(pyfd.JPEGWarning):  # the first scan ends: where nothing was read, all is 0
+        cut = pyfd.decode(progressive[:2000], strict=False)
+    assert (cut[2000:] == 128).all()
+
+
+@pytest.mark.parametrize("metadata", [True, False])
+def test_requantize_keeps_size_and_sampling(metadata):
+    data = encode_with_pillow(picture(99, 55), subsampling=2, dpi=(300, 72))
+    out = pyfd.requantize(data, PRESET, metadata=metadata)
+    header = pyfd.probe(out)
+    assert (header.width, header.height, header.subsampling) == (99, 55, "4:2:0")
+    assert Image.open(io.BytesIO(out)).info.get("dpi") == ((300, 72) if metadata else None)
+
+
+def test_cmyk_keeps_its_adobe_marker_or_its_absence():
+    """Readers take CMYK as inverted where the marker stands."""
+    with_marker = encode_with_pillow(picture(20, 20, channels=4))
+    start = with_marker.index(b"\xff\xee")
+    without = with_marker[:start] + with_marker[start + 16 :]
+    assert b"Adobe" in pyfd.requantize(with_marker, PRESET)
+    assert b"Adobe" not in pyfd.requantize(without, PRESET)

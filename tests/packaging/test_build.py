@@ -19,9 +19,12 @@ def test_a_sanitized_build_has_no_drop_in(build, monkeypatch, tmp_path):
     assert not (tmp_path / "native").exists()
 
 
-def test_the_declarations_are_the_headers(build):
-    declarations = build.cffi_declarations()
-    assert "pyfd_requantize" in declarations
+@pytest.mark.parametrize(
+    ("header", "name"), [("pyfd.h", "pyfd_requantize"), ("binding.h", "pyfd_found")]
+)
+def test_the_declarations_are_the_headers(build, header, name):
+    declarations = build.cffi_declarations(header)
+    assert name in declarations
     assert "/*" not in declarations
     assert "#include" not in declarations
 

@@ -108,8 +108,11 @@ def test_limits_are_those_of_python(tmp_path):
     source.write_text(
         "#include <pyfd.h>\n#include <cstdio>\nint main() {\n"
         "  pyfd_limits limits = PYFD_DEFAULT_LIMITS;\n"
+        "  pyfd_reading reading = PYFD_DEFAULT_READING;\n"
+        "  pyfd_writing writing = PYFD_DEFAULT_WRITING;\n"
+        "  (void)reading; (void)writing;\n"
         "  const uint64_t *value = &limits.max_bytes;\n"
-        "  for (size_t i = 0; i < sizeof(limits) / 8; i++)\n"
+        "  for (size_t i = 0; i < sizeof(limits) / 8 - 1; i++)\n"
         '    std::printf("%llu ", (unsigned long long)value[i]);\n'
         '  std::printf("%s", pyfd_libjpeg_turbo());\n}\n'
     )

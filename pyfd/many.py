@@ -1,0 +1,148 @@
+"""Decoding many files at once, in threads."""
+
+from __future__ import annotations
+
+import itertools
+import operator
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+from pyfd._core import decoding
+from pyfd._core.files import Source
+from pyfd._core.pixels import Pixels
+from pyfd._core.reading import ReadingOptions, reading_of
+from pyfd.qtables import QTablesLike, decoder_steps
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+__all__ = ["decode_many"]
+
+
+def decode_many(
+    sources: Iterable[Source],
+    qtables: QTablesLike | None = None,
+    *,
+    workers: int | None = None,
+    errors: Literal["raise", "return"] = "raise",
+    **decode_options: Unpack[ReadingOptions],
+) -> list[Any]:
+    """Decode many files in threads, with the GIL released.
+
+    Args:
+        sources: Files as `pyfd.decode` takes them.
+        qtables: As in `pyfd.decode`.
+        workers: The number of threads; by default, that of the usable cores.
+            They share one `Limits.max_memory`.
+        errors: "raise" raises the first failing file's exception; "return" puts
+            the exception in that file's place.
+        **decode_options: The other options of `pyfd.decode`, except `out`.
+
+    Returns:
+        The arrays, in the order of the sources.
+
+    Raises:
+        JPEGError: A file is corrupt, unsupported or beyond a limit.
+        TypeError: An option that `pyfd.decode` does not take.
+        ValueError: A value that it does not take.
+    """
+    if errors not in ("raise", "return"):
+        raise ValueError(f'errors must be "raise" or "return", not {errors!r}')
+    if workers is None:
+        workers = len(os.sched_getaffinity(0))
+    if operator.index(workers) < 1:
+        raise ValueError(f"workers must be at least 1, not {workers}")
+    if isinstance(sources, str | bytes | bytearray | os.PathLike):
+        raise TypeError("sources must be an iterable of files, not one file")
+    reading = reading_of("decode_many", decode_options)
+    tables = decoder_steps(qtables)
+    budget = _Budget(reading.limits.max_memory)
+
+    def one(source: Source) -> Pixels:
+        return decoding.decode(source, tables, reading, hold=budget.take)
+
+    iterator = iter(sources)
+    first = list(itertools.islice(iterator, workers))  # no more threads than files
+    return _Work(one, itertools.chain(first, iterator), errors).run(max(1, len(first)))
+
+
+class _Budget:
+    """Memory that threads share: a thread that asks for more than is left waits for others."""
+
+    def __init__(self, size: int):
+        self._left = size
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def take(self, size: int) -> Iterator[None]:
+        with self._changed:
+            self._changed.wait_for(lambda: self._left >= size)
+            self._left -= size
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._left += size
+                self._changed.notify_all()
+
+
+class _Work:
+    """Files for threads: each takes the next one when it is done with its last."""
+
+    def __init__(self, call: Callable[[Source], object], sources: Iterator[Source], errors: str):
+        self._call = call
+        self._sources = sources
+        self._return_errors = errors == "return"
+        self._lock = threading.Lock()
+        self._taken = 0
+        self._done: dict[int, object] = {}
+        self._failed: dict[int, BaseException] = {}
+
+    def run(self, workers: int) -> list[object]:
+        """Work in this thread and workers - 1 others.
+
+        Returns the results, or raises the first file's error.
+        """
+        threads = [threading.Thread(target=self._work) for _ in range(workers - 1)]
+        started = []
+        try:
+            for thread in threads:
+                thread.start()
+                started.append(thread)
+            self._work()
+            for thread in started:
+                thread.join()
+        except BaseException as error:  # Ctrl-C, or no more threads to be had
+            self._failed[-1] = error  # the others stop when they are done with a file
+            for thread in started:
+                thread.join()
+        if self._failed:
+            raise self._failed[min(self._failed)]
+        return [self._done[index] for index in range(self._taken)]
+
+    def _work(self) -> None:
+        while not self._failed and self._one():
+            pass
+
+    def _one(self) -> bool:
+        """Work on the next file. Returns False if there is none."""
+        with self._lock:  # sources may be a generator
+            index = self._taken
+            try:
+                source = next(self._sources)
+            except StopIteration:
+                return False
+            except BaseException as error:
+                self._failed[index] = error
+                return False
+            self._taken += 1
+        try:
+            self._done[index] = self._call(source)
+        except BaseException as error:
+            # Ctrl-C and its like are no file's fault
+            returned = self._return_errors and isinstance(error, Exception)
+            (self._done if returned else self._failed)[index] = error
+        return True

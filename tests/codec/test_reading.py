@@ -1,0 +1,186 @@
+"""The options of a read: stated alike everywhere, checked, and passed on to every decode."""
+
+import inspect
+import io
+import warnings
+from dataclasses import fields
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import pyfd
+import pyfd.opencv
+import pyfd.pillow
+import pyfd.ray
+import pyfd.torch
+from pyfd import Limits
+from pyfd._core import decoding
+from pyfd._core.reading import Reading, ReadingOptions, SafetyOptions, reading_with
+from tests.jpegs import encode_with_pillow, picture
+
+FILE = encode_with_pillow(picture(40, 24))
+TABLES = "fd-cvpr2019"
+
+#: For each option a value that is not the default
+OTHER = {"mode": "L", "scale": 2, "strict": False, "limits": Limits(max_scans=7)}
+SAFE = SafetyOptions.__optional_keys__
+
+
+def with_pillow(switch_on):
+    with switch_on:
+        Image.open(io.BytesIO(FILE)).load()
+
+
+def with_registered(**options):
+    pyfd.pillow.register(TABLES, **options)
+    try:
+        Image.open(io.BytesIO(FILE)).load()
+    finally:
+        pyfd.pillow.unregister()
+
+
+def with_ray(**options):
+    batch = {"bytes": np.array([FILE], object)}
+    ((row,),) = (piece["error"] for piece in pyfd.ray.Decode(TABLES, **options)(batch))
+    assert row == ""
+
+
+#: Whose shape of pixels is the caller's to choose
+FREE = {
+    "decode": lambda **options: pyfd.decode(FILE, **options),
+    "decode_many": lambda **options: pyfd.decode_many([FILE], **options),
+    "torch.decode": lambda **options: pyfd.torch.decode(FILE, **options),
+    "torch.decode_many": lambda **options: pyfd.torch.decode_many([FILE], **options),
+    "torch.Decode": lambda **options: pyfd.torch.Decode(TABLES, **options)(FILE),
+    "ray.Decode": with_ray,
+}
+#: Whose shape another library decides
+BOUND = {
+    "pillow.register": with_registered,
+    "pillow.defended": lambda **options: with_pillow(pyfd.pillow.defended(TABLES, **options)),
+    "opencv.imdecode": lambda **options: pyfd.opencv.imdecode(FILE, 1, TABLES, **options),
+}
+
+
+@pytest.fixture
+def readings(monkeypatch) -> list[Reading]:
+    """The options of the decodes that were done."""
+    seen = []
+    real = decoding.decode
+
+    def decode(source, tables, reading, *args, **kwargs):
+        seen.append(reading)
+        return real(source, tables, reading, *args, **kwargs)
+
+    monkeypatch.setattr(decoding, "decode", decode)
+    return seen
+
+
+# ---- one statement -----------------------------------------------------------
+
+
+def test_they_are_stated_alike():
+    defaults = {field.name: field.default for field in fields(Reading)}
+    keywords = dict(inspect.signature(pyfd.decode).parameters)
+    for argument in ("source", "qtables", "out"):
+        del keywords[argument]
+    assert {name: keyword.default for name, keyword in keywords.items()} == defaults
+    assert ReadingOptions.__optional_keys__ == defaults.keys() == OTHER.keys()
+    parameters = inspect.signature(reading_with).parameters
+    assert [(name, p.default) for name, p in parameters.items()] == list(defaults.items())
+
+
+@pytest.mark.parametrize("option", OTHER)
+@pytest.mark.parametrize("entry", FREE)
+def test_each_reaches_every_decode(entry, option, readings):
+    FREE[entry](**{option: OTHER[option]})
+    (reading,) = readings
+    assert reading == Reading(**{option: OTHER[option]}) or isinstance(reading, pyfd.torch.Decode)
+    assert getattr(reading, option) == OTHER[option]
+
+
+@pytest.mark.parametrize("option", sorted(SAFE))
+@pytest.mark.parametrize("entry", BOUND)
+def test_each_reaches_pillows_and_opencvs(entry, option, readings):
+    BOUND[entry](**{option: OTHER[option]})
+    (reading,) = readings
+    assert getattr(reading, option) == OTHER[option]
+
+
+@pytest.mark.parametrize("option", sorted(OTHER.keys() - SAFE))
+@pytest.mark.parametrize("entry", BOUND)
+def test_pillow_and_opencv_decide_the_shape(entry, option):
+    name = entry.partition(".")[2]
+    with pytest.raises(TypeError, match=rf"^{name}\(\) takes no option '{option}'"):
+        BOUND[entry](**{option: OTHER[option]})
+
+
+def test_folders_pass_them_on(tmp_path, readings):
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "cat" / "1.jpg").write_bytes(FILE)
+    folder = pyfd.torch.JPEGFolder(tmp_path, TABLES, **OTHER)
+    assert folder[0][0].shape == (1, 12, 20)
+    (reading,) = readings
+    assert {name: getattr(reading, name) for name in OTHER} == OTHER
+
+
+def test_requantize_and_coefficients_take_the_safe_ones():
+    damaged = FILE[:-60]
+    calls = (lambda **o: pyfd.requantize(damaged, TABLES, **o),)
+    calls += (lambda **o: pyfd.read_coefficients(damaged, **o),)
+    for call in calls:
+        with pytest.raises(pyfd.CorruptJPEGError):
+            call()
+        with pytest.warns(pyfd.JPEGWarning):
+            call(strict=False)
+        with pytest.raises(pyfd.LimitExceededError, match="max_pixels"):
+            call(limits=Limits(max_pixels=1))
+
+
+# ---- checks ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"mode": "RGBA"}, ValueError),
+        ({"mode": ["L"]}, ValueError),
+        ({"scale": 3}, ValueError),
+        ({"scale": "1"}, ValueError),
+        ({"scale": 1.0}, TypeError),
+        ({"scale": [1]}, ValueError),
+        ({"limits": None}, TypeError),
+        ({"limits": {}}, TypeError),
+    ],
+)
+@pytest.mark.parametrize("entry", FREE)
+def test_wrong_ones_are_refused_every_time(entry, options, error):
+    """Also by a call that could share the options of an earlier one."""
+    for _ in range(2):
+        with pytest.raises(error):
+            FREE[entry](**options)
+    FREE[entry]()
+    with pytest.raises(error):
+        FREE[entry](**options)
+
+
+def test_other_integers_are_scales():
+    assert np.array_equal(pyfd.decode(FILE, scale=np.int64(2)), pyfd.decode(FILE, scale=2))
+    assert np.array_equal(pyfd.decode(FILE, scale=True), pyfd.decode(FILE))
+
+
+def test_strict_is_any_truth():
+    for falsy in (0, [], None, ""):
+        with pytest.warns(pyfd.JPEGWarning):
+            pyfd.decode(FILE[:-60], strict=falsy)
+    for truthy in (1, [0], "no"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with pytest.raises(pyfd.CorruptJPEGError):
+                pyfd.decode(FILE[:-60], strict=truthy)
+
+
+def test_equal_options_are_shared():
+    assert reading_with(limits=Limits(max_scans=3)) is reading_with(limits=Limits(max_scans=3))
+    assert reading_with(mode="L") is not reading_with()
