@@ -104,7 +104,7 @@ def test_the_sdist_holds_the_sources_and_the_pinned_archive(built):
         expected = {str(path.relative_to(ROOT)) for path in ours if not is_made(path)}
         assert {name for name in sdist if name.startswith(f"{folder}/")} == expected
     assert not [name for name in sdist if is_made(Path(name))]
-    assert {"Makefile", "SECURITY.md", "requirements-dev.txt", ".ci/run"} <= sdist
+    assert {"Makefile", "SECURITY.md", "requirements-dev.txt", ".gitignore", ".ci/run"} <= sdist
 
 
 def is_made(path: Path) -> bool:
