@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipelines import torchvision_stand_in
+from tests.pipelines.torch import torchvision_stand_in
 
 ROOT = Path(__file__).parents[2]
 ROW = re.compile(r"^\| \[`(pyfd[\w.]*)`[^|]*\| (.*) \|$", re.MULTILINE)
