@@ -57,7 +57,7 @@ default_role = "py:obj"  # `decode` in a docstring becomes a link
 nitpicky = True
 nitpick_ignore_regex = [
     (r"py:class", r".*"),  # annotations, which mypy checks; no other project's index is fetched
-    (r"py:(obj|exc)", r"(numpy|torch|PIL|matplotlib|cv2|ray|art)\..*"),
+    (r"py:(obj|exc)", r"((numpy|torch|PIL|matplotlib|cv2|ray|art)\..*|Image\.open|DataLoader)"),
     (r"py:obj", r"[a-z]\w*"),  # in a docstring, the name of an argument
 ]
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from pyfd._core.native import FOLDER
 
+#: The modules that a program can use.
 MODULES = ("pyfd", "pyfd-static", "pyfd-libjpeg", "pyfd-libjpeg-static")
 
 
