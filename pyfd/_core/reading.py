@@ -10,10 +10,13 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal, TypeAlias, TypedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 from pyfd.limits import Limits
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 Mode: TypeAlias = Literal["RGB", "BGR", "L", "YCbCr", "CMYK"]
 Scale: TypeAlias = Literal[1, 2, 4, 8]
@@ -81,29 +84,21 @@ class Reading:
             raise TypeError(f"limits must be pyfd.Limits, not {type(self.limits).__name__}")
 
 
-_NAMES = tuple(field.name for field in fields(Reading))
+@functools.lru_cache(maxsize=64, typed=True)  # typed, because 1.0 equals 1 and is no scale
+def _shared(**options: Any) -> Reading:
+    return Reading(**options)
 
 
-@functools.lru_cache(maxsize=64, typed=True)  # 1.0 is no scale
-def _shared(*values: Any) -> Reading:
-    return Reading(**dict(zip(_NAMES, values, strict=True)))
-
-
-def reading_with(
-    mode: Mode | None = "RGB",
-    scale: Scale = 1,
-    strict: bool = True,
-    limits: Limits = DEFAULT_LIMITS,
-) -> Reading:
-    """Return the `Reading` of these options, in the order of its fields.
+def reading_with(**options: Unpack[ReadingOptions]) -> Reading:
+    """Return the `Reading` of these options.
 
     Calls with equal options share one, because making it takes several percent
     of the time of a small image's decode.
     """
     try:
-        return _shared(mode, scale, strict, limits)
-    except TypeError:  # an option of a wrong type, perhaps one that cannot be hashed
-        return _shared.__wrapped__(mode, scale, strict, limits)
+        return _shared(**options)
+    except TypeError:  # an option has a wrong type, and perhaps cannot be hashed
+        return Reading(**options)
 
 
 def reading_of(

@@ -87,8 +87,11 @@ def test_they_are_stated_alike():
         del keywords[argument]
     assert {name: keyword.default for name, keyword in keywords.items()} == defaults
     assert ReadingOptions.__optional_keys__ == defaults.keys() == OTHER.keys()
-    parameters = inspect.signature(reading_with).parameters
-    assert [(name, p.default) for name, p in parameters.items()] == list(defaults.items())
+
+
+def test_equal_options_share_one():
+    assert reading_with(scale=2) is reading_with(scale=2)
+    assert reading_with(scale=2) == Reading(scale=2)
 
 
 @pytest.mark.parametrize("option", OTHER)
