@@ -16,7 +16,7 @@ NEW ?=
 # `make test`: an index with CPU builds of torch, if pip is not configured for one
 TORCH_INDEX ?=
 # `make asan`: which tests to run; by default, all
-ASAN_TESTS ?= -m "not system" --deselect tests/packaging
+ASAN_TESTS ?= -m "not system" --deselect tests/packaging --deselect tests/docs
 CHECKS := address,undefined
 
 # Whether the system has what the build needs
