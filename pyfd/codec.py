@@ -54,12 +54,12 @@ Subsampling: TypeAlias = Literal["4:4:4", "4:2:2", "4:2:0", "4:4:0"]
 def probe(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> Header:
     """Read a file's header and metadata, up to its first scan.
 
-    Allocates nothing of the image's size.
+    It allocates nothing of the image's size.
 
     Args:
         source: Bytes-like, a path, or a binary file object.
-        limits: `Limits.max_bytes`, `max_pixels`, `max_segments` and
-            `max_metadata` hold as far as it reads.
+        limits: The limits on the file. `Limits.max_bytes`, `max_pixels`,
+            `max_segments` and `max_metadata` are checked for the part that is read.
 
     Raises:
         JPEGError: The file is corrupt, unsupported or beyond a limit.
@@ -94,33 +94,35 @@ def decode(
 ) -> Pixels:
     """Decode a JPEG file onto defensive tables.
 
-    With tables, every coefficient k stored under the file's step q becomes
-    sign(k)·⌊(2·|k|·q + d) / (2·d)⌋, which the inverse DCT multiplies with the
-    table's step d: the pixels are those of a decoder that reads
-    ``requantize(source, qtables)``. Without tables it is a plain decode, byte
-    for byte libjpeg-turbo's.
+    With tables, a coefficient that the file stores as k with the step q becomes
+    k' = sign(k)·⌊(2·|k|·q + d) / (2·d)⌋, d being the table's step, and the inverse
+    DCT takes k'·d. The pixels are those of a plain decode of
+    ``requantize(source, qtables)``. Without tables it is a plain decode, byte for
+    byte that of libjpeg-turbo.
 
     Args:
         source: Bytes-like, a path, or a binary file object.
         qtables: Tables with steps of 1...32767, or None for a plain decode.
-        mode: "RGB", "BGR", "L" (the Y plane of a YCbCr file), "YCbCr", "CMYK",
-            or None for the file's own: "L", "RGB" or "CMYK". Four-component
-            files come out as Pillow gives them.
+        mode: The color of the pixels: "RGB", "BGR", "L" (the Y plane of a YCbCr
+            file), "YCbCr" or "CMYK"; None for the file's own, "L", "RGB" or "CMYK".
+            Files of four components are converted as Pillow converts them.
         scale: 1, 2, 4 or 8 divides the size, in the DCT domain.
-        strict: Refuse a file that makes the decoder warn. Otherwise take the
+        strict: Refuse a file that makes the decoder warn. Otherwise return the
             pixels that could be decoded, with one `JPEGWarning`.
-        limits: What the file may ask for.
-        out: Where to put the pixels: the result's shape, ``uint8``,
-            C-contiguous, writable. It is returned.
+        limits: The limits on the file.
+        out: An array for the pixels: ``uint8``, of the result's shape, C-contiguous
+            and writable. It is returned.
 
     Returns:
-        ``uint8`` pixels, H×W for "L", else H×W×3 or H×W×4, C-contiguous. EXIF's
+        ``uint8`` pixels, C-contiguous: H×W for "L", else H×W×3 or H×W×4. EXIF's
         orientation is not applied.
 
     Raises:
         JPEGError: The file is corrupt, unsupported or beyond a limit.
-        ValueError: A mode that the file cannot be converted to, a step out of
-            range, an `out` that does not fit.
+        OSError: The file cannot be opened.
+        TypeError: An argument has a wrong type.
+        ValueError: The file cannot be converted to the mode, a step or an option is
+            out of range, or `out` does not fit.
     """
     tables = decoder_steps(qtables)
     reading = reading_with(mode=mode, scale=scale, strict=strict, limits=limits)
@@ -135,10 +137,11 @@ def read_coefficients(
     Args:
         source: Bytes-like, a path, or a binary file object.
         strict: As in `decode`.
-        limits: What the file may ask for.
+        limits: The limits on the file.
 
     Raises:
         JPEGError: The file is corrupt, unsupported or beyond a limit.
+        OSError: The file cannot be opened.
     """
     reading = reading_with(strict=strict, limits=limits)
     data = read_source(source, limits)
@@ -175,28 +178,30 @@ def encode(
     icc_profile: bytes | None = None,
     comment: bytes | str | None = None,
 ) -> bytes:
-    r"""Encode an image with the given tables, bit for bit.
+    r"""Encode an image with exactly the given tables.
 
     Args:
-        image: ``uint8``, H×W×3 (RGB) or H×W (grayscale), any strides; or a
-            `PIL.Image` of mode "RGB" or "L".
+        image: ``uint8`` pixels, H×W×3 (RGB) or H×W (grayscale), with any strides; or
+            a `PIL.Image` of mode "RGB" or "L".
         qtables: Tables with steps of 1...255, or 1...8191 with
             ``baseline=False``. They are never rescaled.
-        subsampling: "4:4:4", "4:2:2", "4:2:0" or "4:4:0"; of no meaning for
-            grayscale. With subsampled chroma some coefficients do not come back
-            to the grid, even unperturbed.
+        subsampling: The subsampling of the chroma: "4:4:4", "4:2:2", "4:2:0" or
+            "4:4:0". It has no effect on grayscale. With subsampled chroma, some
+            coefficients do not return to the grid, even in an image that was not
+            perturbed.
         progressive: Write a progressive file.
         optimize: Write Huffman tables made for this image: smaller, slower.
-        baseline: Refuse steps that a baseline decoder need not take.
+        baseline: Refuse steps that a baseline decoder does not have to support.
         exif: An EXIF block, with or without its leading ``Exif\0\0``.
         icc_profile: An ICC profile.
         comment: A comment; text is written as UTF-8.
 
     Returns:
-        A JFIF file that opens anywhere.
+        A JFIF file, which any decoder can read.
 
     Raises:
-        ValueError: Shape, dtype, mode, steps or metadata that do not fit.
+        TypeError: The image is a file, or the metadata are not bytes.
+        ValueError: The image's shape, dtype or mode, a step or the metadata do not fit.
     """
     tables = steps_within(qtables, BASELINE_STEP if baseline else ENCODER_STEP)
     if subsampling not in SUBSAMPLING:
@@ -218,11 +223,19 @@ def write_coefficients(
 ) -> bytes:
     """Write quantized DCT coefficients as a JPEG file, without loss.
 
-    Steps are 1...65535, written verbatim. For the other arguments see `encode`.
+    Steps are 1...65535, and are written unchanged.
+
+    Args:
+        coefficients: The coefficients, tables, size, sampling and color space.
+        progressive: As in `encode`.
+        optimize: As in `encode`.
+        exif: As in `encode`.
+        icc_profile: As in `encode`.
+        comment: As in `encode`.
 
     Raises:
-        ValueError: Blocks that do not fit the stated size, or coefficients
-            outside what Huffman coding can hold.
+        ValueError: The blocks do not fit the stated size, or a coefficient is outside
+            the range of Huffman coding.
     """
     components = [component.ravel() for component in coefficients.checked()]
     qtables = as_qtables(coefficients.qtables)
@@ -251,11 +264,11 @@ def requantize(
 ) -> bytes:
     """Make a defended JPEG from a JPEG, without leaving the coefficient domain.
 
-    The output's tables are the given ones, its coefficients those that
-    ``decode(source, qtables)`` uses. Multi-picture data and bytes after the end
-    of the image are dropped. A single-scan file is re-quantized block by block as
-    it is read; a progressive one, input or output, and ``optimize=True`` take all
-    its coefficients into memory.
+    The output has the given tables, and the coefficients that
+    ``decode(source, qtables)`` uses. Multi-picture data and bytes after the end of
+    the image are dropped. A single-scan file is re-quantized block by block as it
+    is read. All coefficients are held in memory if the input or the output is
+    progressive, or with ``optimize=True``.
 
     Args:
         source: Bytes-like, a path, or a binary file object.
@@ -263,16 +276,17 @@ def requantize(
             ``baseline=False``.
         progressive: Write a progressive file.
         optimize: Write Huffman tables made for this image: smaller, slower.
-        metadata: Keep EXIF, ICC, XMP, IPTC, JFIF density and comments, but not
-            what holds or may hold undefended pixels: thumbnails, makers' notes,
-            extended XMP.
-        baseline: Refuse steps that a baseline decoder need not take.
+        metadata: Keep EXIF, ICC, XMP, IPTC, JFIF density and comments, without the
+            parts that hold or may hold undefended pixels: thumbnails, makers'
+            notes, extended XMP.
+        baseline: Refuse steps that a baseline decoder does not have to support.
         strict: As in `decode`.
-        limits: What the file may ask for.
+        limits: The limits on the file.
 
     Raises:
         JPEGError: The file is corrupt, unsupported or beyond a limit.
-        ValueError: A step out of range.
+        OSError: The file cannot be opened.
+        ValueError: A step is out of range.
     """
     tables = steps_within(qtables, BASELINE_STEP if baseline else DECODER_STEP)
     reading = reading_with(strict=strict, limits=limits)

@@ -1,4 +1,4 @@
-"""A file's quantized DCT coefficients."""
+"""The quantized DCT coefficients of a file."""
 
 from __future__ import annotations
 
@@ -17,42 +17,48 @@ _COMPONENTS = {"L": 1, "YCbCr": 3, "RGB": 3, "CMYK": 4, "YCCK": 4}
 
 @dataclass(frozen=True, eq=False)
 class Coefficients:
-    """Quantized DCT coefficients and all that is needed to write them back.
+    """Quantized DCT coefficients, and what else is needed to write them back.
 
-    Coefficients of one component of height ``h`` and width ``w`` in blocks
-    stand at ``[block row, block column, vertical frequency, horizontal
-    frequency]``. The block counts are libjpeg's ``height_in_blocks`` and
-    ``width_in_blocks``: without the padding of the last MCUs.
+    The coefficients of a component that is ``h`` blocks high and ``w`` wide are
+    indexed by ``[block row, block column, vertical frequency, horizontal
+    frequency]``. The numbers of blocks are libjpeg's ``height_in_blocks`` and
+    ``width_in_blocks``, which leave out the padding of the last MCUs.
     """
 
     components: Sequence[npt.NDArray[np.int16]]
-    """Per component an ``int16`` array (h, w, 8, 8), in natural order."""
+    """An ``int16`` array (h, w, 8, 8) for each component, in natural order."""
     qtables: QTables
-    """The tables they are quantized with: as latched at each component's first
-    scan, one per component."""
+    """The tables of the coefficients, one per component. Those of a file are the ones
+    that were known at the component's first scan."""
     sampling: tuple[tuple[int, int], ...]
-    """Per component the horizontal and the vertical sampling factor, 1 to 4."""
+    """The horizontal and the vertical sampling factor of each component, 1 to 4."""
     width: int
-    """Pixels."""
+    """The width in pixels."""
     height: int
-    """Pixels."""
+    """The height in pixels."""
     color_space: str
     """"L", "YCbCr", "RGB", "CMYK" or "YCCK"."""
 
     def dequantized(self, component: int) -> npt.NDArray[np.int32]:
-        """Component `component`'s coefficients times their steps: (h, w, 8, 8), ``int32``.
+        """Return a component's coefficients times their steps (ITU-T T.81, A.3.4).
 
-        ITU-T T.81, A.3.4.
+        Args:
+            component: The component's index.
+
+        Returns:
+            An ``int32`` array (h, w, 8, 8).
         """
         table = self.qtables[component].astype(np.int32)
         return self.components[component].astype(np.int32) * table
 
     def checked(self) -> list[npt.NDArray[np.int16]]:
-        """The components, as plain arrays that nobody else holds.
+        """Return the components as new ``int16`` arrays that a file can hold.
 
-        Raises `ValueError` unless a baseline or progressive file can hold all of
-        this. Huffman coding of 8-bit images holds AC coefficients within ±1023 and DC
-        ones within −1024...1023 (ITU-T T.81, F.1.2).
+        Huffman coding of 8-bit images holds AC coefficients within ±1023 and DC
+        coefficients within −1024...1023 (ITU-T T.81, F.1.2).
+
+        Raises:
+            ValueError: A file cannot hold these coefficients, size or sampling.
         """
         if self.color_space not in _COMPONENTS:
             raise ValueError(f"color_space must be one of {', '.join(_COMPONENTS)}")
@@ -73,7 +79,7 @@ class Coefficients:
         ]
 
     def _blocks(self) -> list[tuple[int, int]]:
-        """(high, wide) per component (ITU-T T.81, A.1.1 and A.2.4)."""
+        """Return each component's size in blocks, (high, wide) (ITU-T T.81, A.1.1 and A.2.4)."""
         max_h = max(h for h, _ in self.sampling)
         max_v = max(v for _, v in self.sampling)
         width, height = operator.index(self.width), operator.index(self.height)
@@ -87,7 +93,7 @@ def _checked_component(
 ) -> npt.NDArray[np.int16]:
     if not isinstance(component, np.ndarray) or component.dtype.kind not in "iu":
         raise ValueError(f"component {index} must be an array of integers")
-    array = np.array(component, order="C")  # a plain copy: what is checked is what is written
+    array = np.array(component, order="C")  # a copy, which nobody changes after the checks
     if array.shape != shape:
         raise ValueError(f"component {index} must have the shape {shape}, not {array.shape}")
     dc = array[:, :, 0, 0]

@@ -1,4 +1,4 @@
-"""What a file says before its first scan."""
+"""The `Header` of a file: everything before its first scan."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pyfd.qtables import QTables
 
-# Subsampling's names, by how often the first component is sampled per chroma
+# The names of subsampling, and how many samples the first component has per chroma
 # sample, horizontally and vertically.
 SUBSAMPLING = {"4:4:4": (1, 1), "4:2:2": (2, 1), "4:2:0": (2, 2), "4:4:0": (1, 2)}
 _NAMES = {**{ratio: name for name, ratio in SUBSAMPLING.items()}, (4, 1): "4:1:1", (4, 2): "4:1:0"}
@@ -14,34 +14,34 @@ _NAMES = {**{ratio: name for name, ratio in SUBSAMPLING.items()}, (4, 1): "4:1:1
 
 @dataclass(frozen=True)
 class Header:
-    """What `pyfd.probe` reads: the frame header and the metadata."""
+    """The frame header and the metadata, as `pyfd.probe` reads them."""
 
     width: int
-    """Pixels."""
+    """The width in pixels."""
     height: int
-    """Pixels."""
+    """The height in pixels."""
     color_space: str
     """"L", "YCbCr", "RGB", "CMYK" or "YCCK", by libjpeg's rules."""
     sampling: tuple[tuple[int, int], ...]
-    """Per component the horizontal and the vertical sampling factor, 1 to 4
+    """The horizontal and the vertical sampling factor of each component, 1 to 4
     (ITU-T T.81, A.1.1)."""
     progressive: bool
-    """Is it a progressive file (SOF2)?"""
+    """Whether the file is progressive (SOF2)."""
     qtables: QTables
-    """The quantization tables, one per component. A file whose later scans
-    bring tables of their own shows those known at its first scan."""
+    """The quantization tables, one per component, as known at the first scan. Later
+    scans may bring other tables."""
     orientation: int
-    """EXIF's orientation, 1 to 8, which no decoder here applies; 1 when absent."""
+    """EXIF's orientation, 1 to 8; 1 when it is absent. `pyfd.decode` does not apply it."""
     exif: bytes | None
     """The EXIF block, with its leading ``Exif\\0\\0``."""
     icc_profile: bytes | None
-    """The ICC profile, joined; None when a chunk is missing or amiss."""
+    """The ICC profile, joined from its chunks; None when one is missing or wrong."""
     comment: bytes | None
     """The last comment."""
 
     @property
     def subsampling(self) -> str | None:
-        """The name: 4:4:4, 4:2:2, 4:2:0, 4:4:0, 4:1:1 or 4:1:0; None when there is none."""
+        """The name: "4:4:4", "4:2:2", "4:2:0", "4:4:0", "4:1:1" or "4:1:0"; None if it has none."""
         if len(self.sampling) != 3 or self.sampling[1] != self.sampling[2]:
             return None
         (luma_h, luma_v), (chroma_h, chroma_v) = self.sampling[:2]

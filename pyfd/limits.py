@@ -1,4 +1,4 @@
-"""What a file may ask for."""
+"""The limits on a file."""
 
 from __future__ import annotations
 
@@ -10,35 +10,40 @@ _NO_LIMIT = (1 << 64) - 1
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds that hold before the memory or the time they protect is spent.
+    """Bounds on a file, checked before the memory or the time that they protect is spent.
 
-    A file beyond one of them is a `pyfd.LimitExceededError`. The defaults suit
-    files from strangers; for a camera of 100 megapixels say, for example,
-    ``Limits(max_pixels=110_000_000)``. Progressive files of that size
-    may need a larger `max_memory` too.
+    A file that exceeds one raises `pyfd.LimitExceededError`. The defaults suit
+    files from strangers. For a camera of 100 megapixels use, for example,
+    ``Limits(max_pixels=110_000_000)``; progressive files of that size may need a
+    larger `max_memory` too.
+
+    Raises:
+        TypeError: A limit is not an int.
+        ValueError: A limit is not in 0...2**64-1.
     """
 
     max_bytes: int = 64 * _MEBIBYTE
-    """Bytes of input."""
+    """The size of the input in bytes."""
 
     max_pixels: int = 67_108_864
-    """Width times height, at full scale."""
+    """The width times the height, at full scale."""
 
     max_memory: int = 768 * _MEBIBYTE
-    """Bytes of input, output and coefficients together, where all coefficients
-    must be in memory: progressive and multi-scan files, input or output,
-    `pyfd.read_coefficients`, and ``requantize(optimize=True)``. A single-scan
-    file that `pyfd.requantize` writes block by block is charged for its input
-    and output alone."""
+    """The bytes of input, output and coefficients together, wherever all coefficients
+    must be in memory: for progressive and multi-scan files, as input or output, for
+    `pyfd.read_coefficients`, and for ``requantize(optimize=True)``. When
+    `pyfd.requantize` writes a single-scan file block by block, only input and output
+    count."""
 
     max_scans: int = 100
-    """Scans (SOS markers)."""
+    """The number of scans (SOS markers)."""
 
     max_segments: int = 4096
-    """Marker segments, those between scans too; restart markers are none."""
+    """The number of marker segments, including those between scans. Restart markers do
+    not count."""
 
     max_metadata: int = 16 * _MEBIBYTE
-    """Bytes in APPn and COM segments."""
+    """The bytes in APPn and COM segments."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -50,9 +55,9 @@ class Limits:
 
     @classmethod
     def unlimited(cls) -> Limits:
-        """No limits at all, for trusted input only."""
+        """Return limits that allow everything, for trusted input only."""
         return cls(*[_NO_LIMIT] * len(fields(cls)))
 
     def astuple(self) -> tuple[int, ...]:
-        """The values in the order of the fields."""
+        """Return the values in the order of the fields."""
         return astuple(self)

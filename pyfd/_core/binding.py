@@ -1,4 +1,4 @@
-"""The cffi edge: one thin function per C call, and nothing else knows cffi.
+"""The edge to C: one thin function per call, in the only module that uses cffi.
 
 Each function checks lengths, hands over buffers and turns a bad code into an
 exception. cffi releases the GIL for the whole of every call. ``ffi.from_buffer``
@@ -47,7 +47,7 @@ _ERRORS: dict[int, type[Exception]] = {
 
 Buffer = Any  # bytes, or a memoryview of bytes: cffi takes either
 
-# Looked up once: a lookup for each call would take a percent of a small image's time.
+# Looked up here, because a lookup takes a noticeable part of a small image's time.
 _BYTES, _STEPS = ffi.typeof("uint8_t[]"), ffi.typeof("uint16_t[]")
 _STATUS = ffi.typeof("pyfd_status *")
 _FOUND, _MADE = ffi.typeof("pyfd_found *"), ffi.typeof("pyfd_made *")
@@ -122,7 +122,7 @@ class Frame:
 
     @property
     def qtables(self) -> npt.NDArray[np.uint16]:
-        """One per component whose table is known by now; n×8×8."""
+        """The tables that are known at the first scan, one per component: n×8×8."""
         tables = np.frombuffer(ffi.buffer(self._header.qtables), np.uint16).reshape(-1, 8, 8)
         return tables[: self._header.num_qtables].copy()
 
@@ -225,7 +225,7 @@ def probe(data: Buffer, limits: Limits) -> Frame:
 
 
 def probe_segments(data: Buffer, limits: Limits) -> tuple[Frame, list[Segment]]:
-    """Read the same as `probe`, and the places of the APPn and COM segments."""
+    """Read like `probe`, and return the places of the APPn and COM segments too."""
     found = _probe(data, limits, capacity=_FEW)
     segments, count = found.segments, found.header[0].num_segments
     if count > _FEW:

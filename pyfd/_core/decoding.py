@@ -1,4 +1,4 @@
-"""A decode, from a file to pixels: `pyfd.decode` and the entry points that share its options."""
+"""From a file to pixels: the decode behind every entry point that decodes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from pyfd._core.reading import Mode, Reading
 from pyfd.errors import LimitExceededError
 from pyfd.limits import Limits
 
-#: Returns a context manager that holds so many bytes.
 Hold: TypeAlias = Callable[[int], AbstractContextManager[Any, Any]]
 
 # The modes that libjpeg can convert a file's color space to; the first is the file's own.
@@ -47,14 +46,15 @@ def decode(
 ) -> Pixels:
     """Decode a file, onto tables unless they are None.
 
-    A warning names the line that called the caller.
+    A `JPEGWarning` is attributed to the caller's caller.
 
     Args:
         source: Bytes-like, a path, or a binary file object.
         tables: As `pyfd.qtables.decoder_steps` returns them.
         reading: The options.
         out: As in `pyfd.decode`.
-        hold: Called with the memory that the file's coefficients need, in bytes.
+        hold: A function that returns a context manager. It is called with the bytes
+            that the file needs if all its coefficients must be in memory.
     """
     data = read_source(source, reading.limits)
     frame = binding.probe(data, reading.limits)

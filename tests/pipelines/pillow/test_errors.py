@@ -99,8 +99,11 @@ def test_limits_are_decompression_bombs(limits, data):
     register(PRESET, limits=limits)
     with pytest.raises(DecompressionBombError) as caught:
         opened(data).load()
-    assert isinstance(caught.value.__cause__, pyfd.LimitExceededError)
-    assert str(caught.value) == str(caught.value.__cause__)
+    cause = caught.value.__cause__
+    assert isinstance(cause, pyfd.LimitExceededError)
+    assert str(caught.value) == str(cause)
+    assert cause.allowed == getattr(limits, cause.limit) != getattr(Limits(), cause.limit)
+    assert cause.needed > cause.allowed
 
 
 @pytest.mark.parametrize("loose", [b"\xff" * 3_000_000, b"\xff\0" * 1_500_000, b"x" * 3_000_000])
@@ -108,8 +111,11 @@ def test_pillows_parser_is_not_fed_bytes_that_it_reads_one_by_one(loose):
     register(PRESET, strict=False)
     data = SOI + dqt() + loose + sof(8, 8) + sos() + b"\x28" + EOI
     start = time.process_time()
-    with pytest.raises(DecompressionBombError, match="in no segment"):
+    with pytest.raises(DecompressionBombError, match="in no segment") as caught:
         opened(data)
+    cause = caught.value.__cause__
+    assert (cause.limit, cause.allowed) == ("max_loose_bytes", 1 << 16)
+    assert cause.needed >= len(loose)
     assert time.process_time() - start < 0.5
     few = SOI + dqt() + b"\xff" * 30_000 + sof(8, 8) + sos() + b"\x28" + EOI
     assert opened(few).getpixel((0, 0)) == 128

@@ -78,8 +78,10 @@ def test_a_damaged_file_is_named(folder, content):
 
 def test_a_bomb_is_named(folder):
     found = JPEGFolder(folder, limits=pyfd.Limits(max_pixels=700))
-    with pytest.raises(pyfd.LimitExceededError, match=r"max_pixels is 700.*cat/1\.jpg'$"):
+    with pytest.raises(pyfd.LimitExceededError, match=r"max_pixels is 700.*cat/1\.jpg'$") as caught:
         found[0]
+    assert (caught.value.limit, caught.value.allowed) == ("max_pixels", 700)
+    assert caught.value.needed == caught.value.__cause__.needed > 700
 
 
 def test_a_name_cannot_steer_a_terminal(folder):
