@@ -33,7 +33,7 @@ import os
 import re
 import sys
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -44,6 +44,7 @@ from pyfd._core.extras import missing
 try:
     import torch
     from torch import Tensor, nn
+    from torch.utils.hooks import RemovableHandle
 except ModuleNotFoundError as error:
     raise missing("torch", "evaluate", module=error.name) from error
 
@@ -121,6 +122,8 @@ class Fingerprints:
                 yield from _array(thing)
             case nn.Module():
                 yield from self._module(thing)
+            case RemovableHandle():  # its number counts all hooks of the process
+                yield b"handle"
             case types.CodeType():
                 yield from self._code(thing)
             case types.FunctionType():
@@ -173,7 +176,7 @@ class Fingerprints:
                 yield name.encode()
                 yield from self._global(function.__globals__[name], attributes)
         package = function.__globals__.get("__package__")
-        for name in sorted(_imports(instructions)):
+        for name in sorted(set(_imports(instructions))):
             yield from self._imported(name, package, attributes)
 
     def _global(self, value: object, attributes: set[str]) -> _Parts:
@@ -237,10 +240,8 @@ class Fingerprints:
             for key, value in sorted(vars(part).items()):
                 if key in _DERIVED:
                     continue
-                if "_hooks" in key and isinstance(
-                    value, Mapping
-                ):  # keys number the process's hooks
-                    value = list(value.values())
+                if "_hooks" in key and isinstance(value, Mapping):
+                    value = list(value.values())  # the keys are such numbers, too
                 yield from (key.encode(), self._digest(value))
 
     def _script(self, module: torch.jit.ScriptModule) -> _Parts:
@@ -354,14 +355,15 @@ def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
             yield from _codes(constant)
 
 
-def _imports(instructions: list[dis.Instruction]) -> set[str]:
-    """Return the names of imported modules, with a dot for each level if they are relative."""
+def _imports(instructions: Sequence[dis.Instruction]) -> Iterator[str]:
+    """Yield the names of modules that are imported; those of relative imports begin with dots."""
     plain = [i for i in instructions if i.opname != "EXTENDED_ARG"]
-    return {
-        "." * level.argval + found.argval  # the level is loaded first, then what to import from it
-        for level, _, found in zip(plain, plain[1:], plain[2:], strict=False)
-        if found.opname == "IMPORT_NAME"
-    }
+    for level, wanted, found in zip(plain, plain[1:], plain[2:], strict=False):
+        if found.opname == "IMPORT_NAME":  # behind its level and the names that are wanted from it
+            name = "." * level.argval + found.argval
+            yield name
+            for attribute in wanted.argval or ():  # it may be a module, too
+                yield f"{name}{'' if name.endswith('.') else '.'}{attribute}"
 
 
 def _contents(cell: types.CellType) -> object:

@@ -9,6 +9,7 @@ from PIL import Image
 
 from benchmarks import reproduction
 from benchmarks.reproduction import MODELS, TWO_PASS, Part
+from pyfd.evaluation.attacks import find
 from pyfd.evaluation.defences import Defence, parse
 from pyfd.evaluation.plan import plan
 
@@ -17,10 +18,10 @@ def content(part: Part) -> dict:
     """A report with a different accuracy in every cell, known by its place."""
     defences = [d if isinstance(d, Defence) else parse(d) for d in part.defences]
     cells = []
-    for item in plan(defences, part.attacks, part.epsilons):
-        for defence in item.judged:
+    for trial in plan(defences, [find(name) for name in part.attacks], part.epsilons):
+        for defence in trial.judged:
             accuracy = (len(cells) + 1) / 200
-            names = {"defence": defence.name, "attack": item.attack, "epsilon": item.epsilon}
+            names = {"defence": defence.name, "attack": trial.attack.name, "epsilon": trial.epsilon}
             cells.append({**names, "accuracy": accuracy})
     costs = {d.name: 0.0004 if d.name == TWO_PASS else 0.2 for d in defences}
     return {"setting": {"n": part.count}, "cells": cells, "costs": costs}
