@@ -1,43 +1,41 @@
-"""A search for the largest steps that keep a model's accuracy on benign images."""
+"""Tables chosen by a model's accuracy: the largest steps that benign images tolerate."""
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
-from pyfd._core.files import write_atomically
+from pyfd._core.log import Log, OtherRunError
 from pyfd._core.progress import bar
 from pyfd.qtables import QTables
 
-#: A function that scores tables, 0 to 1: the share of benign images that a model classifies
-#: correctly after ``decode(encode(image, tables), tables)``, or the mean probability of the
-#: correct class, which is the better measure with few images.
+#: A function that scores tables, from 0 to 1: the share of benign images that a model
+#: gets right after ``decode(encode(image, tables), tables)``, or the mean probability
+#: of the right class, which is less noisy on few images.
 Accuracy: TypeAlias = Callable[[QTables], float]
 
-#: The steps that are tried, about an eighth apart.
+#: Steps that are tried: each is about an eighth larger than the one before.
 LADDER = (
     *(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 20, 22, 25, 28, 32, 36, 40),
     *(45, 51, 57, 64, 72, 81, 91, 102, 115, 128, 144, 162, 182, 204, 228, 255),
 )
 
-#: The rungs of `LADDER` by which a band is raised at first; later it is raised one by one.
+#: Rungs of the ladder by which a band is raised at first; later it is raised one by one.
 STRIDE = 3
 
-#: The bands of frequencies: (first, last) of i + j, the sum of row and column.
+#: Bands of frequencies: the first and the last value of row + column.
 BANDS = ((0, 0), (1, 1), (2, 2), (3, 4), (5, 7), (8, 14))
 
 _COMPONENTS = ("luma", "chroma")
-_FORMAT = "pyfd-refinement"
 
 _Rungs: TypeAlias = tuple[int, ...]
-"""An index into `LADDER` for each band of luma, and then for each of chroma."""
+"""An index into `LADDER` for each band, luma's first and then chroma's."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +47,13 @@ class Refinement:
     accuracy: float
     """The benign accuracy with these tables."""
     baseline: float
-    """The benign accuracy with steps of 1, from which the budget counts."""
+    """The benign accuracy with steps of 1, from which the budget is counted."""
     sensitivity: Mapping[str, float]
-    """The accuracy that is lost when one band alone gets a step of 64, by the band's name."""
+    """The accuracy that each band costs when it alone has a step of 64."""
     trials: int
-    """The number of scored tables, those in the log included."""
+    """The number of tables that were scored, with those in the log."""
     complete: bool
-    """False if the search was interrupted; then the tables are the best so far."""
+    """False if the search was interrupted: the tables are then the best so far."""
 
 
 def refine(
@@ -68,50 +66,50 @@ def refine(
     """Find the tables with the largest steps within a budget of benign accuracy.
 
     An attacker needs only the frequencies with the smallest steps
-    (`pyfd.analysis.step_for`), so the search raises the smallest steps first. It finds
-    the largest step that all frequencies can have, measures the cost of each band of
-    luma and chroma alone, and then repeatedly raises the band with the smallest step,
-    the least sensitive one among equals, until none can be raised. No step of the result
-    is smaller than that first one. The search draws no random numbers: the same
+    (`pyfd.analysis.step_for`), so the search raises the smallest steps first. It
+    finds the largest step that all frequencies can have, and no step of the result
+    is smaller. It then measures how much accuracy each band of luma and chroma
+    costs alone, and raises the band with the smallest step (of several, the least
+    sensitive one) until no band can be raised. It draws no random numbers: the same
     accuracies lead to the same tables.
 
     Args:
-        model_accuracy: A function that takes tables and returns the benign accuracy in
-            0...1.
-        budget: The accuracy that may be lost from that at step 1, 0...1: 0.01 is one
+        model_accuracy: A function of tables that returns the benign accuracy, 0...1.
+        budget: The accuracy that may be lost against steps of 1, 0...1: 0.01 is one
             percentage point.
-        log: A JSON file of all trials, written after each. If it is there, its
-            trials are not run again: an interrupted search goes on.
+        log: A file of JSON lines to which each trial is appended. Trials that it
+            holds are not run again, so that an interrupted search goes on. The file
+            does not say which model was scored: use one file per model and images.
         progress: Show a progress bar on stderr (needs tqdm).
 
     Returns:
-        The tables, and the measurements that led to them. On Ctrl-C, the best tables
-        so far.
+        The tables and how they came about; after Ctrl-C, the best tables so far.
 
     Raises:
-        ValueError: The budget or an accuracy is outside 0...1, or the log is another
-            search's.
-        ImportError: `progress` is asked for, and tqdm is missing.
+        ValueError: The budget or an accuracy is outside 0...1, or `log` is the file
+            of another search or in another format.
+        OSError: The log cannot be read or written.
     """
     if not 0 <= budget <= 1:
         raise ValueError(f"budget must be in 0...1, not {budget}")
-    search = _Search(model_accuracy, budget, None if log is None else Path(log), progress)
-    try:
-        search.run()
-        complete = True
-    except KeyboardInterrupt:
-        complete = False
-    finally:
-        search.close()
+    with nullcontext() if log is None else _opened(log) as opened:
+        search = _Search(model_accuracy, budget, opened, progress)
+        try:
+            search.run()
+            complete = True
+        except KeyboardInterrupt:
+            complete = False
+        finally:
+            search.close()
     return search.result(complete)
 
 
 class _Search:
-    def __init__(self, score: Accuracy, budget: float, log: Path | None, progress: bool):
+    def __init__(self, score: Accuracy, budget: float, log: Log | None, progress: bool):
         self.score = score
         self.budget = budget
         self.log = log
-        self.trials: dict[_Rungs, float] = {} if log is None else _read_log(log)
+        self.trials: dict[_Rungs, float] = {} if log is None else _trials(log)
         self.lowest: _Rungs = (0,) * (len(BANDS) * len(_COMPONENTS))
         self.best = self.lowest
         self.sensitivity: dict[str, float] = {}
@@ -123,7 +121,7 @@ class _Search:
         self.accuracy(self.lowest)
         self.raise_together()
         order = self.measure_sensitivity()
-        while self.fill(order):  # a band that did not fit before may fit now
+        while self.fill(order):  # a band that did not fit may fit once others have moved
             pass
 
     def raise_together(self) -> None:
@@ -147,12 +145,9 @@ class _Search:
         return sorted(range(len(costs)), key=lambda place: (costs[place], place))
 
     def fill(self, order: Sequence[int]) -> bool:
-        """Raise the band with the smallest step until none can be raised.
+        """Raise the band with the smallest step (of several, the first in order) while one fits.
 
-        Among equals, the first in `order` is raised.
-
-        Returns:
-            Whether any band was raised.
+        Return whether any band was raised.
         """
         before = self.best
         strides = dict.fromkeys(order, STRIDE)
@@ -170,7 +165,7 @@ class _Search:
     # ---- trials ----
 
     def raise_to(self, rungs: _Rungs) -> bool:
-        """Score larger steps, keep them if they are within the budget, and return that."""
+        """Score larger steps, and take them as the best ones if they are within the budget."""
         within = self.accuracy(rungs) >= self.accuracy(self.lowest) - self.budget - 1e-12
         if within:
             self.best = rungs
@@ -182,18 +177,11 @@ class _Search:
             if not 0 <= value <= 1:
                 raise ValueError(f"model_accuracy must return a number in 0...1, not {value}")
             self.trials[rungs] = value
-            self.save()
+            if self.log is not None:
+                self.log.append({"rungs": rungs, "accuracy": value})
         if self.bar is not None:
             self.bar.update()
         return self.trials[rungs]
-
-    def save(self) -> None:
-        if self.log is None:
-            return
-        trials = [{"rungs": rungs, "accuracy": value} for rungs, value in self.trials.items()]
-        content = {"format": _FORMAT, "version": 1, "ladder": LADDER, "bands": BANDS}
-        text = json.dumps({**content, "trials": trials}, indent=1)
-        write_atomically(self.log, (text + "\n").encode())
 
     def close(self) -> None:
         if self.bar is not None:
@@ -217,7 +205,7 @@ def _replace(rungs: _Rungs, place: int, rung: int) -> _Rungs:
 
 
 def _coefficients(place: int) -> int:
-    """Return the number of a band's coefficients; chroma's are in two components."""
+    """Return how many coefficients a band has; chroma's count twice, for two components."""
     first, last = BANDS[place % len(BANDS)]
     diagonals = np.add.outer(np.arange(8), np.arange(8))
     count = int(((diagonals >= first) & (diagonals <= last)).sum())
@@ -239,14 +227,17 @@ def _tables(rungs: _Rungs) -> QTables:
     return QTables(tables)
 
 
-def _read_log(path: Path) -> dict[_Rungs, float]:
-    if not path.exists():
-        return {}
+def _opened(path: str | os.PathLike[str]) -> Log:
+    header = {"format": "pyfd-refinement", "version": 2, "ladder": LADDER, "bands": BANDS}
     try:
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
-        same = content["format"] == _FORMAT and tuple(content["ladder"]) == LADDER
-        if not same or content["version"] != 1 or content["bands"] != [list(b) for b in BANDS]:
-            raise ValueError("another search's")
-        return {tuple(trial["rungs"]): float(trial["accuracy"]) for trial in content["trials"]}
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f"{path} is not a log of this search: {error}") from error
+        return Log(path, header)
+    except OtherRunError as error:
+        raise ValueError(f"{path} is not a log of this search: {error.reason}") from error
+
+
+def _trials(log: Log) -> dict[_Rungs, float]:
+    """Return the accuracies that a log holds."""
+    try:
+        return {tuple(trial["rungs"]): float(trial["accuracy"]) for trial in log.entries}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{log.path} is not a log of this search: {error!r}") from error

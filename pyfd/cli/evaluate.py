@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,47 @@ _DEFENCES = ("none", "one-pass:fd-cvpr2019", "two-pass:fd-cvpr2019", "jpeg:75")
 _ATTACKS = ("pgd", "bpda", "grid")
 _EPSILONS = (1, 2, 4)
 
+#: What the attackers of a threat know.
+_KNOWLEDGE = {
+    "gray-box": "know the model, not the defence",
+    "adaptive": "know the model and the defence",
+    "black-box": "know another model",
+}
+
+
+class _Described(Examples):
+    """A command whose help describes the attacks and the defences."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from pyfd.evaluation.attacks import ATTACKS
+        from pyfd.evaluation.defences import DEFENCES
+
+        for threat, knowledge in _KNOWLEDGE.items():
+            attacks = [(a.name, a.description) for a in ATTACKS.values() if a.threat == threat]
+            with formatter.section(f"Attacks that {knowledge}"):
+                formatter.write_dl(attacks)
+        with formatter.section("Defences"):
+            lines = [pair for kind in DEFENCES for pair in kind.patterns.items()]
+            formatter.write_dl([*lines, *(kind.argument for kind in DEFENCES if kind.argument)])
+        super().format_epilog(ctx, formatter)
+
+
+def _check_attacks(
+    _ctx: click.Context, _param: click.Parameter, names: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Refuse unknown attacks before the model and the images are loaded."""
+    from pyfd.evaluation.attacks import find
+
+    try:
+        for name in names:
+            find(name)
+    except ValueError as error:
+        raise click.BadParameter(printable(str(error))) from error
+    return names
+
 
 @click.command(
-    cls=Examples,
+    cls=_Described,
     epilog="""\
 pyfd evaluate --images foolbox -o smoke
 pyfd evaluate --images photos --labels labels.csv -o report
@@ -30,7 +70,7 @@ pyfd evaluate --images photos --labels labels.csv -o report -d none -d two-pass:
     show_default=True,
     metavar="M",
     help="efficientnet-lite0, squeezenet1.1 (its weights: see the docs), or module:callable, "
-    "which gives a torch module.",
+    "which returns a torch module.",
 )
 @click.option(
     "--images",
@@ -43,7 +83,7 @@ pyfd evaluate --images photos --labels labels.csv -o report -d none -d two-pass:
     "--labels",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="A CSV with the columns file and label.",
+    help="A CSV file with the columns file and label.",
 )
 @click.option(
     "--scale",
@@ -60,8 +100,7 @@ pyfd evaluate --images photos --labels labels.csv -o report -d none -d two-pass:
     multiple=True,
     default=_DEFENCES,
     metavar="D",
-    help="none, one-pass:T, two-pass:T (T: a preset, a step, annex-k:QUALITY or a table file), "
-    f"jpeg:QUALITY, bits:N, tvm, shield. Several times.  [default: {', '.join(_DEFENCES)}]",
+    help=f"A defence of those below. Can be repeated.  [default: {', '.join(_DEFENCES)}]",
 )
 @click.option(
     "-a",
@@ -70,9 +109,8 @@ pyfd evaluate --images photos --labels labels.csv -o report -d none -d two-pass:
     multiple=True,
     default=_ATTACKS,
     metavar="A",
-    help="fgsm, bim, pgd, apgd, deepfool, cw-l2 (they ignore the defence), bpda (PGD through "
-    "it), grid (aims at the tables), transfer (from another model). Several times.  "
-    f"[default: {', '.join(_ATTACKS)}]",
+    callback=_check_attacks,
+    help=f"An attack of those below. Can be repeated.  [default: {', '.join(_ATTACKS)}]",
 )
 @click.option(
     "-e",
@@ -82,17 +120,17 @@ pyfd evaluate --images photos --labels labels.csv -o report -d none -d two-pass:
     multiple=True,
     default=_EPSILONS,
     metavar="N",
-    help="How far the attacker moves a sample, in 8-bit levels. Several times.  "
+    help="How far the attacker moves a sample, in 8-bit levels. Can be repeated.  "
     f"[default: {', '.join(map(str, _EPSILONS))}]",
 )
-@click.option("--surrogate", metavar="M", help="The other model, for transfer.")
+@click.option("--surrogate", metavar="M", help="The other model, for attacks on one.")
 @click.option(
     "--attacker-quality",
     type=click.IntRange(1, 100),
     metavar="Q",
     help="The attacker hands over .jpg files of this quality, not pixels.",
 )
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="Take the first N images only.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Take only the first N images.")
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N")
 @click.option(
     "--workers",
@@ -106,7 +144,8 @@ pyfd evaluate --images photos --labels labels.csv -o report -d none -d two-pass:
     required=True,
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Where report.html and report.json go. Started again, it goes on where it was.",
+    help="The folder for report.html and report.json. The same command, given again, goes on "
+    "from what the folder holds.",
 )
 def evaluate(
     model: str,
@@ -126,19 +165,16 @@ def evaluate(
     strength, with the adaptive attacks beside those that ignore the defence.
     """
     messages = Messages()
-    with messages.watching(source):
-        try:
-            from pyfd.evaluation import dataset as images
-            from pyfd.evaluation import evaluate as run
-            from pyfd.evaluation import models
-            from pyfd.evaluation import report as reports
-        except ImportError as error:
-            raise click.ClickException(str(error)) from error
+    with messages.watching(source), _libraries():
+        from pyfd.evaluation import dataset, models
+        from pyfd.evaluation import evaluate as run
+        from pyfd.evaluation import report as reports
+
         classifier = models.load(model)
-        chosen = images.load(source, labels)
+        chosen = dataset.load(source, labels)
         pixels = chosen.pixels[:limit]
         if scale == "model":
-            pixels = [images.at_input_size(image, _input_size(classifier)) for image in pixels]
+            pixels = [dataset.at_input_size(image, _input_size(classifier)) for image in pixels]
         found = run(
             classifier,
             pixels,
@@ -155,6 +191,15 @@ def evaluate(
         click.echo(reports.text(found))
         click.echo(f"{output / 'report.html'}", err=True)
     messages.finish()
+
+
+@contextmanager
+def _libraries() -> Iterator[None]:
+    """Turn a missing library into an error of the command."""
+    try:
+        yield
+    except ImportError as error:
+        raise click.ClickException(str(error)) from error
 
 
 def _input_size(model: Any) -> int:

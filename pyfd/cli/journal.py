@@ -1,64 +1,58 @@
-"""What of an output directory is done: a run started again goes on where it was."""
+"""The journal of an output directory: which of its files a run that is repeated can skip."""
 
 from __future__ import annotations
 
-import json
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-from pyfd._core.files import write_atomically
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from pyfd._core.log import Log
 
 #: A regular file's size and time of change: another file has another stamp.
 Stamp: TypeAlias = tuple[int, int]
 
-_FORMAT = "pyfd-journal"
-
 
 class Job(NamedTuple):
-    """One file in, one file out."""
+    """One file to read and one file to write."""
 
     source: str
     target: str
 
 
 def stamp(path: str) -> Stamp | None:
-    """A regular file's stamp; None for all else."""
+    """Return a regular file's stamp, or None for anything else."""
     try:
-        status = os.stat(path)  # noqa: PTH116 (takes what Path does not: "")
+        status = os.stat(path)  # noqa: PTH116 (Path cannot hold "")
     except OSError:
         return None
     return (status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
 
 
 class Journal:
-    """A file in the output directory: its first line says how, then a line per file done.
+    """A log of the files that were written into a directory.
 
-    What was done with other settings does not count, nor what was made of
-    another file, nor what was changed since.
+    A job counts as done if its source and its target still have the stamps that
+    they had then.
     """
 
-    def __init__(self, directory: str, file: IO[str], done: Mapping[Any, Any]) -> None:
-        self.path = file.name
+    def __init__(self, directory: str, log: Log) -> None:
+        self.path = str(log.path)
         self._directory = directory
-        self._file = file
-        self._done = done
+        self._log = log
+        self._done = dict(_stamps(log.entries))
 
     def left(self, jobs: Sequence[Job]) -> list[Job]:
-        """The jobs that are still to do."""
+        """Return the jobs that are still to do."""
         return [job for job in jobs if not self._is_done(job)]
 
     def add(self, job: Job, before: Stamp | None) -> None:
         """Note that a job is done; `before` is the source's stamp before it was read."""
         after = stamp(job.target)
         if before is not None and after is not None:
-            print(json.dumps([*self._name(job), *before, *after]), file=self._file, flush=True)
+            self._log.append([*self._name(job), *before, *after])
 
     def _is_done(self, job: Job) -> bool:
         before, after = stamp(job.source), stamp(job.target)
@@ -70,42 +64,26 @@ class Journal:
         return os.path.abspath(job.source), os.path.relpath(job.target, self._directory)  # noqa: PTH100
 
 
+def _stamps(entries: Sequence[Any]) -> Iterator[tuple[tuple[str, str], list[int]]]:
+    """Yield the names and the stamps of each entry."""
+    for entry in entries:
+        match entry:
+            case [str(source), str(target), *stamps]:
+                yield (source, target), stamps
+
+
 def path_in(directory: str, command: str) -> Path:
-    """Where a command's journal of a directory is."""
+    """Return the path of a command's journal in a directory."""
     return Path(directory, f".pyfd-{command}.jsonl")
 
 
 @contextmanager
 def opened(directory: str, command: str, settings: Mapping[str, Any]) -> Iterator[Journal]:
-    """The journal of a command in a directory, begun anew if the settings are others.
+    """Open a command's journal in a directory; begin it anew if the settings differ.
 
     Raises:
-        OSError: It cannot be written.
+        OSError: The journal cannot be read or written.
     """
-    path = path_in(directory, command).absolute()
-    header = json.dumps({"format": _FORMAT, "version": 1, "settings": settings}, sort_keys=True)
-    done = _read(path, header)
-    if done is None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, f"{header}\n".encode())
-    with path.open("a", encoding="ascii") as file:
-        file.write("\n")  # the line before may have been cut off
-        yield Journal(directory, file, done or {})
-
-
-def _read(path: Path, header: str) -> dict[tuple[str, str], list[int]] | None:
-    """Stamps by source and target; None if there is no journal with this header."""
-    try:
-        first, *lines = path.read_text(encoding="ascii", errors="replace").split("\n")
-    except OSError:
-        return None
-    if first != header:
-        return None
-    done = {}
-    for line in lines:
-        try:
-            source, target, *stamps = json.loads(line)
-        except (ValueError, TypeError, RecursionError):  # a line that was not written whole
-            continue
-        done[str(source), str(target)] = stamps
-    return done
+    header = {"format": "pyfd-journal", "version": 1, "settings": settings}
+    with Log(path_in(directory, command).absolute(), header, restart=True) as log:
+        yield Journal(directory, log)

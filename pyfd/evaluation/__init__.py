@@ -1,6 +1,6 @@
-"""What the defence is worth: attacks, baselines, and a report that tells the truth.
+"""Measuring what the defence is worth: attacks, baselines, and a report with its warnings.
 
-`evaluate` is the whole of it. Needs ``pip install 'pyfd-jpeg[evaluate]'``.
+`evaluate` is the entry point. It needs ``pip install 'pyfd-jpeg[evaluate]'``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["evaluate"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import torch and ART, which takes seconds, only for those who attack."""
+    """Import torch, which takes seconds, only when `evaluate` is used."""
     if name == "evaluate":
         from pyfd.evaluation.run import evaluate
 

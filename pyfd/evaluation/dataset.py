@@ -1,4 +1,4 @@
-"""Labelled photographs to evaluate on, and how a network sees one."""
+"""Labelled photographs for an evaluation, and their crop and resize for a network."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ from pyfd._core.pixels import Pixels
 #: The source that is not a directory: the 20 ImageNet pictures that foolbox ships.
 FOOLBOX = "foolbox"
 
-#: Of an image's shorter side, what the central crop keeps.
+#: The share of an image's shorter side that the central crop keeps.
 CROP = 224 / 256
 
-_MOST_DIGITS = 9  # of a label
+#: The most digits of a label.
+_MOST_DIGITS = 9
 
 
 class Images(NamedTuple):
     """Labelled photographs, in the order of the labels file."""
 
     names: list[str]
-    """As the labels file has them."""
+    """The names in the labels file."""
     pixels: list[Pixels]
     """H×W×3 uint8, RGB, C-contiguous; the sizes may differ."""
     labels: npt.NDArray[np.int64]
@@ -53,21 +54,21 @@ def load(
 
     Args:
         source: A directory, or "foolbox": the 20 ImageNet pictures that the
-            package foolbox ships. They are too few for anything but to see
-            that a set-up works.
+            package foolbox ships. They are enough to see that a set-up works, and
+            too few for anything else.
         labels: For a directory, a CSV file with the columns file (a path in the
-            directory) and label (an integer from 0). Pictures that it does not
-            list are left out.
-        longest_side: Larger photographs are shrunk, with a bicubic filter, so
-            that no side has more pixels.
+            directory) and label (an integer from 0). Pictures that are not listed
+            are left out.
+        longest_side: The most pixels of a side; larger photographs are shrunk with
+            a bicubic filter.
 
     Returns:
-        Names, pixels and labels. JPEG files are read as `pyfd.decode` does,
-        others with Pillow. EXIF orientation is not applied.
+        Names, pixels and labels. JPEG files are read by `pyfd.decode`, others by
+        Pillow. EXIF orientation is not applied.
 
     Raises:
-        ValueError: No labels, a line of the labels file that makes no sense, a
-            file that is missing or damaged: the message names the line or file.
+        ValueError: There are no labels, a line of the labels file is malformed, or
+            a file is missing or damaged; the message names the line or the file.
         ImportError: foolbox is missing.
     """
     if longest_side < 1:
@@ -86,14 +87,14 @@ def load(
 
 
 def at_input_size(pixels: Pixels, size: int) -> Pixels:
-    """A photograph as a network takes it: the central crop, resized to size×size.
+    """Return the central crop of a photograph, resized to size×size for a network.
 
     Args:
-        pixels: H×W×3 uint8; returned as it is if it has that size already.
+        pixels: H×W×3 ``uint8``; returned as it is if it has that size already.
         size: The side in pixels.
 
     Returns:
-        size×size×3 uint8, with Pillow's bicubic filter.
+        size×size×3 ``uint8``, resized with Pillow's bicubic filter.
     """
     height, width = pixels.shape[:2]
     if (height, width) == (size, size):
@@ -104,16 +105,16 @@ def at_input_size(pixels: Pixels, size: int) -> Pixels:
 
 
 def central_crop(height: int, width: int) -> tuple[int, int, int]:
-    """The square in the middle, `CROP` of the shorter side: its top, left and side."""
+    """Return the top, left and side of the square in the middle, `CROP` of the shorter side."""
     side = round(CROP * min(height, width))
     return (height - side) // 2, (width - side) // 2, side
 
 
-# ---- which files ----------------------------------------------------------
+# ---- files ----------------------------------------------------------------
 
 
 def _foolbox() -> list[_Entry]:
-    """Their names end in the label; the package is not imported."""
+    """Return foolbox's pictures, whose names end in the label; do not import the package."""
     spec = importlib.util.find_spec("foolbox")
     if spec is None or spec.origin is None:
         raise missing("foolbox", "evaluate")
@@ -154,7 +155,7 @@ def _rows(directory: Path, labels: Path) -> Iterator[_Entry]:
 
 
 def _inside(directory: Path, name: str, where: str) -> Path:
-    """The file of that name; results are saved by name, so that it must not lead elsewhere."""
+    """Return the path of a listed file; refuse names that lead out of the directory."""
     if not name or Path(name).is_absolute() or ".." in Path(name).parts:
         raise ValueError(f"{where}: file must be a path in {directory}, not {name!r}")
     if not (directory / name).is_file():
@@ -174,7 +175,7 @@ def _integer(label: str, where: str) -> int:
 def _read(path: Path) -> Pixels:
     try:
         data = path.read_bytes()
-        # our own decoder does not hide damage
+        # pyfd's decoder reports damage that Pillow's hides
         pixels = pyfd.decode(data) if data[:2] == b"\xff\xd8" else pictures.read(data).pixels
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error

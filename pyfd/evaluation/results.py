@@ -1,4 +1,4 @@
-"""From counts to a report: cells, costs, and warnings of an unsound evaluation."""
+"""The results of an evaluation: cells, costs, and warnings about what is unsound."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import functools
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,12 @@ from torch import nn
 
 import pyfd
 from pyfd._core.pixels import Pixels
-from pyfd.evaluation import attacks
+from pyfd.evaluation.attacks import to_batch
 from pyfd.evaluation.defences import Defence, Distillation
-from pyfd.evaluation.plan import DRAWS, Attacked, Bench, chain
+from pyfd.evaluation.libraries import ART
+from pyfd.evaluation.plan import Trial
+from pyfd.evaluation.standins import behind
+from pyfd.evaluation.work import Work
 from pyfd.torch import device_of
 
 _FEWEST = 100
@@ -25,57 +29,51 @@ _UNEQUAL = 0.02
 _TIMED = 8
 
 
-def cells(bench: Bench, lines: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The report's cells, from the journal's lines: one per attack, ε and defence."""
+def cells(work: Work, entries: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the report's cells from the log's entries: one per attack, ε and defence."""
     by_place: dict[int, list[dict[str, Any]]] = {}
-    for line in lines:
-        by_place.setdefault(line["place"], []).append(line)
-    n = len(bench.images)
+    for entry in entries:
+        by_place.setdefault(entry["place"], []).append(entry)
+    n = len(work.images)
     for place, parts in by_place.items():
-        item = bench.plan[place]
-        for defence in item.judged:
+        trial = work.trials[place]
+        attack = trial.attack
+        for defence in trial.judged:
             correct = sum(part["right"][defence.name] for part in parts)
             yield {
                 "defence": defence.name,
                 "kind": defence.kind,
                 "step": _mean_step(defence),
-                "attack": item.attack,
-                "threat": item.threat,
-                "epsilon": item.epsilon,
-                "parameters": _parameters(item, bench),
+                "attack": attack.name,
+                "title": attack.title or attack.name,
+                "threat": attack.threat,
+                "epsilon": trial.epsilon,
+                "parameters": _parameters(trial, work.attacker_quality),
                 "correct": correct,
                 "n": n,
                 "accuracy": correct / n,
                 "interval": interval(correct, n),
-                "l2": None if item.attack == "benign" else sum(part["l2"] for part in parts) / n,
+                "l2": None if attack.threat == "benign" else sum(part["l2"] for part in parts) / n,
                 "seconds": sum(part["seconds"] for part in parts),
             }
 
 
-def _parameters(item: Attacked, bench: Bench) -> dict[str, Any]:
-    if item.attack == "benign":
-        return {}
-    if item.attack == "grid":
-        found: dict[str, Any] = {"steps": attacks.STEPS}
-    else:
-        name = item.attack if item.attack in attacks.ATTACKS else "pgd"
-        found = dict(attacks.ATTACKS[name].parameters)
-    if item.through is not None and item.through.random:
-        found["draws"] = DRAWS
-    if bench.attacker_quality is not None:
-        found["attacker_quality"] = bench.attacker_quality
+def _parameters(trial: Trial, attacker_quality: int | None) -> dict[str, Any]:
+    found = trial.attack.parameters_against(trial.through)
+    if attacker_quality is not None and trial.attack.threat != "benign":
+        found["attacker_quality"] = attacker_quality
     return found
 
 
 def _mean_step(defence: Defence) -> float | None:
-    """The geometric mean of the tables' steps."""
+    """Return the geometric mean of the tables' steps."""
     if defence.qtables is None:
         return None
     return float(np.exp(np.log(defence.qtables.array.astype(float)).mean()))
 
 
 def interval(correct: int, n: int) -> list[float]:
-    """The 95 % interval of a share (Wilson, 1927)."""
+    """Return the 95 % interval of a share (Wilson, 1927)."""
     z = 1.959964
     share = correct / n
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
@@ -84,7 +82,10 @@ def interval(correct: int, n: int) -> list[float]:
 
 
 def costs(defences: Sequence[Defence], images: Sequence[Pixels]) -> dict[str, float]:
-    """Seconds per image at run time: of table defences the decoding of a file, else the call."""
+    """Return the seconds per image at run time, by the defences' names.
+
+    Of a defence by tables that is the decoding of a file, of others the call.
+    """
     return {d.name: _cost(d, images[:_TIMED]) for d in defences if d.kind != "none"}
 
 
@@ -104,27 +105,29 @@ def _cost(defence: Defence, images: Sequence[Pixels]) -> float:
 
 
 def versions() -> dict[str, str]:
-    """Of pyfd and of the libraries that decide the results."""
-    packages = {"art": "adversarial-robustness-toolbox"}
-    names = ("torch", "art", "foolbox", "numpy", "pillow")
-    return {"pyfd": pyfd.__version__, **{name: version(packages.get(name, name)) for name in names}}
+    """Return the versions of pyfd and of the libraries that decide the results."""
+    found = {"pyfd": pyfd.__version__}
+    for name in ("torch", "art", "foolbox", "numpy", "pillow"):
+        with suppress(PackageNotFoundError):
+            found[name] = version(ART.get(name, name))
+    return found
 
 
-# ---- is it sound? -------------------------------------------------------------
+# ---- warnings -----------------------------------------------------------------
 
 
-def warnings(bench: Bench, found: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """What makes the cells unsound, or easy to misread."""
-    n = len(bench.images)
+def warnings(work: Work, found: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Yield what makes cells unsound or easy to misread."""
+    n = len(work.images)
     if n < _FEWEST:
         yield f"The base set has {n} images: below {_FEWEST} the intervals are wide."
     yield from _powerless(found)
-    yield from _flat(bench)
+    yield from _flat(work)
     yield from _unequal(found)
 
 
 def _powerless(cells: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Attacks that never succeed without a defence."""
+    """Yield a warning for each attack that never succeeds without a defence."""
     for cell in cells:
         if cell["kind"] == "none" and cell["threat"] != "benign" and cell["correct"] == cell["n"]:
             strength = "" if cell["epsilon"] is None else f", ε = {cell['epsilon']}"
@@ -134,17 +137,17 @@ def _powerless(cells: Sequence[dict[str, Any]]) -> Iterator[str]:
             )
 
 
-def _flat(bench: Bench) -> Iterator[str]:
-    """Chains of defence and model that give an attacker no gradient."""
-    chosen = bench.chunks[0]
-    labels = torch.from_numpy(bench.labels[chosen])
-    chains = {"the undefended model": bench.model}
-    for item in bench.plan:
-        if item.through is not None and item.attack != "grid":
-            chains[item.through.name] = chain(item.through, bench.model, bench.seed)
+def _flat(work: Work) -> Iterator[str]:
+    """Yield a warning for each chain of defence and model that gives an attacker no gradient."""
+    chosen = work.chunks[0]
+    labels = torch.from_numpy(work.labels[chosen])
+    chains = {"the undefended model": work.model}
+    for trial in work.trials:
+        if trial.through is not None and "gradients" in trial.attack.needs:
+            chains[trial.through.name] = behind(trial.through, work.model, work.seed)
     for name, model in chains.items():
         device = device_of(model)
-        batch = attacks.to_batch([bench.images[i] for i in chosen]).to(device).requires_grad_()
+        batch = to_batch([work.images[i] for i in chosen]).to(device).requires_grad_()
         loss = nn.functional.cross_entropy(model(batch), labels.to(device))
         (gradient,) = torch.autograd.grad(loss, batch, allow_unused=True)
         if gradient is None or not gradient.abs().max() > 0:

@@ -1,8 +1,9 @@
-"""The evaluation itself: attacks × defences × images, in chunks that can be resumed."""
+"""The evaluation: attacks × defences × images, in chunks from which a later run goes on."""
 
 from __future__ import annotations
 
 import datetime
+import itertools
 import json
 import os
 import pickle
@@ -27,15 +28,20 @@ except ModuleNotFoundError as error:
     raise missing("torch", "evaluate", module=error.name) from error
 
 from pyfd._core.files import write_atomically
+from pyfd._core.log import Log, OtherRunError
 from pyfd._core.pixels import Pixels
 from pyfd.evaluation import report, results
+from pyfd.evaluation.attacks import Attack, find
 from pyfd.evaluation.defences import Defence, parse
-from pyfd.evaluation.plan import NAMES, TRANSFER, Bench, plan
+from pyfd.evaluation.fingerprint import Fingerprints
+from pyfd.evaluation.libraries import require
+from pyfd.evaluation.plan import plan
+from pyfd.evaluation.work import Work
 from pyfd.torch import device_of, predict
 
 _EXAMPLES = 8
 
-#: For workers: one thread of torch each, and memory that is kept instead of mapped anew.
+#: The environment of workers: one thread of torch each, and memory that glibc keeps.
 _WORKER_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "MALLOC_MMAP_MAX_": "0",
@@ -50,7 +56,7 @@ def evaluate(
     *,
     output: str | os.PathLike[str],
     defences: Sequence[str | Defence] = ("none", "one-pass:fd-cvpr2019", "two-pass:fd-cvpr2019"),
-    attacks: Sequence[str] = ("pgd", "bpda", "grid"),
+    attacks: Sequence[str | Attack] = ("pgd", "bpda", "grid"),
     epsilons: Sequence[int] = (1, 2, 4),
     surrogate: nn.Module | None = None,
     attacker_quality: int | None = None,
@@ -62,83 +68,87 @@ def evaluate(
 ) -> dict[str, Any]:
     """Measure what defences are worth against attacks on a model.
 
-    The base set are the images that the undefended model gets right. Attacks on
-    the model alone (gray-box) start from what the camera of the defence wrote:
-    with two passes from the grid of its tables. Adversarial images are rounded to
-    8 bits before any defence sees them.
+    The base set is the images that the undefended model gets right. Attacks that do
+    not know the defence start from the images that its camera wrote: with two passes
+    from the grid of its tables. Adversarial images are rounded to 8 bits before any
+    defence sees them.
 
     Args:
         model: From N×3×H×W floats in [0, 1] to N×K logits, in evaluation mode.
         images: H×W×3 ``uint8``; their sizes may differ if the model takes any.
-        labels: The true class of each.
-        output: A folder for report.json and report.html, and for progress.jsonl:
-            an evaluation that was interrupted goes on from there.
+        labels: The true class of each image.
+        output: A folder for report.json, report.html and progress.jsonl. An
+            evaluation that was interrupted goes on from progress.jsonl, if everything
+            that decides its results is the same: the model's, the defences' and the
+            attacks' code and attributes, the images, the other arguments, and the
+            versions of the libraries (`pyfd.evaluation.fingerprint` says more).
         defences: Names for `pyfd.evaluation.defences.parse`, or `Defence` objects.
-        attacks: Of `NAMES`: "fgsm", "bim", "pgd", "apgd", "deepfool" and
-            "cw-l2" ignore the defence; "bpda" is PGD through it, "grid" aims at
-            the tables' rounding boundaries; "transfer" is PGD on `surrogate`.
-        epsilons: L∞ strengths in 8-bit levels, for all but "deepfool" and "cw-l2".
-        surrogate: Another model, for "transfer".
+        attacks: Names of `pyfd.evaluation.attacks.ATTACKS`, or `Attack` objects.
+        epsilons: L∞ strengths in 8-bit levels, for attacks that have one.
+        surrogate: Another model, for attacks that need one ("transfer").
         attacker_quality: The attacker hands over JPEG files of this quality, not
-            pixels: table defences decode the files.
+            pixels; defences by tables decode the files.
         seed: Of attacks and random defences.
-        batch_size: Images of one size that are attacked together.
-        workers: Processes. More than one needs a model that can be pickled.
+        batch_size: The number of images of one size that are attacked together.
+        workers: Processes. With more than one, the model, the defences and the
+            attacks must be objects that can be pickled.
         progress: Show a progress bar on stderr.
         setting: More entries for the report's setting: "model", "images", "scale".
 
     Returns:
-        What report.json holds: one record per cell of attack, ε and defence.
+        The content of report.json, with one record per cell of attack, ε and defence.
 
     Raises:
         RuntimeError: A worker died.
-        ValueError: Bad names or numbers, no image that the model gets right, or
-            an output folder that holds another evaluation.
+        ImportError: The library of an attack or a defence is missing.
+        ValueError: A name or a number is bad, the model gets no image right, or the
+            output folder holds another evaluation.
     """
     truth = np.asarray(labels, np.int64)
-    _check(images, truth, attacks, epsilons, surrogate)
     chosen = [parse(d) if isinstance(d, str) else d for d in defences]
-    if not chosen or len({d.name for d in chosen}) < len(chosen):
-        raise ValueError("defences must be given, each once")
-    right = np.flatnonzero(predict(model, images, batch_size=batch_size) == truth).tolist()
-    if not len(right):
+    fought = [find(a) if isinstance(a, str) else a for a in attacks]
+    _check(images, truth, chosen, fought, epsilons, surrogate)
+    trials = plan(chosen, fought, epsilons)
+    # Before the model is asked, which may change its attributes
+    header = _header(model, surrogate, images, truth, chosen, fought)
+    classes = predict(model, images, batch_size=batch_size)
+    right = np.flatnonzero(classes == truth).tolist()
+    if not right:
         raise ValueError("the model gets none of the images right: are the labels its own?")
-    bench = Bench(
-        model,
-        surrogate,
-        [images[i] for i in right],
-        truth[right],
-        plan(chosen, attacks, epsilons),
-        seed,
-        batch_size,
-        attacker_quality,
-    )
+    base, answers = [images[i] for i in right], truth[right]
+    work = Work(model, surrogate, base, answers, trials, seed, batch_size, attacker_quality)
+    header |= {
+        "predictions": Fingerprints().of(classes),
+        "epsilons": [int(epsilon) for epsilon in epsilons],
+        "seed": seed,
+        "batch_size": batch_size,
+        "attacker_quality": attacker_quality,
+    }
     folder = Path(output)
-    folder.mkdir(parents=True, exist_ok=True)
-    done = _run(bench, folder / "progress.jsonl", workers, progress)
-    found = {**_setting(bench, len(images)), **(setting or {})}
+    done = _run(work, folder / "progress.jsonl", header, workers, progress)
+    found = {**_setting(work, len(images)), **(setting or {})}
     content: dict[str, Any] = {
         "format": report.FORMAT,
         "version": report.VERSION,
         "setting": found,
-        "cells": list(results.cells(bench, done)),
-        "costs": results.costs(chosen, bench.images),
-        "examples": [e for line in done for e in line["examples"]][:_EXAMPLES],
+        "cells": list(results.cells(work, done)),
+        "costs": results.costs(chosen, work.images),
+        "examples": [e for entry in done for e in entry["examples"]][:_EXAMPLES],
     }
-    content["warnings"] = list(results.warnings(bench, content["cells"]))
+    content["warnings"] = list(results.warnings(work, content["cells"]))
     write_atomically(folder / "report.json", (json.dumps(content, indent=1) + "\n").encode())
     write_atomically(folder / "report.html", report.page(content).encode())
     return content
 
 
-def _setting(bench: Bench, loaded: int) -> dict[str, Any]:
+def _setting(work: Work, loaded: int) -> dict[str, Any]:
     return {
-        "model": type(bench.model).__name__,
+        "model": type(work.model).__name__,
         "images": f"{loaded} images",
         "loaded": loaded,
-        "n": len(bench.images),
-        "seed": bench.seed,
-        "device": str(device_of(bench.model)),
+        "n": len(work.images),
+        "seed": work.seed,
+        "device": str(device_of(work.model)),
         "versions": results.versions(),
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
     }
@@ -147,17 +157,21 @@ def _setting(bench: Bench, loaded: int) -> dict[str, Any]:
 def _check(
     images: Sequence[Pixels],
     truth: npt.NDArray[np.int64],
-    names: Sequence[str],
+    defences: Sequence[Defence],
+    attacks: Sequence[Attack],
     epsilons: Sequence[int],
     surrogate: nn.Module | None,
 ) -> None:
     if not len(images) or truth.shape != (len(images),):
         raise ValueError(f"{len(images)} images need as many labels, not shape {truth.shape}")
-    for name in names:
-        if name not in NAMES:
-            raise ValueError(f"no attack {name!r}: there are {', '.join(NAMES)}")
-    if TRANSFER in names and surrogate is None:
-        raise ValueError(f"{TRANSFER!r} needs another model to attack")
+    if not defences or len({d.name for d in defences}) < len(defences):
+        raise ValueError("defences must be given, each once")
+    if len({a.name for a in attacks}) < len(attacks):
+        raise ValueError("attacks must be given once each")
+    for attack in attacks:
+        if "surrogate" in attack.needs and surrogate is None:
+            raise ValueError(f"{attack.name!r} needs another model to attack")
+        require(attack.libraries)
     for epsilon in epsilons:
         if epsilon != int(epsilon) or not 1 <= epsilon <= 255:
             raise ValueError(f"epsilon must be a whole number of levels, 1...255, not {epsilon}")
@@ -166,56 +180,72 @@ def _check(
 # ---- running, and going on ----------------------------------------------------
 
 
-def _run(bench: Bench, journal: Path, workers: int, progress: bool) -> list[dict[str, Any]]:
-    """Every chunk of the plan: from the journal, or now."""
-    header = {"format": "pyfd-evaluation-progress", "digest": bench.digest()}
-    lines = _resumed(journal, header)
-    found = {(line["place"], line["chunk"]) for line in lines}
-    tasks = [
-        (place, chunk)
-        for place in range(len(bench.plan))
-        for chunk in range(len(bench.chunks))
-        if (place, chunk) not in found
-    ]
-    with journal.open("a", encoding="utf-8") as file, _bar(len(tasks), progress) as bar:
-        for line in _results(bench, tasks, workers):
-            file.write(json.dumps(line) + "\n")
-            file.flush()
-            lines.append(line)
-            if bar is not None:
-                bar.update()
-    return sorted(lines, key=lambda line: (line["place"], line["chunk"]))
+def _header(
+    model: nn.Module,
+    surrogate: nn.Module | None,
+    images: Sequence[Pixels],
+    truth: npt.NDArray[np.int64],
+    defences: Sequence[Defence],
+    attacks: Sequence[Attack],
+) -> dict[str, Any]:
+    """Return the log's header: the fingerprints of everything that decides the results."""
+    prints = Fingerprints()
+    return {
+        "format": "pyfd-evaluation-progress",
+        "version": 2,
+        "model": prints.of(model),
+        "surrogate": prints.of(surrogate),
+        "device": device_of(model).type,
+        "images": prints.of([list(images), truth]),
+        "defences": [[defence.name, prints.of(defence)] for defence in defences],
+        "attacks": [[attack.name, prints.of(attack)] for attack in attacks],
+        "packages": prints.packages(),
+    }
 
 
-def _resumed(journal: Path, header: dict[str, Any]) -> list[dict[str, Any]]:
-    """The lines that are there already; one that was cut off is dropped."""
-    lines = []
-    if journal.exists():
-        for text in journal.read_text(encoding="utf-8").splitlines():
-            try:
-                lines.append(json.loads(text))
-            except ValueError:
-                break
-        if lines and lines[0] != header:
-            raise ValueError(f"{journal} is of another evaluation: choose another folder")
-    lines = lines or [header]
-    text = "".join(json.dumps(line) + "\n" for line in lines)
-    write_atomically(journal, text.encode())
-    return lines[1:]
+def _run(
+    work: Work, path: Path, header: dict[str, Any], workers: int, progress: bool
+) -> list[dict[str, Any]]:
+    """Return the entry of every trial and chunk: from the log, or computed now."""
+    try:
+        log = Log(path, header)
+    except OtherRunError as error:
+        reason = f"{path} is of another evaluation ({error.reason}): choose another folder"
+        raise ValueError(reason) from error
+    with log:
+        found = dict(_finished(log.entries))
+        places = itertools.product(range(len(work.trials)), range(len(work.chunks)))
+        tasks = [task for task in places if task not in found]
+        with _bar(len(tasks), progress) as bar:
+            for entry in _results(work, tasks, workers):
+                log.append(entry)
+                found[entry["place"], entry["chunk"]] = entry
+                if bar is not None:
+                    bar.update()
+    return [found[task] for task in sorted(found)]
+
+
+def _finished(entries: Sequence[Any]) -> Iterator[tuple[tuple[int, int], dict[str, Any]]]:
+    """Yield the log's entries by trial and chunk."""
+    for entry in entries:
+        match entry:
+            case {"place": int(place), "chunk": int(chunk), "right": dict()}:
+                yield (place, chunk), entry
 
 
 def _results(
-    bench: Bench, tasks: Sequence[tuple[int, int]], workers: int
+    work: Work, tasks: Sequence[tuple[int, int]], workers: int
 ) -> Iterator[dict[str, Any]]:
+    """Yield the entries of tasks, as they get done."""
     if workers == 1 or len(tasks) < 2:
         for task in tasks:
-            yield bench.work(*task)
+            yield work.do(*task)
         return
     context = get_context("spawn")
-    started = (pickle.dumps(bench),)
+    started = (pickle.dumps(work),)
     with ProcessPoolExecutor(workers, context, _start_worker, started) as pool:
         with _environment(_WORKER_ENVIRONMENT):  # glibc reads it when a process starts
-            running = [pool.submit(_work, task) for task in tasks]
+            running = [pool.submit(_do, task) for task in tasks]
         try:
             for future in as_completed(running):
                 yield future.result()
@@ -240,17 +270,17 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _start_worker(bench: bytes) -> None:
-    global _BENCH
+def _start_worker(work: bytes) -> None:
+    global _WORK
     torch.set_num_threads(1)  # as many processes as cores are faster than as many threads
-    _BENCH = pickle.loads(bench)
+    _WORK = pickle.loads(work)
 
 
-def _work(task: tuple[int, int]) -> dict[str, Any]:
-    return _BENCH.work(*task)
+def _do(task: tuple[int, int]) -> dict[str, Any]:
+    return _WORK.do(*task)
 
 
-_BENCH: Bench
+_WORK: Work
 
 
 def _bar(total: int, progress: bool) -> Any:

@@ -80,9 +80,10 @@ def test_is_deterministic_and_logs_every_trial(tmp_path):
         calls += 1
         return needs_low_luma(tables)
 
-    log = tmp_path / "log.json"
+    log = tmp_path / "log.jsonl"
     first = pyfd.refine(accuracy, budget=0.02, log=log)
-    assert calls == first.trials == len(json.loads(log.read_text())["trials"])
+    _header, *trials = map(json.loads, log.read_text().splitlines())
+    assert calls == first.trials == len(trials)
     again = pyfd.refine(accuracy, budget=0.02, log=log)
     assert calls == first.trials  # all trials were in the log
     assert again == first
@@ -97,7 +98,7 @@ def test_an_interrupted_search_answers_and_goes_on(tmp_path):
             raise KeyboardInterrupt
         return needs_low_luma(tables)
 
-    log = tmp_path / "log.json"
+    log = tmp_path / "log.jsonl"
     whole = pyfd.refine(needs_low_luma, budget=0.02)
     for left in (0, 1, 7, whole.trials // 2):  # noqa: B007  (interrupted counts it down)
         part = pyfd.refine(interrupted, budget=0.02, log=log)
@@ -105,6 +106,20 @@ def test_an_interrupted_search_answers_and_goes_on(tmp_path):
         assert part.trials < whole.trials
     resumed = pyfd.refine(needs_low_luma, budget=0.02, log=log)
     assert resumed == whole
+
+
+def test_a_trial_that_was_cut_off_is_run_again(tmp_path):
+    calls = []
+
+    def accuracy(tables: QTables) -> float:
+        calls.append(tables)
+        return needs_low_luma(tables)
+
+    log = tmp_path / "log.jsonl"
+    whole = pyfd.refine(needs_low_luma, budget=0.02, log=log)
+    log.write_bytes(log.read_bytes()[:-10])
+    assert pyfd.refine(accuracy, budget=0.02, log=log) == whole
+    assert len(calls) == 1
 
 
 def test_bands_cover_every_frequency_once():
@@ -129,8 +144,37 @@ def test_accuracy_is_checked(value):
         pyfd.refine(lambda _: value)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": "pyfd-refinement", "ladder": [1]}'])
+OLD = json.dumps(  # the format before JSON lines
+    {
+        "format": "pyfd-refinement",
+        "version": 1,
+        "ladder": LADDER,
+        "bands": BANDS,
+        "trials": [{"rungs": [0] * 12, "accuracy": 0.95}],
+    },
+    indent=1,
+)
+HEADER = {"format": "pyfd-refinement", "version": 2, "ladder": LADDER, "bands": BANDS}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        OLD,
+        json.dumps(json.loads(OLD)),
+        json.dumps({**HEADER, "ladder": [1]}),
+        json.dumps({**HEADER, "bands": [[0, 14]]}),
+        json.dumps(HEADER) + '\n{"rungs": 1, "accuracy": 0.5}\n',
+        json.dumps(HEADER) + '\n{"rungs": [1], "accuracy": "high"}\n',
+        json.dumps(HEADER) + "\n[1]\n",
+    ],
+)
 def test_other_logs_are_refused(tmp_path, text):
-    (tmp_path / "log.json").write_text(text)
-    with pytest.raises(ValueError, match=r"log\.json is not a log"):
-        pyfd.refine(needs_low_luma, log=tmp_path / "log.json")
+    path = tmp_path / "log.jsonl"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"log\.jsonl is not a log of this search: "):
+        pyfd.refine(needs_low_luma, log=path)
+    assert path.read_text() == text

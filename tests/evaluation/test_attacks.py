@@ -1,52 +1,33 @@
-"""The attacks: their bounds, their strength, and where each one aims."""
+"""The attacks: what each one needs, their bounds, their strength, and where they aim."""
 
 from __future__ import annotations
+
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-import pyfd
-from pyfd import QTables
 from pyfd.evaluation import attacks
-from pyfd.torch import FeatureDistillation
+from pyfd.evaluation.attacks import Target
+from pyfd.evaluation.defences import Defence, parse
+from tests.evaluation.toys import Linear, Wavy, case
 from tests.jpegs import picture
 
-
-class Linear(nn.Module):
-    """Two classes by the sign of a fixed random pattern: every gradient is known."""
-
-    def __init__(self, size: int = 32) -> None:
-        super().__init__()
-        generator = torch.Generator().manual_seed(0)
-        self.pattern = nn.Parameter(torch.randn(3, size, size, generator=generator))
-
-    def forward(self, batch: torch.Tensor) -> torch.Tensor:
-        score = (batch * self.pattern).sum((1, 2, 3))
-        return torch.stack([score, -score], 1)
+LIBRARY = ("fgsm", "bim", "pgd", "apgd", "deepfool", "cw-l2")
 
 
-class Wavy(Linear):
-    """With many local maxima, so that where an attack starts decides where it ends."""
-
-    def forward(self, batch: torch.Tensor) -> torch.Tensor:
-        return super().forward(torch.sin(400 * batch))
+def perturbed(name: str, model: nn.Module, *arguments, seed: int = 0) -> list[np.ndarray]:
+    return attacks.find(name).perturb(Target(model), *arguments, seed)
 
 
-def case() -> tuple[nn.Module, list[np.ndarray], np.ndarray]:
-    model = Linear().eval()
-    images = [picture(32, 32, seed=i) for i in range(3)]
-    with torch.no_grad():
-        labels = model(attacks.to_batch(images)).argmax(1).numpy()
-    return model, images, labels
-
-
-@pytest.mark.parametrize("name", attacks.ATTACKS)
+@pytest.mark.parametrize("name", LIBRARY)
 def test_images_stay_images(name):
     model, images, labels = case()
     bounded = attacks.ATTACKS[name].bounded
-    moved = attacks.run(name, model, images, labels, 3 if bounded else None, seed=0)
+    moved = perturbed(name, model, images, labels, 3 if bounded else None)
     distances = []
     for before, after in zip(images, moved, strict=True):
         assert after.dtype == np.uint8
@@ -61,7 +42,7 @@ def test_images_stay_images(name):
 def test_follows_the_gradient(name):
     """Against a linear model the best perturbation is ε times the gradient's sign."""
     model, images, labels = case()
-    moved = attacks.run(name, model, images, labels, 4, seed=0)
+    moved = perturbed(name, model, images, labels, 4)
     sign = np.sign(model.pattern.detach().permute(1, 2, 0).numpy())
     for before, after, label in zip(images, moved, labels, strict=True):
         inside = (before >= 4) & (before <= 251)
@@ -79,7 +60,7 @@ def test_image_itself_where_nothing_is_found(name):
             return super().forward(batch * 1e-9) + torch.tensor([1e3, 0.0])
 
     images = [picture(32, 32, seed=i) for i in range(3)]
-    moved = attacks.run(name, Sure().eval(), images, np.zeros(3, np.int64), None, seed=0)
+    moved = perturbed(name, Sure().eval(), images, np.zeros(3, np.int64), None)
     for before, after in zip(images, moved, strict=True):
         assert np.array_equal(before, after)
 
@@ -87,77 +68,115 @@ def test_image_itself_where_nothing_is_found(name):
 def test_is_repeatable():
     _, images, labels = case()
     model = Wavy()
-    first, second, other = (attacks.run("pgd", model, images, labels, 4, seed=s) for s in (1, 1, 2))
+    first, second, other = (
+        perturbed("pgd", model, images, labels, 4, seed=seed) for seed in (1, 1, 2)
+    )
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
     assert any(not np.array_equal(a, b) for a, b in zip(first, other, strict=True))
 
 
-# ---- through a defence --------------------------------------------------------
+def test_transfer_attacks_the_surrogate_alone():
+    _, images, labels = case()
+    surrogate = Linear().eval()
+    target = Target(nn.Identity(), surrogate)  # an attack on this model would fail
+    moved = attacks.find("transfer").perturb(target, images, labels, 4, 0)
+    assert all(map(np.array_equal, moved, perturbed("pgd", surrogate, images, labels, 4)))
 
 
-def test_straight_through_runs_the_function_and_passes_the_gradient():
-    module = attacks.StraightThrough(lambda images: [255 - image for image in images])
-    batch = attacks.to_batch([picture(8, 8)]).requires_grad_()
-    result = module(batch)
-    torch.testing.assert_close(result, 1 - batch)
-    weights = torch.randn_like(batch)
-    (gradient,) = torch.autograd.grad((result * weights).sum(), batch)
-    assert torch.equal(gradient, weights)
-
-
-def test_expectation_averages_draws():
-    class Coin(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.draws = iter([0.0, 1.0, 2.0, 5.0])
-
-        def forward(self, batch: torch.Tensor) -> torch.Tensor:
-            return torch.full((len(batch), 2), next(self.draws))
-
-    assert torch.equal(
-        attacks.Expectation(Coin(), 4)(torch.zeros(1, 3, 8, 8)), torch.full((1, 2), 2.0)
-    )
-
-
-# ---- at the grid --------------------------------------------------------------
-
-
-def loss(model: nn.Module, images: list[np.ndarray], labels: np.ndarray) -> np.ndarray:
-    with torch.no_grad():
-        logits = model(attacks.to_batch(images))
-    return nn.functional.cross_entropy(logits, torch.from_numpy(labels), reduction="none").numpy()
-
-
-@pytest.mark.parametrize(("step", "epsilon"), [(16, 2), (16, 4), (30, 4)])
-def test_grid_beats_what_ignores_the_grid(step, epsilon):
-    """Behind two passes it raises the loss more than PGD, with or without the defence."""
+def test_bpda_is_pgd_without_a_defence():
     model, images, labels = case()
-    tables = QTables.uniform(step)
-
-    def defended(pictures: list[np.ndarray]) -> list[np.ndarray]:
-        return [pyfd.decode(pyfd.encode(p, tables), tables) for p in pictures]
-
-    start = defended(images)
-    through = FeatureDistillation(tables)
-    aimed = attacks.grid(model, through, tables, start, labels, epsilon)
-    for before, after in zip(start, aimed, strict=True):
-        assert np.abs(after.astype(int) - before).max() <= epsilon
-    behind = nn.Sequential(through, model).eval()
-    blind = attacks.run("pgd", model, start, labels, epsilon, seed=0)
-    bpda = attacks.run("pgd", behind, start, labels, epsilon, seed=0)
-    reached = loss(model, defended(aimed), labels).mean()
-    assert reached > loss(model, defended(blind), labels).mean()
-    assert reached > loss(model, defended(bpda), labels).mean()
+    target = Target(model, defence=parse("bits:8"))  # leaves images as they are
+    moved = attacks.find("bpda").perturb(target, images, labels, 4, 0)
+    same = [
+        (a == b).mean()
+        for a, b in zip(moved, perturbed("pgd", model, images, labels, 4), strict=True)
+    ]
+    assert min(same) > 0.95
 
 
-def test_grid_cannot_do_what_is_certified():
-    """Inside the certified radius no coefficient moves, wherever one aims."""
+# ---- what they need -----------------------------------------------------------
+
+KNOWLEDGE = {
+    **dict.fromkeys(LIBRARY, "gray-box"),
+    **dict.fromkeys(("bpda", "grid"), "adaptive"),
+    "transfer": "black-box",
+}
+
+
+def test_what_attackers_know():
+    assert {name: attack.threat for name, attack in attacks.ATTACKS.items()} == KNOWLEDGE
+    unbounded = {name for name, attack in attacks.ATTACKS.items() if not attack.bounded}
+    assert unbounded == {"deepfool", "cw-l2"}
+    assert all(attack.description for attack in attacks.ATTACKS.values())
+
+
+def test_which_defences_are_attacked_adaptively():
+    names = ("none", "one-pass:16", "two-pass:16", "jpeg:75", "bits:3", "tvm", "shield")
+    aimed = {
+        name: [d for d in names if attacks.find(name).applies_to(parse(d))]
+        for name in ("bpda", "grid")
+    }
+    assert aimed == {"bpda": list(names[1:]), "grid": ["one-pass:16", "two-pass:16"]}
+
+
+def test_needs_decide():
+    class Needy(attacks.Attack):
+        name = "needy"
+
+    attack = Needy()
+    assert (attack.threat, attack.bounded) == ("gray-box", True)
+    attack.needs = frozenset({"surrogate"})
+    assert (attack.threat, attack.bounded) == ("black-box", False)
+    for need in ("defence", "gradients", "tables"):
+        attack.needs = frozenset({need})
+        assert attack.threat == "adaptive"
+        assert attack.applies_to(parse("two-pass:16"))
+        assert not attack.applies_to(Defence())
+        assert attack.applies_to(parse("tvm")) == (need != "tables")
+
+
+@pytest.mark.parametrize("name", ["bpda", "grid", "transfer"])
+def test_a_need_that_is_not_met(name):
     model, images, labels = case()
-    tables = QTables.uniform(40)
-    flat = [np.full_like(image, 128) for image in images]
-    certified = pyfd.certify(flat[0], tables)
-    assert certified.radius > 1
-    aimed = attacks.grid(model, FeatureDistillation(tables), tables, flat[:1], labels[:1], 1)
-    kept = [pyfd.read_coefficients(pyfd.encode(image, tables)) for image in (flat[0], aimed[0])]
-    for before, after in zip(kept[0].components, kept[1].components, strict=True):
-        assert np.array_equal(before, after)
+    with pytest.raises(ValueError, match=f"'{name}' needs"):
+        perturbed(name, model, images, labels, 4)
+
+
+def test_parameters_of_cells():
+    bpda, grid = attacks.find("bpda"), attacks.find("grid")
+    assert bpda.parameters_against(parse("jpeg:75")) == attacks.find("pgd").parameters
+    assert bpda.parameters_against(parse("shield")) == {"max_iter": 10, "num_random_init": 1} | {
+        "draws": 4
+    }
+    assert grid.parameters_against(parse("two-pass:16")) == {"steps": attacks.STEPS}
+
+
+def test_unknown_names():
+    with pytest.raises(ValueError, match="no attack 'pdg': there are fgsm, bim, pgd"):
+        attacks.find("pdg")
+
+
+def test_names_and_descriptions_need_no_library():
+    """The command's help shows them at once, also where the libraries are missing."""
+    slow = ("torch", "art", "foolbox")
+    code = f"import sys; sys.modules.update(dict.fromkeys({slow}))\n"
+    code += "from pyfd.evaluation.attacks import ATTACKS\n"
+    code += "from pyfd.evaluation.defences import known\n"
+    code += "print(*ATTACKS, known())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert done.stdout.startswith("fgsm bim pgd apgd deepfool cw-l2 bpda grid transfer none, one-")
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "library"),
+    [
+        ("art", "pgd", "adversarial-robustness-toolbox"),
+        ("foolbox", "cw-l2", "foolbox"),
+    ],
+)
+def test_missing_libraries(monkeypatch, module, name, library):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(
+        ImportError, match=rf"^{library} is missing: pip install 'pyfd-jpeg\[evaluate\]'"
+    ):
+        perturbed(name, *case(), 4)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import pyfd
-from pyfd.evaluation import dataset as images
+from pyfd.evaluation import dataset
 from tests.jpegs import encode_with_pillow, picture
 
 
@@ -38,7 +38,7 @@ def listed(folder: Path, *rows: str) -> Path:
 
 
 def test_directory(directory):
-    loaded = images.load(directory, directory.parent / "labels.csv")
+    loaded = dataset.load(directory, directory.parent / "labels.csv")
     assert loaded.names == ["a.jpg", "sub/b.png", "gray.png", "jpeg.png"]
     assert loaded.labels.dtype == np.int64
     assert loaded.labels.tolist() == [7, 999, 0, 3]
@@ -57,19 +57,19 @@ def test_directory(directory):
 def test_a_byte_order_mark(directory):
     labels = directory.parent / "labels.csv"
     labels.write_text("file,label\na.jpg,7\n", encoding="utf-8-sig")
-    assert images.load(str(directory), str(labels)).labels.tolist() == [7]
+    assert dataset.load(str(directory), str(labels)).labels.tolist() == [7]
 
 
 def test_longest_side(directory):
     labels = directory.parent / "labels.csv"
-    loaded = images.load(directory, labels, longest_side=30)
+    loaded = dataset.load(directory, labels, longest_side=30)
     assert [x.shape[:2] for x in loaded.pixels] == [(23, 30), (30, 22), (20, 30), (30, 18)]
     expected = Image.fromarray(picture(30, 40)).resize((22, 30), Image.Resampling.BICUBIC)
     assert np.array_equal(loaded.pixels[1], np.asarray(expected))
-    whole = images.load(directory, labels, longest_side=90)
+    whole = dataset.load(directory, labels, longest_side=90)
     assert whole.pixels[0].shape == (70, 90, 3)
     with pytest.raises(ValueError, match="longest_side must be at least 1, not 0"):
-        images.load(directory, labels, longest_side=0)
+        dataset.load(directory, labels, longest_side=0)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_longest_side(directory):
 def test_lines_that_make_no_sense(row, match, directory):
     labels = listed(directory, "gray.png,0", row)
     with pytest.raises(ValueError, match=match):
-        images.load(directory, labels)
+        dataset.load(directory, labels)
 
 
 @pytest.mark.parametrize("header", ["", "file;label", "name,label", "file"])
@@ -100,31 +100,31 @@ def test_other_columns(header, directory):
     labels = directory.parent / "labels.csv"
     labels.write_text(f"{header}\na.jpg,1\n")
     with pytest.raises(ValueError, match=r"labels\.csv, line 1: the columns must be file and lab"):
-        images.load(directory, labels)
+        dataset.load(directory, labels)
 
 
 def test_no_image(directory):
     with pytest.raises(ValueError, match=r"labels\.csv lists no image"):
-        images.load(directory, listed(directory))
+        dataset.load(directory, listed(directory))
 
 
 def test_no_labels(directory):
     with pytest.raises(ValueError, match=r"no labels for .*photos: give a CSV file"):
-        images.load(directory)
+        dataset.load(directory)
     with pytest.raises(ValueError, match=r"none\.csv: No such file"):
-        images.load(directory, "none.csv")
+        dataset.load(directory, "none.csv")
     with pytest.raises(ValueError, match="photos: Is a directory"):
-        images.load(directory, directory)
+        dataset.load(directory, directory)
     with pytest.raises(ValueError, match=r"a\.jpg is not a CSV file in UTF-8"):
-        images.load(directory, directory / "a.jpg")
+        dataset.load(directory, directory / "a.jpg")
     with pytest.raises(ValueError, match=r"labels\.csv is not a CSV file.*field limit"):
-        images.load(directory, listed(directory, "x" * 200_000))
+        dataset.load(directory, listed(directory, "x" * 200_000))
 
 
 def test_no_directory(directory):
     for source in (directory / "none", directory / "a.jpg"):
         with pytest.raises(ValueError, match=f"{source.name} is not a directory.*foolbox"):
-            images.load(source, directory.parent / "labels.csv")
+            dataset.load(source, directory.parent / "labels.csv")
 
 
 def test_damaged_images(directory):
@@ -134,31 +134,31 @@ def test_damaged_images(directory):
         for damaged in (data[: len(data) // 2], b"", b"text"):
             (directory / name).write_bytes(damaged)
             with pytest.raises(ValueError, match=rf"{name}: \w"):
-                images.load(directory, labels)
+                dataset.load(directory, labels)
 
 
 def test_transparent_images_are_refused(directory):
     Image.new("RGBA", (8, 8)).save(directory / "clear.png")
     with pytest.raises(ValueError, match=r"clear\.png: has transparent pixels"):
-        images.load(directory, listed(directory, "clear.png,1"))
+        dataset.load(directory, listed(directory, "clear.png,1"))
 
 
 # ---- foolbox's ---------------------------------------------------------------
 
 
 def test_foolbox():
-    loaded = images.load("foolbox")
+    loaded = dataset.load("foolbox")
     assert len(loaded.names) == len(set(loaded.names)) == 20
     assert {x.shape for x in loaded.pixels} == {(512, 512, 3), (427, 640, 3)}
     assert all(x.dtype == np.uint8 and x.flags.writeable for x in loaded.pixels)
     assert loaded.names[4] == "imagenet_04_949.jpg"
     assert loaded.labels[4] == 949
-    assert images.load("foolbox", longest_side=64).pixels[0].shape == (64, 64, 3)
+    assert dataset.load("foolbox", longest_side=64).pixels[0].shape == (64, 64, 3)
 
 
 def test_foolbox_has_labels_of_its_own(directory):
     with pytest.raises(ValueError, match="leave labels out"):
-        images.load("foolbox", directory.parent / "labels.csv")
+        dataset.load("foolbox", directory.parent / "labels.csv")
 
 
 def test_without_foolbox(monkeypatch):
@@ -166,7 +166,7 @@ def test_without_foolbox(monkeypatch):
     with pytest.raises(
         ImportError, match=r"foolbox is missing: pip install 'pyfd-jpeg\[evaluate\]'"
     ):
-        images.load("foolbox")
+        dataset.load("foolbox")
 
 
 # ---- as a network takes them ----------------------------------------------------
@@ -177,15 +177,15 @@ def test_without_foolbox(monkeypatch):
     [(256, 256, (16, 16, 224)), (480, 640, (30, 110, 420)), (1, 9, (0, 4, 1)), (7, 3, (2, 0, 3))],
 )
 def test_central_crop(height, width, expected):
-    assert images.central_crop(height, width) == expected
+    assert dataset.central_crop(height, width) == expected
 
 
 def test_at_input_size():
     pixels = picture(300, 256)
-    assert np.array_equal(images.at_input_size(pixels, 224), pixels[16:240, 38:262])
+    assert np.array_equal(dataset.at_input_size(pixels, 224), pixels[16:240, 38:262])
     crop = Image.fromarray(pixels[16:240, 38:262])
-    small = images.at_input_size(pixels, 50)
+    small = dataset.at_input_size(pixels, 50)
     assert np.array_equal(small, np.asarray(crop.resize((50, 50), Image.Resampling.BICUBIC)))
     assert small.dtype == np.uint8
-    assert images.at_input_size(small, 50) is small
-    assert images.at_input_size(small, 64).shape == (64, 64, 3)
+    assert dataset.at_input_size(small, 50) is small
+    assert dataset.at_input_size(small, 64).shape == (64, 64, 3)

@@ -252,7 +252,7 @@ def test_no_stand_in_for_what_is_solved():
 
 @pytest.mark.parametrize(
     "text",
-    ["", "gray", "none:1", "tvm:", "shield:2", "one-pass", "two-pass:", "jpeg", "bits", "JPEG:75"],
+    ["", "gray", "none:1", "tvm:", "shield:2", "one-pass", "two-pass", "jpeg", "bits", "JPEG:75"],
 )
 def test_unknown_names(text):
     with pytest.raises(ValueError, match="there are none, one-pass:T, two-pass:T"):
@@ -270,6 +270,7 @@ def test_unknown_names(text):
         ("bits:9", "bits must be in 1...8, not 9"),
         ("bits:x", "'x' is not a whole number"),
         ("bits:" + "9" * 5000, "is not a whole number"),
+        ("two-pass:", "it needs tables: fd-2018, fd-cvpr2019, a step"),
         ("two-pass:fd-1999", "neither a preset .fd-2018, fd-cvpr2019"),
         ("one-pass:0", "steps must be in 1...65535, not 0"),
         ("one-pass:8192", "steps must be in 1...8191 here, not 8192"),
@@ -290,16 +291,15 @@ def test_a_table_file_that_cannot_be_read(tmp_path):
 @pytest.mark.parametrize(
     ("missing", "statement", "name"),
     [
-        ("torch", "import pyfd.evaluation.defences", "torch"),
-        (
-            "art",
-            "from pyfd.evaluation.defences import parse; parse('jpeg:75'); parse('tvm')",
-            "adversarial-robustness-toolbox",
-        ),
+        ("torch", "from pyfd.evaluation import evaluate", "torch"),
+        ("torch", "parse('shield').module()", "torch"),
+        ("PIL", "pass", "pillow"),
+        ("art", "parse('jpeg:75'); parse('tvm')", "adversarial-robustness-toolbox"),
     ],
 )
 def test_missing_libraries(missing, statement, name):
-    code = f"import sys; sys.modules[{missing!r}] = None; import pyfd; {statement}"
+    code = f"import sys; sys.modules[{missing!r}] = None; import pyfd\n"
+    code += f"from pyfd.evaluation.defences import parse; {statement}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, text=True)
     reason = f"ImportError: {name} is missing: pip install 'pyfd-jpeg[evaluate]'"
     assert reason in done.stderr

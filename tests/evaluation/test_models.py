@@ -20,8 +20,7 @@ from PIL import Image
 from torch import nn
 from torch.nn.functional import avg_pool2d, conv2d, max_pool2d
 
-from pyfd.evaluation import dataset as images
-from pyfd.evaluation import models
+from pyfd.evaluation import dataset, models
 from pyfd.evaluation.models import Classifier
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
@@ -43,7 +42,7 @@ def batch(pixels: np.ndarray) -> torch.Tensor:
 
 def right_of_foolbox(model: nn.Module) -> int:
     """How many of its 20 pictures the model gets right."""
-    _, pixels, labels = images.load("foolbox")
+    _, pixels, labels = dataset.load("foolbox")
     with torch.no_grad():
         predicted = [int(model(batch(image)).argmax()) for image in pixels]
     return int((np.array(predicted) == labels).sum())
@@ -77,7 +76,7 @@ def test_resize_is_that_of_pillow(height, width, size):
     pixels = np.array(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
     seen = plain(size)(batch(pixels))[0].permute(1, 2, 0).numpy()
     assert seen.shape == (size, size, 3)
-    assert np.abs(seen - images.at_input_size(pixels, size)).max() < 1.6  # Pillow rounds twice
+    assert np.abs(seen - dataset.at_input_size(pixels, size)).max() < 1.6  # Pillow rounds twice
 
 
 def test_overshoot_is_clamped():
@@ -107,7 +106,7 @@ def test_gradient_reaches_the_photograph(device):
     """All of the crop is attacked, and nothing but the crop."""
     x = torch.full((1, 3, 64, 80), 0.5, device=device, requires_grad=True)
     plain(32).to(device)(x).sum().backward()
-    top, left, side = images.central_crop(64, 80)
+    top, left, side = dataset.central_crop(64, 80)
     assert (top, left, side) == (4, 12, 56)
     inside = torch.zeros(64, 80, dtype=torch.bool, device=device)
     inside[top : top + side, left : left + side] = True
@@ -146,7 +145,7 @@ def test_efficientnet_lite0(capfd):
 @pytest.mark.parametrize("device", DEVICES)
 def test_efficientnet_lite0_can_be_attacked(device):
     model = models.load("efficientnet-lite0").to(device)
-    _, pixels, labels = images.load("foolbox")
+    _, pixels, labels = dataset.load("foolbox")
     x = batch(pixels[0]).to(device).requires_grad_()
     target = torch.tensor(labels[:1], device=device)
     loss = nn.functional.cross_entropy(model(x), target)

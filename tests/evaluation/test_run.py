@@ -1,68 +1,23 @@
-"""evaluate: what it counts, what it goes on from, and what it warns of."""
+"""evaluate: the cells that it gives, its workers, and the mistakes that it names."""
 
 from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
 import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
 from PIL import Image
-from scipy.stats import binomtest
-from torch import nn
 
 import pyfd
 from pyfd.cli import cli
 from pyfd.evaluation import evaluate
-from pyfd.evaluation.defences import Defence
-from pyfd.evaluation.results import interval
-from tests.jpegs import picture
+from tests.evaluation.toys import Texture, cell, images, labels_of, run, without_times
 
 DEFENCES = ("none", "one-pass:16", "two-pass:16", "bits:3", "shield")
-
-
-class Texture(nn.Module):
-    """Classes by how rough an image is: small perturbations change them, large steps do too."""
-
-    def forward(self, batch: torch.Tensor) -> torch.Tensor:
-        rough = (batch[..., 1:] - batch[..., :-1]).abs().mean((1, 2, 3)) * 100
-        return torch.stack([6 - rough, rough - 6], 1)
-
-
-class Deaf(nn.Module):
-    """Gives no gradient, and always the same class."""
-
-    def forward(self, batch: torch.Tensor) -> torch.Tensor:
-        return torch.tensor([[1.0, 0.0]]).repeat(len(batch), 1) + 0 * batch.mean()
-
-
-def texture() -> nn.Module:  # for "tests.evaluation.test_run:texture"
-    return Texture()
-
-
-def images(count: int = 6) -> list[np.ndarray]:
-    return [picture(24 + 8 * (i % 2), 24, seed=i) for i in range(count)]
-
-
-def labels_of(model: nn.Module, pictures: list[np.ndarray]) -> list[int]:
-    batches = [torch.tensor(p).permute(2, 0, 1)[None].float() / 255 for p in pictures]
-    return [int(model(batch).argmax()) for batch in batches]
-
-
-def cell(content: dict, defence: str, attack: str, epsilon: int | None = None) -> dict:
-    (found,) = [
-        c
-        for c in content["cells"]
-        if (c["defence"], c["attack"], c["epsilon"]) == (defence, attack, epsilon)
-    ]
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -167,114 +122,10 @@ def test_a_worker_that_dies_is_an_error(tmp_path):
         evaluate(Unwelcome(), pictures, labels, output=tmp_path, workers=2)
 
 
-def without_times(content: dict) -> list[dict]:
-    return [{k: v for k, v in c.items() if k != "seconds"} for c in content["cells"]]
-
-
-SCRIPT = """
-import sys, time
-from pathlib import Path
-from tests.evaluation.test_run import Texture, images, labels_of
-from pyfd.evaluation import evaluate
-from pyfd.evaluation.defences import Defence
-
-class Slow(Defence):
-    name, kind = "slow", "transformation"
-    def __call__(self, images, seed=0):
-        while Path(sys.argv[2]).exists() and len(open(sys.argv[3]).readlines()) > 4:
-            time.sleep(0.05)  # until it is killed
-        return super().__call__(images, seed)
-
-pictures = images()
-found = evaluate(Texture(), pictures, labels_of(Texture(), pictures), output=sys.argv[1],
-                 defences=("none", Slow()), attacks=("pgd", "bpda"), epsilons=(2,),
-                 batch_size=2)
-"""
-
-
-def test_a_killed_run_goes_on(tmp_path):
-    """Killed after some chunks, with its last line cut off, it ends as if it had not been."""
-    barrier = tmp_path / "barrier"
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-
-    def start(folder: Path) -> subprocess.Popen:
-        arguments = [str(folder), str(barrier), str(folder / "progress.jsonl")]
-        return subprocess.Popen([sys.executable, "-c", SCRIPT, *arguments], env=environment)
-
-    assert start(tmp_path / "whole").wait() == 0
-    barrier.touch()
-    killed = start(tmp_path / "killed")
-    journal = tmp_path / "killed/progress.jsonl"
-    while not journal.exists() or len(journal.read_text().splitlines()) < 5:
-        assert killed.poll() is None
-        time.sleep(0.05)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
-    barrier.unlink()
-    assert not (tmp_path / "killed/report.json").exists()
-    before = journal.read_text()
-    journal.write_text(before + '{"place": 2, "chu')
-    assert start(tmp_path / "killed").wait() == 0
-    assert journal.read_text().startswith(before)
-    contents = [json.loads((tmp_path / n / "report.json").read_text()) for n in ("whole", "killed")]
-    assert without_times(contents[0]) == without_times(contents[1])
-
-
-def run(tmp_path: Path, **options):
-    pictures = options.pop("pictures", images(2))
-    model = options.pop("model", Texture())
-    defaults = {"defences": ("none",), "attacks": ("pgd",), "epsilons": (4,)}
-    truth = options.pop("truth", labels_of(model, pictures))
-    return evaluate(model, pictures, truth, output=tmp_path, **{**defaults, **options})
-
-
-def test_another_evaluation_is_not_mixed_in(tmp_path):
-    run(tmp_path)
-    run(tmp_path)  # the same one
-    with pytest.raises(ValueError, match="another evaluation"):
-        run(tmp_path, seed=1)
-
-
 def test_an_attackers_files_are_decoded(tmp_path):
     """What a table defence decodes is the file, not its pixels encoded again."""
     found = run(tmp_path, defences=("none", "one-pass:16"), attacker_quality=40, epsilons=(1,))
     assert cell(found, "none", "pgd", 1)["parameters"]["attacker_quality"] == 40
-
-
-# ---- warnings -----------------------------------------------------------------
-
-
-def test_warns_of_what_is_unsound(tmp_path):
-    warnings = run(tmp_path, model=Deaf(), truth=[0, 0])["warnings"]
-    assert any("2 images: below 100" in w for w in warnings)
-    assert any("pgd, ε = 4 never succeeds" in w for w in warnings)
-    assert any("Gradients through the undefended model are zero" in w for w in warnings)
-
-
-def test_warns_of_a_defence_without_gradient(tmp_path):
-    class Shattered(Defence):
-        name, kind = "shattered", "transformation"
-
-        def module(self):
-            return Rounded()
-
-    class Rounded(nn.Module):
-        def forward(self, batch):
-            return (batch * 255).round() / 255
-
-    warnings = run(tmp_path, defences=("none", Shattered()), attacks=("bpda",))["warnings"]
-    assert any("Gradients through shattered are zero" in w for w in warnings)
-    assert not any("through the undefended" in w for w in warnings)
-
-
-def test_warns_of_tables_at_unequal_benign_accuracy(tmp_path):
-    """A step of 1 keeps noise, one of 255 flattens it."""
-    noise = np.random.default_rng(0).normal(128, 24, (4, 24, 24, 3))
-    pictures = list(noise.clip(0, 255).astype(np.uint8))
-    found = run(tmp_path, pictures=pictures, defences=("two-pass:1", "two-pass:255"))
-    assert cell(found, "two-pass:1", "benign")["accuracy"] == 1
-    assert cell(found, "two-pass:255", "benign")["accuracy"] == 0
-    assert any("unequal benign accuracy" in w for w in found["warnings"])
 
 
 # ---- mistakes -----------------------------------------------------------------
@@ -285,6 +136,7 @@ def test_warns_of_tables_at_unequal_benign_accuracy(tmp_path):
     [
         ({"attacks": ("pdg",)}, "no attack 'pdg': there are fgsm"),
         ({"attacks": ("transfer",)}, "another model"),
+        ({"attacks": ("pgd", "pgd")}, "once each"),
         ({"epsilons": (0.5,)}, "whole number"),
         ({"epsilons": (0,)}, "1...255"),
         ({"defences": ()}, "given"),
@@ -300,12 +152,6 @@ def test_mistakes_are_named(tmp_path, options, message):
         run(tmp_path, **options)
 
 
-@pytest.mark.parametrize(("correct", "n"), [(0, 10), (10, 10), (7, 10), (150, 163)])
-def test_interval_is_wilsons(correct, n):
-    expected = binomtest(correct, n).proportion_ci(method="wilson")
-    assert interval(correct, n) == pytest.approx(list(expected), abs=1e-6)
-
-
 # ---- the command --------------------------------------------------------------
 
 
@@ -318,7 +164,7 @@ def test_command(tmp_path):
         Image.fromarray(pixels).save(tmp_path / f"photos/{i}.png")
         rows.append(f"{i}.png,{truth[i]}")
     (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
-    arguments = ["evaluate", "--model", "tests.evaluation.test_run:texture"]
+    arguments = ["evaluate", "--model", "tests.evaluation.toys:texture"]
     arguments += ["--images", f"{tmp_path}/photos", "--labels", f"{tmp_path}/labels.csv"]
     arguments += ["-d", "none", "-d", "two-pass:16", "-a", "fgsm", "-e", "2", "--workers", "1"]
     arguments += ["--limit", "3"]
@@ -330,3 +176,21 @@ def test_command(tmp_path):
     assert refused.exit_code == 1
     assert "input_size" in refused.stderr
     assert CliRunner().invoke(cli, ["evaluate", "--images", "foolbox"]).exit_code == 2
+
+
+def test_command_refuses_unknown_attacks_at_once():
+    refused = CliRunner().invoke(cli, ["evaluate", "--images", "x", "-o", "y", "-a", "pdg"])
+    assert refused.exit_code == 2
+    assert "no attack 'pdg': there are fgsm" in refused.stderr
+
+
+def test_command_names_a_missing_library(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "art", None)
+    arguments = ["evaluate", "--model", "tests.evaluation.toys:texture", "--images"]
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(images(1)[0]).save(tmp_path / "photos/0.png")
+    (tmp_path / "labels.csv").write_text("file,label\n0.png,0\n")
+    arguments += [f"{tmp_path}/photos", "--labels", f"{tmp_path}/labels.csv", "-d", "none"]
+    refused = CliRunner().invoke(cli, [*arguments, "-o", f"{tmp_path}/out", "-a", "pgd"])
+    assert refused.exit_code == 1
+    assert "pip install 'pyfd-jpeg[evaluate]'" in refused.stderr

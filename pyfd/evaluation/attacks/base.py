@@ -1,0 +1,143 @@
+"""The base class of attacks, and the conversions between pixels and tensors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from pyfd._core.pixels import Pixels
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from pyfd.evaluation.defences.base import Defence
+
+#: What an attack needs besides the model:
+#:
+#: - "epsilon": a strength ε, the farthest that a sample may move, in 8-bit levels;
+#: - "surrogate": another model to attack in place of the model;
+#: - "defence": the defence, so that each defence is attacked for itself;
+#: - "gradients": the defence, and gradients through it;
+#: - "tables": the defence, and its quantization tables.
+Need: TypeAlias = Literal["epsilon", "surrogate", "defence", "gradients", "tables"]
+
+#: What the attacker knows: nothing but a surrogate ("black-box"), the model
+#: ("gray-box"), or the model and the defence ("adaptive").
+Threat: TypeAlias = Literal["benign", "black-box", "gray-box", "adaptive"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """The things that an attacker looks at."""
+
+    model: nn.Module
+    """From N×3×H×W floats in [0, 1] to N×K logits, in evaluation mode."""
+    surrogate: nn.Module | None = None
+    """Its like, for attacks that need "surrogate"."""
+    defence: Defence | None = None
+    """The defence in front of the model, for adaptive attacks."""
+
+
+class Attack:
+    """An attack: its name, what it needs, and how it moves images.
+
+    Subclasses set `name`, `description` and `needs`, and override `perturb`. With
+    more than one worker, they must be importable, so that they can be pickled.
+    """
+
+    name: str
+    """The name on the command line and in report.json."""
+    title: str = ""
+    """The name as its authors write it, for reports; by default it is `name`."""
+    description: str = ""
+    """A phrase for the command's help."""
+    needs: frozenset[Need] = frozenset({"epsilon"})
+    libraries: ClassVar[Mapping[str, str]] = {}
+    """The modules that it imports, and the names under which people install them."""
+    parameters: Mapping[str, Any] = {}
+    """The values that decide how strong it is; reports show them."""
+
+    @property
+    def threat(self) -> Threat:
+        """What the attacker knows."""
+        if "surrogate" in self.needs:
+            return "black-box"
+        return "adaptive" if self.needs & {"defence", "gradients", "tables"} else "gray-box"
+
+    @property
+    def bounded(self) -> bool:
+        """Whether it is run once for each ε."""
+        return "epsilon" in self.needs
+
+    def applies_to(self, defence: Defence) -> bool:
+        """Return whether an adaptive attack can be aimed at a defence."""
+        return defence.kind != "none" and not ("tables" in self.needs and defence.qtables is None)
+
+    def parameters_against(self, defence: Defence | None) -> dict[str, Any]:  # noqa: ARG002
+        """Return the parameters for a report's cell; `defence` is given to adaptive attacks."""
+        return dict(self.parameters)
+
+    def perturb(
+        self,
+        target: Target,
+        images: Sequence[Pixels],
+        labels: npt.NDArray[np.int64],
+        epsilon: int | None,
+        seed: int,
+    ) -> list[Pixels]:
+        """Return adversarial images: the image itself where nothing was found.
+
+        Args:
+            target: The model, and what else the attack needs.
+            images: H×W×3 ``uint8`` arrays of one size.
+            labels: The true class of each.
+            epsilon: The strength in levels; None for attacks that need none.
+            seed: Of random numbers; the same seed gives the same images.
+
+        Returns:
+            As many arrays of the same shape, no sample farther than `epsilon` from
+            where it was.
+        """
+        raise NotImplementedError
+
+
+class Benign(Attack):
+    """No attack: the images as they are."""
+
+    name = "benign"
+    description = "the images as they are"
+    needs = frozenset()
+    threat = "benign"
+
+    def perturb(
+        self,
+        target: Target,  # noqa: ARG002
+        images: Sequence[Pixels],
+        labels: npt.NDArray[np.int64],  # noqa: ARG002
+        epsilon: int | None,  # noqa: ARG002
+        seed: int,  # noqa: ARG002
+    ) -> list[Pixels]:
+        """Return the images."""
+        return list(images)
+
+
+def to_batch(images: Sequence[Pixels]) -> Tensor:
+    """Return H×W×3 levels of one size as N×3×H×W floats in [0, 1]."""
+    import torch
+
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float().contiguous() / 255
+
+
+def to_pixels(batch: Tensor, images: Sequence[Pixels], epsilon: float | None) -> list[Pixels]:
+    """Return N×3×H×W floats as levels, no farther than ε from the images they came from."""
+    levels = (batch.permute(0, 2, 3, 1).cpu() * 255).round().clamp(0, 255).numpy()
+    if epsilon is not None:
+        start = np.stack(images).astype(np.float32)
+        bound = math.floor(epsilon)
+        levels = np.clip(levels, start - bound, start + bound)
+    return [np.ascontiguousarray(image) for image in levels.astype(np.uint8)]

@@ -1,0 +1,68 @@
+"""Defences, which stand between an image and the classifier.
+
+Each is one class. A defence of your own is a subclass of `Defence` that you give to
+`pyfd.evaluation.evaluate` as an object; a built-in one is a module here and an entry
+of `DEFENCES`, from which `parse` and the command's help read. The modules import
+torch and other slow libraries inside functions, so that the help does not wait for them.
+"""
+
+from __future__ import annotations
+
+from pyfd.evaluation.defences.art import BitDepth, TotalVariation
+from pyfd.evaluation.defences.base import Defence, Kind
+from pyfd.evaluation.defences.distillation import Distillation
+from pyfd.evaluation.defences.jpeg import JPEG, SHIELD_BLOCK, SHIELD_QUALITIES, Shield, as_jpeg
+
+__all__ = [
+    "DEFENCES",
+    "JPEG",
+    "KNOWN",
+    "SHIELD_BLOCK",
+    "SHIELD_QUALITIES",
+    "BitDepth",
+    "Defence",
+    "Distillation",
+    "Kind",
+    "Shield",
+    "TotalVariation",
+    "as_jpeg",
+    "known",
+    "parse",
+]
+
+#: The classes that `parse` makes defences of.
+DEFENCES: list[type[Defence]] = [Defence, Distillation, JPEG, BitDepth, TotalVariation, Shield]
+
+
+def known() -> str:
+    """Return the names that `parse` takes, as a text."""
+    return ", ".join(
+        ", ".join(defence.patterns)
+        + (f" ({': '.join(defence.argument)})" if defence.argument else "")
+        for defence in DEFENCES
+    )
+
+
+#: The names that `parse` takes.
+KNOWN = known()
+
+
+def parse(text: str) -> Defence:
+    """Return the defence of a name: "two-pass:fd-cvpr2019", "jpeg:75", "tvm", ...
+
+    Raises:
+        ValueError: There is no such defence, or its number or table is bad.
+        OSError: A table file cannot be read.
+        ImportError: The defence's library is missing.
+    """
+    name, colon, argument = text.partition(":")
+    patterns = {pattern.partition(":")[:2]: kind for kind in DEFENCES for pattern in kind.patterns}
+    kind = patterns.get((name, colon))
+    if kind is None:
+        raise ValueError(f"no defence {text!r}; there are {known()}")
+    try:
+        defence = kind.parsed(name, argument)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{text!r}: {error}") from error
+    defence.name = text
+    return defence

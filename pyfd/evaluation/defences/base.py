@@ -1,0 +1,114 @@
+"""The base class of defences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
+
+import numpy as np
+
+import pyfd
+from pyfd._core.pixels import Pixels
+from pyfd.qtables import QTables
+
+if TYPE_CHECKING:
+    from torch import nn
+
+#: "one-pass" and "two-pass" are defences by quantization tables; see `Distillation`.
+Kind: TypeAlias = Literal["none", "one-pass", "two-pass", "transformation"]
+
+
+class Defence:
+    """A defence that does nothing, and the base class of all others.
+
+    A defence of your own overrides `name`, `kind`, `defend` and, where it can be
+    differentiated, `module`. Where it draws random numbers, `random` is True.
+    """
+
+    patterns: ClassVar[Mapping[str, str]] = {"none": "no defence"}
+    """The names under which `parse` makes it, with a phrase that describes each. What
+    follows a colon stands for an argument: "jpeg:QUALITY"."""
+    argument: ClassVar[tuple[str, str] | None] = None
+    """The word for the argument, and what it may be, where the word does not say it."""
+    random: ClassVar[bool] = False
+    """Whether it draws random numbers: an attacker then needs the expectation over them."""
+
+    name: str = "none"
+    """The name in reports: the one that `parse` was given."""
+    kind: Kind = "none"
+    qtables: QTables | None = None
+    """The quantization tables, where there is one set of them."""
+
+    @classmethod
+    def parsed(cls, name: str, argument: str) -> Defence:  # noqa: ARG003
+        """Make the defence from the two sides of the colon in one of `patterns`.
+
+        Raises:
+            ValueError: The argument makes no sense.
+        """
+        return cls()
+
+    def camera(self, images: Sequence[Pixels]) -> list[Pixels]:
+        """Return what the camera's encoder leaves of images, from which an attacker starts."""
+        return [image.copy() for image in checked(images)]
+
+    def __call__(self, images: Sequence[Pixels], seed: int = 0) -> list[Pixels]:
+        """Return what the classifier sees of images.
+
+        The same images and seed give the same result. Images are defended one after
+        the other, without threads, so that times can be compared.
+
+        Args:
+            images: C-contiguous ``uint8`` arrays, H×W×3 RGB; their sizes may differ.
+            seed: Of the random numbers.
+
+        Returns:
+            New arrays of the same shapes.
+
+        Raises:
+            TypeError: An image is not an array.
+            ValueError: An image has another shape or dtype.
+        """
+        return [
+            self.defend(image, np.random.default_rng([seed, index]))
+            for index, image in enumerate(checked(images))
+        ]
+
+    def receive(self, files: Sequence[bytes], seed: int = 0) -> list[Pixels]:
+        """Return what the classifier sees of JPEG files that an attacker hands over."""
+        return self([pyfd.decode(file) for file in files], seed)
+
+    def defend(self, image: Pixels, rng: np.random.Generator) -> Pixels:  # noqa: ARG002
+        """Return one image defended, as a new array."""
+        return image.copy()
+
+    def module(self) -> nn.Module | None:
+        """Return a differentiable stand-in for adaptive attackers (BPDA: Athalye et al., 2018).
+
+        Its forward pass maps N×3×H×W floats in [0, 1] to the same, as the defence
+        does; its backward pass is an estimate. None where there is no stand-in, or
+        where one would be too slow for every step of an attack.
+        """
+        return None
+
+
+def checked(images: Sequence[Pixels]) -> Sequence[Pixels]:
+    """Return images; refuse arrays of another shape or dtype than ``uint8`` H×W×3."""
+    for image in images:
+        if not isinstance(image, np.ndarray):
+            raise TypeError(f"images must be arrays, not {type(image).__name__}")
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            shape = "×".join(map(str, image.shape))
+            raise ValueError(f"images must be uint8 H×W×3, not {image.dtype} {shape}")
+    return images
+
+
+def whole_number(text: str) -> int:
+    """Return the number that a name's argument is.
+
+    Raises:
+        ValueError: It is not a whole number of at most nine digits.
+    """
+    if not (text.isascii() and text.isdecimal() and len(text) <= 9):
+        raise ValueError(f"{text!r} is not a whole number")
+    return int(text)

@@ -1,0 +1,143 @@
+"""The work of an evaluation: one trial on one chunk of the images at a time."""
+
+from __future__ import annotations
+
+import base64
+import io
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from torch import nn
+
+from pyfd._core.pixels import Pixels
+from pyfd.evaluation.attacks import Target
+from pyfd.evaluation.defences import Defence, as_jpeg
+from pyfd.evaluation.plan import Trial
+from pyfd.torch import batches, predict
+
+_EXAMPLE_SIDE = 224
+_AMPLIFIED = 16
+
+
+@dataclass
+class Work:
+    """Everything that a process needs to do any part of an evaluation."""
+
+    model: nn.Module
+    surrogate: nn.Module | None
+    images: list[Pixels]
+    """The base set: the images that the undefended model gets right."""
+    labels: npt.NDArray[np.int64]
+    trials: list[Trial]
+    seed: int
+    batch_size: int
+    attacker_quality: int | None
+    chunks: list[list[int]] = field(init=False)
+    """Indices of images of one size that are attacked together."""
+
+    def __post_init__(self) -> None:
+        self.chunks = list(batches([image.shape for image in self.images], self.batch_size))
+
+    def do(self, place: int, chunk: int) -> dict[str, Any]:
+        """Attack one chunk, and judge the defences on it.
+
+        Args:
+            place: The index of a trial.
+            chunk: The index of a chunk.
+
+        Returns:
+            An entry of the log: what JSON can hold.
+        """
+        trial = self.trials[place]
+        chosen = self.chunks[chunk]
+        seed = self.seed + chosen[0]
+        labels = self.labels[chosen]
+        images = trial.start.camera([self.images[i] for i in chosen])
+        began = time.perf_counter()
+        moved = self._attacked(trial, images, labels, seed)
+        seconds = time.perf_counter() - began
+        pairs = zip(moved, images, strict=True)
+        distances = [float(np.linalg.norm((a - 1.0 * b) / 255)) for a, b in pairs]
+        seen = {d.name: self._seen(d, moved, seed) for d in trial.judged}
+        classes = {name: predict(self.model, given) for name, given in seen.items()}
+        entry: dict[str, Any] = {
+            "place": place,
+            "chunk": chunk,
+            "right": {name: int((found == labels).sum()) for name, found in classes.items()},
+            "l2": sum(distances),
+            "seconds": seconds,
+            "examples": [],
+        }
+        if chunk == 0 and trial.attack.threat != "benign":
+            defence = trial.judged[-1]
+            entry["examples"] = [
+                self._example(trial, defence, images, moved, seen[defence.name], labels)
+            ]
+        return entry
+
+    def _attacked(
+        self, trial: Trial, images: list[Pixels], labels: npt.NDArray[np.int64], seed: int
+    ) -> list[Pixels]:
+        surrogate = self.surrogate if "surrogate" in trial.attack.needs else None
+        target = Target(self.model, surrogate, trial.through)
+        moved = trial.attack.perturb(target, images, labels, trial.epsilon, seed)
+        _check(trial, images, moved)
+        return moved
+
+    def _seen(self, defence: Defence, images: list[Pixels], seed: int) -> list[Pixels]:
+        """Return what the model is shown of pixels, or of the attacker's files."""
+        if self.attacker_quality is None:
+            return defence(images, seed)
+        return defence.receive([as_jpeg(image, self.attacker_quality) for image in images], seed)
+
+    def _example(
+        self,
+        trial: Trial,
+        defence: Defence,
+        images: list[Pixels],
+        moved: list[Pixels],
+        seen: list[Pixels],
+        labels: npt.NDArray[np.int64],
+    ) -> dict[str, Any]:
+        """Return the first image of a chunk for the report, with the model's classes."""
+        triple = [images[0], moved[0], seen[0]]
+        said = predict(self.model, triple).tolist()
+        difference = 128.0 + _AMPLIFIED * (moved[0].astype(float) - images[0])
+        strength = "" if trial.epsilon is None else f", ε = {trial.epsilon}"
+        return {
+            "title": f"{trial.attack.name}{strength}",
+            "label": int(labels[0]),
+            "predicted": dict(zip(("benign", "attacked", "defended"), said, strict=True)),
+            "original": _png(images[0]),
+            "adversarial": _png(moved[0]),
+            "perturbation": _png(difference.clip(0, 255).astype(np.uint8)),
+            "amplified": _AMPLIFIED,
+            "defended": _png(seen[0]),
+            "defence": defence.name,
+        }
+
+
+def _check(trial: Trial, images: Sequence[Pixels], moved: Sequence[Pixels]) -> None:
+    """Refuse adversarial images that are no images, or farther than ε from where they started."""
+    name, epsilon = trial.attack.name, trial.epsilon
+    kinds = [[(image.dtype, image.shape) for image in part] for part in (images, moved)]
+    if kinds[0] != kinds[1]:
+        raise ValueError(f"the attack {name!r} must return uint8 images of the shapes it was given")
+    for before, after in zip(images, moved, strict=True):
+        if epsilon is not None and np.abs(after.astype(int) - before).max() > epsilon:
+            raise ValueError(f"the attack {name!r} moved a sample by more than ε = {epsilon}")
+
+
+def _png(image: Pixels) -> str:
+    """Return the middle of an image as PNG in base64."""
+    height, width = image.shape[:2]
+    top, left = max(0, height - _EXAMPLE_SIDE) // 2, max(0, width - _EXAMPLE_SIDE) // 2
+    buffer = io.BytesIO()
+    middle = image[top : top + _EXAMPLE_SIDE, left : left + _EXAMPLE_SIDE]
+    Image.fromarray(np.ascontiguousarray(middle)).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()

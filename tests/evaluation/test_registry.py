@@ -1,0 +1,160 @@
+"""An attack and a defence of one's own, as objects, and as built-in ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from pyfd._core.pixels import Pixels
+from pyfd.cli import cli
+from pyfd.evaluation import attacks, defences
+from pyfd.evaluation.attacks import Attack, Target, to_batch
+from pyfd.evaluation.defences import Defence
+from pyfd.evaluation.defences.base import whole_number
+from tests.evaluation.toys import cell, run
+
+
+class Checkers(Attack):
+    """A pattern of ±ε that knows no model."""
+
+    name = "checkers"
+    title = "Checkerboard"
+    description = "a checkerboard of ±ε"
+    parameters: Mapping[str, int] = {"side": 1}
+
+    def perturb(
+        self,
+        target: Target,  # noqa: ARG002
+        images: Sequence[Pixels],
+        labels: np.ndarray,  # noqa: ARG002
+        epsilon: int | None,
+        seed: int,  # noqa: ARG002
+    ) -> list[Pixels]:
+        assert epsilon is not None
+        return [
+            (image + epsilon * (-1) ** np.indices(image.shape)[:2].sum(0).astype(int))
+            .clip(0, 255)
+            .astype(np.uint8)
+            for image in images
+        ]
+
+
+class Shown(Checkers):
+    """The same, after a look at the defence."""
+
+    name = "shown"
+    title = ""
+    needs = frozenset({"epsilon", "defence"})
+
+    def perturb(self, target: Target, *arguments) -> list[Pixels]:
+        assert isinstance(target.defence, Mean)
+        assert target.surrogate is None
+        return super().perturb(target, *arguments)
+
+
+class Mean(Defence):
+    """Each sample becomes the mean of N neighbours in its row."""
+
+    patterns: ClassVar[Mapping[str, str]] = {"mean:N": "the mean of N neighbours"}
+    kind = "transformation"
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.name = f"mean:{count}"
+
+    @classmethod
+    def parsed(cls, name: str, argument: str) -> Mean:
+        assert name == "mean"
+        return cls(whole_number(argument))
+
+    def defend(self, image: Pixels, rng: np.random.Generator) -> Pixels:  # noqa: ARG002
+        rows = np.stack([np.roll(image, i, axis=1) for i in range(self.count)])
+        return rows.mean(0).astype(np.uint8)
+
+
+def test_objects(tmp_path):
+    found = run(
+        tmp_path, attacks=("fgsm", Checkers(), Shown()), defences=("none", Mean(4)), epsilons=(16,)
+    )
+    assert cell(found, "none", "checkers", 16)["accuracy"] < 1
+    assert cell(found, "mean:4", "checkers", 16)["title"] == "Checkerboard"
+    assert cell(found, "mean:4", "checkers", 16)["threat"] == "gray-box"
+    assert cell(found, "mean:4", "checkers", 16)["parameters"] == {"side": 1}
+    assert cell(found, "mean:4", "shown", 16)["threat"] == "adaptive"
+    assert cell(found, "mean:4", "shown", 16)["title"] == "shown"
+    assert cell(found, "none", "fgsm", 16)["title"] == "FGSM"
+    assert cell(found, "none", "benign")["title"] == "benign"
+    assert ("none", "shown") not in {(c["defence"], c["attack"]) for c in found["cells"]}
+    assert "mean:4" in found["costs"]
+    assert "checkers, ε = 16" in [example["title"] for example in found["examples"]]
+
+
+def test_objects_go_to_workers(tmp_path):
+    options = {"attacks": (Checkers(),), "defences": ("none", Mean(4)), "batch_size": 1}
+    one = run(tmp_path / "1", **options)["cells"]
+    two = run(tmp_path / "2", workers=2, **options)["cells"]
+    assert [c["correct"] for c in one] == [c["correct"] for c in two]
+
+
+@pytest.fixture
+def registered(monkeypatch):
+    monkeypatch.setitem(attacks.ATTACKS, "checkers", Checkers())
+    monkeypatch.setattr(defences, "DEFENCES", [*defences.DEFENCES, Mean])
+
+
+@pytest.mark.usefixtures("registered")
+def test_names(tmp_path):
+    found = run(tmp_path, attacks=("checkers",), defences=("none", "mean:4"))
+    assert cell(found, "mean:4", "checkers", 4)["title"] == "Checkerboard"
+    with pytest.raises(ValueError, match="'mean:x': 'x' is not a whole number"):
+        defences.parse("mean:x")
+    with pytest.raises(ValueError, match=r"there are none, .*, shield, mean:N$"):
+        defences.parse("mean")
+    with pytest.raises(ValueError, match=r"there are fgsm, .*, checkers$"):
+        attacks.find("check")
+
+
+@pytest.mark.usefixtures("registered")
+def test_the_commands_help():
+    text = CliRunner().invoke(cli, ["evaluate", "--help"]).output
+    gray_box = text[text.index("Attacks that know the model, not") :].partition("\n\n")[0]
+    assert "checkers  a checkerboard of ±ε" in gray_box
+    assert "fgsm      one step" in gray_box
+    assert "mean:N        the mean of N neighbours" in text[text.index("Defences:\n") :]
+
+
+@pytest.mark.parametrize(
+    ("moved", "message"),
+    [
+        (lambda images: [image // 2 for image in images], "moved a sample by more than"),
+        (lambda images: images[1:], "must return uint8 images of the shapes"),
+        (lambda images: [image[1:] for image in images], "must return uint8 images"),
+        (lambda images: list(to_batch(images).numpy()), "must return uint8 images"),
+    ],
+)
+def test_attacks_that_break_the_rules(tmp_path, moved, message):
+    class Wrong(Attack):
+        name = "wrong"
+
+        def perturb(self, target, images, labels, epsilon, seed):  # noqa: ARG002
+            return moved(images)
+
+    with pytest.raises(ValueError, match=f"the attack 'wrong' {message}"):
+        run(tmp_path, attacks=(Wrong(),))
+
+
+def test_a_surrogate_is_given_to_those_who_need_one(tmp_path):
+    class Nosy(Checkers):
+        def perturb(self, target, *arguments):
+            assert isinstance(target.surrogate, torch.nn.Identity)
+            return super().perturb(target, *arguments)
+
+    attack = Nosy()
+    attack.needs = frozenset({"epsilon", "surrogate"})
+    found = run(tmp_path, attacks=(attack,), surrogate=torch.nn.Identity())
+    assert cell(found, "none", "checkers", 4)["threat"] == "black-box"

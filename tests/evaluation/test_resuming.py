@@ -1,0 +1,306 @@
+"""An evaluation that goes on from a folder: what it takes over, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from pyfd.evaluation import fingerprint, report
+from pyfd.evaluation.defences import Distillation
+from pyfd.qtables import QTables
+from tests.evaluation.toys import Texture, images, run, without_times
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    """The page takes most of the time of an evaluation as small as these."""
+    monkeypatch.setattr(report, "page", lambda _: "")
+
+
+SCRIPT = """
+import sys, time
+from pathlib import Path
+from tests.evaluation.toys import Texture, images, labels_of
+from pyfd.evaluation import evaluate
+from pyfd.evaluation.defences import Defence
+
+class Slow(Defence):
+    name, kind = "slow", "transformation"
+    def __call__(self, images, seed=0):
+        while Path(sys.argv[2]).exists() and len(open(sys.argv[3]).readlines()) > 4:
+            time.sleep(0.05)  # until it is killed
+        return super().__call__(images, seed)
+
+pictures = images()
+found = evaluate(Texture(), pictures, labels_of(Texture(), pictures), output=sys.argv[1],
+                 defences=("none", Slow()), attacks=("pgd", "bpda"), epsilons=(2,),
+                 batch_size=2)
+"""
+
+
+def test_a_killed_run_goes_on(tmp_path):
+    """Killed after some chunks, with its last line cut off, it ends as if it had not been."""
+    barrier = tmp_path / "barrier"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+
+    def start(folder: Path) -> subprocess.Popen:
+        arguments = [str(folder), str(barrier), str(folder / "progress.jsonl")]
+        return subprocess.Popen([sys.executable, "-c", SCRIPT, *arguments], env=environment)
+
+    assert start(tmp_path / "whole").wait() == 0
+    barrier.touch()
+    killed = start(tmp_path / "killed")
+    journal = tmp_path / "killed/progress.jsonl"
+    while not journal.exists() or len(journal.read_text().splitlines()) < 5:
+        assert killed.poll() is None
+        time.sleep(0.05)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    barrier.unlink()
+    assert not (tmp_path / "killed/report.json").exists()
+    before = journal.read_text()
+    journal.write_text(before + '{"place": 2, "chu')
+    assert start(tmp_path / "killed").wait() == 0
+    assert journal.read_text().startswith(before)
+    contents = [json.loads((tmp_path / n / "report.json").read_text()) for n in ("whole", "killed")]
+    assert without_times(contents[0]) == without_times(contents[1])
+
+
+# ---- another evaluation is refused ------------------------------------------------
+
+MODEL = """
+import torch
+from torch import nn
+
+FACTOR = 100
+
+def roughness(batch):
+    return (batch[..., 1:] - batch[..., :-1]).abs().mean((1, 2, 3))
+
+class Same(torch.autograd.Function):
+    @staticmethod
+    def forward(context, values):
+        return values.clone()
+
+    @staticmethod
+    def backward(context, gradient):
+        return gradient
+
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.limit = 6
+
+    def forward(self, batch):
+        rough = Same.apply(roughness(batch)) * FACTOR
+        return torch.stack([self.limit - rough, rough - self.limit], 1)
+"""
+DEFENCE = """
+from pyfd.evaluation.defences import Defence
+
+MORE = [3]
+
+def brightened(image, by):
+    return (image // 2 + by + MORE[0]).astype("uint8")
+
+class Bright(Defence):
+    name, kind = "bright", "transformation"
+
+    def __init__(self):
+        self.by = 10
+
+    def defend(self, image, rng):
+        return brightened(image, self.by)
+"""
+ATTACK = """
+from pyfd.evaluation.attacks import Attack
+
+def shifted(image, by):
+    return image + (image < 255 - by) * by
+
+class Shift(Attack):
+    name = "shift"
+    by = 1
+
+    def perturb(self, target, images, labels, epsilon, seed):
+        return [shifted(image, self.by).astype("uint8") for image in images]
+"""
+
+
+def made(source: str, name: str, *changes: tuple[str, str]):
+    """Return an object of a class in a module's source, after changes of its text."""
+    for before, after in changes:
+        assert before in source
+        source = source.replace(before, after)
+    namespace = {"__name__": "somewhere"}
+    exec(source, namespace)
+    return namespace[name]()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(("roughness(batch))", "roughness(1 * batch))"), id="forward"),
+        pytest.param((".mean((1, 2, 3))", ".mean((1, 3, 2))"), id="a function that it calls"),
+        pytest.param(("FACTOR = 100", "FACTOR = 100.0"), id="a global value"),
+        pytest.param(("limit = 6", "limit = 6.0"), id="an attribute"),
+        pytest.param(("return gradient", "return -gradient"), id="the gradient alone"),
+    ],
+)
+def test_another_model_with_equal_weights_and_predictions(tmp_path, change):
+    run(tmp_path, attacks=(), model=made(MODEL, "Model"))
+    run(tmp_path, attacks=(), model=made(MODEL, "Model", ("FACTOR =", "# a comment\nFACTOR =")))
+    with pytest.raises(ValueError, match=r"of another evaluation \(other model\): choose another"):
+        run(tmp_path, attacks=(), model=made(MODEL, "Model", change))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [("image // 2", "image // 3"), ("by = 10", "by = 11"), ("MORE = [3]", "MORE = [4]")],
+)
+def test_another_defence_of_the_same_name(tmp_path, change):
+    run(tmp_path, attacks=(), defences=("none", made(DEFENCE, "Bright")))
+    run(tmp_path, attacks=(), defences=("none", made(DEFENCE, "Bright")))
+    with pytest.raises(ValueError, match=r"another evaluation \(other defences\)"):
+        run(tmp_path, attacks=(), defences=("none", made(DEFENCE, "Bright", change)))
+
+
+@pytest.mark.parametrize("change", [("255 - by", "254 - by"), ("by = 1", "by = 2")])
+def test_another_attack_of_the_same_name(tmp_path, change):
+    run(tmp_path, attacks=[made(ATTACK, "Shift")])
+    run(tmp_path, attacks=[made(ATTACK, "Shift")])
+    with pytest.raises(ValueError, match=r"another evaluation \(other attacks\)"):
+        run(tmp_path, attacks=[made(ATTACK, "Shift", change)])
+
+
+def test_other_tables_of_the_same_name(tmp_path):
+    def distillation(step: int) -> Distillation:
+        return Distillation(QTables(np.full((8, 8), step), name="mine"), two_pass=True)
+
+    run(tmp_path, attacks=(), defences=("none", distillation(16)))
+    with pytest.raises(ValueError, match=r"another evaluation \(other defences\)"):
+        run(tmp_path, attacks=(), defences=("none", distillation(17)))
+
+
+class Weighted(Texture):
+    def __init__(self, weight: float, buffer: float = 0.0, hidden: float = 0.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(weight))
+        self.register_buffer("shown", torch.tensor(buffer))
+        self.register_buffer("hidden", torch.tensor(hidden), persistent=False)
+
+
+@pytest.mark.parametrize("other", [(1.1,), (1.0, 0.1), (1.0, 0.0, 0.1)])
+def test_other_weights_and_buffers(tmp_path, other):
+    run(tmp_path, attacks=(), model=Weighted(1.0))
+    with pytest.raises(ValueError, match=r"other model\)"):
+        run(tmp_path, attacks=(), model=Weighted(*other))
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"seed": 1}, "seed"),
+        ({"batch_size": 1}, "batch_size"),
+        ({"epsilons": (3,)}, "epsilons"),
+        ({"attacker_quality": 90}, "attacker_quality"),
+        ({"pictures": images(3)}, "images, predictions"),
+        ({"pictures": images(4)[2:]}, "images"),
+        ({"surrogate": Weighted(1.0)}, "surrogate"),
+        ({"attacks": ("bim",)}, "attacks"),
+        ({"defences": ("none", "two-pass:16")}, "defences"),
+        ({"defences": ("two-pass:16", "none")}, "defences"),
+    ],
+)
+def test_other_arguments(tmp_path, change, name):
+    run(tmp_path, attacks=())
+    with pytest.raises(ValueError, match=rf"progress\.jsonl is of another .* \(other {name}\): "):
+        run(tmp_path, **{"attacks": (), **change})
+
+
+def test_other_versions(tmp_path, monkeypatch):
+    run(tmp_path, attacks=())
+    monkeypatch.setattr(fingerprint, "_installed", lambda _: "another version")
+    with pytest.raises(ValueError, match=r"\(other packages\)"):
+        run(tmp_path, attacks=())
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"format": "pyfd-evaluation-progress", "digest": "1"}'])
+def test_a_file_in_another_format(tmp_path, text):
+    (tmp_path / "progress.jsonl").write_text(text)
+    with pytest.raises(ValueError, match=r"another evaluation .*its first line is not the header"):
+        run(tmp_path, attacks=())
+
+
+# ---- the same one goes on -----------------------------------------------------------
+
+COUNTING = """
+import sys
+from pathlib import Path
+from torch import nn
+from pyfd.evaluation.attacks import Attack
+from pyfd.evaluation.defences import Defence
+from tests.evaluation.toys import Texture, run
+
+class Model(Texture):
+    def __init__(self):
+        super().__init__()
+        self.names = {"one", "two", "three", ("four", 5), None}
+        self.forward = lambda batch: Texture.forward(self, batch)
+
+class Counting(Attack):
+    name = "counting"
+    def perturb(self, target, images, labels, epsilon, seed):
+        with open(sys.argv[2], "a") as file:
+            file.write("called\\n")
+        return [image.copy() for image in images]
+
+class Own(Defence):
+    name, kind = "own", "transformation"
+
+run(Path(sys.argv[1]), model=Model(), attacks=[Counting()], defences=("none", "two-pass:16", Own()))
+"""
+
+
+def test_a_new_process_goes_on(tmp_path):
+    """Nothing is attacked again, whatever the seed of the hashes, and the log stays as it is."""
+    texts = []
+    for seed in ("1", "2"):
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "PYTHONHASHSEED": seed,
+        }
+        arguments = [sys.executable, "-c", COUNTING, str(tmp_path / "out"), str(tmp_path / "calls")]
+        subprocess.run(arguments, env=environment, check=True)
+        texts.append((tmp_path / "out/progress.jsonl").read_text())
+    assert texts[0] == texts[1]
+    assert (tmp_path / "calls").read_text() == "called\n" * 4  # two starts × two sizes
+
+
+def test_entries_that_two_processes_wrote_count_once(tmp_path):
+    first = run(tmp_path)
+    path = tmp_path / "progress.jsonl"
+    header, *lines = path.read_text().splitlines()
+    path.write_text("\n".join([header, *lines, *lines]) + "\n")
+    assert without_times(run(tmp_path)) == without_times(first)
+
+
+def test_an_entry_that_was_cut_off_in_the_middle_is_done_again(tmp_path):
+    first = run(tmp_path)
+    path = tmp_path / "progress.jsonl"
+    lines = path.read_text().splitlines()
+    lines[1] = lines[1][:20]
+    path.write_text("\n".join([*lines, "[1]", "{}"]) + "\n")
+    assert without_times(run(tmp_path)) == without_times(first)
+    assert len(path.read_text().splitlines()) == len(lines) + 3

@@ -1,0 +1,89 @@
+"""Models and images for the tests of the evaluation, small enough to attack in no time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from pyfd.evaluation import attacks, evaluate
+from tests.jpegs import picture
+
+
+class Linear(nn.Module):
+    """Two classes by the sign of a fixed random pattern: every gradient is known."""
+
+    def __init__(self, size: int = 32) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.pattern = nn.Parameter(torch.randn(3, size, size, generator=generator))
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        score = (batch * self.pattern).sum((1, 2, 3))
+        return torch.stack([score, -score], 1)
+
+
+class Wavy(Linear):
+    """With many local maxima, so that where an attack starts decides where it ends."""
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        return super().forward(torch.sin(400 * batch))
+
+
+class Texture(nn.Module):
+    """Classes by how rough an image is: small perturbations change them, large steps do too."""
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        rough = (batch[..., 1:] - batch[..., :-1]).abs().mean((1, 2, 3)) * 100
+        return torch.stack([6 - rough, rough - 6], 1)
+
+
+def texture() -> nn.Module:
+    """Return a model; for the command's "tests.evaluation.toys:texture"."""
+    return Texture()
+
+
+def case() -> tuple[nn.Module, list[np.ndarray], np.ndarray]:
+    """Return a model, images, and the classes that it gives to them."""
+    model = Linear().eval()
+    pictures = [picture(32, 32, seed=i) for i in range(3)]
+    with torch.no_grad():
+        labels = model(attacks.to_batch(pictures)).argmax(1).numpy()
+    return model, pictures, labels
+
+
+def images(count: int = 6) -> list[np.ndarray]:
+    """Return pictures of two sizes."""
+    return [picture(24 + 8 * (i % 2), 24, seed=i) for i in range(count)]
+
+
+def labels_of(model: nn.Module, pictures: list[np.ndarray]) -> list[int]:
+    """Return the classes that a model gives to pictures."""
+    batches = [torch.tensor(p).permute(2, 0, 1)[None].float() / 255 for p in pictures]
+    return [int(model(batch).argmax()) for batch in batches]
+
+
+def run(folder: Path, **options) -> dict:
+    """Evaluate `Texture` without defences against PGD, or as the options say."""
+    pictures = options.pop("pictures", images(2))
+    model = options.pop("model", Texture())
+    defaults = {"defences": ("none",), "attacks": ("pgd",), "epsilons": (4,)}
+    truth = options.pop("truth", labels_of(model, pictures))
+    return evaluate(model, pictures, truth, output=folder, **{**defaults, **options})
+
+
+def cell(content: dict, defence: str, attack: str, epsilon: int | None = None) -> dict:
+    """Return the one cell of a defence under an attack."""
+    (found,) = [
+        c
+        for c in content["cells"]
+        if (c["defence"], c["attack"], c["epsilon"]) == (defence, attack, epsilon)
+    ]
+    return found
+
+
+def without_times(content: dict) -> list[dict]:
+    """Return the cells without what differs from run to run."""
+    return [{k: v for k, v in c.items() if k != "seconds"} for c in content["cells"]]
