@@ -15,7 +15,7 @@ A fingerprint does not see:
 - C extensions outside of installed packages, and patches of installed packages;
 - the state of objects that cannot be pickled, such as locks and open files, and of a
   scripted module more than its code and its tensors;
-- objects nested more than `_DEEPEST` deep.
+- objects nested more than 100 levels deep.
 
 State that changes while it runs (a counter, a cache) changes the fingerprint; a new
 process starts with the same state again.
@@ -51,10 +51,13 @@ except ModuleNotFoundError as error:
 #: What a digest is made of: bytes, or buffers that need no copy.
 _Parts: TypeAlias = "Iterator[bytes | memoryview]"
 
-_DEEPEST = 100
+_DEEPEST = 100  # levels that are followed
 
-#: Attributes of classes and modules that Python and torch derive from others.
-_DERIVED = {"_abc_impl", "_backward_cls", "_modules", "_graph"}
+#: Attributes of classes that Python and torch derive from others.
+_DERIVED = {"_abc_impl", "_backward_cls"}
+
+#: Attributes of modules that hold hooks, by numbers that count all hooks of the process.
+_HOOKS = {name for name in vars(nn.Module()) if "_hooks" in name}
 
 _ATOMS = (type(None), bool, int, float, complex, bytes, type(...), type(NotImplemented), range)
 _BUILTIN = (
@@ -122,7 +125,7 @@ class Fingerprints:
                 yield from _array(thing)
             case nn.Module():
                 yield from self._module(thing)
-            case RemovableHandle():  # its number counts all hooks of the process
+            case RemovableHandle():  # it holds such a number
                 yield b"handle"
             case types.CodeType():
                 yield from self._code(thing)
@@ -232,17 +235,17 @@ class Fingerprints:
     def _module(self, module: nn.Module) -> _Parts:
         for name, part in module.named_modules(remove_duplicate=False):
             yield from (b"module", name.encode(), self._digest(type(part)))
-            if hasattr(part, "_orig_mod"):  # it is compiled, and comes next as it was before
+            if type(part).__module__.startswith("torch._dynamo"):  # the module comes next
                 continue
             if isinstance(part, torch.jit.ScriptModule):
                 yield from self._script(part)
                 continue
             for key, value in sorted(vars(part).items()):
-                if key in _DERIVED:
-                    continue
-                if "_hooks" in key and isinstance(value, Mapping):
-                    value = list(value.values())  # the keys are such numbers, too
-                yield from (key.encode(), self._digest(value))
+                if key in _HOOKS and isinstance(value, Mapping):
+                    value = list(value.values())
+                is_derived = key == "_graph" and isinstance(part, torch.fx.GraphModule)
+                if key != "_modules" and not is_derived:
+                    yield from (key.encode(), self._digest(value))
 
     def _script(self, module: torch.jit.ScriptModule) -> _Parts:
         graph = re.sub(r"#.*", "", str(module.inlined_graph))  # comments name the source's path

@@ -177,7 +177,7 @@ class Fire(nn.Module):
         self.expand3x3 = nn.Conv2d(squeezed, expanded, 3, padding=1)
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        """Return N×2·`expanded`×H×W maps of N×`inputs`×H×W ones."""
+        """Return ``N×2·expanded×H×W`` maps of ``N×inputs×H×W`` ones."""
         squeezed = relu(self.squeeze1x1(maps))
         return torch.cat([relu(self.expand1x1(squeezed)), relu(self.expand3x3(squeezed))], 1)
 

@@ -82,8 +82,10 @@ def evaluate(
             that decides its results is the same: the model's, the defences' and the
             attacks' code and attributes, the images, the other arguments, and the
             versions of the libraries (`pyfd.evaluation.fingerprint` says more).
-        defences: Names for `pyfd.evaluation.defences.parse`, or `Defence` objects.
-        attacks: Names of `pyfd.evaluation.attacks.ATTACKS`, or `Attack` objects.
+        defences: Names for `pyfd.evaluation.defences.parse`, or objects of
+            `pyfd.evaluation.defences.Defence`.
+        attacks: Names in `pyfd.evaluation.attacks.ATTACKS`, or objects of
+            `pyfd.evaluation.attacks.Attack`.
         epsilons: L∞ strengths in 8-bit levels, for attacks that have one.
         surrogate: Another model, for attacks that need one ("transfer").
         attacker_quality: The attacker hands over JPEG files of this quality, not

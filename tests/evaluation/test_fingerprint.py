@@ -398,6 +398,9 @@ def changed(change) -> nn.Module:
         lambda model: model.weight.data.__setitem__((0, 0), 9),
         lambda model: model.hidden.fill_(1),
         lambda model: setattr(model, "plain", 1),
+        lambda model: setattr(model, "_graph", 1),
+        lambda model: setattr(model, "_orig_mod", 1),
+        lambda model: setattr(model, "my_hooks", {1: 2}),
         lambda model: setattr(model.layers[0], "p", 0.25),
         lambda model: setattr(model, "forward", lambda x: x),
         lambda model: model.eval(),
@@ -414,6 +417,13 @@ def changed(change) -> nn.Module:
 def test_models_that_differ(change):
     assert of(Layers()) == of(Layers())
     assert of(changed(change)) != of(Layers())
+
+
+def test_a_dictionary_that_is_called_hooks():
+    first, second = (
+        changed(lambda model, key=key: setattr(model, "my_hooks", {key: 1})) for key in (1, 2)
+    )
+    assert of(first) != of(second)
 
 
 def test_what_evaluation_and_attacks_leave_behind_does_not_count():

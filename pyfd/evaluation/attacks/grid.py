@@ -19,7 +19,7 @@ class Grid(Attack):
 
     An attacker who knows the tables need not fight the quantizer: a coefficient that
     crosses a rounding boundary moves by a whole step, however small the perturbation
-    that carried it across. `pyfd.evaluation.attacks.crossing.cross` does the search.
+    that carried it across. ``cross`` in ``pyfd.evaluation.attacks.crossing`` searches.
     """
 
     name = "grid"
@@ -31,7 +31,7 @@ class Grid(Attack):
         self.parameters = {"steps": steps}
 
     def applies_to(self, defence: Defence) -> bool:
-        """Return whether a defence is `Distillation`, whose arithmetic the search knows."""
+        """Return whether a defence is feature distillation, whose arithmetic the search knows."""
         return isinstance(defence, Distillation)
 
     def perturb(
