@@ -337,7 +337,7 @@ def gather(
             total = total.merge(part)
         else:
             files = files.plus(part)
-            if files.counts[-3] > _FLUSHED:
+            if files.counts[binding.Y_BLOCKS] > _FLUSHED:
                 total, files = total.merge(files.statistics()), _NO_FILES
     return total.merge(files.statistics())
 

@@ -7,7 +7,6 @@ import operator
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from pyfd._core import decoding
@@ -59,34 +58,14 @@ def decode_many(
         raise TypeError("sources must be an iterable of files, not one file")
     reading = reading_of("decode_many", decode_options)
     tables = decoder_steps(qtables)
-    budget = _Budget(reading.limits.max_memory)
+    budget = decoding.Budget(reading.limits.max_memory)
 
     def one(source: Source) -> Pixels:
-        return decoding.decode(source, tables, reading, hold=budget.take)
+        return decoding.decode(source, tables, reading, budget=budget)
 
     iterator = iter(sources)
     first = list(itertools.islice(iterator, workers))  # no more threads than files
     return _Work(one, itertools.chain(first, iterator), errors).run(max(1, len(first)))
-
-
-class _Budget:
-    """Memory that threads share: a thread that asks for more than is left waits for others."""
-
-    def __init__(self, size: int):
-        self._left = size
-        self._changed = threading.Condition()
-
-    @contextmanager
-    def take(self, size: int) -> Iterator[None]:
-        with self._changed:
-            self._changed.wait_for(lambda: self._left >= size)
-            self._left -= size
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._left += size
-                self._changed.notify_all()
 
 
 class _Work:

@@ -78,6 +78,8 @@ def _dtype(struct: str) -> np.dtype[Any]:
 #: ``pyfd_statistics``: "sums", "squares" (3×64 each) and "blocks" (3). All are integers of
 #: 64 bits, so that one addition of ``uint64`` adds up two of them.
 STATISTICS = _dtype("pyfd_statistics")
+#: The place of the number of Y's blocks in such an array.
+Y_BLOCKS: int = ffi.offsetof("pyfd_statistics", "blocks") // 8
 _WORDS = STATISTICS.itemsize // 8
 _STATISTICS_AT = ffi.offsetof("pyfd_counted", "statistics")
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, TypeAlias
+import threading
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +14,6 @@ from pyfd._core.pixels import Pixels
 from pyfd._core.reading import Mode, Reading
 from pyfd.errors import LimitExceededError
 from pyfd.limits import Limits
-
-Hold: TypeAlias = Callable[[int], AbstractContextManager[Any, Any]]
 
 # The modes that libjpeg can convert a file's color space to; the first is the file's own.
 _MODES: dict[str, tuple[Mode, ...]] = {
@@ -36,13 +32,33 @@ _CHANNELS: dict[Mode, tuple[int, ...]] = {
 }
 
 
+class Budget:
+    """Memory that threads share: a thread that asks for more than is left waits for others."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+        self._changed = threading.Condition()
+
+    def take(self, size: int) -> None:
+        """Take so many bytes, once they are left."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._left >= size)
+            self._left -= size
+
+    def give(self, size: int) -> None:
+        """Give them back."""
+        with self._changed:
+            self._left += size
+            self._changed.notify_all()
+
+
 def decode(
     source: Source,
     tables: npt.NDArray[np.uint16] | None,
     reading: Reading,
     out: Pixels | None = None,
     *,
-    hold: Hold = nullcontext,
+    budget: Budget | None = None,
 ) -> Pixels:
     """Decode a file, onto tables unless they are None.
 
@@ -53,32 +69,26 @@ def decode(
         tables: As `pyfd.qtables.decoder_steps` returns them.
         reading: The options.
         out: As in `pyfd.decode`.
-        hold: A function that returns a context manager. It is called with the bytes
-            that the file needs if all its coefficients must be in memory.
+        budget: The memory that files share whose coefficients must all be in memory.
     """
-    data = read_source(source, reading.limits)
-    frame = binding.probe(data, reading.limits)
+    limits = reading.limits
+    data = read_source(source, limits)
+    frame = binding.probe(data, limits)
     color = _color(frame.color_space, reading.mode)
     scale = reading.scale
     shape = (-(-frame.height // scale), -(-frame.width // scale), *_CHANNELS[color])
-    if not frame.multiscan:
-        return _decoded(data, tables, reading, out, color, shape)
-    needed = frame.coefficient_bytes + len(data) + math.prod(shape)
-    check_memory(reading.limits, needed)
-    with hold(needed):
-        return _decoded(data, tables, reading, out, color, shape)
-
-
-def _decoded(
-    data: bytes | memoryview,
-    tables: npt.NDArray[np.uint16] | None,
-    reading: Reading,
-    out: Pixels | None,
-    color: Mode,
-    shape: tuple[int, ...],
-) -> Pixels:
-    pixels = np.empty(shape, np.uint8) if out is None else _checked_out(out, shape, data)
-    binding.decode(data, reading, tables, pixels, color=color, stacklevel=4)
+    held = 0
+    if frame.multiscan:
+        held = frame.coefficient_bytes + len(data) + math.prod(shape)
+        check_memory(limits, held)
+        if budget:
+            budget.take(held)
+    try:
+        pixels = np.empty(shape, np.uint8) if out is None else _checked_out(out, shape, data)
+        binding.decode(data, reading, tables, pixels, color=color, stacklevel=3)
+    finally:
+        if budget and held:
+            budget.give(held)
     return pixels
 
 
