@@ -7,8 +7,6 @@ points and the command line take it from here.
 
 from __future__ import annotations
 
-import functools
-import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
@@ -77,28 +75,28 @@ class Reading:
     def __post_init__(self) -> None:
         if self.scale not in SCALES:
             raise ValueError(f"scale must be 1, 2, 4 or 8, not {self.scale!r}")
-        operator.index(self.scale)  # 1.0 is in there too
+        object.__setattr__(self, "scale", int(self.scale))  # equal numbers are one option
         if self.mode is not None and self.mode not in MODES:
             raise ValueError(f"mode must be one of {', '.join(MODES)} or None, not {self.mode!r}")
         if not isinstance(self.limits, Limits):
             raise TypeError(f"limits must be pyfd.Limits, not {type(self.limits).__name__}")
 
 
-@functools.lru_cache(maxsize=64, typed=True)  # typed, because 1.0 equals 1 and is no scale
-def _shared(**options: Any) -> Reading:
-    return Reading(**options)
+_latest: tuple[ReadingOptions, Reading] = {}, Reading()
 
 
 def reading_with(**options: Unpack[ReadingOptions]) -> Reading:
     """Return the `Reading` of these options.
 
-    Calls with equal options share one, because making it takes several percent
-    of the time of a small image's decode.
+    A call with the options of the latest one returns the same object, because
+    making one takes several percent of the time of a small image's decode.
     """
-    try:
-        return _shared(**options)
-    except TypeError:  # an option has a wrong type, and perhaps cannot be hashed
-        return Reading(**options)
+    global _latest
+    known, reading = _latest
+    if options != known:
+        reading = Reading(**options)
+        _latest = options, reading  # one assignment, for other threads
+    return reading
 
 
 def reading_of(
