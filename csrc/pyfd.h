@@ -40,7 +40,7 @@ extern "C" {
 enum pyfd_code {
   PYFD_OK,
   PYFD_CORRUPT,     /* the file breaks the standard */
-  PYFD_UNSUPPORTED, /* the file is a JPEG of a kind that we do not take */
+  PYFD_UNSUPPORTED, /* the file is a JPEG of an unsupported kind */
   PYFD_LIMIT,       /* the file asks for more than the limits grant */
   PYFD_ARGUMENT,    /* the caller has made a mistake */
   PYFD_MEMORY       /* malloc failed */

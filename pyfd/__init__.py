@@ -10,7 +10,6 @@ from pyfd.calibration import FrequencyStatistics, calibrate
 from pyfd.certificate import Certificate, certify
 from pyfd.codec import (
     decode,
-    decode_many,
     encode,
     probe,
     read_coefficients,
@@ -27,6 +26,7 @@ from pyfd.errors import (
 )
 from pyfd.header import Header
 from pyfd.limits import Limits
+from pyfd.many import decode_many
 from pyfd.qtables import PRESETS, QTables
 from pyfd.refinement import Refinement, refine
 

@@ -32,8 +32,7 @@ class LimitExceededError(JPEGError):
     allowed: int
     """The limit's value."""
     needed: int | None
-    """What the file needs, at least: the limits hold before the rest of the file
-    is read. None if it is unknown."""
+    """The least that the file needs, as far as it was read; None if that is unknown."""
 
     def __init__(
         self, message: str = "", *, limit: str = "", allowed: int = 0, needed: int | None = None
