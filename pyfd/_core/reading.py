@@ -1,4 +1,4 @@
-"""How a file is read: the options that all reading entry points share.
+"""The options for reading a file, which all entry points that read share.
 
 A new option is a field of `Reading` and a key of `ReadingOptions`, here, and a
 keyword of `pyfd.decode`. `pyfd.decode_many`, the torch, Ray and Pillow entry
@@ -28,7 +28,7 @@ DEFAULT_LIMITS = Limits()
 
 
 class SafetyOptions(TypedDict, total=False):
-    """The keywords of `Reading` that leave the shape of the pixels alone.
+    """The keywords of `Reading` that do not affect the shape of the pixels.
 
     The entry points whose shape other libraries decide, Pillow's and OpenCV's,
     take these and no others.
@@ -49,7 +49,7 @@ class ReadingOptions(SafetyOptions, total=False):
 class Reading:
     """The checked options of a read.
 
-    The metadata of a field make its option of the command line: "help" is the
+    A field's metadata define its option on the command line: "help" is the
     option's help (a field without it has no option), "choices" are the values
     that it offers, "off" is the name of a flag that sets the field to False. In
     all other fields "parse" converts the option's text; without it, the type of
@@ -77,14 +77,14 @@ class Reading:
     def __post_init__(self) -> None:
         if self.scale not in SCALES:
             raise ValueError(f"scale must be 1, 2, 4 or 8, not {self.scale!r}")
-        operator.index(self.scale)  # 1.0 is in there too
+        operator.index(self.scale)  # refuses 1.0, which is in SCALES too
         if self.mode is not None and self.mode not in MODES:
             raise ValueError(f"mode must be one of {', '.join(MODES)} or None, not {self.mode!r}")
         if not isinstance(self.limits, Limits):
             raise TypeError(f"limits must be pyfd.Limits, not {type(self.limits).__name__}")
 
 
-@functools.lru_cache(maxsize=64, typed=True)  # typed, because 1.0 equals 1 and is no scale
+@functools.lru_cache(maxsize=64, typed=True)  # typed: 1.0 equals 1 but is not a scale
 def _shared(**options: Any) -> Reading:
     return Reading(**options)
 

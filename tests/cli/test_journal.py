@@ -173,7 +173,7 @@ def test_two_sources_are_not_source_and_target(run, source, tmp_path):
     (other / "a.jpg").write_bytes(b"precious")
     code, _, err = run("requantize", source, other)
     assert code == 2
-    assert f"say -o {other}" in err
+    assert f"give -o {other}" in err
     assert run("requantize", source, other / "a.jpg")[0] == 2
     assert run("requantize", source / "a.jpg", source / "b.jpg")[0] == 2
     assert (other / "a.jpg").read_bytes() == b"precious"

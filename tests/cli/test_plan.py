@@ -86,7 +86,7 @@ def test_two_inputs_never_share_an_output(run_binary, photo, png, tmp_path):
     out = tmp_path / "out"
     outcome = run_binary("encode", photo, png, "-o", out)
     assert outcome.code == 1
-    assert outcome.lines == [f"pyfd: {png}: {photo} goes to {out / 'photo.jpg'} already"]
+    assert outcome.lines == [f"pyfd: {png}: {photo} is already written to {out / 'photo.jpg'}"]
     assert (out / "photo.jpg").read_bytes() == pyfd.encode(pyfd.decode(photo), DEFAULT)
 
 
