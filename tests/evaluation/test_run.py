@@ -136,11 +136,11 @@ def test_an_attackers_files_are_decoded(tmp_path):
     [
         ({"attacks": ("pdg",)}, "no attack 'pdg': there are fgsm"),
         ({"attacks": ("transfer",)}, "another model"),
-        ({"attacks": ("pgd", "pgd")}, "once each"),
+        ({"attacks": ("pgd", "pgd")}, "each attack must be given only once"),
         ({"epsilons": (0.5,)}, "whole number"),
         ({"epsilons": (0,)}, "1...255"),
         ({"defences": ()}, "given"),
-        ({"defences": ("none", "none")}, "each once"),
+        ({"defences": ("none", "none")}, "each only once"),
         ({"defences": ("two-pass:fd",)}, "fd"),
         ({"truth": [0]}, "2 images need as many labels"),
         ({"pictures": []}, "0 images"),
