@@ -1,4 +1,4 @@
-"""`pyfd encode`: what it writes, and what it refuses."""
+"""`pyfd encode`: its results, and the inputs that it refuses."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def test_encode_keeps_metadata_but_not_the_thumbnail(run_binary, tmp_path):
 
 
 def long_exif() -> bytes:
-    """One value of 70,000 bytes."""
+    """Return EXIF with one value of 70,000 bytes."""
     entry = struct.pack("<HHII", 0x9286, 7, 70000, 26)
     return b"Exif\0\0II*\0" + struct.pack("<IH", 8, 1) + entry + bytes(70004)
 

@@ -1,4 +1,4 @@
-"""Which file is read, and where the result goes."""
+"""The choice of the files to read and of the files to write."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_directories_that_cannot_be_searched(run_binary, tree, tmp_path, monkeyp
     scandir = os.scandir
 
     def deny(path):
-        """As the system does, but for root too."""
+        """Deny access as the system does, but to root too."""
         if Path(path) == tree / "deep":
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
         return scandir(path)

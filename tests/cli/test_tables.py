@@ -1,4 +1,4 @@
-"""`pyfd tables`: what it makes, shows and refuses."""
+"""`pyfd tables`: the tables that it makes and shows, and the input that it refuses."""
 
 from __future__ import annotations
 

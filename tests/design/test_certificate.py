@@ -84,7 +84,7 @@ def images(subsampling: str) -> dict[str, tuple[np.ndarray, QTables]]:
 @pytest.mark.parametrize("kind", images("4:4:4"))
 @pytest.mark.parametrize("subsampling", SUBSAMPLING)
 def test_the_worst_pattern_changes_nothing_below_the_radius(subsampling, kind):
-    """A pattern of exactly the radius does change a block.
+    """A pattern whose strength is exactly the radius changes a block.
 
     In padded blocks the radius is only a lower bound.
     """

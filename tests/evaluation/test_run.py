@@ -139,7 +139,7 @@ def test_an_attackers_files_are_decoded(tmp_path):
         ({"attacks": ("pgd", "pgd")}, "each attack must be given only once"),
         ({"epsilons": (0.5,)}, "whole number"),
         ({"epsilons": (0,)}, "1...255"),
-        ({"defences": ()}, "given"),
+        ({"defences": ()}, "at least one defence"),
         ({"defences": ("none", "none")}, "each only once"),
         ({"defences": ("two-pass:fd",)}, "fd"),
         ({"truth": [0]}, "2 images need as many labels"),
