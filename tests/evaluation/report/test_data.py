@@ -130,7 +130,7 @@ def test_deep_settings_are_cut():
 
 
 def test_rounded_numbers_are_taken():
-    """Even where the accuracy, 1 here, is above its interval then."""
+    """The rounded accuracy, 1 here, may even be above its interval."""
     content = change(make(), "cells.0.interval", [0.969, 0.9996])
     report.text(change(content, "cells.0.accuracy", 0.9996))
 
