@@ -125,7 +125,7 @@ class Fingerprints:
                 yield from _array(thing)
             case nn.Module():
                 yield from self._module(thing)
-            case RemovableHandle():  # it holds a number of the same kind
+            case RemovableHandle():  # it holds the number of a hook
                 yield b"handle"
             case types.CodeType():
                 yield from self._code(thing)
@@ -235,7 +235,7 @@ class Fingerprints:
     def _module(self, module: nn.Module) -> _Parts:
         for name, part in module.named_modules(remove_duplicate=False):
             yield from (b"module", name.encode(), self._digest(type(part)))
-            if type(part).__module__.startswith("torch._dynamo"):  # the compiled module itself comes next
+            if type(part).__module__.startswith("torch._dynamo"):  # the original module comes next
                 continue
             if isinstance(part, torch.jit.ScriptModule):
                 yield from self._script(part)
