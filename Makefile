@@ -35,10 +35,10 @@ help:  ## List the targets
 demo: $(VENV)/demo  ## Defend photographs and look at the result (demo-output/)
 	$(BIN)/pyfd demo --output demo-output
 
-test: $(VENV)/test  ## Run the tests; PYFD_PHOTOS=FOLDER: on these photographs, too
+test: $(VENV)/test  ## Run the tests, with PYFD_PHOTOS=FOLDER also on these photographs
 	$(BIN)/python -m pytest -n $(JOBS) -m "not system"
 
-test-system: $(VENV)/test $(VENV)/system-test  ## Run the tests with Debian's programs, and install these
+test-system: $(VENV)/test $(VENV)/system-test  ## Install Debian's programs, and run the tests with them
 	$(BIN)/python -m pytest -m system
 
 asan: $(VENV)/test  ## Run the tests under AddressSanitizer and UndefinedBehaviorSanitizer
@@ -75,7 +75,7 @@ format: $(VENV)/test  ## Format Python and C
 docs: $(VENV)/test  ## Build the documentation (build/docs/index.html); warnings are errors
 	$(BIN)/sphinx-build -W --keep-going -b html docs build/docs
 
-bench: $(VENV)/bench  ## Measure all speeds, and those of the peers (build/bench; ten minutes)
+bench: $(VENV)/bench  ## Measure all speeds of pyfd and its peers (build/bench; ten minutes)
 	$(BIN)/python -m benchmarks.speed $(BENCH)
 
 bench-compare: $(VENV)/bench  ## Compare the speed of two commits: OLD=, NEW=

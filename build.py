@@ -1,7 +1,7 @@
 """Build pyfd: compile the C layer on top of the fork of libjpeg-turbo, and bind it with cffi.
 
 This is the build backend that pyproject.toml names: setuptools' own, with the commands
-below.  third_party/libjpeg-turbo/fork.py gets, patches and compiles the fork itself.
+below.  third_party/libjpeg-turbo/fork.py downloads, patches and compiles the fork itself.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ MODULES = {
 
 
 def install_native(folder: Path, cache: Path, version: str) -> None:
-    """Write the drop-in, and the headers, libraries and pkg-config files for C programs."""
+    """Write the drop-in library, and headers, libraries and pkg-config files for C programs."""
     shutil.rmtree(folder, ignore_errors=True)
     if fork.SANITIZE:  # other programs cannot load sanitized libraries
         return
@@ -106,7 +106,7 @@ def install_native(folder: Path, cache: Path, version: str) -> None:
     shutil.copy(ROOT / "csrc" / "pyfd.h", include)
     for header in HEADERS:
         shutil.copy(tree / header, include / "libjpeg")
-    # CMake makes a link of this name; the copy is the file itself
+    # CMake makes a symbolic link of this name; copying it gives the file itself
     shutil.copy(fork.build_drop_in(cache) / "build" / "libjpeg.so.62", lib)
     shutil.copy(tree / "build" / "libjpeg.a", lib / "libjpeg-pyfd.a")
     with tempfile.TemporaryDirectory(dir=cache) as scratch:
@@ -120,7 +120,7 @@ def install_native(folder: Path, cache: Path, version: str) -> None:
 
 
 def linking(library: str) -> str:
-    """Return the linker's options for one library, as pkg-config has them."""
+    """Return the linker's options for one library, in pkg-config's form."""
     folder = "${prefix}/lib"
     if library.endswith(".a"):
         return f"{folder}/{library}"
@@ -165,8 +165,8 @@ def leave_in_source(built: Path, native: Path) -> None:
     """Put the extension and pyfd/native into the source folder, where `import pyfd` finds them.
 
     Each file is replaced in one step, because programs may be using the old one. Files of
-    an earlier build that this one lacks are removed, such as an extension for another
-    Python: nothing would tell whether it fits the sources.
+    an earlier build that this one lacks, such as an extension for another Python, are
+    removed, because nothing would tell whether they fit the sources.
     """
     package = ROOT / "pyfd"
     with tempfile.TemporaryDirectory(dir=package, prefix=".new-") as folder:
@@ -192,10 +192,10 @@ def leave_in_source(built: Path, native: Path) -> None:
 
 
 class BuildExt(build_ext):
-    """Build the fork, then the C layer and its cffi binding on top of it."""
+    """The command that builds the fork, and on top of it the C layer and its cffi binding."""
 
     def run(self) -> None:
-        """Build; `pip install .` leaves the result in the source folder too.
+        """Build the extension; `pip install .` leaves the result in the source folder too.
 
         Python prefers that folder to the installed package when it is started there.
         """
@@ -235,7 +235,10 @@ class BuildExt(build_ext):
 
 
 class BDistWheel(bdist_wheel):
-    """One wheel for every CPython with a GIL; a free-threaded one gets its own."""
+    """The command that builds one wheel for every CPython with a GIL.
+
+    A free-threaded CPython gets its own wheel.
+    """
 
     def finalize_options(self) -> None:
         """Tag the wheel with the oldest Python that it works on."""
@@ -251,7 +254,7 @@ class BDistWheel(bdist_wheel):
 
 
 class SDist(sdist):
-    """The source distribution includes the upstream archive, so it builds offline."""
+    """The command that adds the upstream archive to the source distribution, to build offline."""
 
     def make_release_tree(self, base_dir: str, files: list[str]) -> None:
         """Add the archive to the files."""

@@ -2,9 +2,9 @@
 
     python -m benchmarks.compare OLD [NEW] [--photos DIR] [--seconds S]
 
-Each commit is built into a folder of its own below build/compare. Two processes, one with
+Each commit is built into its own folder below build/compare. Two processes, one with
 each build, do the same work in turn; a ratio is new over old. Without NEW, the working
-tree is compared, without the files that git does not know.
+tree is compared, without the files that git does not track.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ DRIVER = instructions.DRIVER.relative_to(ROOT)
 OPERATIONS = instructions.OPERATIONS
 SIZES = ("64×64", OWN, "4 MP")
 KINDS = [*FEW, Kind(75, "4:4:4"), Kind(95, "4:2:0")]
-SHORTEST = 0.004  # seconds that are worth measuring: shorter work is repeated
-ROUNDS = 5  # of each case, at least
+SHORTEST = 0.004  # the fewest seconds worth measuring: shorter work is repeated
+ROUNDS = 5  # the fewest rounds of each case
 
 
 # ---- building -----------------------------------------------------------------
 
 
 def commit_of(name: str | None) -> str:
-    """Return a commit's full name; for the working tree, that of a commit on no branch."""
+    """Return a commit's full hash; for the working tree, that of a commit on no branch."""
     if name is None:
         found = first_line("git", "stash", "create") or first_line("git", "rev-parse", "HEAD")
     else:
@@ -71,7 +71,7 @@ def build(commit: str) -> Path:
         )
         if done.returncode:
             raise SystemExit(done.stderr)
-        shutil.copy(source / DRIVER, made)  # it calls the C functions of this commit
+        shutil.copy(source / DRIVER, made)  # calls the C functions of this commit
         made.rename(site)
     return site
 
@@ -102,7 +102,7 @@ class Worker:
         )
 
     def seconds(self, operation: str, name: str, times: int = 1) -> float:
-        """Return the seconds that an operation on a file takes, on average over some times."""
+        """Return the seconds that an operation on a file takes, averaged over `times`."""
         assert self.process.stdin
         assert self.process.stdout
         self.process.stdin.write(f"{operation}\t{name}\t{times}\n")
@@ -115,7 +115,7 @@ class Worker:
 
 @contextmanager
 def workers(sites: Sequence[Path], folder: Path) -> Iterator[list[Worker]]:
-    """Start a worker for each build, and end them when the block is left."""
+    """Start a worker for each build, and stop them at the end of the block."""
     made = [Worker(site, folder) for site in sites]
     try:
         yield made

@@ -4,16 +4,16 @@
 
 PHOTOS is a folder of photographs, LABELS a CSV file with the columns file and label
 (ImageNet's 0 to 999). DIR gets the log of the search and an evaluation with its
-report.html; a run that was interrupted goes on from there. Needs 'pyfd-jpeg[evaluate]';
-runs on a CUDA device where there is one.
+report.html, from which an interrupted run is resumed. Needs 'pyfd-jpeg[evaluate]'; uses a
+CUDA device if there is one.
 
 The codec and the attacker work at the photographs' own size (longest side at most 640).
 The photographs that the model gets right are split into two halves: tables are chosen on
-one half and scored on the other, which the search never sees. Each family of tables gives
-its strongest member that loses at most `BUDGET` of the benign score on the first half. The
-score is the mean probability of the right class, which 170 photographs measure more finely
-than the share that is right. Each photograph counts twice there: as it is, and mirrored,
-with the grid of blocks moved by half a block.
+one half and scored on the other, which the search never sees. Each family of tables is
+represented by its strongest member that loses at most `BUDGET` of the benign score on the
+first half. The score is the mean probability of the right class, which 170 photographs
+measure more finely than the share that is right. Each photograph counts twice there: as it
+is, and mirrored, with the grid of blocks moved by half a block.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def certainty(
     """Return the mean probability of the right class after two passes with tables.
 
     Args:
-        model: From N×3×H×W floats in [0, 1] to N×K logits, in evaluation mode.
+        model: A module from N×3×H×W floats in [0, 1] to N×K logits, in evaluation mode.
         images: H×W×3 ``uint8`` arrays; their sizes may differ.
         labels: The true class of each.
         qtables: The tables.
@@ -71,13 +71,13 @@ def certainty(
         return float(probabilities[np.arange(len(chosen)), labels[chosen]].sum())
 
     parts = batches([image.shape for image in images], BATCH)
-    # As many threads as cores, each with one thread of torch's, are the fastest
+    # One thread per core, each with a single torch thread, is the fastest
     with ThreadPoolExecutor(CORES, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         return sum(pool.map(total, parts)) / len(images)
 
 
 def strongest(members: Sequence[QTables], fits: Callable[[QTables], bool]) -> QTables:
-    """Return, by bisection, the last member that fits, of members from weak to strong."""
+    """Return the last of the members, ordered from weak to strong, that fits, by bisection."""
     low, high = 0, len(members)
     while high - low > 1:
         middle = (low + high) // 2
@@ -91,8 +91,8 @@ def chosen_tables(
     """Return each family's strongest tables within the budget.
 
     Args:
-        score: Returns the benign score of tables.
-        images: The photographs whose statistics `QTables.for_threat` takes.
+        score: A function that returns the benign score of tables.
+        images: The photographs whose statistics `QTables.for_threat` gets.
         log: The log of the trials of `pyfd.refine`.
     """
     statistics = pyfd.calibrate(images)
@@ -127,7 +127,7 @@ def table(
     Args:
         content: The result of `evaluate`.
         families: Each family's tables.
-        defences: The evaluated defence of each tables.
+        defences: The evaluated defence of each family's tables.
     """
     columns = [("benign", None), *(("pgd", epsilon) for epsilon in EPSILONS)]
     cells = {(c["defence"], c["attack"], c["epsilon"]): c for c in content["cells"]}

@@ -1,4 +1,4 @@
-"""The photographs that are measured, at several sizes and as several kinds of JPEG."""
+"""The photographs for the measurements, at several sizes and as several kinds of JPEG."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PHOTOS_HELP = (
     f"a folder of photographs (default: the variable {VARIABLE}, else scikit-image's pictures)"
 )
 SUFFIXES = {".jpg", ".jpeg", ".png"}
-COUNT = 8  # photographs per case; at the large sizes, 1
+COUNT = 8  # photographs per case; 1 at the large sizes
 OWN, LARGE = "own size", 2_000_000
 TILE = (512, 480)  # whole MCUs at every subsampling, so that a file can be repeated exactly
 
@@ -49,7 +49,7 @@ QUALITIES = (75, 90, 95)
 WAYS: tuple[Subsampling, ...] = ("4:2:0", "4:4:4")
 BASELINE = [Kind(quality, way) for quality in QUALITIES for way in WAYS]
 PROGRESSIVE = [Kind(*kind[:2], progressive=True) for kind in BASELINE]
-#: The kinds that are tried where all of them would take too long.
+#: The kinds to measure where measuring all of them would take too long.
 FEW = [Kind(75, "4:2:0"), Kind(90, "4:2:0", True), Kind(95, "4:4:4")]
 
 
@@ -100,7 +100,7 @@ def tiled(image: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 
 class Files:
-    """Photographs and the files that are made of them, each made once.
+    """Photographs and the files made from them, each made once.
 
     Args:
         folder: A folder of photographs, as for `found`.
@@ -115,7 +115,7 @@ class Files:
         self.tile = cache(self._tile)
 
     def _photos(self, size: str) -> list[Photo]:
-        """Return the photographs at one of `SIZES`; a large one is the typical one, repeated."""
+        """Return the photographs at one of `SIZES`; a large one repeats the typical one."""
         box = SIZES[size]
         if box is None:
             images = self.originals

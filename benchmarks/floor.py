@@ -1,4 +1,4 @@
-"""How close a decode comes to the work that no decoder can avoid, and the pages' curves.
+"""The floor, which is the work that no decoder can avoid, and the curves of the pages.
 
 Every decoder has to read the entropy-coded symbols and to write its output.
 """
@@ -40,7 +40,7 @@ def floor(files: Files, effort: Effort, size: str = OWN) -> list[dict[str, Any]]
 
 
 def parts(data: bytes) -> dict[str, Any]:
-    """Return the calls that are timed; a decode at an eighth of the size stands for the symbols."""
+    """Return the calls to time; a decode at an eighth of the size stands for the symbols."""
     out = pyfd.decode(data)
     other = np.zeros_like(out)
     return {

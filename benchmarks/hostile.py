@@ -2,7 +2,7 @@
 
     python -m benchmarks.hostile [--write docs/security.md]
 
-Each decoder gets each file of tests/attacks.py in a process of its own, with 20 s of CPU
+Each decoder gets each file of tests/attacks.py in its own process, with 20 s of CPU
 time and 4 GiB of memory.
 """
 
@@ -52,7 +52,7 @@ DECODERS = {"pyfd": with_pyfd, "Pillow": with_pillow, "OpenCV": with_opencv}
 
 
 class Outcome(NamedTuple):
-    """The end of a decode: "taken", "None" or an exception's name; its CPU seconds."""
+    """The outcome of a decode ("taken", "None" or an exception's name), and its CPU seconds."""
 
     what: str
     cpu: float
@@ -62,7 +62,7 @@ class Outcome(NamedTuple):
 
 
 def run(decoder: Callable[[bytes], str], data: bytes) -> Outcome:
-    """Decode in a child process; the kernel tells the CPU time that it took."""
+    """Decode in a child process, whose CPU time the kernel measures."""
     with tempfile.TemporaryFile() as answer:
         child = os.fork()
         if child == 0:

@@ -40,7 +40,7 @@ REST = "the rest"
 
 
 def available() -> bool:
-    """Return whether valgrind, a C compiler and pyfd's libraries for C programs are there."""
+    """Return whether valgrind, a C compiler and pyfd's libraries for C programs are available."""
     return bool(shutil.which("valgrind") and shutil.which("cc")) and native.FOLDER.is_dir()
 
 
@@ -49,7 +49,7 @@ def build(libraries: Path, folder: Path, driver: Path = DRIVER) -> Path:
 
     Args:
         libraries: The build's ``pyfd/native``.
-        folder: Where the program goes.
+        folder: The folder for the program.
         driver: The program's source, which must fit the build's ``pyfd.h``.
     """
     program = folder / "instructions"
@@ -72,7 +72,7 @@ def profile(program: Path, operation: str, files: Sequence[Path]) -> Counter[str
 
 
 def by_function(lines: Iterable[str]) -> Counter[str]:
-    """Return each function's own instructions, without its callees', from callgrind's file."""
+    """Return each function's own instructions, without its callees', from a callgrind file."""
     costs: Counter[str] = Counter()
     function, called = "", False
     for line in lines:

@@ -36,7 +36,7 @@ def first_line(*command: str) -> str:
 
 
 def packages() -> dict[str, str]:
-    """Return the versions of the installed ones of `PACKAGES`."""
+    """Return the versions of those of `PACKAGES` that are installed."""
     found = {}
     for name in PACKAGES:
         try:

@@ -3,7 +3,7 @@
     python -m benchmarks.memory FILE [QTABLES]
 
 Prints mebibytes. The peak is compared with the memory of the process before the decode,
-which holds the input already; so each decode needs a fresh process.
+which already holds the input, so each decode needs a fresh process.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def kibibytes(name: str) -> int:
 
 
 def beyond_output(data: bytes, qtables: str | None) -> float:
-    """Return the mebibytes of a decode beyond its output, measured in a fresh process."""
+    """Return the mebibytes that a decode takes beyond its output, in a fresh process."""
     with tempfile.NamedTemporaryFile(suffix=".jpg") as file:
         file.write(data)
         file.flush()
@@ -43,8 +43,8 @@ def main() -> None:
     data = Path(sys.argv[1]).read_bytes()
     qtables = sys.argv[2] if len(sys.argv) > 2 else None
     small = pyfd.encode(np.zeros((16, 16, 3), np.uint8), "fd-cvpr2019")
-    pyfd.decode(small, qtables)  # loads the code and the tables that are loaded once
-    ctypes.CDLL(None).malloc_trim(0)  # else the decode could use idle memory unnoticed
+    pyfd.decode(small, qtables)  # loads the code and tables that are loaded only once
+    ctypes.CDLL(None).malloc_trim(0)  # otherwise, the decode could use idle memory unnoticed
     Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = kibibytes("VmRSS")
     pixels = pyfd.decode(data, qtables)

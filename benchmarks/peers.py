@@ -1,4 +1,4 @@
-"""The libraries that a user would take instead, each called the fastest way, on one thread.
+"""The libraries that a user would choose instead, each called in the fastest way, in one thread.
 
 Pillow's pixels are not converted to an array, and OpenCV's stay in the order BGR.
 """

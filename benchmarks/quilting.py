@@ -1,7 +1,7 @@
 """Image quilting, a baseline defence of Guo et al. (ICLR 2018).
 
 Source: "Countering adversarial images using input transformations". The defence rebuilds
-an image from overlapping patches of clean images. For each place it draws one of the
+an image from overlapping patches of clean images. For each place, it draws one of the
 patches that are nearest, in L2, to the image's own patch there. Where patches overlap,
 they are cut along the minimum-error boundary cut of Efros and Freeman (SIGGRAPH 2001):
 first the patches of each row, then the rows. (Guo et al. use a graph cut, and their bank
@@ -10,7 +10,7 @@ has a million patches.)
     bank = patch_bank(others)  # clean images, none of those evaluated on
     Quilting(bank)(images, seed=0)
 
-Needs scikit-learn, which adversarial-robustness-toolbox brings along.
+Needs scikit-learn, which adversarial-robustness-toolbox installs.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PATCHES, NEIGHBORS = 20_000, 10
 def patch_bank(
     images: Sequence[np.ndarray], count: int = PATCHES, *, size: int = PATCH, seed: int = 0
 ) -> np.ndarray:
-    """Return patches from random places of images, equally many of each image.
+    """Return patches from random places of images, equally many from each image.
 
     Args:
         images: H×W×3 ``uint8`` arrays.
@@ -56,10 +56,10 @@ class Quilting(Defence):
     Args:
         bank: N×P×P×3 ``uint8`` patches, such as `patch_bank` returns.
         neighbors: The number of nearest patches that one is drawn from.
-        overlap: The pixels that neighbouring patches share: at most half a patch.
+        overlap: The pixels that neighboring patches share: at most half a patch.
 
     Raises:
-        ValueError: Numbers out of range.
+        ValueError: A number is out of range.
     """
 
     name = "quilting"
@@ -107,7 +107,7 @@ def join(pieces: np.ndarray, overlap: int) -> np.ndarray:
 
     Args:
         pieces: B × n × length × P × 3.
-        overlap: The pixels that neighbouring pieces share.
+        overlap: The pixels that neighboring pieces share.
 
     Returns:
         B × length × width × 3.
@@ -123,7 +123,7 @@ def join(pieces: np.ndarray, overlap: int) -> np.ndarray:
 
 
 def cut(error: np.ndarray) -> np.ndarray:
-    """Return which side of the minimum-error boundary cut each place of an overlap is on.
+    """Return on which side of the minimum-error boundary cut each place of an overlap is.
 
     Args:
         error: ... × length × overlap squared differences of the two sides. The cut

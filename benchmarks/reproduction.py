@@ -3,8 +3,8 @@
     python -m benchmarks.reproduction PHOTOS LABELS --output DIR [--write docs/reproduction.md]
 
 PHOTOS is a folder of photographs, LABELS a CSV file with the columns file and label
-(ImageNet's 0 to 999). Each part is an evaluation in a folder of its own below DIR, with a
-report.html; a run that was interrupted goes on from there. Needs 'pyfd-jpeg[evaluate]'.
+(ImageNet's 0 to 999). Each part is an evaluation in its own folder below DIR, with a
+report.html; an interrupted run is resumed from there. Needs 'pyfd-jpeg[evaluate]'.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Part(NamedTuple):
 
 
 def parts() -> list[Part]:
-    """Return the parts, apart from that of the slow baselines."""
+    """Return all parts except that of the slow baselines."""
     others = ("jpeg:90", "jpeg:75", "bits:4", "shield")
     headline = ("none", *(f"{kind}:{name}" for kind in KINDS for name in PRESETS), *others)
     first, second = MODELS
@@ -104,7 +104,7 @@ class Photos:
         self.models: dict[str, Any] = {}
 
     def model(self, name: str) -> Any:
-        """Return a model, loaded once."""
+        """Return a model, which is loaded only once."""
         if name not in self.models:
             self.models[name] = models.load(name)
         return self.models[name]

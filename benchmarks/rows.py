@@ -1,4 +1,4 @@
-"""The rows of the target table: the calls and cases that are measured, and their targets."""
+"""The rows of the target table: the calls and cases to measure, and their targets."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ def decodes(
 
     Args:
         files: The photographs.
-        theirs: The call below the fraction bar.
-        bounds: Returns the target for a kind of file.
+        theirs: The call in the denominator.
+        bounds: A function that returns the target for a kind of file.
         sizes: Some of `SIZES`.
         kinds: The kinds of files; at the large sizes only those of `FEW` are measured.
     """
@@ -104,7 +104,7 @@ def over_plain(files: Files) -> Row:
 
 
 def over_simplejpeg(files: Files) -> Row:
-    sizes = [size for size in SIZES if size != "64×64"]  # that one is the row "overhead"
+    sizes = [size for size in SIZES if size != "64×64"]  # which the row "overhead" measures
     cases = decodes(files, peers.simplejpeg_decode, lambda _: Bounds(1.02), sizes)
     return Row("simplejpeg", "`decode(x, T)` / simplejpeg's plain decode", cases)
 
@@ -253,7 +253,7 @@ def workers(files: Files) -> Row:
 def under_defence(
     files: Files, kind: Kind, least: float, make: Callable[[], Callable[..., object]]
 ) -> Case:
-    """Return a case of another defence on pixels over a defended decode of the same picture."""
+    """Return a case: another defence on pixels over a defended decode of the same picture."""
 
     def measure(effort: Effort) -> Measurement:
         defence = make()
@@ -315,7 +315,7 @@ def peak_memory(files: Files) -> Row:
 
 
 def scaling(files: Files) -> Row:
-    """Compare a file of many tiles with as many decodes of one tile: the same blocks."""
+    """Return a row of a file of many tiles over as many decodes of one tile: the same blocks."""
     down, across = 10, 10
 
     def case(name: str, decode: Callable[[bytes], object], kind: Kind) -> Case:
@@ -361,7 +361,7 @@ ROWS: list[Callable[[Files], Row]] = [
 
 
 def selected(made: list[Row], only: list[str]) -> Iterator[Row]:
-    """Return the rows with some keys, or all rows."""
+    """Yield the rows with the given keys, or all rows."""
     known = [row.key for row in made]
     for key in only:
         if key not in known:

@@ -1,9 +1,9 @@
-"""Measure every speed that pyfd promises beside the libraries that a user would take instead.
+"""Measure every speed that pyfd promises, and the libraries that a user would choose instead.
 
     python -m benchmarks.speed [--photos DIR] [--output DIR] [--write docs/performance.md]
                                [--only ROW] [--quick]
 
-Both sides of a ratio are timed in turn, in one process, on one thread; the median of
+Both sides of a ratio are timed in turn, in one process and one thread; the median of
 the pairs counts, and their quartiles give the spread. The output folder gets speed.json
 with everything, report.md with every case, and pictures. A run takes about ten minutes on
 an idle machine.
@@ -100,7 +100,7 @@ def main() -> None:
     try:
         for row in chosen:
             content["rows"].append(run(row, effort))
-    finally:  # an error must not lose what took minutes to measure
+    finally:  # an error must not lose results that took minutes
         keep(content, arguments.output)
     text = speed_page.page(content)
     print(text)

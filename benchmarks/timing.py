@@ -1,4 +1,4 @@
-"""Two calls timed in turn, and the target that their ratio is held against.
+"""Two calls that are timed in turn, and the target for their ratio.
 
 A machine stays slow or fast for longer than one call takes. So a ratio is taken for each
 pair of calls; the median of the ratios counts, and the quartiles give the spread.
@@ -20,13 +20,13 @@ Call = Callable[[Item], object]
 
 
 class Effort(NamedTuple):
-    """How long one case is measured: at least so many seconds, and so many rounds."""
+    """The effort for one case: the minimum of seconds, and of rounds."""
 
     seconds: float
     rounds: int
 
     def times(self, factor: float) -> Effort:
-        """Return an effort of more seconds, and as many rounds."""
+        """Return an effort of more seconds, but the same number of rounds."""
         return Effort(self.seconds * factor, self.rounds)
 
 
@@ -43,14 +43,14 @@ class Measurement(NamedTuple):
 
 @dataclass(frozen=True)
 class Bounds:
-    """The range that a target allows, and the decimals that the target is stated with."""
+    """The range that a target allows, and the number of decimals in which it is stated."""
 
     at_most: float = float("inf")
     at_least: float = 0.0
     digits: int = 2
 
     def excess(self, value: float) -> float:
-        """Return how far the rounded value is out of bounds: the target is met up to 1."""
+        """Return how far the rounded value is out of bounds; up to 1, the target is met."""
         value = max(round(value, self.digits), 1e-9)
         return max(value / self.at_most, self.at_least / value)
 
@@ -69,7 +69,7 @@ class Bounds:
 
 
 def seconds(call: Callable[..., object], *arguments: Any) -> float:
-    """Return the seconds that a call takes, with the time to free its result."""
+    """Return the seconds that a call takes, including the time to free its result."""
     start = time.perf_counter()
     call(*arguments)
     return time.perf_counter() - start
@@ -103,14 +103,14 @@ def interleaved(
 ) -> Measurement:
     """Time two calls on each item in turn, until the effort is spent.
 
-    Each comes first as often as second, so that each follows itself as often as the other.
+    Each call comes first as often as second, so it follows itself as often as the other.
 
     Args:
-        ours: The call above the fraction bar.
-        theirs: The call below it.
+        ours: The call in the numerator.
+        theirs: The call in the denominator.
         items: The arguments that both are called with, one after another.
-        effort: How long this goes on.
-        clock: Returns the seconds of a call with an item.
+        effort: The effort to spend.
+        clock: A function that returns the seconds of a call with an item.
     """
     for item in items[:2]:
         ours(item)
@@ -129,7 +129,7 @@ def interleaved(
 
 
 def summary(ours: Sequence[float], theirs: Sequence[float]) -> Measurement:
-    """Return the measurement that pairs of seconds amount to."""
+    """Return the measurement that follows from pairs of seconds."""
     low, middle, high = quartiles(np.array(ours) / np.array(theirs))
     return Measurement(
         middle, low, high, len(ours), float(np.median(ours)), float(np.median(theirs))
@@ -137,7 +137,7 @@ def summary(ours: Sequence[float], theirs: Sequence[float]) -> Measurement:
 
 
 def inverse(found: Measurement) -> Measurement:
-    """Return the measurement with theirs above the fraction bar."""
+    """Return the measurement with theirs in the numerator."""
     return Measurement(
         1 / found.value, 1 / found.high, 1 / found.low, found.pairs, found.ours, found.theirs
     )

@@ -1,4 +1,4 @@
-"""The codec's differentiable twin beside kornia's codec, with and without the backward pass.
+"""The codec's differentiable twin compared with kornia's codec, with and without a backward pass.
 
 Torch and kornia are imported only when a case is measured. Both run on one thread.
 """
@@ -33,7 +33,7 @@ class Variant(NamedTuple):
     bounds: Bounds
     subsampling: Subsampling
     backward: bool
-    tensors: bool  # whether tensor operations run, as on a GPU, and not the codec, as on a CPU
+    tensors: bool  # whether tensor operations run, as on a GPU, instead of the codec
     compiled: bool = False
 
     def __str__(self) -> str:
@@ -71,7 +71,7 @@ def measure(variant: Variant, photos: Sequence[Photo], effort: Effort) -> Measur
     if variant.compiled:
         ours = torch.compile(ours)
     step = both_ways if variant.backward else forward
-    # An exported twin consists of tensor operations on a CPU, too
+    # An exported twin consists of tensor operations on a CPU too
     with patch.object(pyfd.torch.distillation, "_is_exporting", lambda: variant.tensors):
         return interleaved(
             lambda batch: step(ours, batch), lambda batch: step(theirs, batch), [images], effort

@@ -1,9 +1,9 @@
 /*
- * binding.h - what pyfd/_core/binding.py has C fill in, in one piece for each
- * kind of call: Python allocates it at once, which takes less time than the
- * parts do.  An array of one element is a pointer to C.
+ * binding.h - the structs that C fills in for pyfd/_core/binding.py, one for
+ * each kind of call: Python allocates a struct at once, which takes less time
+ * than allocating its parts.  C takes an array of one element as a pointer.
  *
- * build.py hands what stands between the two "cffi" lines to cffi.
+ * build.py passes the part between the two "cffi" lines to cffi.
  */
 
 #ifndef PYFD_BINDING_H

@@ -1,12 +1,12 @@
 /*
- * decode.c - files to pixels.
+ * decode.c - the decoding of files to pixels.
  */
 
 #include "session.h"
 
 #include <string.h>
 
-#define ROWS 16 /* handed to libjpeg at a time */
+#define ROWS 16 /* passed to libjpeg at a time */
 
 typedef struct {
   const uint16_t (*tables)[PYFD_BLOCK];

@@ -1,10 +1,10 @@
 /*
- * encode.c - pixels to files.
+ * encode.c - the encoding of pixels to files.
  */
 
 #include "session.h"
 
-#define ROWS 64 /* handed to libjpeg at a time */
+#define ROWS 64 /* passed to libjpeg at a time */
 
 typedef struct {
   const uint8_t *pixels;
@@ -25,7 +25,7 @@ static void write_rows(struct jpeg_compress_struct *out, const uint8_t *pixels,
 
   while (out->next_scanline < out->image_height) {
     for (i = 0; i < ROWS && out->next_scanline + i < out->image_height; i++) {
-      /* libjpeg does not write to its input; it only lacks the const. */
+      /* libjpeg does not write to its input, although it is not const. */
       rows[i] = (JSAMPROW)(pixels + (out->next_scanline + i) * stride);
     }
     jpeg_write_scanlines(out, rows, i);

@@ -2,19 +2,17 @@
  * markers.c - the marker walk: header, metadata, limits.
  *
  * The walk takes time linear in the file's size, and allocates nothing.  It
- * skips and accepts the bytes between markers just as libjpeg does
- * (jdmarker.c: next_marker), so both see the same segments.  References: ITU-T
- * T.81, Annex B.
+ * skips and accepts the bytes between markers as libjpeg does (jdmarker.c:
+ * next_marker), so both see the same segments.  See ITU-T T.81, Annex B.
  */
 
 #include "markers.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "options.h"
+#include "status.h"
 
 enum {
   TEM = 0x01,
@@ -73,36 +71,6 @@ static const uint8_t natural_order[PYFD_BLOCK] = {
     12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6,  7,  14, 21, 28,
     35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51,
     58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63};
-
-int pyfd_fail(pyfd_status *status, int code, const char *format, ...)
-{
-  va_list args;
-
-  status->code = (uint32_t)code;
-  va_start(args, format);
-  vsnprintf(status->message, sizeof(status->message), format, args);
-  va_end(args);
-  return code;
-}
-
-void pyfd_name_limit(pyfd_status *status, const char *name, uint64_t allowed,
-                     uint64_t needed)
-{
-  snprintf(status->limit, sizeof(status->limit), "%s", name);
-  status->allowed = allowed;
-  status->needed = needed;
-}
-
-int pyfd_check_limit(pyfd_status *status, const char *name, uint64_t limit,
-                     uint64_t value, const char *what)
-{
-  if (value <= limit)
-    return PYFD_OK;
-  pyfd_name_limit(status, name, limit, value);
-  return pyfd_fail(status, PYFD_LIMIT,
-                   "%s is %" PRIu64 ", but the file %s %" PRIu64, name, limit,
-                   what, value);
-}
 
 static uint32_t read16(const uint8_t *p)
 {
@@ -200,7 +168,7 @@ static int read_dqt(walker *w, const uint8_t *p, size_t size)
   return PYFD_OK;
 }
 
-/* Note JFIF and Adobe segments, from which the color space is guessed. */
+/* Record JFIF and Adobe segments, from which the color space is guessed. */
 static void examine_app(walker *w, int marker, const uint8_t *p, size_t size)
 {
   if (marker == APP0 && size >= 14 && !memcmp(p, "JFIF", 5)) {
@@ -228,7 +196,7 @@ static int read_metadata(walker *w, int marker, const uint8_t *p, size_t size)
                           w->metadata_bytes, "holds at least");
 }
 
-/* Guess as libjpeg does (jdapimin.c: default_decompress_parms). */
+/* Guess it as libjpeg does (jdapimin.c: default_decompress_parms). */
 static uint32_t guess_color_space(const walker *w)
 {
   switch (w->header->num_components) {
@@ -245,7 +213,7 @@ static uint32_t guess_color_space(const walker *w)
   }
 }
 
-/* T.81 A.1.1 and A.2.4 */
+/* T.81 A.1.1 and A.2.4: the sizes of components in blocks */
 void pyfd_count_blocks(pyfd_header *h)
 {
   uint32_t i, max_h = 1, max_v = 1;
@@ -307,8 +275,8 @@ static int find_component(const walker *w, uint8_t id)
 /*
  * T.81 G.1.1: check that a progressive file may send these bits of these
  * coefficients now.  libjpeg only warns of a scan that is out of order, and a
- * refinement scan visits every coefficient of every block for next to no
- * bytes.  In order, there are at most 14 scans for each coefficient.
+ * refinement scan of a few bytes makes it visit every coefficient of every
+ * block.  In order, there are at most 14 scans for each coefficient.
  */
 static int check_progression(walker *w, const uint8_t *components, int count)
 {
@@ -489,7 +457,7 @@ static int step(walker *w, int *marker)
   return read_segment(w, *marker, p + 2, length - 2);
 }
 
-/* Start a walk, which refers to limits. */
+/* Start a walk, which keeps a pointer to limits. */
 static int start(walker *w, const uint8_t *data, size_t size,
                  const pyfd_limits *limits, pyfd_header *header,
                  pyfd_status *status)
@@ -561,9 +529,9 @@ int pyfd_walk_file(const uint8_t *data, size_t size, const pyfd_limits *limits,
     code = step(&w, &marker);
   walk->complete = code == PYFD_OK;
   walk->end = walk->complete ? w.pos : w.marker_pos;
-  /* The caller decides: a strict decoder refuses a file that is corrupt after
-   * its first scan, with the message that step() has left; a lenient one
-   * decodes what came before. */
+  /* The caller decides about a file that is corrupt after its first scan: a
+   * strict decoder refuses it, with the message that step() has left; a
+   * lenient one decodes the part before the damage. */
   if (code == PYFD_CORRUPT)
     code = (int)(status->code = PYFD_OK);
   return code;

@@ -1,7 +1,7 @@
 /*
  * markers.h - our own walk over a file's markers, before libjpeg sees a byte.
  *
- * It is hand-written because limits must hold before the work is done, which
+ * It is our own because limits must be checked before the work is done, which
  * libjpeg does not offer, and because another parser would have to see the
  * same segments as libjpeg in every damaged file.
  */
@@ -11,33 +11,20 @@
 
 #include "pyfd.h"
 
-/* The result of a walk.  libjpeg is given data[0...end) and nothing else, so
- * all that it meets has been counted against the limits. */
+/* The result of a walk.  libjpeg gets data[0...end) and nothing else, so
+ * everything that it reads has been counted against the limits. */
 typedef struct {
   pyfd_header header;
-  size_t end;   /* just past EOI, or where the file stops making sense */
+  size_t end;   /* just past EOI, or where the file stops being valid */
   int complete; /* EOI was there */
 } pyfd_walk;
 
-/* Walk the whole file.  limits are ours, of this version's size.  Returns a
+/* Walk the whole file.  limits must have this version's size.  Returns a
  * pyfd_code. */
 int pyfd_walk_file(const uint8_t *data, size_t size, const pyfd_limits *limits,
                    pyfd_walk *walk, pyfd_status *status);
 
 /* Fill in the block counts from the size and the sampling factors. */
 void pyfd_count_blocks(pyfd_header *header);
-
-/* Describe a failure.  Returns code. */
-int pyfd_fail(pyfd_status *status, int code, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-/* Check one value against one limit.  Returns PYFD_OK or PYFD_LIMIT, with
- * "NAME is LIMIT, but the file WHAT VALUE". */
-int pyfd_check_limit(pyfd_status *status, const char *name, uint64_t limit,
-                     uint64_t value, const char *what);
-
-/* Note which limit a PYFD_LIMIT is about.  needed is 0 if it is unknown. */
-void pyfd_name_limit(pyfd_status *status, const char *name, uint64_t allowed,
-                     uint64_t needed);
 
 #endif /* PYFD_MARKERS_H */

@@ -6,9 +6,9 @@
 
 #include <string.h>
 
-#include "markers.h"
+#include "status.h"
 
-#define LARGEST 4096 /* beyond it, a size is garbage */
+#define LARGEST 4096 /* a larger size is garbage */
 
 /* Where a struct ended when it was first published, which never changes */
 #define END_OF(type, field)                                                   \
@@ -24,8 +24,8 @@ HAS_NO_PADDING(pyfd_limits, max_metadata);
 HAS_NO_PADDING(pyfd_reading, scale);
 HAS_NO_PADDING(pyfd_writing, keep_density);
 
-/* Copy given over known.  Every byte of a field that is not known must have
- * the value unset. */
+/* Copy given over known.  Every byte beyond the known fields must have the
+ * value unset. */
 static int take(const char *name, void *known, size_t known_size,
                 const void *given, uint64_t size, size_t first_size, int unset,
                 pyfd_status *status)

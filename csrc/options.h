@@ -8,7 +8,8 @@
 
 #include "pyfd.h"
 
-/* Copy what a caller has given over the defaults.  Returns a pyfd_code. */
+/* Copy the options that a caller gives over the defaults.  Returns a
+ * pyfd_code. */
 int pyfd_take_limits(pyfd_limits *limits, const pyfd_limits *given,
                      pyfd_status *status);
 int pyfd_take_reading(pyfd_reading *reading, const pyfd_reading *given,

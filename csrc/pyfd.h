@@ -13,7 +13,7 @@
  *   pyfd_limits UINT64_MAX.  Anything else is PYFD_ARGUMENT, as is a size that
  *   was not set.
  *
- * build.py hands what stands between the two "cffi" lines to cffi.
+ * build.py passes the part between the two "cffi" lines to cffi.
  */
 
 #ifndef PYFD_H
@@ -33,15 +33,15 @@ extern "C" {
 #define PYFD_BLOCK 64       /* coefficients in a block, steps in a table */
 #define PYFD_MAX_SIDE 65500 /* pixels of an image's longest side */
 
-/* The largest steps that are taken; a file may hold steps of up to 65535. */
+/* The largest steps that are accepted; a file may hold steps up to 65535. */
 #define PYFD_DECODER_STEP 32767 /* to decode and to re-quantize */
 #define PYFD_ENCODER_STEP 8191  /* to encode pixels */
 
 enum pyfd_code {
   PYFD_OK,
   PYFD_CORRUPT,     /* the file breaks the standard */
-  PYFD_UNSUPPORTED, /* the file is a JPEG of an unsupported kind */
-  PYFD_LIMIT,       /* the file asks for more than the limits grant */
+  PYFD_UNSUPPORTED, /* the file is a JPEG of a kind that pyfd refuses */
+  PYFD_LIMIT,       /* the file exceeds one of the limits */
   PYFD_ARGUMENT,    /* the caller has made a mistake */
   PYFD_MEMORY       /* malloc failed */
 };
@@ -52,7 +52,7 @@ enum pyfd_color {
   PYFD_RGB,
   PYFD_CMYK,
   PYFD_YCCK,
-  PYFD_BGR /* of pixels only, never of a file */
+  PYFD_BGR /* for pixels only, never for a file */
 };
 
 /* The outcome of a call */
@@ -65,7 +65,7 @@ typedef struct {
   uint64_t needed;   /* and the least that the file needs; 0 if unknown */
 } pyfd_status;
 
-/* See pyfd.Limits.  UINT64_MAX is no limit. */
+/* See pyfd.Limits.  UINT64_MAX means no limit. */
 typedef struct {
   uint64_t size; /* sizeof(pyfd_limits) */
   uint64_t max_bytes;
@@ -80,8 +80,8 @@ typedef struct {
 typedef struct {
   uint32_t size;   /* sizeof(pyfd_reading) */
   uint32_t strict; /* refuse a file that makes the decoder warn */
-  uint32_t color;  /* of the pixels, a pyfd_color: for pyfd_decode() alone */
-  uint32_t scale;  /* 1, 2, 4 or 8 divides the size: likewise */
+  uint32_t color;  /* a pyfd_color for the pixels, for pyfd_decode() only */
+  uint32_t scale;  /* 1, 2, 4 or 8 divides the size, likewise */
 } pyfd_reading;
 
 /* How to write a file */
@@ -93,7 +93,7 @@ typedef struct {
 } pyfd_writing;
 
 /*
- * What a file says before its first scan.  An example: in a 36x28 image in
+ * A file's header, up to its first scan.  An example: in a 36x28 image in
  * 4:2:0, h_samp is {2, 1, 1} and an MCU covers 16x16 pixels, so there are 3x2
  * MCUs.  The 36x28 luma samples make 5x4 blocks (blocks_wide, blocks_high; the
  * sixth column of the last MCUs is padding), the 18x14 chroma samples 3x2.
@@ -108,7 +108,7 @@ typedef struct {
       v_samp[PYFD_MAX_COMPONENTS]; /* 1...4 */
   uint32_t blocks_wide[PYFD_MAX_COMPONENTS];
   uint32_t blocks_high[PYFD_MAX_COMPONENTS];
-  uint32_t num_qtables; /* leading components whose table is known by now */
+  uint32_t num_qtables; /* leading components whose table is known so far */
   uint16_t qtables[PYFD_MAX_COMPONENTS][PYFD_BLOCK]; /* natural order, >= 1 */
   uint64_t coefficient_bytes; /* of all components, padding included */
   uint64_t num_segments;      /* APPn and COM so far */
@@ -129,7 +129,7 @@ typedef struct {
 typedef struct {
   int64_t sums[PYFD_YCBCR_COMPONENTS][PYFD_BLOCK];
   uint64_t squares[PYFD_YCBCR_COMPONENTS][PYFD_BLOCK];
-  uint64_t blocks[PYFD_YCBCR_COMPONENTS]; /* how many there are */
+  uint64_t blocks[PYFD_YCBCR_COMPONENTS]; /* the numbers of blocks */
 } pyfd_statistics;
 
 /*
@@ -141,8 +141,8 @@ int pyfd_probe(const uint8_t *data, size_t size, const pyfd_limits *limits,
                pyfd_status *status);
 
 /*
- * Decode to interleaved 8-bit pixels, onto num_tables (0...4) tables of steps
- * 1...PYFD_DECODER_STEP.  out_size must be the size of the result.
+ * Decode to interleaved 8-bit pixels, onto num_tables (0...4) tables with
+ * steps of 1...PYFD_DECODER_STEP.  out_size must be the size of the result.
  */
 int pyfd_decode(const uint8_t *data, size_t size, const pyfd_limits *limits,
                 const pyfd_reading *reading, const uint16_t *tables,
@@ -170,9 +170,9 @@ int pyfd_gather_statistics(const uint8_t *data, size_t size,
                            pyfd_status *status);
 
 /*
- * The functions below write a file into memory of their own, which the caller
- * frees with pyfd_free().  segments, whole marker segments or nothing, are
- * inserted after the file header.
+ * The functions below write a file into memory that they allocate, and that
+ * the caller frees with pyfd_free().  segments (whole marker segments, or
+ * nothing) are inserted after the file header.
  */
 
 /*
@@ -186,8 +186,8 @@ int pyfd_encode(const uint8_t *pixels, uint32_t width, uint32_t height,
                 size_t *out_size, pyfd_status *status);
 
 /*
- * Write coefficients in the order of pyfd_read_coefficients().  The header's
- * size, components, color space and sampling are used, and nothing else of it.
+ * Write coefficients in the order of pyfd_read_coefficients().  Of the header,
+ * only the size, components, color space and sampling are used.
  */
 int pyfd_write_coefficients(const pyfd_header *header,
                             const int16_t *coefficients, size_t count,
@@ -198,8 +198,8 @@ int pyfd_write_coefficients(const pyfd_header *header,
                             pyfd_status *status);
 
 /*
- * Re-quantize a file onto tables of steps 1...PYFD_DECODER_STEP without
- * decoding it.
+ * Re-quantize a file onto tables with steps of 1...PYFD_DECODER_STEP without
+ * decoding it to pixels.
  */
 int pyfd_requantize(const uint8_t *data, size_t size,
                     const pyfd_limits *limits, const pyfd_reading *reading,
@@ -211,8 +211,8 @@ int pyfd_requantize(const uint8_t *data, size_t size,
 void pyfd_free(uint8_t *out);
 
 /*
- * Upstream's version and a digest of the patches, "2.1.5+pyfd.0a1b2c3d", as
- * build.py puts them in.
+ * Return upstream's version and a digest of the patches, for example
+ * "2.1.5+pyfd.0a1b2c3d".  build.py defines it.
  */
 const char *pyfd_libjpeg_turbo(void);
 

@@ -225,8 +225,9 @@ static void term_source(j_decompress_ptr cinfo)
   (void)cinfo;
 }
 
-/* Check that libjpeg has read the sizes that the walk found, on which ours
- * depend: another thread may have written to the buffer in between. */
+/* Check that libjpeg has read the sizes that the walk found, because our
+ * buffer sizes depend on them: another thread may have changed the data in
+ * between. */
 static int is_as_walked(pyfd_session *s)
 {
   const pyfd_header *h = &s->walk.header;
@@ -264,7 +265,7 @@ void pyfd_open_input(pyfd_session *s)
   s->in.src = &s->source;
   jpeg_read_header(&s->in, TRUE);
   if (!is_as_walked(s))
-    pyfd_refuse(s, "the input changed meanwhile");
+    pyfd_refuse(s, "the input changed during the call");
 }
 
 void pyfd_charge_memory(pyfd_session *s, uint64_t more)
@@ -315,7 +316,7 @@ static boolean empty_output_buffer(j_compress_ptr cinfo)
               s->limits.max_memory);
     pyfd_leave(s, PYFD_LIMIT);
   }
-  /* One byte beyond: libjpeg asks for more as soon as a buffer is full. */
+  /* One byte more, because libjpeg asks for more when a buffer is full. */
   if (more > d->max_size - full)
     more = (size_t)(d->max_size - full) + 1;
   grown = more <= SIZE_MAX - full ? realloc(d->buffer, full + more) : NULL;

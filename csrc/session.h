@@ -14,6 +14,7 @@
 #include "jrequant.h"
 
 #include "markers.h"
+#include "status.h"
 
 typedef struct {
   struct jpeg_error_mgr pub;
@@ -31,8 +32,8 @@ typedef struct {
 } pyfd_destination;
 
 /*
- * Everything a call needs.  It lies in the caller's frame, not in that of the
- * function that calls setjmp, so its contents are defined after a longjmp.
+ * Everything that a call needs.  It lies in the caller's frame, not in that of
+ * the function that calls setjmp, so its contents are defined after a longjmp.
  */
 typedef struct pyfd_session {
   pyfd_errors errors;
@@ -53,7 +54,7 @@ typedef struct pyfd_session {
 void pyfd_start_session(pyfd_session *s, pyfd_status *status, void *job);
 
 /* Start a session that reads a file, which pyfd_open_input() opens.  If the
- * options are bad, pyfd_run() fails. */
+ * options are invalid, pyfd_run() fails. */
 void pyfd_start_reader(pyfd_session *s, const uint8_t *data, size_t size,
                        const pyfd_limits *limits, const pyfd_reading *reading,
                        pyfd_status *status, void *job);
@@ -80,13 +81,13 @@ void pyfd_warn(pyfd_session *s, const char *message);
 /* Translate a pyfd_color to libjpeg's name of it. */
 J_COLOR_SPACE pyfd_libjpeg_color(uint32_t color);
 
-/* Walk the file and open a decompressor on the part that makes sense. */
+/* Walk the file and open a decompressor on its well-formed part. */
 void pyfd_open_input(pyfd_session *s);
 
 /* Charge the coefficients, the input and `more` bytes to max_memory. */
 void pyfd_charge_memory(pyfd_session *s, uint64_t more);
 
-/* Warn of components that no scan has brought. */
+/* Warn of components that no scan contains. */
 void pyfd_check_scans(pyfd_session *s);
 
 /* Open a compressor on a growing buffer of at most max_size bytes. */

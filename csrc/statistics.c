@@ -2,9 +2,9 @@
  * statistics.c - sums and sums of squares of a file's dequantized
  * coefficients.
  *
- * Blocks are collected in batches and added up as they are stored; the sums
- * are multiplied with the steps at the end.  The coefficients of a batch that
- * holds values too large for that are dequantized one by one.
+ * Blocks are collected in batches, and quantized coefficients are added up;
+ * the sums are multiplied by the steps at the end.  If a batch holds values
+ * too large for this, its coefficients are dequantized one by one.
  */
 
 #include "session.h"
@@ -62,8 +62,8 @@ static void add(batch_sums *total, const JCOEF *blocks, int count)
 
 #ifdef HAS_AVX2
 
-/* The same, two blocks at a time: PMADDWD adds up, and squares, pairs of
- * numbers. */
+/* Do the same for two blocks at a time: PMADDWD adds up pairs of numbers or of
+ * their squares. */
 __attribute__((target("avx2"))) static void
 add_avx2(batch_sums *total, const JCOEF *blocks, int count)
 {
@@ -148,7 +148,7 @@ static void start_component(pyfd_session *s, int i)
   const JQUANT_TBL *table = s->in.comp_info[i].quant_table;
   int j;
 
-  if (table == NULL) /* of which pyfd_check_scans() has warned */
+  if (table == NULL) /* pyfd_check_scans() has warned of it */
     pyfd_leave(s, PYFD_CORRUPT);
   for (j = 0; j < PYFD_BLOCK; j++) {
     c->small[j] = SMALL;
@@ -180,7 +180,7 @@ static void finish_component(const statistics_job *job, component_sums *c)
 
 /* ---- the two ways to get the blocks ---- */
 
-/* Make room for so many blocks in the batch, filled with zeros. */
+/* Make room for count blocks in the batch, filled with zeros. */
 static void make_room(const statistics_job *job, component_sums *c, int count)
 {
   if (c->batch_size + count > BATCH) {
@@ -190,7 +190,7 @@ static void make_room(const statistics_job *job, component_sums *c, int count)
   }
 }
 
-/* Set where the blocks of the MCU in this row and column are decoded to. */
+/* Set the places to which the blocks of this row's and column's MCU go. */
 static void place_mcu(pyfd_session *s, JDIMENSION row, JDIMENSION column,
                       JBLOCKROW *places, JBLOCK dummy)
 {
@@ -273,7 +273,7 @@ static void check_color_space(pyfd_session *s)
 
   if (space != PYFD_L && space != PYFD_YCBCR) {
     pyfd_fail(s->errors.status, PYFD_UNSUPPORTED,
-              "a %s file: only L and YCbCr files count", names[space]);
+              "a %s file: only L and YCbCr are supported", names[space]);
     pyfd_leave(s, PYFD_UNSUPPORTED);
   }
 }

@@ -1,5 +1,5 @@
 /*
- * transcode.c - files and coefficients, never pixels.
+ * transcode.c - files to coefficients and back, never to pixels.
  */
 
 #include "session.h"
@@ -30,8 +30,8 @@ static size_t count_coefficients(const pyfd_header *header)
   return count * PYFD_BLOCK;
 }
 
-/* Return the table latched at a component's first scan, or if no scan has
- * brought the component, the one in its slot. */
+/* Return the table in force at a component's first scan, or, if no scan
+ * contains the component, the one in its slot. */
 static const JQUANT_TBL *table_of(pyfd_session *s, int i)
 {
   const jpeg_component_info *component = &s->in.comp_info[i];
@@ -91,7 +91,7 @@ int pyfd_read_coefficients(const uint8_t *data, size_t size,
 
 /* ---- writing ---- */
 
-/* Give component i a table, in a slot that it shares with its equals. */
+/* Give component i a table; components with equal tables share a slot. */
 static void set_table(struct jpeg_compress_struct *out, int i,
                       const uint16_t *table)
 {
@@ -283,7 +283,7 @@ static void requantize_component(pyfd_session *s, int i,
   }
 }
 
-/* Copy what the file header says besides the frame. */
+/* Copy the parts of the file header outside the frame header. */
 static void copy_file_header(pyfd_session *s)
 {
   if (s->writing.keep_density && s->in.saw_JFIF_marker) {
@@ -291,12 +291,12 @@ static void copy_file_header(pyfd_session *s)
     s->out.X_density = s->in.X_density;
     s->out.Y_density = s->in.Y_density;
   }
-  /* Many readers take CMYK as inverted only if there is Adobe's marker. */
+  /* Many readers take CMYK as inverted only if the Adobe marker is there. */
   if (s->in.jpeg_color_space == JCS_CMYK)
     s->out.write_Adobe_marker = s->in.saw_Adobe_marker;
 }
 
-/* Set up the compressor and the requantizers for what has been read. */
+/* Set up the compressor and the requantizers for the file that was read. */
 static void set_output(pyfd_session *s, uint64_t max_size)
 {
   requantize_job *job = s->job;

@@ -1,9 +1,9 @@
 """Run two programs that do not know pyfd, with the defence in both of them.
 
 A camera writes a JPEG file, an attacker changes every sample of it, and a classifier's
-front end reads the attacker's file. The camera and the front end are one line of
-Python with Pillow each: `pyfd exec` puts our libjpeg in front of the one that Pillow
-brings along.
+front end reads the attacker's file. The camera and the front end are each one line of
+Python with Pillow: `pyfd exec` puts our libjpeg in front of the one that Pillow
+contains.
 
 Run it: python examples/drop_in.py
 """

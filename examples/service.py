@@ -1,6 +1,6 @@
 """A web service that takes a stranger's JPEG file and answers with the defended file.
 
-A file that it refuses gets a status code and a line that gives the reason.
+For a file that it refuses, the answer is a status code and a line with the reason.
 
     uvicorn examples.service:app                                        # serve
     curl --data-binary @upload.jpg http://127.0.0.1:8000/ -o defended.jpg
@@ -36,7 +36,7 @@ WORKERS = min(4, len(os.sched_getaffinity(0)))  # files in the codec at a time
 ANSWER = 16 << 20  # bytes: a hostile file can grow twelvefold
 PLACES = 16  # uploads that are received, processed and answered at a time; others wait
 QUEUE = 200  # uploads that may wait
-SECONDS = 30  # for an upload, from receiving to answering: slow clients make room
+SECONDS = 30  # for an upload, from receiving to answering; slower clients are dropped
 PIECE = 1 << 16
 
 codec = anyio.CapacityLimiter(WORKERS)
@@ -51,7 +51,7 @@ async def defend(request: Request) -> Response:
     try:
         data = await received(request)
     except ClientDisconnect:
-        return refusal(400, "the upload broke off")  # for the log; the client is gone
+        return refusal(400, "the upload broke off")  # for the log: the client has gone
     if data is None:
         return refusal(413, f"more than {LIMITS.max_bytes} bytes")
     if not data:
@@ -76,10 +76,10 @@ async def defend(request: Request) -> Response:
 
 
 async def received(request: Request) -> bytearray | None:
-    """Receive the body; None if it is too long, whatever length the client has stated.
+    """Return the body, or None if it is too long, whatever length the client has stated.
 
-    A body that is too long is not kept, but read to its end: a client that is still
-    sending would not see an answer.
+    A body that is too long is not kept, but still read to its end, because a client that
+    is sending would not see an answer.
     """
     body = bytearray()
     fits = True
@@ -93,13 +93,13 @@ async def received(request: Request) -> bytearray | None:
 
 
 async def pieces(data: bytes) -> AsyncIterator[bytes]:
-    """Send an answer as fast as the client takes it; as a whole, it would wait in the server."""
+    """Send an answer in pieces, as fast as the client takes it, to keep it out of buffers."""
     for start in range(0, len(data), PIECE):
         yield data[start : start + PIECE]
 
 
 class Places:
-    """Middleware that admits a few requests at a time, for a limited time.
+    """Middleware that admits a few requests at once, each for a limited time.
 
     Requests that wait are not read yet.
     """
@@ -158,7 +158,7 @@ def main() -> None:
         "a bomb of 65500×65500 pixels": bomb,
         "a text": b"hello",
         "nothing": b"",
-        "9 MB of anything": b"\xff\xd8" + bytes(9_000_000),
+        "9 MB of zeros": b"\xff\xd8" + bytes(9_000_000),
     }
     for name, body in uploads.items():
         try:

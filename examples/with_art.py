@@ -1,6 +1,6 @@
-"""Run ART's PGD on a classifier with the defence and without, at two strengths.
+"""Run ART's PGD on a classifier with and without the defence, at two strengths.
 
-One attacker does not know the defence; the other one's gradients go through it.
+One attacker does not know the defence; the gradients of the other go through it.
 
 Run it: python examples/with_art.py
 """
@@ -33,7 +33,7 @@ def draw(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Waves(nn.Module):
-    """A classifier that compares how much neighbours differ in the two directions."""
+    """A classifier that compares how much neighbors differ in the two directions."""
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         across, down = ((images.diff(dim=axis) * 255) ** 2 for axis in (3, 2))

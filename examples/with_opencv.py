@@ -1,4 +1,4 @@
-"""Decode with `pyfd.opencv.imdecode`, which takes the place of OpenCV's, and into a batch.
+"""Decode with `pyfd.opencv.imdecode` in place of OpenCV's, and into a batch.
 
 Run it: python examples/with_opencv.py
 """

@@ -2,7 +2,7 @@
 
     PYFD_SANITIZE=address,undefined,fuzzer-no-link CC=clang python fuzz/build.py FOLDER
 
-The fork and the C layer are compiled by build.py's functions, with the same checks.
+build.py's functions compile the fork and the C layer, with the same checks.
 """
 
 from __future__ import annotations

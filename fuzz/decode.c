@@ -1,4 +1,4 @@
-/* decode.c - a decode, plain or onto tables, in every mode and scale. */
+/* decode.c - decoding, plain or onto tables, in every mode and scale. */
 
 #include "fuzz.h"
 

@@ -67,8 +67,8 @@ static inline void read_all(const void *bytes, size_t size)
   sink = sum;
 }
 
-/* Check that a failed call has a code and a message, and that a limit is named
- * just where one is exceeded. */
+/* Check that a failed call has a code and a message, and that it names a limit
+ * if and only if one is exceeded. */
 static inline void check_status(int code, const pyfd_status *status)
 {
   if ((uint32_t)code != status->code || code > PYFD_MEMORY ||

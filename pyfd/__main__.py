@@ -13,7 +13,7 @@ _NEEDED = ("PIL", "click", "tqdm")
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
-    """Exit so that unfinished files are removed, as Ctrl-C does."""
+    """Exit through an exception, so that unfinished files are removed, as on Ctrl-C."""
     sys.exit(128 + signum)
 
 

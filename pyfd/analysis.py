@@ -1,7 +1,7 @@
 """The equations behind the tables: how quantization steps and perturbations relate.
 
-Epsilon is the strength of a perturbation: the most that it moves a sample, in 8-bit
-levels (4 means 4/255). Steps are in the same levels, for JPEG's orthonormal 8×8 DCT. The
+Epsilon is the strength of a perturbation: the largest change of a sample, in 8-bit
+levels (4 means 4/255). Steps are in the same units, for JPEG's orthonormal 8×8 DCT. The
 equations are those of Liu et al., "Feature Distillation: DNN-Oriented JPEG Compression
 Against Adversarial Examples" (CVPR 2019, arXiv 1803.05787), and consequences of them.
 """
@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from pyfd._core.arithmetic import DCT
 
-#: The share of coefficients that `step_for` lets through by default.
+#: The share of coefficients that may still move, by default, in `step_for`.
 SURVIVAL = 1e-4
 
 _SMALLEST = math.ulp(0.0)
@@ -34,7 +34,7 @@ def step_bound(epsilon: float) -> int:
     result is the smallest integer greater than 16ε + 3/4.
 
     The bound holds for a coefficient that lies exactly on the table's grid. In a decoded
-    image most coefficients lie a little beside it, because its pixels are rounded to
+    image most coefficients lie slightly off the grid, because its pixels are rounded to
     8 bits.
 
     Args:
@@ -64,9 +64,9 @@ def survival(
     coefficient on the grid is moved where |C_E| ≥ Q/2, and the share of these is
     1 - erf(Q / (2√2·ε)) = erfc(Q / (2√2·ε)).
 
-    Random signs agree with that to a few percent up to Q = 4ε. Beyond, the sum of 64
-    bounded samples has thinner tails than the normal distribution, so fewer coefficients
-    move: at 8ε about 4 in 100,000 instead of 6.
+    Perturbations with random signs agree with this to a few percent up to Q = 4ε. Beyond
+    that, the sum of 64 bounded samples has thinner tails than the normal distribution, so
+    fewer coefficients move: at 8ε about 4 in 100,000 instead of 6.
 
     Args:
         step: The step Q, at least 1, or an array of steps, such as a table.
@@ -88,7 +88,7 @@ def survival(
 
 
 def step_for(epsilon: float, survival: float = SURVIVAL) -> int:
-    """Return the smallest step at which no more than a given share survives.
+    """Return the smallest step at which at most a given share of coefficients moves.
 
     This is the inverse of `survival` in Q: erfc(Q / (2√2·ε)) ≤ s where
     Q ≥ -2ε·Φ⁻¹(s/2), Φ being the normal distribution. At the default of 1 in 10,000
@@ -130,7 +130,7 @@ def gains() -> npt.NDArray[np.float64]:
     return np.asarray(np.outer(norms, norms), dtype=np.float64)
 
 
-#: `survival`, for `step_for`, which has an argument of that name.
+#: `survival` under another name, for `step_for`, whose argument hides it.
 _moved = survival
 
 

@@ -26,7 +26,7 @@ import pyfd.torch
 from pyfd.codec import Subsampling
 from pyfd.qtables import QTablesLike, as_qtables
 
-#: Images that go through the codec together: each takes some hundred bytes per sample.
+#: The images of one pass through the codec: each takes some hundred bytes per sample.
 _AT_ONCE = 16
 
 
@@ -35,18 +35,18 @@ class FeatureDistillation(PreprocessorPyTorch):  # type: ignore[misc]  # ART is 
 
     It wraps `pyfd.torch.FeatureDistillation`: for images of 8-bit levels the result is
     that of ``pyfd.decode(pyfd.encode(image, qtables), qtables)``; other values are
-    rounded to levels first. The gradient is straight-through, in `forward` itself: if
-    all defences are PyTorch's, ART's attacks differentiate `forward`, and not
-    `estimate_forward`.
+    rounded to levels first. The gradient is straight-through, and `forward` itself has
+    it: if all defences are PyTorch's, ART's attacks differentiate `forward` instead of
+    calling `estimate_forward`.
 
-    It works with classifiers of every framework: those other than PyTorch's call it with
-    arrays.
+    It works with classifiers of every framework: frameworks other than PyTorch call it
+    with arrays.
 
     Args:
         qtables: Tables with steps of 1...8191; table i serves component i.
         clip_values: The values of the levels 0 and 255, as in the classifier: numbers,
             or arrays that broadcast over a batch.
-        channels_first: Whether images are N×C×H×W, and not N×H×W×C. C is 3, or 1 for
+        channels_first: Whether images are N×C×H×W instead of N×H×W×C. C is 3, or 1 for
             grayscale.
         subsampling: The chroma subsampling: "4:4:4", "4:2:2", "4:2:0" or "4:4:0".
         apply_fit: Whether to defend the images that the classifier is trained on.
@@ -55,7 +55,7 @@ class FeatureDistillation(PreprocessorPyTorch):  # type: ignore[misc]  # ART is 
             stay on their device.
 
     Raises:
-        ValueError: Here and in `set_params`: an option is invalid. In `forward`: the
+        ValueError: Here and in `set_params`, an option is invalid. In `forward`, the
             shape is unsupported, or values are outside `clip_values`.
     """
 
@@ -140,7 +140,7 @@ class FeatureDistillation(PreprocessorPyTorch):  # type: ignore[misc]  # ART is 
         return defended.to(x.dtype if x.is_floating_point() else torch.float32)
 
     def _by_twin(self, images: Tensor) -> Tensor:
-        """Defend N×C×H×W images in [0, 1]; a gray one is passed as three equal planes."""
+        """Defend N×C×H×W images in [0, 1]; a gray image is passed as three equal planes."""
         defended: Tensor = self._twin.to(images.device)(images.expand(-1, 3, -1, -1))
         return defended[:, : images.shape[1]]
 

@@ -34,8 +34,8 @@ Sample: TypeAlias = "Source | Pixels | Image"
 
 _COMPONENTS = 3
 _FORMAT = "pyfd-statistics"
-# Sums are integers, in units of 2**-40: exact for files, whose coefficients are integers,
-# and the same in whatever order they are added.
+# Sums are integers, in units of 2**-40: they are exact for files, whose coefficients are
+# integers, and do not depend on the order of addition.
 _SCALE_BITS = 40
 _UNIT = 1 << _SCALE_BITS
 _QUEUED = 4  # sources per worker that are read ahead
@@ -49,9 +49,9 @@ _ZEROS: _Integers = (0,) * (_COMPONENTS * 64)
 class FrequencyStatistics:
     """The mean and standard deviation of DCT coefficients per frequency, for Y, Cb and Cr.
 
-    Coefficients are on the unquantized scale: a file's are its quantized ones times its
-    steps, clamped to ±32767. The sums are integers, so the result does not depend on
-    the order in which files are counted or statistics are merged.
+    Coefficients are on the unquantized scale: those of a file are its quantized
+    coefficients times its steps, clamped to ±32767. The sums are integers, so the result
+    does not depend on the order in which files are counted or statistics are merged.
     """
 
     sums: _Integers = _ZEROS
@@ -81,7 +81,7 @@ class FrequencyStatistics:
     def std(self) -> npt.NDArray[np.float64]:
         """The standard deviations δ of the population, 3×8×8; NaN without blocks.
 
-        The larger δ, the more a network relies on that frequency (Liu et al., CVPR 2019).
+        The larger δ is, the more a network relies on that frequency (Liu et al., CVPR 2019).
         """
 
         def deviation(total: int, square: int, n: int) -> float:
@@ -106,7 +106,7 @@ class FrequencyStatistics:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def merge(self, other: FrequencyStatistics) -> FrequencyStatistics:
-        """Return the statistics of both data sets together: exact, in any order."""
+        """Return the exact statistics of both data sets together."""
         first, second, third = (a + b for a, b in zip(self.blocks, other.blocks, strict=True))
         return FrequencyStatistics(
             sums=tuple(map(operator.add, self.sums, other.sums)),
@@ -117,7 +117,7 @@ class FrequencyStatistics:
         )
 
     def two_band(self, *, step: int, protected_step: int, protected: int) -> QTables:
-        """Return tables with a fine step for the frequencies of the largest deviation.
+        """Return tables with a fine step for the frequencies with the largest deviations.
 
         There is one table for each component that has blocks.
 
@@ -137,7 +137,7 @@ class FrequencyStatistics:
         return QTables(tables.array, name=tables.name, origin=origin)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the sums to a JSON file; after `load` they are exact and can be merged.
+        """Write the exact sums to a JSON file, so that they can be merged after `load`.
 
         Raises:
             OSError: The file cannot be written.
@@ -161,7 +161,7 @@ class FrequencyStatistics:
         """Read a file that `save` wrote.
 
         Raises:
-            ValueError: It is not a statistics file.
+            ValueError: The file is not a statistics file.
             OSError: The file cannot be read.
         """
         try:
@@ -184,7 +184,7 @@ class FrequencyStatistics:
 
 
 def _without_nan(values: npt.NDArray[np.float64]) -> list[Any]:
-    """Return each component's 8×8 numbers, or None without blocks: JSON has no NaN."""
+    """Return each component's 8×8 numbers, or None without blocks, because JSON has no NaN."""
     return [None if np.isnan(table).any() else table.tolist() for table in values]
 
 
@@ -202,10 +202,10 @@ def _integers(content: Mapping[str, Any], key: str, count: int) -> _Integers:
 
 
 class _FileSums(NamedTuple):
-    """The counts of C over one file or many, exact up to 2**33 blocks."""
+    """The sums that C gathers over one or more files, exact up to 2**33 blocks."""
 
     counts: npt.NDArray[np.uint64]
-    """In the form that `binding.gather_statistics` returns."""
+    """The sums in the form that `binding.gather_statistics` returns."""
     images: int
 
     def plus(self, other: _FileSums) -> _FileSums:
@@ -286,8 +286,8 @@ def calibrate(
     """Measure the mean and standard deviation of DCT coefficients over files and arrays.
 
     JPEG files are read in the coefficient domain, block by block, and never decoded to
-    pixels; arrays and PIL images go through a forward DCT. It takes one pass, in
-    constant memory.
+    pixels; arrays and PIL images go through a forward DCT. One pass over the sources is
+    enough, in constant memory.
 
     Args:
         sources: JPEG files (bytes-like, paths, binary files), ``uint8`` arrays
@@ -297,14 +297,14 @@ def calibrate(
         limits: The limits on each file.
 
     Returns:
-        The statistics. Grayscale images count for Y alone. Damaged files, and
+        The statistics. Grayscale images count for Y only. Damaged files, and
         files that are neither grayscale nor YCbCr, are left out and named in
         `FrequencyStatistics.failures`.
 
     Raises:
         TypeError: `sources` is a single file.
         ValueError: No source could be read, or `workers` is less than 1.
-        ImportError: `progress` is asked for, and tqdm is missing.
+        ImportError: `progress` is true, and tqdm is missing.
     """
     if workers is None:
         workers = len(os.sched_getaffinity(0))
@@ -323,7 +323,7 @@ def calibrate(
 def gather(
     named: Iterable[tuple[Sample, str]], workers: int, limits: Limits
 ) -> FrequencyStatistics:
-    """Return the statistics of named sources, read in threads; they may hold no image.
+    """Return the statistics of named sources, read in threads; they may be without images.
 
     Args:
         named: Sources and their names.
@@ -343,10 +343,10 @@ def gather(
 
 
 def with_images(total: FrequencyStatistics) -> FrequencyStatistics:
-    """Return the statistics if they hold an image.
+    """Return the statistics if they include an image.
 
     Raises:
-        ValueError: They hold none; the message gives the first failures.
+        ValueError: They include none; the message gives the first failures.
     """
     if not total.images:
         reasons = "; ".join(f"{name}: {why}" for name, why in list(total.failures.items())[:3])
@@ -365,7 +365,7 @@ def _one(source: Any, name: str, reading: Reading) -> FrequencyStatistics | _Fil
 def _each(
     named: Iterable[tuple[Any, str]], workers: int, reading: Reading
 ) -> Iterator[FrequencyStatistics | _FileSums]:
-    """Yield the statistics of each source as it is done, with few sources in memory."""
+    """Yield each source's statistics when they are ready, with few sources in memory."""
     if workers == 1:
         yield from (_one(source, name, reading) for source, name in named)
         return

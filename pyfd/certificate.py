@@ -1,4 +1,4 @@
-"""The strength that a perturbation needs to change a coefficient, exactly, block by block.
+"""The exact strength that a perturbation needs to change a coefficient, block by block.
 
 A block is safe at a strength ε if all perturbations of that strength give the same 64
 coefficients. `pyfd._core.intervals` computes the coefficients that they can reach; a
@@ -40,7 +40,7 @@ class Certificate:
     perturbation can change one of its coefficients. No perturbation with ε < radius
     does, whatever the attacker knows; one with ε = radius does, except in blocks that
     the encoder pads, where the radius is a lower bound. It is 1 or more, and infinite if
-    no image at all has another coefficient there.
+    no image has other coefficients there.
     """
 
     radii: tuple[npt.NDArray[np.float64], ...]
@@ -60,7 +60,7 @@ class Certificate:
         """The radius of every 8×8 pixels: the smallest of all components' blocks there.
 
         The array has the shape of the luma's ``radii``. A block of subsampled chroma
-        covers two or four of its blocks, and counts in each of them.
+        covers two or four luma blocks, and counts in each of them.
         """
         least, *chroma = self.radii
         high, wide = least.shape
@@ -146,9 +146,9 @@ def _radii(pixels: Pixels, component: Component) -> Floats:
 
 
 def _search(blocks: Pixels, component: Component) -> Floats:
-    """Return the smallest strength that changes each block: doubled first, then bisected."""
+    """Return the smallest strength that changes each block, by doubling and then bisection."""
     safe = np.zeros(len(blocks), np.int64)
-    changed = np.full(len(blocks), WHITE + 1)  # no perturbation is stronger
+    changed = np.full(len(blocks), WHITE + 1)  # beyond the strongest perturbation
     while (left := np.flatnonzero(changed - safe > 1)).size:
         trial = np.minimum(np.maximum(2 * safe, 1), (safe + changed) // 2)[left]
         low, high = coefficient_bounds(blocks[left], trial, component)

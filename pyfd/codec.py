@@ -54,7 +54,7 @@ Subsampling: TypeAlias = Literal["4:4:4", "4:2:2", "4:2:0", "4:4:0"]
 def probe(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> Header:
     """Read a file's header and metadata, up to its first scan.
 
-    It allocates nothing of the image's size.
+    It allocates no memory that grows with the image's size.
 
     Args:
         source: Bytes-like, a path, or a binary file object.
@@ -104,8 +104,8 @@ def decode(
         source: Bytes-like, a path, or a binary file object.
         qtables: Tables with steps of 1...32767, or None for a plain decode.
         mode: The color of the pixels: "RGB", "BGR", "L" (the Y plane of a YCbCr
-            file), "YCbCr" or "CMYK"; None for the file's own, "L", "RGB" or "CMYK".
-            Files of four components are converted as Pillow converts them.
+            file), "YCbCr" or "CMYK"; None for the file's own color: "L", "RGB" or
+            "CMYK". Files of four components are converted as Pillow converts them.
         scale: 1, 2, 4 or 8 divides the size, in the DCT domain.
         strict: Refuse a file that makes the decoder warn. Otherwise return the
             pixels that could be decoded, with one `JPEGWarning`.

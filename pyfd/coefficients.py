@@ -17,7 +17,7 @@ _COMPONENTS = {"L": 1, "YCbCr": 3, "RGB": 3, "CMYK": 4, "YCCK": 4}
 
 @dataclass(frozen=True, eq=False)
 class Coefficients:
-    """Quantized DCT coefficients, and what else is needed to write them back.
+    """Quantized DCT coefficients, and everything else that is needed to write them back.
 
     The coefficients of a component that is ``h`` blocks high and ``w`` wide are
     indexed by ``[block row, block column, vertical frequency, horizontal
@@ -28,8 +28,8 @@ class Coefficients:
     components: Sequence[npt.NDArray[np.int16]]
     """An ``int16`` array (h, w, 8, 8) for each component, in natural order."""
     qtables: QTables
-    """The tables of the coefficients, one per component. Those of a file are the ones
-    that were known at the component's first scan."""
+    """The tables of the coefficients, one per component. For a file, they are those in
+    force at the component's first scan."""
     sampling: tuple[tuple[int, int], ...]
     """The horizontal and the vertical sampling factor of each component, 1 to 4."""
     width: int
@@ -93,7 +93,7 @@ def _checked_component(
 ) -> npt.NDArray[np.int16]:
     if not isinstance(component, np.ndarray) or component.dtype.kind not in "iu":
         raise ValueError(f"component {index} must be an array of integers")
-    array = np.array(component, order="C")  # a copy, which nobody changes after the checks
+    array = np.array(component, order="C")  # a copy, so that nobody changes it after the checks
     if array.shape != shape:
         raise ValueError(f"component {index} must have the shape {shape}, not {array.shape}")
     dc = array[:, :, 0, 0]

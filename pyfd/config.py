@@ -1,10 +1,10 @@
 """Compiler and linker flags for C programs: ``python -m pyfd.config --cflags --libs``.
 
 The headers and libraries are in the package. The modules are "pyfd", the C layer of
-pyfd.h, and "pyfd-libjpeg", the fork with its own functions in jrequant.h, each also with
-"-static" appended. Each has a file for pkg-config, in the folder that
-``--pkgconfigdir`` prints; the flags are read from these files, so that neither pkg-config
-nor a second list is needed.
+pyfd.h, and "pyfd-libjpeg", the fork with its own functions in jrequant.h. "-static"
+appended to a name selects the static library. Each module has a file for pkg-config, in
+the folder that ``--pkgconfigdir`` prints; the flags are read from these files, so that
+neither pkg-config nor a second list is needed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def cflags(module: str = "pyfd") -> list[str]:
 def libs(module: str = "pyfd") -> list[str]:
     """Return the linker's flags for one of `MODULES`.
 
-    A program that is linked to a shared library looks for it at its present path.
+    A program that is linked to a shared library looks for it at the library's present path.
 
     Raises:
         FileNotFoundError: This build of pyfd has no libraries.
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--pkgconfigdir", action="store_true", help="for PKG_CONFIG_PATH")
     chosen = parser.parse_args(arguments)
     if not (chosen.cflags or chosen.libs or chosen.pkgconfigdir):
-        parser.error("say --cflags, --libs or --pkgconfigdir")
+        parser.error("give --cflags, --libs or --pkgconfigdir")
     try:
         words = cflags(chosen.module) if chosen.cflags else []
         words += libs(chosen.module) if chosen.libs else []

@@ -19,11 +19,11 @@ class UnsupportedJPEGError(JPEGError):
 
 
 class LimitExceededError(JPEGError):
-    """The file asks for more than its `pyfd.Limits` grant.
+    """The file exceeds one of the `pyfd.Limits`.
 
     The message names the limit, its value and the file's, and the attributes
-    hold the same. They have their defaults where the error was made from a
-    message alone, as torch's `DataLoader` does with the error of a worker.
+    hold the same. They have their defaults if the error was made from a message
+    alone, as torch's `DataLoader` does with the error of a worker.
     """
 
     limit: str
@@ -32,7 +32,8 @@ class LimitExceededError(JPEGError):
     allowed: int
     """The limit's value."""
     needed: int | None
-    """The least that the file needs, as far as it was read; None if that is unknown."""
+    """A lower bound of what the file needs, because limits are checked before the
+    rest of the file is read. None if it is unknown."""
 
     def __init__(
         self, message: str = "", *, limit: str = "", allowed: int = 0, needed: int | None = None

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from pyfd.qtables import QTables
 
-# The names of subsampling, and how many samples the first component has per chroma
-# sample, horizontally and vertically.
+# Subsamplings by name: the samples of the first component per chroma sample,
+# horizontally and vertically.
 SUBSAMPLING = {"4:4:4": (1, 1), "4:2:2": (2, 1), "4:2:0": (2, 2), "4:4:0": (1, 2)}
 _NAMES = {**{ratio: name for name, ratio in SUBSAMPLING.items()}, (4, 1): "4:1:1", (4, 2): "4:1:0"}
 
@@ -28,7 +28,7 @@ class Header:
     progressive: bool
     """Whether the file is progressive (SOF2)."""
     qtables: QTables
-    """The quantization tables, one per component, as known at the first scan. Later
+    """The quantization tables in force at the first scan, one per component. Later
     scans may bring other tables."""
     orientation: int
     """EXIF's orientation, 1 to 8; 1 when it is absent. `pyfd.decode` does not apply it."""
@@ -41,7 +41,7 @@ class Header:
 
     @property
     def subsampling(self) -> str | None:
-        """The name: "4:4:4", "4:2:2", "4:2:0", "4:4:0", "4:1:1" or "4:1:0"; None if it has none."""
+        """Its usual name, "4:4:4", "4:2:2", "4:2:0", "4:4:0", "4:1:1" or "4:1:0", or None."""
         if len(self.sampling) != 3 or self.sampling[1] != self.sampling[2]:
             return None
         (luma_h, luma_v), (chroma_h, chroma_v) = self.sampling[:2]

@@ -31,7 +31,7 @@ class Limits:
     max_memory: int = 768 * _MEBIBYTE
     """The bytes of input, output and coefficients together, wherever all coefficients
     must be in memory: for progressive and multi-scan files, as input or output, for
-    `pyfd.read_coefficients`, and for ``requantize(optimize=True)``. When
+    `pyfd.read_coefficients`, and for ``requantize(optimize=True)``. If
     `pyfd.requantize` writes a single-scan file block by block, only input and output
     count."""
 

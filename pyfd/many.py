@@ -34,7 +34,7 @@ def decode_many(
     Args:
         sources: Files as `pyfd.decode` takes them.
         qtables: As in `pyfd.decode`.
-        workers: The number of threads; by default, that of the usable cores.
+        workers: The number of threads; by default the number of usable cores.
             They share one `Limits.max_memory`.
         errors: "raise" raises the first failing file's exception; "return" puts
             the exception in that file's place.
@@ -45,8 +45,8 @@ def decode_many(
 
     Raises:
         JPEGError: A file is corrupt, unsupported or beyond a limit.
-        TypeError: An option that `pyfd.decode` does not take.
-        ValueError: A value that it does not take.
+        TypeError: `pyfd.decode` has no such option, or it has a wrong type.
+        ValueError: An option has a wrong value.
     """
     if errors not in ("raise", "return"):
         raise ValueError(f'errors must be "raise" or "return", not {errors!r}')
@@ -69,7 +69,7 @@ def decode_many(
 
 
 class _Work:
-    """Files for threads: each takes the next one when it is done with its last."""
+    """Files for threads: each thread takes the next file when it is done with one."""
 
     def __init__(self, call: Callable[[Source], object], sources: Iterator[Source], errors: str):
         self._call = call
@@ -81,9 +81,9 @@ class _Work:
         self._failed: dict[int, BaseException] = {}
 
     def run(self, workers: int) -> list[object]:
-        """Work in this thread and workers - 1 others.
+        """Process the files in this thread and ``workers - 1`` others.
 
-        Returns the results, or raises the first file's error.
+        Return the results, or raise the first file's error.
         """
         threads = [threading.Thread(target=self._work) for _ in range(workers - 1)]
         started = []
@@ -94,8 +94,8 @@ class _Work:
             self._work()
             for thread in started:
                 thread.join()
-        except BaseException as error:  # Ctrl-C, or no more threads to be had
-            self._failed[-1] = error  # the others stop when they are done with a file
+        except BaseException as error:  # Ctrl-C, or a thread that cannot start
+            self._failed[-1] = error  # the others stop after their current file
             for thread in started:
                 thread.join()
         if self._failed:
@@ -107,7 +107,7 @@ class _Work:
             pass
 
     def _one(self) -> bool:
-        """Work on the next file. Returns False if there is none."""
+        """Process the next file; return False if there is none."""
         with self._lock:  # sources may be a generator
             index = self._taken
             try:
@@ -121,7 +121,7 @@ class _Work:
         try:
             self._done[index] = self._call(source)
         except BaseException as error:
-            # Ctrl-C and its like are no file's fault
+            # KeyboardInterrupt and SystemExit do not come from the file
             returned = self._return_errors and isinstance(error, Exception)
             (self._done if returned else self._failed)[index] = error
         return True

@@ -1,4 +1,4 @@
-"""A replacement for `cv2.imdecode` that decodes JPEGs onto the tables.
+"""A replacement for `cv2.imdecode` that decodes JPEGs onto defensive tables.
 
 JPEGs are decoded without OpenCV. Other formats need it:
 ``pip install 'pyfd-jpeg[opencv]'``.
@@ -43,7 +43,7 @@ IMREAD_COLOR_RGB = 256
 _ANY = IMREAD_COLOR | IMREAD_ANYDEPTH | IMREAD_ANYCOLOR
 
 _MAGIC = b"\xff\xd8\xff"
-_ROWS = 64  # of four-component images, converted at a time
+_ROWS = 64  # the rows of a four-component image that are converted at a time
 
 # OpenCV's weights of R, G and B for gray, in 14-bit fixed point
 _GRAY = np.array((4899, 9617, 1868), np.uint32)

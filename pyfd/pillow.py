@@ -48,7 +48,7 @@ else:
 #: Bytes of a file that are read at first, to check its header.
 _CHUNK = 1 << 16
 
-#: The most bytes of a header outside of segments: Pillow's parser reads these one by one.
+#: The most bytes of a header outside segments: Pillow's parser reads these one by one.
 _MOST_LOOSE = 1 << 16
 
 #: A marker that is followed by a segment or ends the image, as in csrc/markers.c.
@@ -89,7 +89,7 @@ def _open(defence: _Defence, fp: IO[bytes], filename: str | bytes = "") -> Image
 
 
 def _as_pillows(error: ValueError, otherwise: OSError) -> Exception:
-    """Return the exception that Pillow's users expect: for a limit, or else `otherwise`."""
+    """Return `otherwise`, or, for an exceeded limit, the exception that Pillow's users expect."""
     if isinstance(error, LimitExceededError):
         return Image.DecompressionBombError(str(error))
     return otherwise
@@ -130,13 +130,13 @@ def _loose_bytes(data: bytes) -> int:
 
 
 class _Decoder(ImageFile.PyDecoder):
-    """A decoder of Pillow's that calls `pyfd.decode`."""
+    """A Pillow decoder that calls `pyfd.decode`."""
 
     _pulls_fd = True
 
     def decode(self, buffer: object) -> tuple[int, int]:  # noqa: ARG002
         defence, *config = self.args
-        scale: Any = config[0] if config else 1  # of `draft`
+        scale: Any = config[0] if config else 1  # set by `draft`
         assert self.fd is not None
         try:
             reading = replace(defence.reading, mode=cast(Any, self.mode), scale=scale)
@@ -177,7 +177,7 @@ class MpoImageFile(_Defended, MpoImagePlugin.MpoImageFile):
     """A file of several JPEGs, each of which is decoded onto defensive tables."""
 
     def seek(self, frame: int) -> None:
-        """Go to a frame; the first is 0.
+        """Seek to a frame; the first is number 0.
 
         Raises:
             EOFError: There is no such frame.
@@ -287,7 +287,7 @@ _Save: TypeAlias = "Callable[[Image.Image, IO[bytes], str | bytes], None]"
 
 
 def _saving(pillows: _Save) -> _Save:
-    """Wrap a writer of Pillow's, so that it gets the steps of tables that it does not know."""
+    """Wrap a Pillow writer, so that it gets the steps of tables that it does not know."""
 
     def save(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
         qtables: Any = image.encoderinfo.get("qtables")
@@ -304,9 +304,9 @@ def _with_steps(options: dict[str, Any], qtables: QTables) -> dict[str, Any]:
     quality = options.get("quality", -1)
     if isinstance(quality, str):
         raise ValueError(
-            f"quality={quality!r} has tables of its own: leave out one of quality and qtables"
+            f"quality={quality!r} has tables of its own: give either quality or qtables"
         )
-    # Any quality, even Pillow's default if it is given, would rescale the tables
+    # Any quality that is given, even Pillow's default, would rescale the tables
     rest = {name: value for name, value in options.items() if name != "quality"}
     return {**rest, "qtables": steps.reshape(-1, 64).tolist()}
 

@@ -57,7 +57,7 @@ class Statistics(Protocol):
 def of_statistics(statistics: Statistics) -> Figure:
     """Plot the standard deviations δ of the DCT coefficients, for Y, Cb and Cr.
 
-    The larger δ, the more a network relies on that frequency (Liu et al., CVPR 2019).
+    The larger δ is, the more a network relies on that frequency (Liu et al., CVPR 2019).
     Components without blocks are left out.
 
     Raises:
@@ -191,7 +191,7 @@ def _scores(
 
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Write a figure as PNG or SVG, as the path's suffix says.
+    """Write a figure as PNG or SVG, according to the path's suffix.
 
     The same figure gives the same bytes, and the file is never half-written.
 

@@ -43,7 +43,7 @@ class Statistics(Protocol):
 
     @property
     def digest(self) -> str:
-        """A short name that other statistics do not have."""
+        """A short name that identifies the statistics."""
 
 
 class QTables:
@@ -74,7 +74,7 @@ class QTables:
     array: npt.NDArray[np.uint16]
     largest: int
     _name: str | None
-    _origin: str | None  # as JSON, which nobody can change
+    _origin: str | None  # as JSON text, which is immutable
 
     def __init__(
         self,
@@ -151,7 +151,7 @@ class QTables:
 
     @classmethod
     def annex_k(cls, quality: int) -> QTables:
-        """Return the standard's example tables at an IJG quality.
+        """Return the standard's example tables, scaled to an IJG quality.
 
         They are those of ITU-T T.81, Annex K.1, scaled by the IJG rule, as Pillow and
         cjpeg write them.
@@ -228,8 +228,8 @@ class QTables:
                 lowest frequencies, in zigzag order.
             protected: The number of protected frequencies, 0...64.
             protected_step: Their step.
-            baseline: Refuse steps beyond 255, which a baseline decoder need not
-                accept.
+            baseline: Refuse steps beyond 255, which a baseline decoder does not have
+                to support.
 
         Raises:
             ValueError: An argument is out of range, a step is beyond 255 with
@@ -288,7 +288,7 @@ class QTables:
         """Read a file that `save` wrote; it may lack the name and the origin.
 
         Raises:
-            ValueError: It is not a table file, or its tables are invalid.
+            ValueError: The file is not a table file, or its tables are invalid.
             OSError: The file cannot be read.
         """
         content = table_files.read_json(path)
@@ -298,7 +298,7 @@ class QTables:
         """Return the text form of ``cjpeg -qtables``: one table after another.
 
         The steps are in natural order. cjpeg takes the first table for luma and the
-        second for chroma; with a single table, ``-qslots 0`` makes it take that for all.
+        second for chroma; ``-qslots 0`` makes it take a single table for all components.
         """
         return table_files.to_text(self.array, self._name)
 
@@ -313,7 +313,7 @@ class QTables:
 
 
 def as_qtables(value: QTablesLike) -> QTables:
-    """Return tables as a caller may pass them as `QTables`.
+    """Return `QTables` from tables in any form that a caller may pass.
 
     Raises:
         TypeError: The value is not tables in any form.

@@ -1,9 +1,9 @@
 """Decoding, re-quantizing and calibrating as `ray.data` operations.
 
 The callables are for ``map_batches`` over a data set with a column "bytes", as
-``ray.data.read_binary_files`` returns it. For a file that is refused, only its own row is
-without a result, and the column "error" gives the reason. In all other rows it is "", not
-None, because Arrow gives a column that holds only None another type.
+``ray.data.read_binary_files`` returns it. If a file is refused, only its own row lacks a
+result, and the column "error" gives the reason. In all other rows "error" is "" instead
+of None, because Arrow gives a column that holds only None another type.
 
 Needs ray: ``pip install 'pyfd-jpeg[ray]'``.
 """
@@ -115,14 +115,14 @@ class Requantize:
         **options: The other options of `pyfd.requantize`.
 
     Raises:
-        TypeError: `pyfd.requantize` does not have an option.
-        ValueError: `pyfd.requantize` does not take an option's value.
+        TypeError: `pyfd.requantize` has no such option.
+        ValueError: An option has a wrong value.
     """
 
     def __init__(self, qtables: QTablesLike, **options: Any) -> None:
         self._qtables: QTables = as_qtables(qtables)
         self._options = options
-        with suppress(JPEGError):  # of the limits, which concern the file
+        with suppress(JPEGError):  # a tight limit refuses the sample, but is a valid option
             self._requantize(_SAMPLE)
 
     def __call__(self, batch: Batch) -> Batch:
@@ -198,7 +198,7 @@ def _checked(data: object) -> bytes:
 
 
 def _each(batch: Batch, work: Callable[[bytes], Any], refused: Any) -> Iterator[tuple[Any, str]]:
-    """Yield each file's result and "", or `refused` and its error, an earlier step's included."""
+    """Yield each file's result and "", or `refused` and an error of this or an earlier step."""
     files = list(_files(batch))
     earlier = batch.get("error", [""] * len(files))
     for file, error in zip(files, earlier, strict=True):
@@ -219,19 +219,19 @@ def _result(data: bytes, work: Callable[[bytes], Any], refused: Any) -> tuple[An
 
 
 def _with(batch: Batch, start: int, **columns: list[Any]) -> Batch:
-    """Return the batch's rows from `start` on, for as many rows as `columns` have, with these."""
+    """Return the batch's rows from `start`, as many as `columns` have, with these columns."""
     end = start + len(columns["error"])
     rows = {name: values[start:end] for name, values in batch.items()}
     return {**rows, **{name: _objects(values) for name, values in columns.items()}}
 
 
 def _objects(values: list[Any]) -> npt.NDArray[np.object_]:
-    """Return a column of objects: numpy would stack arrays, and strip zeros from bytes."""
+    """Return a column of objects, because numpy would stack arrays and strip zeros from bytes."""
     column = np.empty(len(values), object)
     for place, value in enumerate(values):
         column[place] = value
     return column
 
 
-#: A file on which options are tried: those that fail here would fail for every file.
+#: A file for trying options: options that fail here would fail for every file.
 _SAMPLE = codec.encode(np.zeros((8, 8, 3), np.uint8), "fd-cvpr2019")

@@ -47,11 +47,11 @@ class Refinement:
     accuracy: float
     """The benign accuracy with these tables."""
     baseline: float
-    """The benign accuracy with steps of 1, from which the budget is counted."""
+    """The benign accuracy with steps of 1, against which the budget is counted."""
     sensitivity: Mapping[str, float]
-    """The accuracy that each band costs when it alone has a step of 64."""
+    """The loss of accuracy when a band alone has a step of 64, by the band's name."""
     trials: int
-    """The number of tables that were scored, with those in the log."""
+    """The number of tables that were scored, including those in the log."""
     complete: bool
     """False if the search was interrupted: the tables are then the best so far."""
 
@@ -75,15 +75,15 @@ def refine(
 
     Args:
         model_accuracy: A function of tables that returns the benign accuracy, 0...1.
-        budget: The accuracy that may be lost against steps of 1, 0...1: 0.01 is one
+        budget: The accuracy that may be lost compared to steps of 1, 0...1: 0.01 is one
             percentage point.
         log: A file of JSON lines to which each trial is appended. Trials that it
-            holds are not run again, so that an interrupted search goes on. The file
+            holds are not run again, so an interrupted search can be resumed. The file
             does not say which model was scored: use one file per model and images.
         progress: Show a progress bar on stderr (needs tqdm).
 
     Returns:
-        The tables and how they came about; after Ctrl-C, the best tables so far.
+        The tables and how they were found; after Ctrl-C, the best tables so far.
 
     Raises:
         ValueError: The budget or an accuracy is outside 0...1, or `log` is the file
@@ -205,7 +205,7 @@ def _replace(rungs: _Rungs, place: int, rung: int) -> _Rungs:
 
 
 def _coefficients(place: int) -> int:
-    """Return how many coefficients a band has; chroma's count twice, for two components."""
+    """Return the number of coefficients of a band; chroma's count twice, for two components."""
     first, last = BANDS[place % len(BANDS)]
     diagonals = np.add.outer(np.arange(8), np.arange(8))
     count = int(((diagonals >= first) & (diagonals <= last)).sum())

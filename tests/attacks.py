@@ -1,7 +1,7 @@
-"""The attacks that pyfd is made to withstand, each by a generator of its own.
+"""The attacks that pyfd is made to withstand, each with its own generator.
 
-An `Attack` is a file and what must come of it. `benchmarks/hostile.py` shows what
-other decoders do with the same files.
+An `Attack` is a file and its expected outcome. `benchmarks/hostile.py` shows how other
+decoders treat the same files.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ class Attack(NamedTuple):
     name: str
     make: Callable[[], bytes]
     error: type[pyfd.JPEGError] | None
-    """What a strict reader raises; None if the file is to be taken."""
+    """The error that a strict reader raises; None if it must accept the file."""
     says: str = ""
-    """A part of the message: for a limit, its name."""
+    """A part of the message; for a limit, its name."""
     header: bool = True
-    """Does `probe`, which reads no further than the first scan, raise it too?"""
+    """Whether `probe`, which reads only up to the first scan, raises it too."""
 
 
 def bits(text: str) -> bytes:
-    """Entropy-coded data from a string of 0 and 1, padded and stuffed."""
+    """Return entropy-coded data from a string of 0 and 1, padded and stuffed."""
     text += "1" * (-len(text) % 8)
     return int(text, 2).to_bytes(len(text) // 8, "big").replace(b"\xff", b"\xff\x00")
 
@@ -52,7 +52,7 @@ def giant(width: int, height: int, components: int, marker: int) -> bytes:
 
 
 def eob_runs(side: int, scans: int, components: int = 1) -> bytes:
-    """Empty scans: each 15 bits skip 32,767 blocks (T.81 G.1.2.2)."""
+    """Return empty scans: each 15 bits skip 32,767 blocks (T.81 G.1.2.2)."""
     n = blocks(side, side)
     empty = bits(("0" + "1" * 14) * -(-n // 32767))
     data = SOI + dqt() + sof(side, side, (0x11,) * components, 0xC2)
@@ -65,13 +65,13 @@ def eob_runs(side: int, scans: int, components: int = 1) -> bytes:
 
 
 def scans_without_data(side: int, scans: int) -> bytes:
-    """One SOS right behind the other."""
+    """Return SOS segments that follow each other directly."""
     head = SOI + dqt() + sof(side, side, (0x11,), 0xC2) + dht({1: [0]})
     return head + sos(end=0) * scans + EOI
 
 
 def refinements(side: int, scans: int) -> bytes:
-    """Refinement scans without end: each looks at all coefficients for 15 bits a run."""
+    """Return many refinement scans: each visits all coefficients, with 15 bits for a run."""
     n = blocks(side, side)
     empty = bits(("0" + "1" * 14) * -(-n // 32767))
     data = SOI + dqt() + sof(side, side, (0x11,), 0xC2)
@@ -85,7 +85,7 @@ def refinements(side: int, scans: int) -> bytes:
 
 
 def color_refinements(side: int) -> bytes:
-    """Three components refined 13 times each, all in order: the most that the standard allows."""
+    """Return three components refined 13 times each, in order: the most that is allowed."""
     n = blocks(side, side)
     empty = bits(("0" + "1" * 14) * -(-n // 32767))
     data = SOI + dqt() + sof(side, side, (0x11,) * 3, 0xC2)
@@ -99,7 +99,7 @@ def color_refinements(side: int) -> bytes:
 
 
 def repeated_baseline_scans(side: int, scans: int) -> bytes:
-    """A baseline component sent again and again, two bits a block."""
+    """Return a baseline component that is sent again and again, with two bits per block."""
     table = dht({1: [0]}) + dht({1: [0]}, ac=True)
     data = SOI + dqt() + sof(side, side, (0x11,) * 3) + table
     return data + (sos() + bits("00" * blocks(side, side))) * scans + EOI
@@ -109,7 +109,7 @@ def repeated_baseline_scans(side: int, scans: int) -> bytes:
 
 
 def arithmetic(marker: int) -> bytes:
-    """A stock decoder is busy for seconds with a kilobyte of this."""
+    """Return a kilobyte that keeps a stock decoder busy for seconds."""
     scans = b"".join(sos(start=0, end=0) + b"\xff\x00" * 4 for _ in range(40))
     return SOI + dqt() + sof(8000, 8000, (0x11,), marker) + scans + EOI
 
@@ -127,7 +127,7 @@ def flood_between_scans(count: int) -> bytes:
 
 
 def jpeg_without(marker: int, data: bytes) -> bytes:
-    """The file without its segments of one kind."""
+    """Return the file without its segments of one kind."""
     place = 2
     while data[place + 1] != 0xDA:
         length = 2 + struct.unpack_from(">H", data, place + 2)[0]
@@ -142,7 +142,7 @@ def jpeg_without(marker: int, data: bytes) -> bytes:
 
 
 def extreme_values() -> bytes:
-    """Coefficients of ±1023 and steps of 65535, as a file that any encoder could write."""
+    """Return coefficients of ±1023 with steps of 65535, which any encoder could write."""
     rng = np.random.default_rng(0)
     planes = [rng.integers(-1023, 1024, (8, 8, 8, 8)).astype(np.int16) for _ in range(3)]
     coefficients = pyfd.Coefficients(
@@ -152,14 +152,14 @@ def extreme_values() -> bytes:
 
 
 def coefficients_of_32767() -> bytes:
-    """AC category 15, which no 8-bit image has."""
+    """Return coefficients of AC category 15, which no 8-bit image has."""
     table = dht({1: [0]}) + dht({1: [0x0F]}, ac=True)
     one = "0" + "".join("0" + sign * 15 for _ in range(32) for sign in "10")[: 63 * 16]
     return SOI + dqt(255, wide=True) + sof(64, 64) + table + sos() + bits(one * 64) + EOI
 
 
 def dc_differences(side: int) -> bytes:
-    """DC differences of 32767 that add up past 32 bits."""
+    """Return DC differences of 32767 whose sum exceeds 32 bits."""
     table = dht({1: [15]}) + dht({1: [0]}, ac=True)
     data = bits(("0" + "1" * 15 + "0") * blocks(side, side))
     return SOI + dqt() + sof(side, side) + table + sos() + data + EOI
@@ -169,7 +169,7 @@ def dc_differences(side: int) -> bytes:
 
 
 def restarts(side: int) -> bytes:
-    """A marker after each block, every one of them out of order."""
+    """Return a restart marker after each block, all of them out of order."""
     n = blocks(side, side)
     table = dht({1: [0]}) + dht({1: [0]}, ac=True)
     head = SOI + dqt() + sof(side, side) + table + segment(0xDD, b"\0\1") + sos()
@@ -177,7 +177,7 @@ def restarts(side: int) -> bytes:
 
 
 def orderly_restarts(side: int) -> bytes:
-    """A marker after each block, in order: a clean file."""
+    """Return a restart marker after each block, in order: a valid file."""
     n = blocks(side, side)
     table = dht({1: [0]}) + dht({1: [0]}, ac=True)
     head = SOI + dqt() + sof(side, side) + table + segment(0xDD, b"\0\1") + sos()

@@ -16,7 +16,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 
 def photographs() -> list[bytes]:
-    """Return the JPEG files in the folder that PYFD_PHOTOS names; none if it is not set."""
+    """Return the JPEG files in the folder that PYFD_PHOTOS names, or none if it is not set."""
     if "PYFD_PHOTOS" not in os.environ:
         return []
     folder = Path(os.environ["PYFD_PHOTOS"])

@@ -1,8 +1,8 @@
-"""SHA-256 digests of what the codec gives for the tests' inputs.
+"""SHA-256 digests of the codec's results for the tests' inputs.
 
-Write the recorded list anew, after a change that is meant to change bytes, with
-``python -m tests.digests``. Give a folder of photographs to print their digests
-instead, to compare two commits.
+After a change that is meant to change bytes, record the list again with
+``python -m tests.digests``. To compare two commits, give a folder of photographs: their
+digests are printed instead.
 """
 
 from __future__ import annotations

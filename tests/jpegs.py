@@ -1,4 +1,4 @@
-"""JPEG files for tests: real ones by encoders that are not ours, and crafted ones."""
+"""JPEG files for tests: real ones by other encoders, and crafted ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image, ImageFile
 
 from pyfd import QTables
 
-# Pillow's encoder cannot grow its buffer: large files of small images need this.
+# Pillow's encoder cannot grow its buffer, so large files of small images need this.
 ImageFile.MAXBLOCK = 1 << 20
 
 ZIGZAG = sorted(
@@ -27,7 +27,7 @@ ZIGZAG = sorted(
 
 
 def picture(width: int, height: int, seed: int = 0, channels: int = 3) -> np.ndarray:
-    """Something like a photograph: smooth areas, edges and some noise."""
+    """Return an image like a photograph, with smooth areas, edges and some noise."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width] / 40.0
     planes = []
@@ -49,14 +49,14 @@ def encode_with_pillow(pixels: np.ndarray, **options: Any) -> bytes:
 
 
 def as_ycck(cmyk: bytes) -> bytes:
-    """A CMYK file relabelled as YCCK: Adobe's transform code is 2 instead of 0."""
+    """Return a CMYK file relabelled as YCCK: Adobe's transform code is 2 instead of 0."""
     place = cmyk.index(b"Adobe") + 11
     assert cmyk[place] == 0
     return cmyk[:place] + b"\x02" + cmyk[place + 1 :]
 
 
 def decode_with_pillow(data: bytes, mode: str | None = None, scale: int = 1) -> np.ndarray:
-    """Pillow's pixels; with `mode` or `scale`, what its libjpeg gives on `draft`."""
+    """Return Pillow's pixels; with `mode` or `scale`, those of its libjpeg after `draft`."""
     image = Image.open(io.BytesIO(data))
     if mode is not None or scale != 1:
         size = (max(1, image.width // scale), max(1, image.height // scale))
@@ -67,7 +67,7 @@ def decode_with_pillow(data: bytes, mode: str | None = None, scale: int = 1) -> 
 
 @st.composite
 def real_jpegs(draw: st.DrawFn, spaces: str = "L YCbCr RGB CMYK YCCK") -> bytes:
-    """Files of all kinds, by Pillow's and simplejpeg's encoders."""
+    """Return files of all kinds, by Pillow's and simplejpeg's encoders."""
     width, height = draw(st.integers(1, 200)), draw(st.integers(1, 200))
     space = draw(st.sampled_from(spaces.split()))
     quality = draw(st.integers(1, 100))
@@ -95,7 +95,7 @@ def real_jpegs(draw: st.DrawFn, spaces: str = "L YCbCr RGB CMYK YCCK") -> bytes:
 
 
 def tables(most: int = 255, least: int = 1) -> st.SearchStrategy[QTables]:
-    """One to three tables with steps of all sizes."""
+    """Return one to three tables with steps of all sizes."""
     uniform = st.integers(least, most).map(lambda step: np.full((8, 8), step))
     random = st.builds(
         lambda seed, high: np.random.default_rng(seed).integers(least, high + 1, (8, 8)),
@@ -109,7 +109,7 @@ def tables(most: int = 255, least: int = 1) -> st.SearchStrategy[QTables]:
 
 
 def requantized(k: np.ndarray, q: np.ndarray, d: np.ndarray) -> np.ndarray:
-    """Coefficients k of step q on the grid of step d: blocks (…, 8, 8), tables (8, 8).
+    """Return coefficients k of step q on the grid of step d: blocks (…, 8, 8), tables (8, 8).
 
     sign(k) · floor((2·|k·q| + d) / (2·d)) in 64-bit integers, saturated to what
     Huffman coding holds and to products with d of 16 bits.
@@ -124,7 +124,7 @@ def requantized(k: np.ndarray, q: np.ndarray, d: np.ndarray) -> np.ndarray:
 
 
 def read_with_jpeglib(path: Any, data: bytes) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Coefficients and tables per component (not K of CMYK), by jpeglib."""
+    """Return coefficients and tables per component (without K of CMYK), by jpeglib."""
     path.write_bytes(data)
     dct = jpeglib.read_dct(str(path))
     planes = [plane for plane in (dct.Y, dct.Cb, dct.Cr) if plane is not None]
@@ -166,14 +166,14 @@ def sos(
 
 
 def dht(counts: dict[int, list[int]], slot: int = 0, ac: bool = False) -> bytes:
-    """A Huffman table: the symbols of each code length."""
+    """Return a DHT segment from the symbols of each code length."""
     lengths = bytes(len(counts.get(n, [])) for n in range(1, 17))
     symbols = b"".join(bytes(counts[n]) for n in sorted(counts))
     return segment(0xC4, bytes([ac << 4 | slot]) + lengths + symbols)
 
 
 def gray(width: int = 8, height: int = 8, scans: int = 1, before: bytes = b"") -> bytes:
-    """A baseline grayscale file of a few bytes: mid-gray, standard Huffman tables.
+    """Return a baseline grayscale file of a few bytes: mid-gray, standard Huffman tables.
 
     One block is two codes of the standard's: DC category 0 (00) and end of
     block (1010).
@@ -186,7 +186,7 @@ def gray(width: int = 8, height: int = 8, scans: int = 1, before: bytes = b"") -
 
 
 def progressive_gray(width: int, height: int, scans: int, extra: bytes = b"") -> bytes:
-    """A progressive grayscale file of empty DC scans and nothing else."""
+    """Return a progressive grayscale file that consists of empty DC scans."""
     table = dht({1: [0]})
     return (
         SOI

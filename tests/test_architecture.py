@@ -1,4 +1,4 @@
-"""The direction of imports, and what is private to a package."""
+"""The direction of imports, and the names that are private to a package."""
 
 import ast
 import re
@@ -48,7 +48,7 @@ class Import(NamedTuple):
 
 
 def modules() -> dict[str, Path]:
-    """Every module of the package by its dotted name."""
+    """Return every module of the package by its dotted name."""
     found = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
@@ -60,7 +60,7 @@ MODULES = modules()
 
 
 def imports() -> Iterator[Import]:
-    """Every import of pyfd's own modules, those inside functions too."""
+    """Return every import of pyfd's own modules, including those inside functions."""
     for importer, path in MODULES.items():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
@@ -81,7 +81,7 @@ IMPORTS = list(imports())
 
 
 def layer(module: str) -> int:
-    """The place of a module's layer: that of the longest prefix that is listed."""
+    """Return the place of a module's layer: that of the longest prefix that is listed."""
     places = {name: place for place, names in enumerate(LAYERS) for name in names}
     while module not in places:
         module = module.rpartition(".")[0]
@@ -89,7 +89,7 @@ def layer(module: str) -> int:
 
 
 def package(module: str) -> str:
-    """The package that a module is in: itself, if it is one."""
+    """Return the package that a module is in, which is the module itself if it is one."""
     return module if MODULES[module].name == "__init__.py" else module.rpartition(".")[0]
 
 
@@ -111,7 +111,7 @@ def test_imports_run_one_way():
 
 
 def test_the_package_itself_imports_no_integration():
-    """``import pyfd`` brings the codec and the design tools alone."""
+    """``import pyfd`` imports only the codec and the design tools."""
     first = layer("pyfd.pillow")
     assert [
         str(item) for item in IMPORTS if item.importer == "pyfd" and layer(item.module) >= first
@@ -150,7 +150,7 @@ def test_private_attributes_of_modules_are_left_alone():
 
 
 def running_code(path: Path) -> Iterator[ast.AST]:
-    """The nodes of a module that run: all but what only type checkers see."""
+    """Yield the nodes of a module that run, which excludes those for type checkers."""
     waiting: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
     while waiting:
         node = waiting.pop()
@@ -162,7 +162,7 @@ def running_code(path: Path) -> Iterator[ast.AST]:
 
 
 def importers(library: str) -> set[str]:
-    """The modules that import a library when they run."""
+    """Return the modules that import a library when they run."""
     found = set()
     for module, path in MODULES.items():
         for node in running_code(path):

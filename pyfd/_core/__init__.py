@@ -1,4 +1,4 @@
-"""Private parts of pyfd: the cffi edge, files, metadata, arithmetic and other foundations.
+"""Private parts of pyfd: the boundary to C, files, metadata, arithmetic and more.
 
 Nothing here is public: names and signatures change without notice.
 """

@@ -2,7 +2,7 @@
 
 libjpeg's "islow" DCT is a sequence of 13-bit fixed-point operations whose sums
 are exact until a pass ends. So each pass is one product with an integer matrix and
-one rounding shift, in whatever order the additions are done.
+one rounding shift, whatever the order of the additions.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-#: R, G and B to Y, Cb and Cr (ITU-T T.871, 7): fixed-point weights with `COLOR_BITS`
+#: The conversion of R, G, B to Y, Cb, Cr (ITU-T T.871, 7): fixed-point weights of `COLOR_BITS`
 #: fraction bits, and the offsets that are added before the shift.
 COLOR_BITS = 16
 TO_YCC = ((19595, 38470, 7471), (-11059, -21709, 32768), (32768, -27439, -5329))
@@ -64,8 +64,8 @@ def _orthonormal() -> npt.NDArray[np.float64]:
 DCT = _orthonormal()
 DCT.flags.writeable = False
 
-#: R, G and B to Y, Cb and Cr in real numbers (JFIF 1.02), without chroma's offset of 128;
-#: 3×3 ``float64``, read-only.
+#: The conversion of R, G and B to Y, Cb and Cr in real numbers (JFIF 1.02), without
+#: chroma's offset of 128; 3×3 ``float64``, read-only.
 YCBCR = np.array(
     [
         [0.299, 0.587, 0.114],

@@ -11,7 +11,7 @@ import numpy.typing as npt
 def two_band(
     importance: npt.ArrayLike, *, step: int, protected_step: int, protected: int
 ) -> npt.NDArray[np.int64]:
-    """Return n×8×8 tables; `pyfd.QTables.two_band` has the arguments.
+    """Return n×8×8 tables; `pyfd.QTables.two_band` describes the arguments.
 
     Raises:
         ValueError: An argument has another shape or is out of range.
@@ -34,14 +34,14 @@ def two_band(
 
 
 def counted(deviations: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Return the deviations (n×8×8) of the components with blocks: gray images have Y alone.
+    """Return the deviations (n×8×8) of the components with blocks: gray images have only Y.
 
     Args:
         deviations: Standard deviations of the DCT coefficients, 3×8×8; NaN for a
             component without blocks.
 
     Raises:
-        ValueError: The shape is another, or no component has blocks.
+        ValueError: The array has another shape, or no component has blocks.
     """
     std = np.asarray(deviations, dtype=np.float64)
     if std.shape != (3, 8, 8):

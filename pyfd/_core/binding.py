@@ -1,6 +1,6 @@
-"""The edge to C: one thin function per call, in the only module that uses cffi.
+"""The boundary to C: one thin function per call, in the only module that uses cffi.
 
-Each function checks lengths, hands over buffers and turns a bad code into an
+Each function checks lengths, hands over buffers and turns an error code into an
 exception. cffi releases the GIL for the whole of every call. ``ffi.from_buffer``
 holds the caller's buffer while C reads it. csrc/pyfd.h and csrc/binding.h state
 the structs' layouts; cffi knows them from there.
@@ -87,7 +87,7 @@ _STATISTICS_AT = ffi.offsetof("pyfd_counted", "statistics")
 class Frame:
     """The frame header, ``pyfd_header`` of csrc/pyfd.h.
 
-    The attributes that every decode needs are there at once; the properties are
+    The attributes, which every decode needs, are set at once; the properties are
     converted when they are used.
     """
 
@@ -124,7 +124,7 @@ class Frame:
 
     @property
     def qtables(self) -> npt.NDArray[np.uint16]:
-        """The tables that are known at the first scan, one per component: n×8×8."""
+        """The tables in force at the first scan, one per component: n×8×8."""
         tables = np.frombuffer(ffi.buffer(self._header.qtables), np.uint16).reshape(-1, 8, 8)
         return tables[: self._header.num_qtables].copy()
 
@@ -148,7 +148,7 @@ def _reading(strict: bool, color: str = "RGB", scale: int = 1) -> Any:
 
 
 def libjpeg_turbo_version() -> str:
-    """Return upstream's version and a digest of the patches."""
+    """Return upstream's version of libjpeg-turbo and a digest of the patches."""
     return str(ffi.string(lib.pyfd_libjpeg_turbo()).decode())
 
 
@@ -250,20 +250,20 @@ def decode(
     """Decode into `out`, which has the result's shape, in a mode of `COLORS`."""
     status = ffi.new(_STATUS)
     source = _held(data)
-    pixels = ffi.from_buffer(_BYTES, out, True)  # which has to be writable
+    pixels = ffi.from_buffer(_BYTES, out, True)  # True: it must be writable
     strict = bool(reading.strict)
     code = lib.pyfd_decode(
         source, len(source), _limits(reading.limits), _reading(strict, color, reading.scale),
         *_tables(tables), pixels, len(pixels), status,
     )  # fmt: skip
-    if code or not strict:  # a strict call has no warnings
+    if code or not strict:  # a strict call never has warnings
         _check(status, stacklevel + 1)
 
 
 def read_coefficients(
     data: Buffer, reading: Reading, out: npt.NDArray[np.int16], components: int
 ) -> npt.NDArray[np.uint16]:
-    """Fill `out` with all components' coefficients. Returns their tables."""
+    """Fill `out` with all components' coefficients, and return their tables."""
     status = ffi.new(_STATUS)
     source = ffi.from_buffer(_BYTES, data)
     coefficients = ffi.from_buffer("int16_t[]", out, require_writable=True)
@@ -314,7 +314,7 @@ def encode(
     height, width, channels = (*pixels.shape, 1)[:3]
     buffer = ffi.from_buffer(_BYTES, pixels)
     if len(buffer) != height * width * channels:  # reshaped by another thread
-        raise ValueError("the image changed meanwhile")
+        raise ValueError("the image changed during the call")
     made = ffi.new(_MADE)
     code = lib.pyfd_encode(
         buffer, width, height, channels,

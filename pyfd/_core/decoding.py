@@ -1,4 +1,4 @@
-"""From a file to pixels: the decode behind every entry point that decodes."""
+"""The decoding of a file to pixels, which every entry point that decodes uses."""
 
 from __future__ import annotations
 

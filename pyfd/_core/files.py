@@ -51,7 +51,7 @@ def read_source(source: Source, limits: Limits) -> bytes | memoryview:
             f"source must be bytes-like, a path or a binary file, not {type(source).__name__}"
         ) from None
     if view.ndim > 1:
-        raise ValueError("source must be a file's bytes; an array of pixels goes to encode()")
+        raise ValueError("source must be a file's bytes; pass an array of pixels to encode()")
     if not view.c_contiguous:
         raise ValueError("source must be a contiguous buffer")
     return view.cast("B") if view.nbytes else b""

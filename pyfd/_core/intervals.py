@@ -3,11 +3,11 @@
 From the samples of an image to a quantized coefficient the encoder only adds, with fixed
 weights, and rounds: color conversion, chroma averaging, the two passes of the integer
 DCT, and the division by the step. So a coefficient only rises or only falls with each
-sample, and the sign of that sample's weight decides which. And each sample enters a
-coefficient on one path. Interval arithmetic is therefore exact here: with the samples
-within ±ε (and 0...255), the smallest and the largest sum of each stage, rounded as the
-codec rounds it, are the interval of the next stage, and some perturbation does reach
-both ends of the last one.
+sample, and the sign of that sample's weight decides which. Also, each sample enters a
+coefficient on only one path. Interval arithmetic is therefore exact here: with the
+samples within ±ε (and 0...255), the smallest and the largest sum of each stage, rounded
+as the codec rounds it, are the interval of the next stage, and some perturbation does
+reach both ends of the last interval.
 
 The rounding is part of the computation, so that no allowance has to be made for it, and
 all numbers are integers far below 2⁵³, so that they are exact. Only where the encoder
@@ -88,10 +88,10 @@ def components(
 
 
 def pixel_blocks(pixels: Pixels, component: Component) -> tuple[Pixels, tuple[int, int]]:
-    """Return the pixels below each block of a component.
+    """Return the pixels that each block of a component covers.
 
-    They are padded as libjpeg pads: to the right it repeats pixels, downwards it repeats
-    rows of samples that are already averaged.
+    They are padded as in libjpeg: to the right, pixels are repeated; downwards, rows of
+    samples that are already averaged.
 
     Returns:
         The pixels (blocks, rows, columns, channels), and the numbers of blocks (high, wide).

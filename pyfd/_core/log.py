@@ -1,4 +1,4 @@
-"""A log of JSON lines, so that a run that was interrupted can go on."""
+"""A log of JSON lines, from which an interrupted run can be resumed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pyfd._core.files import write_atomically
 
 
 class OtherRunError(ValueError):
-    """A log that belongs to another run, or a file that is no log."""
+    """A log that belongs to another run, or a file that is not a log."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path} is not a log of this run: {reason}")
@@ -21,16 +21,16 @@ class OtherRunError(ValueError):
 
 
 class Log:
-    """A file with a header line that says whose log it is, and a line for each entry.
+    """A file with a header line that identifies the run, and a line for each entry.
 
     `append` hands each entry to the operating system as one write of a whole line,
     so that a killed process loses at most the entry it was writing, and several
     processes can append to one log. Lines that were cut off are skipped on reading.
 
     Args:
-        path: The file. It is created, with its folder, if there is none.
-        header: A JSON object with a "format", and everything that decides what the
-            entries say.
+        path: The file. It and its folder are created if they do not exist.
+        header: A JSON object with a "format", and everything that determines the
+            entries.
         restart: Replace a file with another header instead of refusing it.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Paths of the headers and libraries that programs other than Python use."""
+"""The paths of the headers and libraries for programs that do not use Python."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from pyfd._core.metadata import exif as blocks
 from pyfd._core.metadata.segments import MAX_PAYLOAD
 
-# Modes with an alpha channel, and the mode without it
+# Modes with an alpha channel, and the same mode without it
 _ALPHA = {"RGBA": "RGB", "PA": "RGB", "LA": "L"}
 _OPAQUE = {"RGB": "RGB", "P": "RGB", "L": "L", "1": "L"}
 
@@ -32,7 +32,7 @@ class Picture(NamedTuple):
 
 
 def read(data: bytes) -> Picture:
-    """Read a picture from the bytes of a file in any format that Pillow reads, but EPS.
+    """Read a picture from the bytes of a file in any format that Pillow reads, except EPS.
 
     Raises:
         PictureError: The file has no pixels that a JPEG file can hold.
@@ -55,7 +55,7 @@ def read(data: bytes) -> Picture:
 
 
 def _formats() -> list[str]:
-    """Return the formats that Pillow reads but EPS, which is a program that Ghostscript runs."""
+    """Return Pillow's formats except EPS: an EPS file is a program, which Ghostscript runs."""
     Image.init()
     return sorted(set(Image.OPEN) - {"EPS"})
 
@@ -88,9 +88,10 @@ def clean_exif(exif: bytes | None) -> bytes | None:
     block = exif if exif.startswith(blocks.PREFIX) else blocks.PREFIX + exif
     clean = blocks.clean(block)
     if clean is None:
-        warnings.warn("EXIF left out: it makes no sense", stacklevel=2)
+        warnings.warn("EXIF left out: it is damaged", stacklevel=2)
         return None
     if len(clean) > MAX_PAYLOAD:
-        warnings.warn(f"EXIF left out: {len(clean)} bytes, {MAX_PAYLOAD} fit", stacklevel=2)
+        text = f"EXIF left out: it has {len(clean)} bytes, but at most {MAX_PAYLOAD} fit"
+        warnings.warn(text, stacklevel=2)
         return None
     return clean

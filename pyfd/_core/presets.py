@@ -1,6 +1,6 @@
 """Published quantization tables, as data: 8×8 rows in natural order.
 
-A new preset is an entry of `PRESETS`; nothing else names them.
+A new preset is a new entry of `PRESETS`; no other place lists the names.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ANNEX_K: tuple[Table, Table] = (
 
 #: The defensive tables by name; each serves all components.
 PRESETS: dict[str, Table] = {
-    # Liu et al., arXiv 1803.05787, version 1: step 40, and 1 for the 15 lowest frequencies
+    # Liu et al., arXiv 1803.05787, version 1: step 40, but 1 for the 15 lowest frequencies
     "fd-2018": (
         (1, 1, 1, 1, 1, 40, 40, 40),
         (1, 1, 1, 1, 40, 40, 40, 40),
@@ -41,7 +41,7 @@ PRESETS: dict[str, Table] = {
         (1, 40, 40, 40, 40, 40, 40, 40),
         *(((40,) * 8,) * 3),
     ),
-    # The reference code of CVPR 2019: step 30, and 25 in the corner of lowest frequencies
+    # The reference code of CVPR 2019: step 30, but 25 in the corner of lowest frequencies
     "fd-cvpr2019": (
         *(((25,) * 4 + (30,) * 4,) * 4),
         *(((30,) * 8,) * 4),

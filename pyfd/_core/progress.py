@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def bar(*args: Any, **options: Any) -> tqdm[Any]:
-    """Return a bar of tqdm's, which takes all arguments.
+    """Return a progress bar of tqdm, which gets all arguments.
 
     Raises:
         ImportError: tqdm is missing.

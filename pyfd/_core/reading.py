@@ -1,4 +1,4 @@
-"""How a file is read: the options that all reading entry points share.
+"""The options for reading a file, which all entry points that read share.
 
 A new option is a field of `Reading` and a key of `ReadingOptions`, here, and a
 keyword of `pyfd.decode`. `pyfd.decode_many`, the torch, Ray and Pillow entry
@@ -26,7 +26,7 @@ DEFAULT_LIMITS = Limits()
 
 
 class SafetyOptions(TypedDict, total=False):
-    """The keywords of `Reading` that leave the shape of the pixels alone.
+    """The keywords of `Reading` that do not affect the shape of the pixels.
 
     The entry points whose shape other libraries decide, Pillow's and OpenCV's,
     take these and no others.
@@ -47,7 +47,7 @@ class ReadingOptions(SafetyOptions, total=False):
 class Reading:
     """The checked options of a read.
 
-    The metadata of a field make its option of the command line: "help" is the
+    A field's metadata define its option on the command line: "help" is the
     option's help (a field without it has no option), "choices" are the values
     that it offers, "off" is the name of a flag that sets the field to False. In
     all other fields "parse" converts the option's text; without it, the type of

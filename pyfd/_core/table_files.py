@@ -29,12 +29,12 @@ class TableFile(NamedTuple):
 
 
 def to_json(tables: npt.NDArray[np.uint16], name: str | None, origin: str | None) -> str:
-    """Return the JSON form of n×8×8 tables, a row to a line.
+    """Return the JSON form of n×8×8 tables, with one row of a table per line.
 
     Args:
         tables: The tables.
         name: Their label.
-        origin: How they came about, as `pack_origin` returns it.
+        origin: How they were made, as `pack_origin` returns it.
     """
     rows = [",\n".join(f"   {json.dumps(row)}" for row in table) for table in tables.tolist()]
     blocks = ",\n".join(f"  [\n{table}\n  ]" for table in rows)
@@ -70,11 +70,11 @@ def read_json(path: str | os.PathLike[str]) -> TableFile:
 
 
 def pack_origin(origin: dict[str, Any]) -> str:
-    """Return an origin as JSON, which nobody can change.
+    """Return an origin as JSON text, which is immutable.
 
     Raises:
-        TypeError: It is not a dictionary, or holds a type that JSON lacks.
-        ValueError: It holds NaN, an infinity or itself.
+        TypeError: The origin is not a dictionary, or holds a type that JSON lacks.
+        ValueError: The origin holds NaN, an infinity or itself.
     """
     if not isinstance(origin, dict):
         raise TypeError(f"origin must be a dictionary, not {type(origin).__name__}")

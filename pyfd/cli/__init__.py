@@ -40,15 +40,15 @@ any .jpg file:      pyfd requantize upload.jpg -o defended.jpg""",
 def cli() -> None:
     """JPEG as a defence against adversarial examples.
 
-    Puts quantization tables that erase small perturbations, in place of tables
-    that please the eye, into JPEG's encoder and into its decoder.
+    Puts quantization tables that erase small perturbations into JPEG's encoder
+    and decoder, in place of tables that please the eye.
 
     The defence is strong if both sides use the same tables. In the decoder
     alone it is worth about as much as a recompression at quality 50, and an
     attacker who knows about it gets around it.
 
     The exit code is 0 on success; 1 if an input was refused (a line on stderr
-    says which and why; the other inputs are done); 2 for a usage error.
+    says which and why; the other inputs are processed); 2 for a usage error.
     """
 
 

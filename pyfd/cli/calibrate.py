@@ -29,7 +29,7 @@ pyfd calibrate photos --workers 4 --plot stats.png -o stats.json""",
     required=True,
     type=click.Path(dir_okay=False),
     metavar="FILE",
-    help="Where the statistics go: a JSON file.",
+    help="The JSON file for the statistics.",
 )
 @click.option(
     "--workers",
@@ -37,7 +37,7 @@ pyfd calibrate photos --workers 4 --plot stats.png -o stats.json""",
     metavar="N",
     help="The number of threads.  [default: one per core]",
 )
-@plot_option("Draw them too, on the 8x8 grid")
+@plot_option("Also draw them, on the 8x8 grid")
 @limits_options
 def calibrate(
     inputs: tuple[str, ...],

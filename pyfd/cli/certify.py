@@ -40,7 +40,7 @@ def _check_epsilons(
 ) -> tuple[float, ...]:
     for epsilon in epsilons:
         if not 0 <= epsilon <= 255:
-            raise click.BadParameter(f"it is in 8-bit levels, 0...255, not {epsilon:g}")
+            raise click.BadParameter(f"epsilon is in 8-bit levels, 0...255, not {epsilon:g}")
     return epsilons
 
 
@@ -83,13 +83,13 @@ def certify(
     """Prove how strong a perturbation must be to change an image.
 
     A block's radius is the strength that a perturbation of the pixels needs to
-    change what the encoder writes. No weaker one can, whatever the attacker
-    knows: the coefficients stay the same, bit for bit.
+    change what the encoder writes. No weaker perturbation can change it, whatever
+    the attacker knows: the coefficients stay the same, bit for bit.
 
-    The inputs are the images that the encoder gets. Pixels that lie on the
-    tables' grid have the largest radii, such as those of a .jpg file that "pyfd
-    encode" made with the same tables (it is decoded without tables). For other
-    pixels the radius is mostly 1, which certifies nothing.
+    The inputs are the images that the encoder gets. The radii are largest for
+    pixels on the tables' grid, such as those of a .jpg file that "pyfd encode"
+    made with the same tables (it is decoded without tables). For other pixels
+    the radius is mostly 1, which certifies nothing.
 
     The proof is about pixels that the encoder gets, without a shift of the
     image. It is not about .jpg files that an attacker hands to the decoder, nor

@@ -41,7 +41,7 @@ pyfd decode - < photo.jpg > photo.png""",
     "--format",
     "file_format",
     type=click.Choice(["png", "ppm", "bmp"]),
-    help="The output's format. Unless given, the output's suffix decides; in a directory or a "
+    help="The output's format. By default the output's suffix decides; in a directory or a "
     "pipe it is png.",
 )
 @reading_options()

@@ -45,7 +45,7 @@ def encode(
 ) -> None:
     """Make defended .jpg files from images.
 
-    Reads what Pillow reads (PNG, TIFF, WebP, BMP, JPEG...), and searches
+    Reads Pillow's formats (PNG, TIFF, WebP, BMP, JPEG...), and searches
     directories for such files. Keeps EXIF and the ICC profile, but not EXIF's
     thumbnail, which holds undefended pixels. For a .jpg file, use requantize:
     it does the same without a second loss.

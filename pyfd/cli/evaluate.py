@@ -17,7 +17,7 @@ _DEFENCES = ("none", "one-pass:fd-cvpr2019", "two-pass:fd-cvpr2019", "jpeg:75")
 _ATTACKS = ("pgd", "bpda", "grid")
 _EPSILONS = (1, 2, 4)
 
-#: What the attackers of a threat know.
+#: The knowledge of a threat's attackers.
 _KNOWLEDGE = {
     "gray-box": "know the model, not the defence",
     "adaptive": "know the model and the defence",
@@ -90,7 +90,7 @@ pyfd evaluate --images photos --labels labels.csv -o report -d none -d two-pass:
     type=click.Choice(["photo", "model"]),
     default="photo",
     show_default=True,
-    help="Where codec and attacker work: at the photograph's own size, with the resize a part "
+    help="Where codec and attacker work: at the photograph's own size, with the resize as a part "
     "of the attacked model, or at the model's input size.",
 )
 @click.option(
@@ -100,7 +100,7 @@ pyfd evaluate --images photos --labels labels.csv -o report -d none -d two-pass:
     multiple=True,
     default=_DEFENCES,
     metavar="D",
-    help=f"A defence of those below. Can be repeated.  [default: {', '.join(_DEFENCES)}]",
+    help=f"One of the defences below. Can be repeated.  [default: {', '.join(_DEFENCES)}]",
 )
 @click.option(
     "-a",
@@ -110,7 +110,7 @@ pyfd evaluate --images photos --labels labels.csv -o report -d none -d two-pass:
     default=_ATTACKS,
     metavar="A",
     callback=_check_attacks,
-    help=f"An attack of those below. Can be repeated.  [default: {', '.join(_ATTACKS)}]",
+    help=f"One of the attacks below. Can be repeated.  [default: {', '.join(_ATTACKS)}]",
 )
 @click.option(
     "-e",
@@ -123,7 +123,7 @@ pyfd evaluate --images photos --labels labels.csv -o report -d none -d two-pass:
     help="How far the attacker moves a sample, in 8-bit levels. Can be repeated.  "
     f"[default: {', '.join(map(str, _EPSILONS))}]",
 )
-@click.option("--surrogate", metavar="M", help="The other model, for attacks on one.")
+@click.option("--surrogate", metavar="M", help="The other model, for attacks that need one.")
 @click.option(
     "--attacker-quality",
     type=click.IntRange(1, 100),
@@ -136,7 +136,7 @@ pyfd evaluate --images photos --labels labels.csv -o report -d none -d two-pass:
     "--workers",
     type=click.IntRange(1),
     metavar="N",
-    help="Processes.  [default: one per core]",
+    help="The number of processes.  [default: one per core]",
 )
 @click.option(
     "-o",
@@ -144,8 +144,8 @@ pyfd evaluate --images photos --labels labels.csv -o report -d none -d two-pass:
     required=True,
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="The folder for report.html and report.json. The same command, given again, goes on "
-    "from what the folder holds.",
+    help="The folder for report.html and report.json. The same command, given again, resumes "
+    "from the folder's results.",
 )
 def evaluate(
     model: str,

@@ -90,7 +90,7 @@ def exec_(
 
 
 def _unusable(library: Path) -> str | None:
-    """Return what keeps the loader from taking our library; None if nothing does."""
+    """Return the reason why the loader cannot take our library, or None if it can."""
     if not library.is_file():
         return "this build of pyfd has no libjpeg.so.62 (PYFD_SANITIZE leaves it out)"
     if re.search(r"[\s:$]", str(library)):

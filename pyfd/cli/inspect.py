@@ -50,9 +50,9 @@ pyfd inspect photos --json | jq .qtables""",
 def inspect(inputs: tuple[str, ...], tables: QTables | None, as_json: bool, limits: Limits) -> None:
     """Show what .jpg files contain.
 
-    Header, metadata and quantization tables; with -q also what re-quantizing to
-    those tables would change, which is nothing in a file that was made with
-    them.
+    Shows the header, the metadata and the quantization tables. With -q, it also
+    shows what re-quantizing to those tables would change: nothing in a file that
+    was made with them.
     """
     if tables is not None:
         check_steps(tables, DECODER_STEP)

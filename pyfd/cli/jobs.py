@@ -1,4 +1,4 @@
-"""Doing a command's jobs: a file is read, worked on, and another one written whole."""
+"""The execution of a command's jobs: read a file, process it, and write another one whole."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def run(
 
     Args:
         jobs: The files to read and to write.
-        work: Makes the content of the file to write from that of the file that was read.
-        limits: Bounds on the files to read.
-        messages: Where to refuse inputs.
-        journal: Where to record what is done.
+        work: A function from the content of the file that was read to that of the file to write.
+        limits: The limits on the files to read.
+        messages: The messages in which inputs are refused.
+        journal: The journal in which finished jobs are recorded.
     """
     for job in messages.progress(jobs, len(jobs)):
         with messages.watching(job.source):
@@ -89,7 +89,7 @@ def writing(path: str | Path, name: str | None = None) -> Iterator[None]:
 
     Args:
         path: The file.
-        name: What an error calls it; the path unless given.
+        name: Its name in an error; by default the path.
 
     Raises:
         RefusedError: The file cannot be written.

@@ -1,4 +1,4 @@
-"""The journal of an output directory: which of its files a run that is repeated can skip."""
+"""The journal of an output directory, from which a repeated run knows what it can skip."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Journal:
     """A log of the files that were written into a directory.
 
     A job counts as done if its source and its target still have the stamps that
-    they had then.
+    they had when the target was written.
     """
 
     def __init__(self, directory: str, log: Log) -> None:

@@ -31,7 +31,7 @@ def printable(text: str) -> str:
 
 
 def reason(error: Exception) -> str:
-    """Return what an error says, without Python's additions."""
+    """Return an error's message, without Python's additions."""
     if isinstance(error, MemoryError):
         return str(error) or "not enough memory"
     return getattr(error, "strerror", None) or str(error)
@@ -73,7 +73,7 @@ class Messages:
             warnings.simplefilter("always", UserWarning)
             try:
                 yield
-            except BrokenPipeError:  # the reader of our stdout has left: not the input's fault
+            except BrokenPipeError:  # the reader of our stdout has left; the input is not to blame
                 raise
             except (RefusedError, ValueError, OSError, MemoryError) as error:
                 self.refuse(name, reason(error))

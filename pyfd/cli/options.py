@@ -37,7 +37,7 @@ class Group(Examples, click.Group):
     command_class = Examples
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command that was asked for."""
+        """Run the chosen command."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -69,7 +69,7 @@ output_option = click.option(
 
 
 def _check_plot(_ctx: click.Context, _param: click.Parameter, path: str | None) -> str | None:
-    """Refuse a plot that could not be drawn before any work is done."""
+    """Refuse, before any work is done, a plot that could not be drawn."""
     if path is None:
         return None
     try:
@@ -110,8 +110,8 @@ def tables_option(text: str, default: str | None, *names: str) -> Callable[[Deco
 
     Args:
         text: The start of its help.
-        default: The tables that are taken unless the option is given.
-        names: Its names, and its argument's; `--qtables` and `tables` unless given.
+        default: The tables to use if the option is not given.
+        names: The names of the option and its argument; by default `--qtables` and `tables`.
     """
     presets = [f"{name} (the default)" if name == default else name for name in pyfd.PRESETS]
     return click.option(
@@ -135,7 +135,9 @@ def check_steps(tables: QTables, most: int, hint: str = "") -> None:
     """Refuse steps that are too large for every file."""
     largest = tables.array.max()
     if largest > most:
-        raise click.UsageError(f"The largest step is {largest}, and {most} is the most here{hint}.")
+        raise click.UsageError(
+            f"The largest step is {largest}, but at most {most} is allowed here{hint}."
+        )
 
 
 def check_written_steps(tables: QTables, baseline: bool, most: int) -> None:

@@ -1,4 +1,4 @@
-"""Images of any format read, and pixels written as PNG, PPM or BMP files."""
+"""Reading images of any format, and writing pixels as PNG, PPM or BMP files."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def write(pixels: Pixels, file_format: str, header: pyfd.Header) -> bytes:
     options: dict[str, Any] = {}
     if file_format == "PNG":
         own = {"L": 2, "YCbCr": 3, "RGB": 3}.get(header.color_space)
-        fits = pixels.ndim == own  # a profile for other colors would spoil these
+        fits = pixels.ndim == own  # a profile for another color space would distort the colors
         options = {
             "exif": clean_exif(header.exif) or b"",
             "icc_profile": header.icc_profile if fits else None,

@@ -25,12 +25,12 @@ STDIO = "-"
 def collect(
     inputs: Sequence[str], suffixes: Set[str], messages: Messages, skip: str | None = None
 ) -> list[tuple[str, Path]]:
-    """Return the files to read, those in directories too, each with its place in the output.
+    """Return the files to read, directories searched, each with its place in the output.
 
     Args:
         inputs: Files, which are taken whatever their suffix, and directories.
         suffixes: The suffixes to look for in directories: lower case, with the dot.
-        messages: Where to refuse what could not be searched.
+        messages: The messages in which directories that cannot be searched are refused.
         skip: A directory to leave out: the output.
     """
     found: list[tuple[str, Path]] = []
@@ -66,7 +66,7 @@ def _search(top: str, suffixes: Set[str], messages: Messages, skip: str | None) 
 
 
 def _stat(path: str | Path | int) -> os.stat_result | None:
-    """Return the status of a path; None if nothing is there, or nothing that we may see."""
+    """Return the status of a path; None if nothing is there, or access is denied."""
     try:
         return os.stat(path)  # noqa: PTH116 (takes file descriptors too)
     except OSError:
@@ -103,7 +103,7 @@ def plan(
     Args:
         inputs: Files and directories, or "-" for standard input.
         output: A file, a directory or "-". None means "-" if the input is "-".
-        messages: Where to refuse what could not be searched.
+        messages: The messages in which directories that cannot be searched are refused.
         suffixes: The suffixes to look for in directories.
         suffix: The suffix of the files in an output directory.
 
@@ -138,9 +138,11 @@ def _plan_directory(
     inputs: Sequence[str], output: str, messages: Messages, suffixes: Set[str], suffix: str
 ) -> list[Job]:
     if STDIO in inputs:
-        raise click.UsageError("Standard input has to be the only input, for a file or for stdout.")
+        raise click.UsageError("Standard input must be the only input, for a file or for stdout.")
     if output == STDIO:
-        raise click.UsageError("Several inputs, or a directory, go to a directory: -o DIRECTORY.")
+        raise click.UsageError(
+            "Several inputs or a directory need an output directory: -o DIRECTORY."
+        )
     if _stat(output) is not None and not is_directory(output):
         raise click.UsageError(f"{printable(output)} is not a directory.")
     identity = _identity(output)
@@ -150,7 +152,7 @@ def _plan_directory(
     for source, name in collect(inputs, suffixes, messages, skip=output):
         target = Path(output, _renamed(name, suffix))
         if target in targets:
-            messages.refuse(source, f"{targets[target]} goes to {target} already")
+            messages.refuse(source, f"{targets[target]} is already written to {target}")
         else:
             targets[target] = source
     return [Job(source, str(target)) for target, source in targets.items()]

@@ -1,4 +1,4 @@
-"""Doing a command's jobs on a Ray cluster: one task per file, with the same files and messages."""
+"""The execution of jobs on a Ray cluster: one task per file, with the same files and messages."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _connected() -> Iterator[None]:
     signal.signal(signal.SIGTERM, leave)  # replaces Ray's own handler
     try:
         yield
-    except SystemExit:  # an interrupted call of Ray's turns every code into 1
+    except SystemExit:  # an interrupted call of Ray turns every code into 1
         sys.exit(codes[0] if codes else 1)
     finally:
         ray.shutdown()
@@ -138,7 +138,7 @@ def _outcomes(
 def _outcome(reference: Any, job: Job) -> _Outcome:
     try:
         outcome: _Outcome = ray.get(reference)
-    except RayTaskError:  # an error of ours, not of the file
+    except RayTaskError:  # our own error, not the file's
         raise
     except RayError as error:
         reason = f"Ray gave up after {_RETRIES + 1} attempts: {type(error).__name__}"

@@ -108,7 +108,7 @@ def requantize(
 def _source_and_target(
     inputs: tuple[str, ...], output: str | None
 ) -> tuple[tuple[str, ...], str | None]:
-    """Return inputs and output; two directories without `-o` are one of each."""
+    """Return inputs and output; two directories without `-o` are an input and the output."""
     if output is not None or len(inputs) != 2 or not is_directory(inputs[0]):
         return inputs, output
     source, target = inputs
@@ -119,12 +119,12 @@ def _source_and_target(
             empty = False
         if not empty:  # more likely two sources, and the target was forgotten
             name = printable(target)
-            raise click.UsageError(f"{name} has files of its own: to write there say -o {name}.")
+            raise click.UsageError(f"{name} has files of its own: to write there, give -o {name}.")
     return (source,), target
 
 
 def _engine(name: str) -> Callable[..., None]:
-    """Return the function that does the jobs: here, or on a cluster."""
+    """Return the function that runs the jobs: in this process, or on a cluster."""
     if name == "local":
         return jobs.run
     try:

@@ -18,7 +18,7 @@ from pyfd._core import pictures
 from pyfd._core.extras import missing
 from pyfd._core.pixels import Pixels
 
-#: The source that is not a directory: the 20 ImageNet pictures that foolbox ships.
+#: The only source that is not a directory: the 20 ImageNet pictures that foolbox ships.
 FOOLBOX = "foolbox"
 
 #: The share of an image's shorter side that the central crop keeps.
@@ -54,7 +54,7 @@ def load(
 
     Args:
         source: A directory, or "foolbox": the 20 ImageNet pictures that the
-            package foolbox ships. They are enough to see that a set-up works, and
+            package foolbox ships. They are enough to see that a set-up works, but
             too few for anything else.
         labels: For a directory, a CSV file with the columns file (a path in the
             directory) and label (an integer from 0). Pictures that are not listed

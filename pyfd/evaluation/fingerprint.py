@@ -1,4 +1,4 @@
-"""Fingerprints of everything that decides what a model, a defence or an attack computes.
+"""Fingerprints of everything that determines what a model, a defence or an attack computes.
 
 An object's fingerprint is a digest of its attributes and of its class's code: weights
 and other tensors, arrays, plain values, containers, other objects; the bytecode of
@@ -17,8 +17,8 @@ A fingerprint does not see:
   scripted module more than its code and its tensors;
 - objects nested more than 100 levels deep.
 
-State that changes while it runs (a counter, a cache) changes the fingerprint; a new
-process starts with the same state again.
+State that changes while an object is used (a counter, a cache) changes its fingerprint;
+a new process starts with the same state again.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ try:
 except ModuleNotFoundError as error:
     raise missing("torch", "evaluate", module=error.name) from error
 
-#: What a digest is made of: bytes, or buffers that need no copy.
+#: The content of a digest: bytes, or buffers that need no copy.
 _Parts: TypeAlias = "Iterator[bytes | memoryview]"
 
-_DEEPEST = 100  # levels that are followed
+_DEEPEST = 100  # levels of nested objects
 
 #: Attributes of classes that Python and torch derive from others.
 _DERIVED = {"_abc_impl", "_backward_cls"}
@@ -87,7 +87,7 @@ class Fingerprints:
         return self._digest(thing).hex()
 
     def packages(self) -> dict[str, str]:
-        """Return what tells the packages from other versions, of all fingerprints so far.
+        """Return the versions, with checksums, of the packages in all fingerprints so far.
 
         pyfd, torch, numpy, Pillow, ART and foolbox are always among them.
         """
@@ -115,7 +115,7 @@ class Fingerprints:
         return map(self._digest, things)
 
     def _parts(self, thing: Any) -> _Parts:
-        """Yield what an object's digest is made of."""
+        """Yield the content of an object's digest."""
         match thing:
             case str():
                 yield from (b"str", thing.encode("utf-8", "surrogatepass"))
@@ -125,7 +125,7 @@ class Fingerprints:
                 yield from _array(thing)
             case nn.Module():
                 yield from self._module(thing)
-            case RemovableHandle():  # it holds such a number
+            case RemovableHandle():  # it holds the number of a hook
                 yield b"handle"
             case types.CodeType():
                 yield from self._code(thing)
@@ -235,7 +235,7 @@ class Fingerprints:
     def _module(self, module: nn.Module) -> _Parts:
         for name, part in module.named_modules(remove_duplicate=False):
             yield from (b"module", name.encode(), self._digest(type(part)))
-            if type(part).__module__.startswith("torch._dynamo"):  # the module comes next
+            if type(part).__module__.startswith("torch._dynamo"):  # the original module comes next
                 continue
             if isinstance(part, torch.jit.ScriptModule):
                 yield from self._script(part)
@@ -273,7 +273,7 @@ class Fingerprints:
         reduced: Any
         try:
             reduced = reduce(thing) if reduce is not None else thing.__reduce_ex__(4)
-        except Exception:  # it cannot be pickled, or its own code fails
+        except Exception:  # the object cannot be pickled, or its own code fails
             reduced = (None, (), getattr(thing, "__dict__", None))
         if isinstance(reduced, str):
             yield reduced.encode()
@@ -282,7 +282,7 @@ class Fingerprints:
         yield from self._each((make, arguments))
         for part in state if isinstance(state, tuple) else (state,):
             is_attributes = isinstance(part, dict) and all(isinstance(key, str) for key in part)
-            # The order of attributes decides nothing
+            # The order of attributes does not matter
             yield self._digest(sorted(part.items()) if is_attributes else part)
         yield from self._each((list(items or ()), list(pairs or ())))
 
@@ -362,10 +362,10 @@ def _imports(instructions: Sequence[dis.Instruction]) -> Iterator[str]:
     """Yield the names of modules that are imported; those of relative imports begin with dots."""
     plain = [i for i in instructions if i.opname != "EXTENDED_ARG"]
     for level, wanted, found in zip(plain, plain[1:], plain[2:], strict=False):
-        if found.opname == "IMPORT_NAME":  # behind its level and the names that are wanted from it
+        if found.opname == "IMPORT_NAME":  # follows its level and the names to import from it
             name = "." * level.argval + found.argval
             yield name
-            for attribute in wanted.argval or ():  # it may be a module, too
+            for attribute in wanted.argval or ():  # it may be a module too
                 yield f"{name}{'' if name.endswith('.') else '.'}{attribute}"
 
 
@@ -403,13 +403,13 @@ def _distributions() -> Mapping[str, list[str]]:
 
 @functools.cache
 def _pyfd() -> str:
-    """Return pyfd's version, and a digest of its files, which developers change in between."""
+    """Return pyfd's version, and a digest of its files, which change between versions too."""
     import pyfd
 
     folder = Path(pyfd.__file__).parent
     parts = []
     for path in sorted([*folder.rglob("*.py"), *folder.glob("_core/*.so")]):
         name = path.relative_to(folder)
-        if not {"cli", "report"} & set(name.parts):  # they decide no result
+        if not {"cli", "report"} & set(name.parts):  # they do not affect results
             parts += [str(name).encode(), path.read_bytes()]
     return f"{pyfd.__version__} {_hash(parts).hex()[:16]}"

@@ -1,4 +1,4 @@
-"""The libraries that attacks and defences come from, which are imported when they are used."""
+"""The libraries that attacks and defences come from, which are imported only when used."""
 
 from __future__ import annotations
 

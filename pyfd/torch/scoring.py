@@ -26,7 +26,7 @@ def accuracy(
 ) -> float:
     """Return the share of images that a model classifies correctly after two passes.
 
-    It is the scorer that `pyfd.refine` takes::
+    It is a scorer for `pyfd.refine`::
 
         pyfd.refine(functools.partial(pyfd.torch.accuracy, model, images, labels))
 
@@ -44,7 +44,7 @@ def accuracy(
         The share, 0 to 1.
 
     Raises:
-        ValueError: There are no images, or another number of labels.
+        ValueError: There are no images, or their number is not that of the labels.
     """
     truth = np.asarray(labels)
     if not len(images) or truth.shape != (len(images),):
@@ -94,7 +94,7 @@ def device_of(model: nn.Module) -> torch.device:
 
 
 def batches(shapes: Sequence[tuple[int, ...]], size: int) -> Iterator[list[int]]:
-    """Yield lists of indices of items that have one shape, with at most `size` indices each."""
+    """Yield lists of at most `size` indices of items that have the same shape."""
     by_shape: dict[tuple[int, ...], list[int]] = {}
     for index, shape in enumerate(shapes):
         by_shape.setdefault(shape, []).append(index)

@@ -3,9 +3,10 @@
 The stages work on floats that hold integers, and round as libjpeg rounds, so that their
 pixels are the codec's. With another `Arithmetic` they are differentiable instead.
 
-Y, Cb and Cr are less 128 throughout, as the DCT takes them. Color and chroma stay below
-2²⁴, which float32 holds exactly; the DCT does not. No float32 enters a matrix product,
-because autocast or TF32 may make torch do these in fewer bits.
+128 is subtracted from Y, Cb and Cr throughout, as the DCT expects. The numbers of color
+and chroma stay below 2²⁴, which float32 holds exactly; those of the DCT do not. No
+float32 enters a matrix product, because autocast or TF32 may make torch compute it with
+fewer bits.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from pyfd._core.arithmetic import (
     TO_YCC_OFFSETS,
 )
 
-#: The weights of R, G and B, and the offset, for each of Y, Cb and Cr less 128.
+#: The weights of R, G and B, and the offset, for each of Y, Cb and Cr, less 128.
 _TO_YCC = [
     (*(weight / 2**COLOR_BITS for weight in weights), offset / 2**COLOR_BITS - 128)
     for weights, offset in zip(TO_YCC, TO_YCC_OFFSETS, strict=True)
@@ -35,10 +36,10 @@ _TO_YCC = [
 #: libjpeg's conversion back, in 16-bit fixed point (ITU-T T.871, 7).
 _CR_TO_R, _CB_TO_G, _CR_TO_G, _CB_TO_B = (n / 2**16 for n in (91881, -22554, -46802, 116130))
 
-#: The widest chroma that is repeated, not interpolated.
+#: The largest width of chroma that is repeated instead of interpolated.
 _NARROW = 2
 
-#: The largest coefficient that Huffman codes can hold (ITU-T T.81, F.1.2); DC has -1024 too.
+#: The largest coefficient that Huffman codes can hold (ITU-T T.81, F.1.2); DC may also be -1024.
 _LARGEST = 1023
 
 
@@ -52,7 +53,7 @@ class Arithmetic(NamedTuple):
     round: Callable[[Tensor], Tensor]
     clamp: Callable[[Tensor, Any, Any], Tensor]
     quantize: Callable[[Tensor], Tensor] | None
-    """Rounds coefficients in units of their step; None leaves out the whole transform."""
+    """The rounding of coefficients in units of their step; None leaves out the transform."""
 
 
 def _half_up(values: Tensor) -> Tensor:
@@ -157,7 +158,7 @@ def _downsampled(planes: Tensor, factors: tuple[int, int], arithmetic: Arithmeti
         even, odd = _split(sums, axis, 2).unbind(axis + 1)
         sums = even + odd
     bias = torch.full((sums.shape[3],), across * down / 2, dtype=sums.dtype, device=sums.device)
-    if across > 1:  # it alternates between columns, so that halves do not drift
+    if across > 1:  # the bias alternates between columns, so that halves do not drift
         bias[0::2] -= 1
     return arithmetic.floor((sums + bias).div_(across * down))
 
@@ -180,7 +181,7 @@ def _upsampled(planes: Tensor, factors: tuple[int, int], arithmetic: Arithmetic)
 
 
 def _weighted(planes: Tensor, axis: int) -> tuple[Tensor, Tensor]:
-    """Return 3·sample + the one before it, and + the one after it; edges are replicated."""
+    """Return 3·sample plus the previous, and plus the next sample; edges are replicated."""
     size = planes.shape[axis]
     first, but_first = torch.split(planes, [1, size - 1], axis)
     but_last, last = torch.split(planes, [size - 1, 1], axis)
@@ -196,7 +197,7 @@ def _in_blocks(
 ) -> Tensor:
     """Quantize N×C×H×W planes block by block with C×8×8 steps.
 
-    The DCT is libjpeg's with its integer `basis`, or else that in real numbers.
+    With libjpeg's integer `basis`, the DCT is libjpeg's; without it, that in real numbers.
     """
     if arithmetic.quantize is None:
         return planes
@@ -214,7 +215,7 @@ def _in_blocks(
 
 
 def _integer_dct(blocks: Tensor, grid: Tensor, basis: Tensor, arithmetic: Arithmetic) -> Tensor:
-    """Apply the accurate integer DCT, the quantizer and the inverse; passes round half up."""
+    """Apply the accurate integer DCT, the quantizer and the inverse; each pass rounds half up."""
     assert arithmetic.quantize is not None
     first = basis / 2 ** (CONSTANT_BITS - PASS1_BITS)
     second = basis / 2 ** (CONSTANT_BITS + PASS1_BITS + 3)
@@ -243,7 +244,7 @@ def _real_dct(blocks: Tensor, grid: Tensor, quantize: Callable[[Tensor], Tensor]
 
 
 def _by_rows(blocks: Tensor, matrix: Tensor) -> Tensor:
-    """Multiply a matrix by each row, taken as a column."""
+    """Multiply a matrix by each row as a column vector."""
     return (matrix @ blocks.flatten(2)).view_as(blocks)
 
 

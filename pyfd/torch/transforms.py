@@ -39,8 +39,8 @@ class JPEG(v2.Transform):  # type: ignore[misc]  # torchvision is not typed
         subsampling: As in `pyfd.encode`.
 
     Raises:
-        TypeError: In forward: a tensor is not ``uint8``.
-        ValueError: Here: an option is invalid. In forward: the shape or the mode is
+        TypeError: In forward, a tensor is not ``uint8``.
+        ValueError: Here, an option is invalid. In forward, the shape or the mode is
             unsupported.
     """
 

@@ -1,4 +1,4 @@
-"""Two builds that are timed against each other."""
+"""The timing of two builds against each other."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_two_builds_are_asked_in_turn(tmp_path):
 
 
 class Constant:
-    """A worker that answers with the same time per repetition."""
+    """A worker whose answers are the same time per repetition."""
 
     def __init__(self, seconds: float) -> None:
         self.answer, self.calls = seconds, []
@@ -37,7 +37,7 @@ def test_short_work_is_repeated():
 
 
 def test_answers_are_seconds_of_one_repetition(tmp_path):
-    """Hundred repetitions do not take fifty times as long each as one."""
+    """Each of a hundred repetitions takes less than fifty times as long as a single one."""
     (tmp_path / "file.jpg").write_bytes(encode_with_pillow(picture(64, 64)))
     with compare.workers([compare.ROOT], tmp_path) as (worker,):
         assert worker.seconds("encode", "file.jpg", 100) < 50 * worker.seconds("encode", "file.jpg")

@@ -20,7 +20,7 @@ CLASSES = 3
 
 
 class Brightest(nn.Module):
-    """The class is the brightest channel."""
+    """A model whose class is the brightest channel."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Brightest(nn.Module):
 
 
 def photographs(count: int) -> tuple[list[np.ndarray], np.ndarray]:
-    """Gray pictures of two sizes, in which the channel of the label's number is brighter."""
+    """Return gray pictures of two sizes, in which the label's channel is brighter."""
     labels = np.arange(count) % CLASSES
     gray = [picture(24 + 8 * (n % 2), 24, seed=n, channels=1) // 2 for n in range(count)]
     return [
@@ -71,7 +71,7 @@ def test_the_strongest_member_that_fits_is_found(last):
 
 
 def test_each_family_stays_within_the_budget(tmp_path):
-    """The score falls with the mean step: every family goes as far as it may, and no farther."""
+    """The score falls with the mean step, so every family goes exactly as far as it may."""
 
     def score(tables: QTables) -> float:
         return 1 - float(np.clip(tables.array - 1.0, 0, None).mean()) / 1000
@@ -110,7 +110,7 @@ def test_the_table_is_measured_and_published(tmp_path, monkeypatch, capsys):
     lines = ["file,label"]
     for number, (image, label) in enumerate(zip(pixels, labels, strict=True)):
         Image.fromarray(image).save(folder / f"{number}.png")
-        wrong = number >= 9  # which the model does not get right
+        wrong = number >= 9  # the model does not get these right
         lines.append(f"{number}.png,{(label + wrong) % CLASSES}")
     (tmp_path / "labels.csv").write_text("\n".join(lines))
     page.write_text(f"before\n<!-- made by {equal_accuracy.MAKER} -->\n{pages.END}\nafter\n")

@@ -1,4 +1,4 @@
-"""The photographs that are measured, and the files that are made of them."""
+"""The photographs for the measurements, and the files made from them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def no_photographs(monkeypatch):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Three times as many photographs as are taken, one of them in gray, and another file."""
+    """Three times as many photographs as are used, one of them gray, and another file."""
     for number in range(3 * COUNT):
         image = Image.fromarray(picture(20 + number, 16))
         image.save(tmp_path / f"{number:02}.{('jpg', 'JPEG', 'png')[number % 3]}")

@@ -1,4 +1,4 @@
-"""The table of hostile files: how a decode in a child process ends."""
+"""The table of hostile files: the outcome of a decode in a child process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from benchmarks import hostile, pages
 from tests.attacks import ATTACKS
 
-# Python 3.12 and later warn of a fork while other tests' libraries have threads
+# Python 3.12 and later warn of a fork while libraries of other tests have threads
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 
 

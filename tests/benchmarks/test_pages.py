@@ -57,7 +57,7 @@ def test_a_new_page_is_created(tmp_path):
 
 
 def test_a_part_without_an_end_is_refused(tmp_path):
-    """Else the rest of the page would be lost."""
+    """Otherwise, the rest of the page would be lost."""
     page = tmp_path / "page.md"
     page.write_text("<!-- end -->\n<!-- made by a.py -->\nold\nprose\n")
     before = page.read_text()
@@ -68,7 +68,7 @@ def test_a_part_without_an_end_is_refused(tmp_path):
 
 @pytest.mark.parametrize("maker", MAKERS)
 def test_the_page_that_a_benchmark_names_has_its_part(maker):
-    """Every maker is a file, and its page has its markers, once and in order."""
+    """Every maker is a file, whose page has its markers once and in order."""
     assert (ROOT / maker).is_file()
     assert MAKERS[maker] in (ROOT / maker).read_text()
     text = (ROOT / MAKERS[maker]).read_text()

@@ -10,7 +10,7 @@ from tests.jpegs import picture
 
 
 def own_patches(image: np.ndarray, size: int = 5) -> np.ndarray:
-    """All patches of an image."""
+    """Return all patches of an image."""
     height, width = image.shape[:2]
     return np.array(
         [
@@ -43,7 +43,7 @@ def test_the_cut_is_the_best_of_all(length, places):
 
 
 def test_the_cut_moves_by_one_place_a_row():
-    """Row by row the least errors are at 0 and 3, which no cut can take."""
+    """The smallest errors alternate between places 0 and 3, which no cut can follow."""
     error = np.array([[0, 9, 9, 9], [9, 5, 9, 0], [0, 9, 9, 9]], float)
     assert cut(error).argmax(1).tolist() == [0, 1, 0]
 
@@ -52,7 +52,7 @@ def test_the_cut_moves_by_one_place_a_row():
 
 
 def test_pieces_are_joined_where_they_agree():
-    """Two pieces of one row, that agree at the second place of their overlap."""
+    """Two pieces in one row agree at the second place of their overlap."""
     gray = np.array([[1, 2, 3, 40, 50], [60, 50, 6, 7, 8]], np.uint8)
     gray[1, 1] = gray[0, 4]
     pieces = gray[np.newaxis, :, np.newaxis, :, np.newaxis].repeat(3, -1)
@@ -89,7 +89,7 @@ def test_one_of_the_nearest_is_drawn():
 
 
 def test_patches_are_the_nearest():
-    """Where nothing overlaps but a margin of one, the middle of each is its nearest's."""
+    """Only a margin of one overlaps, so the middle of each patch is that of its nearest."""
     image, bank = picture(9, 9), own_patches(picture(30, 30, seed=1))
     quilted = Quilting(bank, 1, overlap=1)([image])[0]
     for y, x in itertools.product((0, 4), repeat=2):

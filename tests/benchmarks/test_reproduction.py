@@ -1,4 +1,4 @@
-"""The reproduction's page: that each number is the one that was measured."""
+"""The reproduction's page: each number must be the one that was measured."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pyfd.evaluation.defences import Defence, parse
 
 
 def content(part: Part) -> dict:
-    """A report with a different accuracy in every cell."""
+    """Return a report with a different accuracy in every cell."""
     defences = [d if isinstance(d, Defence) else parse(d) for d in part.defences]
     strengths = dict.fromkeys(part.attacks, part.epsilons)
     strengths |= dict.fromkeys(("benign", "deepfool", "cw-l2"), (None,))
@@ -55,12 +55,12 @@ def test_page_shows_what_was_measured(contents, tmp_path):
 
 
 def section(text: str, title: str) -> list[str]:
-    """The lines under the first heading that begins so."""
+    """Return the lines below the first heading that begins with a title."""
     return text.partition(f"### {title}")[2].partition("###")[0].splitlines()
 
 
 def test_what_was_not_measured_is_a_dash(contents):
-    """Never a number of another cell's."""
+    """It must not be the number of another cell."""
     table = reproduction.table([contents[f"headline-{MODELS[0]}"]], [("bim", 8), ("benign", None)])
     rows = table.splitlines()[2:]
     assert len(rows) == 9
@@ -68,7 +68,7 @@ def test_what_was_not_measured_is_a_dash(contents):
 
 
 def test_page_goes_between_its_marks(tmp_path, monkeypatch, contents):
-    """And leaves what a person wrote."""
+    """The rest of the page, which a person wrote, stays."""
     page = tmp_path / "page.md"
     page.write_text(f"before\n\n<!-- made by {reproduction.MAKER} -->\nold{pages.END}\n\nafter\n")
     (tmp_path / "images").mkdir()

@@ -35,7 +35,7 @@ def test_quick_keeps_a_case_of_each_bound(files):
 
 
 @pytest.mark.parametrize("make", ROWS, ids=lambda make: make.__name__)
-@pytest.mark.filterwarnings("ignore")  # of ART and kornia, when they are imported
+@pytest.mark.filterwarnings("ignore")  # from ART and kornia, when they are imported
 def test_first_case_of_a_row_can_be_measured(files, make):
     found = speed.measure(make(files).cases[0], ONCE)
     assert "unmeasured" in found or (found["value"] > 0 and found["low"] <= found["high"])

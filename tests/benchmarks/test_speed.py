@@ -86,7 +86,7 @@ def run_main(monkeypatch, made: list[Row], *arguments: object) -> None:
 
 
 def test_page_goes_between_its_marks(tmp_path, monkeypatch, capsys):
-    """And leaves what a person wrote."""
+    """The rest of the page, which a person wrote, stays."""
     page, output = tmp_path / "page.md", tmp_path / "made" / "here"
     page.write_text(f"before\n\n<!-- made by {speed.MAKER} -->\nold{pages.END}\n\nafter\n")
     made = [Row("fast", "ours / theirs", [case_of("small", 0.5), case_of("large", 1.0101)])]

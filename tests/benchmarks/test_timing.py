@@ -19,7 +19,7 @@ def test_each_side_comes_first_as_often():
         items,
         Effort(seconds=0, rounds=2),
     )
-    timed = calls[4:]  # the first two items warm up
+    timed = calls[4:]  # the first two items are the warm-up
     pairs = [tuple(timed[i : i + 2]) for i in range(0, len(timed), 2)]
     assert found.pairs == len(pairs) == 8
     assert all(first[1] == second[1] and first[0] != second[0] for first, second in pairs)
@@ -37,7 +37,7 @@ def test_seconds_may_come_from_another_clock():
         Effort(seconds=0, rounds=3),
         clock=lambda call, item: call(item),
     )
-    assert len(calls) == 4 + 12  # both warm up on both items
+    assert len(calls) == 4 + 12  # the warm-up runs both on both items
     assert found == (1.5, 1.5, 1.5, 6, 4.5, 3)
 
 

@@ -44,7 +44,7 @@ def png(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """A directory with two good files, a damaged one and one that is none of ours."""
+    """A directory with two good files, a damaged one, and one that is not a picture."""
     top = tmp_path / "in"
     (top / "deep").mkdir(parents=True)
     (top / "a.jpg").write_bytes(jpeg())

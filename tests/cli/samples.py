@@ -18,7 +18,7 @@ import pyfd
 DEFAULT = pyfd.QTables.preset("fd-cvpr2019")
 ICC = b"a profile that nobody looks into"
 
-#: Characters that control a terminal, and some that only look odd.
+#: Characters that control a terminal, and others that only look odd.
 EVIL = "\x1b]0;owned\x07\x1b[31m\u202e\x9b2J\x7f\n\x00"
 
 
@@ -36,7 +36,7 @@ Run = Callable[..., Outcome]
 
 
 def picture(height: int = 40, width: int = 56, seed: int = 0) -> np.ndarray:
-    """Smooth, with something at every frequency."""
+    """Return a smooth picture that has some content at every frequency."""
     noise = np.random.default_rng(seed).integers(0, 60, (height, width, 3))
     ramp = np.linspace(40, 160, width)[:, np.newaxis]
     return (ramp + noise).astype(np.uint8)
@@ -51,7 +51,7 @@ def cmyk_jpeg(path: Path) -> None:
 
 
 def exif(orientation: int = 6, thumbnail: bytes = b"") -> bytes:
-    """EXIF with an orientation and, if given, a thumbnail in its second directory."""
+    """Return EXIF with an orientation and, if given, a thumbnail in its second directory."""
     first = struct.pack("<HHHIHHI", 1, 0x0112, 3, 1, orientation, 0, 26 if thumbnail else 0)
     second = struct.pack("<HHHIIHHII", 2, 0x0201, 4, 1, 56, 0x0202, 4, 1, len(thumbnail))
     head = b"Exif\0\0II*\0" + struct.pack("<I", 8)

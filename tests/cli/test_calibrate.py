@@ -1,4 +1,4 @@
-"""`pyfd calibrate`: what it writes, and what it refuses."""
+"""`pyfd calibrate`: its results, and the inputs that it refuses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`pyfd decode`: what it writes, and what it refuses."""
+"""`pyfd decode`: its results, and the inputs that it refuses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demo: what it measures, prints and leaves behind."""
+"""The demo: its measurements, its output and the files that it leaves."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DEFAULT = pyfd.QTables.preset("fd-cvpr2019")
 
 @pytest.fixture
 def photos(tmp_path: Path) -> list[Path]:
-    """Two photographs, so to say: smooth areas with some texture, nothing near black or white."""
+    """Two stand-ins for photographs: smooth areas with some texture, not near black or white."""
     made = []
     for seed, (name, height, width) in enumerate([("one.png", 96, 128), ("two.jpg", 120, 80)]):
         rows, columns = np.mgrid[:height, :width]
@@ -56,7 +56,7 @@ def test_measure(photos, tmp_path):
 
 
 def test_attacks(photos, tmp_path):
-    """Every sample moves by epsilon; two passes undo it, one does not."""
+    """Every sample moves by epsilon; two passes undo it, but one pass does not."""
     result, views = measurement.measure(photos[0], DEFAULT, 4, tmp_path)
     assert np.unique(np.abs(views.attacked.left)).tolist() == [4]
     attack = tmp_path / "attacked" / "one.jpg"
@@ -115,7 +115,7 @@ def test_demo(photos, tmp_path, monkeypatch, capsys):
 
 
 def test_contact_sheet_keeps_to_its_margins(photos, tmp_path):
-    """Nothing is drawn outside the columns, however long the name and the numbers."""
+    """Nothing is drawn outside the columns, however long the name and the numbers are."""
     tables = pyfd.QTables(DEFAULT.array, name="a name that is much longer than a column is wide")
     measured = [measurement.measure(path, tables, 3, tmp_path) for path in photos]
     sheet = np.asarray(contact_sheet.draw(measured, tables, 3))

@@ -1,4 +1,4 @@
-"""`pyfd encode`: what it writes, and what it refuses."""
+"""`pyfd encode`: its results, and the inputs that it refuses."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_encode_with_tables_from_files(run_binary, png, tmp_path):
 def test_encode_needs_leave_for_large_steps(run_binary, png, tmp_path):
     outcome = run_binary("encode", png, "-o", tmp_path / "x.jpg", "-q", 300)
     assert outcome.code == 2
-    assert "The largest step is 300, and 255 is the most here; --no-baseline" in outcome.err
+    assert "The largest step is 300, but at most 255 is allowed here; --no-baseline" in outcome.err
     outcome = run_binary("encode", png, "-o", "-", "-q", 300, "--no-baseline")
     assert outcome.out == pyfd.encode(picture(), pyfd.QTables.uniform(300), baseline=False)
     assert run_binary("encode", png, "-o", "-", "-q", 8192, "--no-baseline").code == 2
@@ -154,7 +154,7 @@ def test_encode_keeps_metadata_but_not_the_thumbnail(run_binary, tmp_path):
 
 
 def long_exif() -> bytes:
-    """One value of 70,000 bytes."""
+    """Return EXIF with one value of 70,000 bytes."""
     entry = struct.pack("<HHII", 0x9286, 7, 70000, 26)
     return b"Exif\0\0II*\0" + struct.pack("<IH", 8, 1) + entry + bytes(70004)
 
@@ -162,8 +162,8 @@ def long_exif() -> bytes:
 @pytest.mark.parametrize(
     ("block", "reason"),
     [
-        (long_exif(), "EXIF left out: 70032 bytes, 65533 fit"),
-        (b"Exif\0\0nonsense", "EXIF left out: it makes no sense"),
+        (long_exif(), "EXIF left out: it has 70032 bytes, but at most 65533 fit"),
+        (b"Exif\0\0nonsense", "EXIF left out: it is damaged"),
     ],
 )
 def test_encode_leaves_out_exif_that_does_not_fit(run_binary, tmp_path, block, reason):

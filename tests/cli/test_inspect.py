@@ -1,4 +1,4 @@
-"""`pyfd inspect`: what it says about files."""
+"""`pyfd inspect`: its report on files."""
 
 from __future__ import annotations
 

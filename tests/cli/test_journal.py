@@ -1,4 +1,4 @@
-"""A directory that is re-quantized again: what is done is left alone, and nothing else."""
+"""A directory that is re-quantized again: finished files are skipped, and no others."""
 
 import json
 import os
@@ -22,7 +22,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def written(top: Path) -> dict[str, tuple[int, int]]:
-    """Every output, with what a file that is written again does not keep."""
+    """Return every output with the numbers that change when a file is written again."""
     files = [path for path in top.rglob("*.[jJ]*") if path.suffix != ".jsonl"]
     found = {str(path.relative_to(top)): path.stat() for path in files}
     return {name: (status.st_ino, status.st_mtime_ns) for name, status in found.items()}
@@ -61,7 +61,7 @@ def test_larger_limits_do_only_what_was_refused(run, source, tmp_path):
 
 
 def replaced(path: Path) -> None:
-    """Another file of the same size, and older than the output."""
+    """Replace a file by another one of the same size, older than the output."""
     path.write_bytes(path.read_bytes().replace(b"hello", b"other"))
     os.utime(path, ns=(0, 0))
 
@@ -89,7 +89,7 @@ def test_what_changed_is_done_again(run, source, tmp_path, folder, change):
 
 
 def test_a_second_source_of_the_same_names(run, source, tmp_path):
-    """Equal size and time, as an archive gives them, are no sign of the same file."""
+    """Files of equal size and time, as from an archive, are not taken for the same file."""
     twin = tmp_path / "twin"
     twin.mkdir()
     data = (source / "a.jpg").read_bytes()
@@ -114,7 +114,7 @@ def test_a_refused_file_is_named_again(run, source, tmp_path):
 
 @pytest.mark.parametrize("cut", [1, 30, 200])
 def test_a_journal_that_was_cut_off(run, source, tmp_path, cut):
-    """As by a machine that lost its power: what cannot be read is done again."""
+    """As after a power failure, files whose entries cannot be read are processed again."""
     out = tmp_path / "out"
     run("requantize", source, "-o", out)
     journal = out / ".pyfd-requantize.jsonl"
@@ -173,7 +173,7 @@ def test_two_sources_are_not_source_and_target(run, source, tmp_path):
     (other / "a.jpg").write_bytes(b"precious")
     code, _, err = run("requantize", source, other)
     assert code == 2
-    assert f"say -o {other}" in err
+    assert f"give -o {other}" in err
     assert run("requantize", source, other / "a.jpg")[0] == 2
     assert run("requantize", source / "a.jpg", source / "b.jpg")[0] == 2
     assert (other / "a.jpg").read_bytes() == b"precious"

@@ -1,4 +1,4 @@
-"""What is said about inputs, and where."""
+"""The messages about inputs, and where they appear."""
 
 from __future__ import annotations
 

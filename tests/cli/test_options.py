@@ -99,7 +99,7 @@ def test_the_defaults_of_decode_are_those_of_reading(run_binary, photo, monkeypa
 
 @dataclass(frozen=True)
 class Wider(Reading):
-    """Reading as it might become."""
+    """`Reading` with a future field."""
 
     upright: bool = field(default=False, metadata={"help": "Turn the picture."})
     bit_depth: int = field(default=8, metadata={"help": "Bits per sample."})
@@ -119,7 +119,7 @@ class Wider(Reading):
 
 
 def decoded_with(monkeypatch) -> dict[str, object]:
-    """What `pyfd.decode` is called with from now on."""
+    """The arguments with which `pyfd.decode` is called from now on."""
     seen = {}
 
     def decode(_data, _tables, **options):
@@ -133,7 +133,7 @@ def decoded_with(monkeypatch) -> dict[str, object]:
 
 @pytest.fixture
 def decode_command(monkeypatch) -> Callable[..., int]:
-    """`pyfd decode` as it is if `Reading` has more fields."""
+    """Return `pyfd decode` as it is if `Reading` has more fields."""
     monkeypatch.setattr(options, "Reading", Wider)
     spec = importlib.util.find_spec("pyfd.cli.decode")
     module = importlib.util.module_from_spec(spec)

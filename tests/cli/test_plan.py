@@ -1,4 +1,4 @@
-"""Which file is read, and where the result goes."""
+"""The choice of the files to read and of the files to write."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_two_inputs_never_share_an_output(run_binary, photo, png, tmp_path):
     out = tmp_path / "out"
     outcome = run_binary("encode", photo, png, "-o", out)
     assert outcome.code == 1
-    assert outcome.lines == [f"pyfd: {png}: {photo} goes to {out / 'photo.jpg'} already"]
+    assert outcome.lines == [f"pyfd: {png}: {photo} is already written to {out / 'photo.jpg'}"]
     assert (out / "photo.jpg").read_bytes() == pyfd.encode(pyfd.decode(photo), DEFAULT)
 
 
@@ -148,7 +148,7 @@ def test_directories_that_cannot_be_searched(run_binary, tree, tmp_path, monkeyp
     scandir = os.scandir
 
     def deny(path):
-        """As the system does, but for root too."""
+        """Deny access as the system does, but to root too."""
         if Path(path) == tree / "deep":
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
         return scandir(path)

@@ -1,4 +1,4 @@
-"""The command line as a process: signals, pipes, and what the system refuses."""
+"""The command line as a process: signals, pipes, and refusals by the system."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_interrupted(tmp_path, signum, code):
     os.mkfifo(source)
 
     def heed() -> None:
-        """Whoever runs the tests in the background may have told them to ignore Ctrl-C."""
+        """Restore the handling of Ctrl-C, which tests in the background may inherit as ignored."""
         signal.signal(signum, signal.SIG_DFL)
 
     # the pipe opens once the child has opened its end
@@ -81,7 +81,7 @@ def test_a_reader_that_leaves(tmp_path, unbuffered):
 
 @pytest.mark.parametrize("package", ["click", "tqdm", "PIL"])
 def test_missing_packages(package, tree, tmp_path):
-    """A terminal is feigned, so that a progress bar is asked for."""
+    """A fake terminal is used, so that a progress bar is shown."""
     code = (
         f"import sys; sys.modules[{package!r}] = None; sys.stderr.isatty = lambda: True;"
         "from pyfd.__main__ import main; main()"

@@ -1,4 +1,4 @@
-"""`pyfd requantize`: what it writes, and what it refuses."""
+"""`pyfd requantize`: its results, and the inputs that it refuses."""
 
 from __future__ import annotations
 

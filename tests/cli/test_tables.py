@@ -1,4 +1,4 @@
-"""`pyfd tables`: what it makes, shows and refuses."""
+"""`pyfd tables`: the tables that it makes and shows, and the input that it refuses."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_make_with_bad_statistics(run, tmp_path, content):
         (("--epsilon", 0), "epsilon must be above 0"),
         (("--epsilon", "nan"), "epsilon must be above 0"),
         (("--epsilon", 40), "beyond 255; --no-baseline allows it"),
-        (("--step", 256), "255 is the most here; --no-baseline"),
+        (("--step", 256), "at most 255 is allowed here; --no-baseline"),
         (("--step", 0), "not in the range"),
         (("--quality", 101), "not in the range"),
         (("--quality", 50, "--protected", 3), "exclude each other"),

@@ -17,7 +17,7 @@ from tests.cli.samples import files
         (("explode",), "No such command"),
         (("decode",), "Missing argument 'FILE...'"),
         (("decode", "{photo}"), "Say where to write"),
-        (("decode", "{tree}", "-o", "-"), "go to a directory"),
+        (("decode", "{tree}", "-o", "-"), "need an output directory"),
         (("decode", "{photo}", "{png}", "-o", "{photo}"), "is not a directory"),
         (("decode", "{tree}", "-o", "{photo}"), "is not a directory"),
         (("decode", "{photo}", "-o", "x.png", "--scale", "3"), "'3' is not one of"),
@@ -25,10 +25,10 @@ from tests.cli.samples import files
         (("encode", "{png}", "-o", "x.jpg", "--subsampling", "4:1:1"), "is not one of"),
         (("requantize", "{photo}", "-o", "x.webp"), "The output is a JPEG file"),
         (("inspect",), "Missing argument"),
-        (("inspect", "{photo}", "-q", "40000"), "32767 is the most here"),
+        (("inspect", "{photo}", "-q", "40000"), "at most 32767 is allowed here"),
         (("demo", "--epsilon", "0"), "0 is not in the range"),
         (("demo", "--output", "{photo}"), "is a file"),
-        (("demo", "-q", "256"), "255 is the most here"),
+        (("demo", "-q", "256"), "at most 255 is allowed here"),
     ],
 )
 def test_usage_errors(run_binary, photo, png, tree, tmp_path, monkeypatch, arguments, reason):

@@ -71,7 +71,7 @@ def test_non_contiguous_sources_and_missing_files(tmp_path):
 
 
 def test_files_and_pixels_are_told_apart(tmp_path):
-    with pytest.raises(ValueError, match=r"goes to encode"):
+    with pytest.raises(ValueError, match=r"pass an array of pixels to encode"):
         pyfd.decode(picture(9, 9))
     for file in ("photo.png", tmp_path / "photo.png", SMALL):
         with pytest.raises(TypeError, match="pixels"):

@@ -50,7 +50,7 @@ def attack(request) -> tuple[Attack, bytes]:
 
 @pytest.mark.parametrize("call", ENTRY_POINTS)
 def test_strict(attack, call):
-    """The stated outcome, in time."""
+    """A strict call has the stated outcome, in time."""
     (_, _, error, says, header), data = attack
     if call == "probe" and not header:
         error = None
@@ -68,7 +68,7 @@ def test_strict(attack, call):
 
 @pytest.mark.parametrize("call", sorted(set(ENTRY_POINTS) - {"probe"}))
 def test_lenient(attack, call):
-    """Pixels with one warning, or the error; nothing else, and in time."""
+    """A lenient call gives pixels with at most one warning, or the error, in time."""
     (_, _, error, _, _), data = attack
     start = time.process_time()
     with warnings.catch_warnings(record=True) as caught:
@@ -85,7 +85,7 @@ def test_lenient(attack, call):
 
 
 def test_calibrate_names_the_file(attack):
-    """It is left out with the reason that the other functions raise."""
+    """The file is left out, with the error of the other functions as the reason."""
     (_, _, error, says, _), data = attack
     start = time.process_time()
     if error is None:
@@ -104,7 +104,7 @@ def test_a_hundred_empty_scans_are_not_damage():
 
 
 def test_a_million_warnings_are_one():
-    """Counted in C: Python is not called for each."""
+    """C counts them, without a call of Python for each."""
     data = restarts(2048)
     with pytest.warns(pyfd.JPEGWarning, match=r"^\d{5,} decoder warnings; the first: ") as caught:
         pyfd.decode(data, strict=False)
@@ -135,7 +135,7 @@ def mixed_files() -> list[bytes]:
 
 
 def outcomes(files: list[bytes], limits: pyfd.Limits) -> list[object]:
-    """What each file gives: bytes or the error's text."""
+    """Return the result for each file: bytes or the error's text."""
     found: list[object] = []
     for data in files:
         for call in (pyfd.decode, pyfd.requantize):
@@ -171,7 +171,7 @@ def test_eight_threads_find_what_one_finds():
 
 
 def test_ten_thousand_calls_leave_memory_flat():
-    """Good and bad, reading and writing; resident memory after the first 2,000 and at the end."""
+    """Compare resident memory after 2,000 and 10,000 calls that read and write all files."""
     program = """
         import contextlib, pyfd
         from tests.codec.test_attacks import PRESET, mixed_files

@@ -46,7 +46,7 @@ def test_components_may_have_four_tables():
 
 
 def test_padding_blocks_are_not_kept():
-    """36x28 in 4:2:0, the example of csrc/pyfd.h."""
+    """The example of csrc/pyfd.h: 36x28 in 4:2:0."""
     coefficients = pyfd.read_coefficients(encode_with_pillow(picture(36, 28), subsampling=2))
     assert [c.shape for c in coefficients.components] == [
         (4, 5, 8, 8),
@@ -142,7 +142,7 @@ def test_sizes_may_be_numpys_integers():
 @pytest.mark.parametrize("factors", [(2, 2), (4, 4), (3, 2)])
 @pytest.mark.parametrize("progressive", [True, False])
 def test_more_blocks_than_one_scan_holds(factors, progressive):
-    """4:4:4 with all factors 2×2 and more: scans of their own (T.81 B.2.3)."""
+    """4:4:4 with factors of 2×2 or more needs a scan for each component (T.81 B.2.3)."""
     rng = np.random.default_rng(0)
     planes = [rng.integers(-20, 21, (3, 5, 8, 8)).astype(np.int16) for _ in range(3)]
     coefficients = Coefficients(planes, QTables.uniform(9), (factors,) * 3, 40, 24, "YCbCr")

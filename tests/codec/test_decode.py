@@ -1,4 +1,4 @@
-"""decode, against decoders that are not ours."""
+"""`decode`, compared with other decoders."""
 
 import io
 import warnings
@@ -152,7 +152,7 @@ def test_sequential_files_without_dht_use_the_standards_tables():
 def test_a_component_without_a_scan_is_damage():
     data = encode_with_pillow(picture(32, 32), progressive=True)
     first = data.index(b"\xff\xda")
-    # a first scan of Y alone, and no other: its DC codes are those of the joint scan's
+    # only a first scan of Y, with the DC codes of the joint scan
     scan = b"\xff\xda\x00\x08\x01\x01\x00\x00\x00\x01" + bytes(64)
     broken = data[:first] + scan + b"\xff\xd9"
     with pytest.raises(pyfd.CorruptJPEGError):

@@ -1,4 +1,4 @@
-"""Bytes and pixels are those that were recorded: see tests/digests.py."""
+"""Bytes and pixels must be those that were recorded: see tests/digests.py."""
 
 import json
 import platform
@@ -7,7 +7,7 @@ import pytest
 
 from tests import digests
 
-#: Where the list was recorded. On other machines the files that overflow the inverse DCT give
+#: The kind of machine for the list. On others, the files that overflow the inverse DCT give
 #: other pixels, because its SIMD code saturates and wraps elsewhere; ordinary files do not.
 RECORDED_ON = ("x86_64", "AMD64")
 ORDINARY = ("seed ", "encode ")

@@ -1,4 +1,4 @@
-"""encode, against decoders and an encoder that are not ours."""
+"""`encode`, compared with other decoders and another encoder."""
 
 import io
 
@@ -52,7 +52,7 @@ def test_encodes_as_pillow_with_the_same_tables():
 
 
 def test_no_image_leaves_what_huffman_coding_can_hold(tmp_path):
-    """Step 1 and the images with the largest coefficients: basis functions' signs."""
+    """The signs of basis functions give the largest coefficients, with steps of 1."""
     y, x = np.mgrid[0:8, 0:8]
     worst = []
     for u in range(8):

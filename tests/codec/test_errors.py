@@ -43,7 +43,7 @@ def test_decode_many_returns_it_whole():
 
 
 def test_the_least_that_is_needed():
-    """Limits hold before the rest of the file is read, so more may be needed."""
+    """Limits are checked before the rest of the file is read, so more may be needed."""
     data = progressive_gray(8, 8, scans=5)
     with pytest.raises(pyfd.LimitExceededError, match="has at least 3") as caught:
         pyfd.decode(data, limits=pyfd.Limits(max_scans=2))

@@ -1,4 +1,4 @@
-"""probe, and the metadata that requantize keeps."""
+"""`probe`, and the metadata that `requantize` keeps."""
 
 import io
 import struct
@@ -157,7 +157,7 @@ def test_the_last_comment_is_shown_and_all_are_kept():
     assert pyfd.probe(pyfd.requantize(data, PRESET, metadata=False)).comment is None
 
 
-# ---- what requantize keeps and what it drops --------------------------------
+# ---- metadata that requantize keeps and drops -------------------------------
 
 
 def thumbnail_exif() -> tuple[bytes, bytes]:
@@ -250,7 +250,7 @@ def directory(entries: list[tuple[int, int, int, int]], following: int = 0) -> b
 
 
 def exif_of(parts: dict[int, bytes]) -> bytes:
-    """An EXIF block with bytes at given offsets of its TIFF part."""
+    """Return an EXIF block with bytes at given offsets of its TIFF part."""
     tiff = bytearray(b"II*\0\x08\0\0\0")
     for offset, part in sorted(parts.items()):
         tiff = tiff.ljust(offset, b"\0")
@@ -310,7 +310,7 @@ def test_exif_values_are_kept_bit_for_bit():
 
 
 def test_exif_of_short_values_is_kept_again_and_again():
-    """Values of up to 4 bytes lie in their entries: a dense block of them is sound."""
+    """Values of up to 4 bytes lie in their entries, so a dense block of these is valid."""
     entries = [(1000 + n, 3, 2, n) for n in range(200)]
     block = exif_of({8: directory(entries)})
     out = pyfd.requantize(gray(before=segment(0xE1, block)), PRESET)

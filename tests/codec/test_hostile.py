@@ -40,7 +40,7 @@ ENTRY_POINTS = {
 
 
 def outcome(call, data, strict):
-    """A result, or None for a JPEGError; anything else is a failure of the test."""
+    """Return a result, or None for a JPEGError; any other error fails the test."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", pyfd.JPEGWarning)
         try:
@@ -92,7 +92,7 @@ def test_noise(noise):
 
 
 def test_lenient_pixels_are_pillows(monkeypatch):
-    """What could be decoded is what a stock decoder would give for it."""
+    """The part that could be decoded equals a stock decoder's result."""
     from PIL import ImageFile
 
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
@@ -101,7 +101,7 @@ def test_lenient_pixels_are_pillows(monkeypatch):
         with pytest.warns(pyfd.JPEGWarning):
             ours = pyfd.decode(data[:size], strict=False)
         theirs = np.asarray(Image.open(io.BytesIO(data[:size])))
-        rows = 40  # Pillow leaves the rows that it never got black
+        rows = 40  # Pillow leaves missing rows black
         assert np.array_equal(ours[:rows], theirs[:rows])
 
 
@@ -169,7 +169,7 @@ def test_what_is_wrong_is_said(call, data, error, match):
 
 
 def test_damage_after_the_first_scan_leaves_a_lenient_decoder_its_pixels():
-    """The markers stop making sense; what came before is what is decoded."""
+    """Only the part before the first invalid marker is decoded."""
     whole = pyfd.decode(gray(16, 16))
     for junk in (SOI, b"\xff\x02\0\x02", b"\xff\xe5\0\0", b"\xff\xe5\xff\xff", dqt(0)):
         data = gray(16, 16)[:-2] + junk + EOI
@@ -203,7 +203,7 @@ def test_steps_of_65535_saturate_the_same_way_every_time():
 
 
 def test_dc_differences_that_add_up_past_16_bits():
-    """Each block's DC is 2047 more than the last one's."""
+    """Each block's DC is 2047 more than that of the block before it."""
     table = dht({1: [11]}) + dht({1: [0]}, ac=True)
     bits = ("0" + "1" * 11 + "0") * 64
     entropy = int(bits, 2).to_bytes(len(bits) // 8, "big").replace(b"\xff", b"\xff\0")
@@ -222,7 +222,7 @@ def test_a_scan_bomb_is_refused_before_it_is_decoded():
 
 
 def test_a_buffer_that_changes_between_the_calls_is_noticed(monkeypatch):
-    """The probe sees a small image, the decode a large one: nothing is written past the array."""
+    """`probe` sees a small image, the decode a large one: the array must not overflow."""
     small = binding.probe(gray(8, 8), pyfd.Limits())
     monkeypatch.setattr(binding, "probe", lambda *_: small)
     for call in (pyfd.decode, pyfd.read_coefficients):

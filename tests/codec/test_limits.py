@@ -1,4 +1,4 @@
-"""Every limit on every entry point it applies to, with the smallest file that trips it."""
+"""Every limit on every entry point that it applies to, with the smallest file that exceeds it."""
 
 import dataclasses
 import subprocess
@@ -55,7 +55,7 @@ WITHOUT_PROBE = sorted(set(ALL) - {"probe"})
 
 
 def check(call, data, name, enough):
-    """With `enough` the file is taken; with one less it is refused, and the error says by what."""
+    """With `enough` the file is accepted; with one less, the error names the limit."""
     ALL[call](data, dataclasses.replace(Limits(), **{name: enough}))
     with pytest.raises(
         pyfd.LimitExceededError, match=rf"^{name} is {enough - 1}, but the file"
@@ -65,7 +65,7 @@ def check(call, data, name, enough):
 
 
 def told(caught):
-    """What the error's attributes say."""
+    """Return the error's attributes."""
     return caught.value.limit, caught.value.allowed, caught.value.needed
 
 
@@ -191,7 +191,7 @@ def test_giant_sizes_in_under_200_bytes(call, sampling, marker):
 
 
 def run_with_address_space(megabytes: int, code: str) -> str:
-    """Run Python code in a process that can hardly allocate anything."""
+    """Run Python code in a process that can allocate very little memory."""
     program = f"""
         import resource, sys
         import numpy, pyfd
@@ -254,9 +254,9 @@ def test_without_memory_it_is_a_memory_error():
 
 
 def test_requantize_streams_a_baseline_file():
-    """64 megapixels: 128 MB of coefficients, which a tenth of it must do for."""
+    """64 megapixels have 128 MB of coefficients, but a tenth of that must be enough."""
     output = run_with_address_space(
-        16 + 12,  # 12 for the file and what builds it
+        16 + 12,  # 12 for the file and the code that builds it
         """
         data = gray(8000, 8000)
         print(len(pyfd.requantize(data, "fd-2018")) > len(data) - 1000)

@@ -1,4 +1,4 @@
-"""decode_many: order, errors, memory and threads."""
+"""`decode_many`: order, errors, memory and threads."""
 
 import io
 import threading
@@ -76,7 +76,7 @@ def test_workers_are_whole(workers):
 
 
 def test_many_share_one_memory_limit(monkeypatch):
-    """With room for one progressive file at a time, never two are being decoded."""
+    """With memory for one progressive file, two are never decoded at the same time."""
     active, most = 0, 0
     lock = threading.Lock()
     real = binding.decode

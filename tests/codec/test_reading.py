@@ -1,4 +1,4 @@
-"""The options of a read: stated alike everywhere, checked, and passed on to every decode."""
+"""The options for reading: stated alike everywhere, checked, and passed to every decode."""
 
 import inspect
 import io
@@ -46,7 +46,7 @@ def with_ray(**options):
     assert row == ""
 
 
-#: Whose shape of pixels is the caller's to choose
+#: The functions whose shape of pixels the caller chooses
 FREE = {
     "decode": lambda **options: pyfd.decode(FILE, **options),
     "decode_many": lambda **options: pyfd.decode_many([FILE], **options),
@@ -55,7 +55,7 @@ FREE = {
     "torch.Decode": lambda **options: pyfd.torch.Decode(TABLES, **options)(FILE),
     "ray.Decode": with_ray,
 }
-#: Whose shape another library decides
+#: The functions whose shape of pixels another library decides
 BOUND = {
     "pillow.register": with_registered,
     "pillow.defended": lambda **options: with_pillow(pyfd.pillow.defended(TABLES, **options)),
@@ -65,7 +65,7 @@ BOUND = {
 
 @pytest.fixture
 def readings(monkeypatch) -> list[Reading]:
-    """The options of the decodes that were done."""
+    """The options of the decodes that have run."""
     seen = []
     real = decoding.decode
 
@@ -160,7 +160,7 @@ def test_requantize_and_coefficients_take_the_safe_ones():
 )
 @pytest.mark.parametrize("entry", FREE)
 def test_wrong_ones_are_refused_every_time(entry, options, error):
-    """Also by a call that could share the options of an earlier one."""
+    """A call that could share the options of an earlier one is refused too."""
     for _ in range(2):
         with pytest.raises(error):
             FREE[entry](**options)

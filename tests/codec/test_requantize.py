@@ -95,7 +95,7 @@ def test_photos_on_the_tables(photos):
     tables(32767),
 )
 def test_all_coefficients_steps_and_saturation(tmp_path_factory, blocks, steps, qtables):
-    """Far beyond what images hold: the file's 16-bit steps, and results that saturate."""
+    """Coefficients far beyond those of images: 16-bit steps, and results that saturate."""
     step = np.array(steps).reshape(8, 8)
     blocks = blocks.reshape(2, 3, 8, 8)
     coefficients = pyfd.Coefficients([blocks], QTables(step), ((1, 1),), 24, 16, "L")
@@ -134,7 +134,7 @@ def test_nearly_empty_blocks_are_those_of_an_inverse_dct(step, progressive):
 
 
 def test_unfinished_progressive_files_are_not_smoothed_onto_tables():
-    """Smoothing guesses coefficients that the defence has not seen."""
+    """Smoothing would guess coefficients that the defence has not seen."""
     data = encode_with_pillow(picture(64, 64), progressive=True, quality=30)
     second_scan = data.index(b"\xff\xda", data.index(b"\xff\xda") + 2)
     dc_only = data[:second_scan] + b"\xff\xd9"
@@ -145,14 +145,14 @@ def test_unfinished_progressive_files_are_not_smoothed_onto_tables():
 
 
 def test_large_progressive_files_have_memory_of_their_own():
-    """33 MB of coefficients, which come from elsewhere than those of small files."""
+    """The allocator takes 33 MB of coefficients from elsewhere than those of small files."""
     pixels = np.tile(picture(400, 420, channels=1), (10, 10))
     baseline, progressive = (
         encode_with_pillow(pixels, progressive=progressive) for progressive in (False, True)
     )
     expected = pyfd.decode(baseline, "fd-2018")
     assert np.array_equal(pyfd.decode(progressive, "fd-2018"), expected)
-    with pytest.warns(pyfd.JPEGWarning):  # the first scan ends: where nothing was read, all is 0
+    with pytest.warns(pyfd.JPEGWarning):  # the first scan is cut off, so the rest is 0
         cut = pyfd.decode(progressive[:2000], strict=False)
     assert (cut[2000:] == 128).all()
 
@@ -167,7 +167,7 @@ def test_requantize_keeps_size_and_sampling(metadata):
 
 
 def test_cmyk_keeps_its_adobe_marker_or_its_absence():
-    """Readers take CMYK as inverted where the marker stands."""
+    """Readers take CMYK as inverted if the marker is there."""
     with_marker = encode_with_pillow(picture(20, 20, channels=4))
     start = with_marker.index(b"\xff\xee")
     without = with_marker[:start] + with_marker[start + 16 :]

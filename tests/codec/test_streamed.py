@@ -1,4 +1,4 @@
-"""requantize, streamed MCU by MCU, against the coefficients of the whole image."""
+"""`requantize`, streamed MCU by MCU, compared with the coefficients of the whole image."""
 
 import dataclasses
 import io
@@ -18,7 +18,7 @@ PRESET = QTables.preset("fd-cvpr2019")
 
 
 def through_arrays(data: bytes, qtables: QTables, strict: bool = True, **options: bool) -> bytes:
-    """The same file, made by numpy from the coefficients of the whole image."""
+    """Return the same file, made by numpy from the coefficients of the whole image."""
     found = pyfd.read_coefficients(data, strict=strict)
     planes = [
         requantized(plane, found.qtables[i], qtables[i]).astype(np.int16)
@@ -35,7 +35,7 @@ def tables(seed: int) -> QTables:
 
 @given(real_jpegs(), st.integers(0, 99))
 def test_streamed_files_are_those_of_the_arrays(data, seed):
-    """In all colors, samplings and sizes, with restart markers and without."""
+    """All colors, samplings and sizes give equal files, with and without restart markers."""
     qtables = tables(seed)
     for options in ({}, {"optimize": True}, {"progressive": True}):
         out = pyfd.requantize(data, qtables, metadata=False, **options)
@@ -44,7 +44,7 @@ def test_streamed_files_are_those_of_the_arrays(data, seed):
 
 @given(st.data(), real_jpegs(), st.booleans())
 def test_so_they_are_for_damaged_files(draw, data, strict):
-    """Cut off, and with changed bytes: the same file or the same error."""
+    """Files that are cut off or have changed bytes give the same file or the same error."""
     start = data.index(b"\xff\xda")
     damaged = bytearray(data[: draw.draw(st.integers(start, len(data)))])
     for _ in range(draw.draw(st.integers(0, 3))):
@@ -82,7 +82,7 @@ def test_so_they_are_for_damaged_files(draw, data, strict):
 )
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (8, 8), (17, 31), (70, 45)])
 def test_unusual_samplings(sampling, width, height):
-    """With coefficients up to the largest, and steps of 16 bits."""
+    """Coefficients may be as large as possible, and steps may have 16 bits."""
     rng = np.random.default_rng(width)
     wide, high = (max(factor[i] for factor in sampling) for i in (0, 1))
     planes = []
@@ -101,7 +101,7 @@ def test_unusual_samplings(sampling, width, height):
 
 
 def test_components_in_another_order_are_refused():
-    """So the MCUs read are always the MCUs to write."""
+    """So the MCUs that are read are always those to write."""
     data = bytearray(encode_with_pillow(picture(50, 40), subsampling=0))
     first = data.index(b"\xff\xda") + 5
     second = first + 2
@@ -111,7 +111,7 @@ def test_components_in_another_order_are_refused():
 
 
 def test_the_output_buffer_grows():
-    """From less than its first size to many times of it, byte by byte the same."""
+    """From less to many times more than its first size, the bytes are the same."""
     for width in (8, 300, 1500):
         data = encode_with_pillow(picture(width, 900), quality=95, subsampling=0)
         out = pyfd.requantize(data, QTables.uniform(1), metadata=False)
@@ -128,7 +128,7 @@ def test_sources_and_metadata():
 
 
 def test_many_segments_are_kept():
-    """More than the first look at a file has room for."""
+    """The file has more segments than `pyfd_found` has room for."""
     data = gray(before=b"".join(segment(0xFE, b"comment %d" % n) for n in range(60)))
     out = pyfd.requantize(data, PRESET)
     assert [out.count(b"comment %d" % n) for n in (0, 15, 16, 17)] == [1, 1, 1, 1]

@@ -1,4 +1,4 @@
-"""The log that runs go on from: what it keeps, what it skips and what it refuses."""
+"""The log from which runs are resumed: entries that it keeps and skips, and files it refuses."""
 
 import json
 import subprocess
@@ -54,7 +54,7 @@ def test_a_last_line_that_was_cut_off(path, cut):
 
 
 def test_a_line_that_another_process_cut_off(path):
-    """Behind it, entries of a process that had the log open all the time count."""
+    """Entries after it, from a process that had the log open all the time, are kept."""
     with Log(path, HEADER) as log:
         with path.open("a") as other:
             other.write('{"place": 7, "exam')
@@ -101,7 +101,7 @@ def test_a_file_that_is_no_log_is_refused_or_replaced(path, text):
 
 
 def test_a_full_disk(path):
-    """What was not written whole is skipped, and later entries count."""
+    """Entries that were not written whole are skipped, and later entries are kept."""
 
     class Full:
         def __init__(self, file) -> None:

@@ -1,4 +1,4 @@
-"""calibrate, compared with numpy and scipy in float64."""
+"""`calibrate`, compared with numpy and scipy in float64."""
 
 import io
 import math

@@ -84,7 +84,7 @@ def images(subsampling: str) -> dict[str, tuple[np.ndarray, QTables]]:
 @pytest.mark.parametrize("kind", images("4:4:4"))
 @pytest.mark.parametrize("subsampling", SUBSAMPLING)
 def test_the_worst_pattern_changes_nothing_below_the_radius(subsampling, kind):
-    """A pattern of exactly the radius does change a block.
+    """A pattern whose strength is exactly the radius changes a block.
 
     In padded blocks the radius is only a lower bound.
     """
@@ -365,7 +365,7 @@ def test_command_searches_directories(run, jpeg, png, tmp_path):
     [
         (("--epsilon", "-1"), "8-bit levels, 0...255, not -1"),
         (("--epsilon", "nan"), "8-bit levels, 0...255, not nan"),
-        (("-q", "8192"), "The largest step is 8192, and 8191 is the most here."),
+        (("-q", "8192"), "The largest step is 8192, but at most 8191 is allowed here."),
         (("--plot", "x.jpg"), "must end in .png or .svg"),
         (("--subsampling", "4:1:1"), "'4:1:1' is not one of"),
     ],

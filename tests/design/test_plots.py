@@ -1,4 +1,4 @@
-"""Plots: their content, that they are gray, and the input that is refused."""
+"""Plots: their content, their shades of gray, and the input that is refused."""
 
 import subprocess
 import sys

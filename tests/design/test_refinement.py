@@ -1,4 +1,4 @@
-"""refine, with models whose sensitivity is known."""
+"""`refine`, with models whose sensitivity is known."""
 
 import json
 

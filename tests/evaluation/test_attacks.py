@@ -1,4 +1,4 @@
-"""The attacks: what each one needs, their bounds, their strength, and where they aim."""
+"""The attacks: their needs, their bounds, their strength, and their targets."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_images_stay_images(name):
 
 @pytest.mark.parametrize("name", ["fgsm", "bim", "pgd", "apgd"])
 def test_follows_the_gradient(name):
-    """Against a linear model the best perturbation is ε times the gradient's sign."""
+    """Against a linear model, the best perturbation is ε times the gradient's sign."""
     model, images, labels = case()
     moved = perturbed(name, model, images, labels, 4)
     sign = np.sign(model.pattern.detach().permute(1, 2, 0).numpy())
@@ -53,7 +53,7 @@ def test_follows_the_gradient(name):
 
 @pytest.mark.parametrize("name", ["deepfool", "cw-l2"])
 def test_image_itself_where_nothing_is_found(name):
-    """Foolbox's CW would hand over black images."""
+    """Foolbox's CW would return black images."""
 
     class Sure(Linear):
         def forward(self, batch: torch.Tensor) -> torch.Tensor:
@@ -94,7 +94,7 @@ def test_bpda_is_pgd_without_a_defence():
     assert min(same) > 0.95
 
 
-# ---- what they need -----------------------------------------------------------
+# ---- their needs --------------------------------------------------------------
 
 KNOWLEDGE = {
     **dict.fromkeys(LIBRARY, "gray-box"),
@@ -157,7 +157,7 @@ def test_unknown_names():
 
 
 def test_names_and_descriptions_need_no_library():
-    """The command's help shows them at once, also where the libraries are missing."""
+    """The command's help shows them at once, even if the libraries are missing."""
     slow = ("torch", "art", "foolbox")
     code = f"import sys; sys.modules.update(dict.fromkeys({slow}))\n"
     code += "from pyfd.evaluation.attacks import ATTACKS\n"

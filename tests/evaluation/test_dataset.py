@@ -1,4 +1,4 @@
-"""Labelled images: which are read, how, and what is said of those that are not."""
+"""Labelled images: which are read, how, and the errors for all others."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def test_without_foolbox(monkeypatch):
         dataset.load("foolbox")
 
 
-# ---- as a network takes them ----------------------------------------------------
+# ---- at the network's input size ------------------------------------------------
 
 
 @pytest.mark.parametrize(

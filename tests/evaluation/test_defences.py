@@ -1,4 +1,4 @@
-"""Defences: against other encoders, other decoders and plain arithmetic."""
+"""Defences, compared with other encoders, other decoders and plain arithmetic."""
 
 import subprocess
 import sys
@@ -190,7 +190,7 @@ def test_shield_takes_each_block_from_a_quality():
 
 
 def sources(mixed: np.ndarray, candidates: list[np.ndarray]) -> list[int]:
-    """How many blocks of an image are each candidate's; all are some candidate's."""
+    """Return the number of an image's blocks from each candidate; all are from one of them."""
     of_candidates = zip(*map(blocks, candidates), strict=True)
     matches = np.array(
         [

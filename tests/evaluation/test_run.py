@@ -1,4 +1,4 @@
-"""evaluate: the cells that it gives, its workers, and the mistakes that it names."""
+"""`evaluate`: its cells, its workers, and the mistakes that it names."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_workers_change_nothing(content, tmp_path):
 
 
 class Unwelcome(Texture):
-    """Cannot be brought to another process."""
+    """An object that cannot be sent to another process."""
 
     def __setstate__(self, _state: dict) -> None:
         os._exit(3)
@@ -123,7 +123,7 @@ def test_a_worker_that_dies_is_an_error(tmp_path):
 
 
 def test_an_attackers_files_are_decoded(tmp_path):
-    """What a table defence decodes is the file, not its pixels encoded again."""
+    """A defence by tables decodes the file itself, not its pixels encoded again."""
     found = run(tmp_path, defences=("none", "one-pass:16"), attacker_quality=40, epsilons=(1,))
     assert cell(found, "none", "pgd", 1)["parameters"]["attacker_quality"] == 40
 
@@ -136,11 +136,11 @@ def test_an_attackers_files_are_decoded(tmp_path):
     [
         ({"attacks": ("pdg",)}, "no attack 'pdg': there are fgsm"),
         ({"attacks": ("transfer",)}, "another model"),
-        ({"attacks": ("pgd", "pgd")}, "once each"),
+        ({"attacks": ("pgd", "pgd")}, "each attack must be given only once"),
         ({"epsilons": (0.5,)}, "whole number"),
         ({"epsilons": (0,)}, "1...255"),
-        ({"defences": ()}, "given"),
-        ({"defences": ("none", "none")}, "each once"),
+        ({"defences": ()}, "at least one defence"),
+        ({"defences": ("none", "none")}, "each only once"),
         ({"defences": ("two-pass:fd",)}, "fd"),
         ({"truth": [0]}, "2 images need as many labels"),
         ({"pictures": []}, "0 images"),

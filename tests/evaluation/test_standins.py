@@ -1,4 +1,4 @@
-"""Defences as modules: what they compute, and the gradients that they let through."""
+"""Defences as modules: their results, and the gradients through them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_expectation_averages_draws():
 
 
 def test_the_model_behind_a_defence():
-    """With its stand-in where it has one, else straight through the defence itself."""
+    """The stand-in is used if there is one, else straight-through with the defence itself."""
 
     class Negative(Defence):
         name, kind = "negative", "transformation"

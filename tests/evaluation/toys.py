@@ -13,7 +13,7 @@ from tests.jpegs import picture
 
 
 class Linear(nn.Module):
-    """Two classes by the sign of a fixed random pattern: every gradient is known."""
+    """A model of two classes by the sign of a fixed random pattern: its gradients are known."""
 
     def __init__(self, size: int = 32) -> None:
         super().__init__()
@@ -26,14 +26,14 @@ class Linear(nn.Module):
 
 
 class Wavy(Linear):
-    """With many local maxima, so that where an attack starts decides where it ends."""
+    """A model with many local maxima, so that an attack's result depends on its start."""
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
         return super().forward(torch.sin(400 * batch))
 
 
 class Texture(nn.Module):
-    """Classes by how rough an image is: small perturbations change them, large steps do too."""
+    """A model of an image's roughness, which small perturbations and large steps change."""
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
         rough = (batch[..., 1:] - batch[..., :-1]).abs().mean((1, 2, 3)) * 100
@@ -41,7 +41,7 @@ class Texture(nn.Module):
 
 
 def texture() -> nn.Module:
-    """Return a model; for the command's "tests.evaluation.toys:texture"."""
+    """Return a model, for the command's argument "tests.evaluation.toys:texture"."""
     return Texture()
 
 
@@ -85,5 +85,5 @@ def cell(content: dict, defence: str, attack: str, epsilon: int | None = None) -
 
 
 def without_times(content: dict) -> list[dict]:
-    """Return the cells without what differs from run to run."""
+    """Return the cells without the values that differ from run to run."""
     return [{k: v for k, v in c.items() if k != "seconds"} for c in content["cells"]]

@@ -1,4 +1,4 @@
-"""A copy of the build, for tests that change what it finds."""
+"""A copy of the build, for tests that change the files that it finds."""
 
 import shutil
 from pathlib import Path
@@ -25,7 +25,7 @@ def build(tmp_path, monkeypatch) -> ModuleType:
 
 @pytest.fixture
 def fork(build) -> ModuleType:
-    """The copy's fork.py."""
+    """The fork.py of the copy."""
     return build.fork
 
 

@@ -1,4 +1,4 @@
-"""Copies of this source folder for tests to build in, and what the last build left."""
+"""Copies of this source folder for tests to build in, and the results of the last build."""
 
 import importlib.util
 import os

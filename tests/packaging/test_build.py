@@ -12,7 +12,7 @@ from tests.packaging.sources import ROOT, copy_sources, python
 
 
 def test_a_sanitized_build_has_no_drop_in(build, monkeypatch, tmp_path):
-    """Other programs could not load it; that of an earlier build is removed."""
+    """Other programs could not load it, and the one of an earlier build is removed."""
     (tmp_path / "native/lib").mkdir(parents=True)
     monkeypatch.setattr(build.fork, "SANITIZE", "address")
     build.install_native(tmp_path / "native", tmp_path / "cache", "0.1.0")
@@ -34,7 +34,7 @@ def test_the_declarations_are_the_headers(build, header, name):
 
 @pytest.fixture
 def built(tmp_path) -> tuple[Path, Path]:
-    """What stands for the result of a build: an extension, and pyfd/native."""
+    """Stand-ins for the results of a build: an extension, and pyfd/native."""
     extension, native = tmp_path / "made" / "_libpyfd.abi3.so", tmp_path / "made" / "native"
     (native / "lib").mkdir(parents=True)
     extension.write_text("new extension")
@@ -57,7 +57,7 @@ def test_the_result_is_left_in_the_source_folder(build, built, tmp_path):
 
 
 def test_programs_keep_the_files_that_they_use(build, built, tmp_path):
-    """The old file is replaced, never written to; nobody sees half of the new one."""
+    """The old file is replaced instead of written to, so nobody sees half of the new one."""
     used = [tmp_path / "pyfd" / "_core" / built[0].name]
     used.append(tmp_path / "pyfd" / "native" / "lib" / "libjpeg.so.62")
     used[1].parent.mkdir(parents=True)
@@ -100,7 +100,7 @@ def test_which_builds_leave_their_result(build, monkeypatch, case):
     monkeypatch.setattr(build.fork, "SANITIZE", "address" if case == "sanitized" else "")
     monkeypatch.setattr(build.os, "access", lambda *_: case != "read-only")
     command = build.BuildExt(Distribution({"ext_modules": []}))
-    command.inplace = case == "in place"  # then setuptools copies
+    command.inplace = case == "in place"  # in which case setuptools copies
     command.build_lib, command.ext_map = "made", {}
     command.run()
     assert len(left) == (case == "plain")
@@ -123,7 +123,7 @@ def test_a_missing_extension(source):
 
 
 def test_a_missing_library_of_the_extension(monkeypatch):
-    """Only the extension's own absence has that remedy."""
+    """Only a missing extension has that remedy."""
 
     def absent(_: str) -> None:
         raise ModuleNotFoundError("No module named '_cffi_backend'", name="_cffi_backend")
@@ -134,7 +134,7 @@ def test_a_missing_library_of_the_extension(monkeypatch):
 
 
 def test_changed_sources(monkeypatch, source):
-    """Changes that the extension does not depend on do not matter."""
+    """Changes of files on which the extension does not depend do not matter."""
     stamp = source / "pyfd" / "_core" / "_libpyfd.stamp"
     stamp.write_text(checkout.digest_sources(source))
     monkeypatch.setattr(checkout, "ROOT", source)
@@ -153,7 +153,7 @@ def test_changed_sources(monkeypatch, source):
 
 
 def test_without_pypas_build_it_says_what_to_install():
-    """Without setuptools, too: a new virtual environment has neither."""
+    """It does not need setuptools either: a new virtual environment has neither."""
     command = [sys.executable, "-E", "-S", str(ROOT / "build.py")]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 1

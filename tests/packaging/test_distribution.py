@@ -1,4 +1,4 @@
-"""The sdist and the wheel: their names and contents, and the sdist's own use."""
+"""The sdist and the wheel: their names and contents, and the use of the sdist."""
 
 import fcntl
 import os
@@ -19,7 +19,7 @@ from tests.packaging.sources import FORK, ROOT, copy_sources, find_tarball, pyth
 
 
 class Built(NamedTuple):
-    """What `python -m build` has made, and a folder with the contents of the sdist."""
+    """The files that `python -m build` has made, and a folder with the contents of the sdist."""
 
     sdist: Path
     wheel: Path
@@ -59,7 +59,7 @@ def build_and_install(folder: Path) -> None:
 
 
 def leave_earlier_build(folder: Path) -> None:
-    """Leave files that an earlier build has made and that are not to be packed."""
+    """Create files as an earlier build leaves them, which must not be packed."""
     lib = f"lib.{sysconfig.get_platform()}-{sys.implementation.cache_tag}"
     for name in (f"build/{lib}/pyfd/gone.py", "pyfd/native/gone.h", "pyfd/_core/_libpyfd.old.so"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -122,7 +122,7 @@ def is_made(path: Path) -> bool:
     ids=lambda arguments: arguments[1],
 )
 def test_what_people_type_works_in_a_source_folder(built, arguments):
-    """After `pip install .`, although Python imports the folder and not what is installed."""
+    """It works after `pip install .`, although Python imports the folder's own package."""
     result = python(built.unpacked, "-W", "error::RuntimeWarning", *arguments)
     assert result.returncode == 0, result.stderr
     assert str(built.unpacked / "pyfd" / "native") in result.stdout or arguments[1] != "pyfd.config"

@@ -50,7 +50,7 @@ def readelf(option: str) -> str:
 
 
 def test_the_extension_is_hardened():
-    """Full RELRO, no executable stack, stack protector, FORTIFY_SOURCE."""
+    """It has full RELRO, no executable stack, the stack protector and FORTIFY_SOURCE."""
     segments, dynamic = readelf("--segments"), readelf("--dynamic")
     assert "GNU_RELRO" in segments
     assert "BIND_NOW" in dynamic

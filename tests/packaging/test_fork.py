@@ -1,4 +1,4 @@
-"""fork.py: where the release comes from, the patches, and the errors that people see."""
+"""fork.py: the source of the release, the patches, and the errors that people see."""
 
 import gzip
 import shutil
@@ -104,7 +104,7 @@ def test_every_patch_is_in_the_series_and_says_why():
 
 
 def changes_of(name: str) -> list[str]:
-    """What a patch does to each file, from the file's name on."""
+    """Return the part of a patch for each file, from the file's name on."""
     return (ROOT / FORK / "patches" / name).read_text().split("\ndiff --git a/")[1:]
 
 
@@ -113,7 +113,7 @@ def series() -> list[str]:
 
 
 def test_every_patch_names_the_files_that_it_touches():
-    """The licenses want changes to be indicated, and the heads of the patches do that."""
+    """The licenses require that changes are indicated, and the heads of the patches do that."""
     for name in series():
         head = (ROOT / FORK / "patches" / name).read_text().partition("\n---\n")[0]
         for change in changes_of(name):
@@ -122,7 +122,7 @@ def test_every_patch_names_the_files_that_it_touches():
 
 
 def test_no_patch_touches_a_copyright_line_of_upstreams():
-    """Such lines change with nearly every release, and a hunk there would then not apply."""
+    """Such lines change with nearly every release, so a hunk there would soon not apply."""
     created = set()
     for name in series():
         for change in changes_of(name):

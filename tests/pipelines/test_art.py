@@ -224,7 +224,7 @@ def test_attacks_move_the_input(attack, channels_first):
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_attacks_on_a_defence_that_only_rounds_stand_still(attack):
-    """ART differentiates `forward`: the attacks find no gradient, and it looks robust."""
+    """ART differentiates `forward`, so attacks find no gradient, and the defence looks robust."""
     estimator = classifier(Trap(device_type="cpu"))
     x = as_input(pictures())
     np.testing.assert_array_equal(ATTACKS[attack](estimator).generate(x, np.eye(4)[LABELS]), x)

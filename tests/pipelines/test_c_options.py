@@ -1,6 +1,6 @@
 """pyfd.h's structs of options: programs and libraries of different versions work together.
 
-A later version is made of csrc, with a field more in each struct.
+The later version is made from csrc, with one more field in each struct.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def run(program: Path, data: bytes = b"", *arguments: str) -> str:
 
 @pytest.fixture(scope="module")
 def later(tmp_path_factory) -> Path:
-    """csrc with a field more at the end of each struct of options."""
+    """A copy of csrc with one more field at the end of each struct of options."""
     folder = tmp_path_factory.mktemp("later")
     shutil.copytree(ROOT / "csrc", folder / "csrc")
     header = folder / "csrc" / "pyfd.h"
@@ -166,7 +166,7 @@ def later(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory, later) -> dict[str, Path]:
-    """PROGRAM, by the versions of its header and of its library."""
+    """`PROGRAM`, compiled, by the versions of its header and its library."""
     folder = tmp_path_factory.mktemp("programs")
     source = folder / "program.c"
     source.write_text(PROGRAM)
@@ -200,7 +200,7 @@ def done(photo) -> str:
 
 def test_an_older_program_with_a_newer_library(program, photo, done):
     assert run(program["older program"], photo) == done
-    # What lies behind its structs is not looked at
+    # Memory behind the structs is not read
     arguments = [f"after_{struct}=9" for struct in STRUCTS]
     assert run(program["older program"], photo, *arguments) == done
 
@@ -214,7 +214,7 @@ def test_a_missing_field_has_its_default(later, tmp_path):
 
 
 def test_a_newer_program_with_an_older_library(program, photo):
-    """The limit that it asks for by default is one that the library cannot enforce."""
+    """Its default includes a limit that the library cannot enforce."""
     assert run(program["newer program"], photo).startswith(
         "4: pyfd_limits sets a field that this version of pyfd lacks"
     )

@@ -175,7 +175,7 @@ def test_nothing_asked_is_a_usage_error(capsys):
     with pytest.raises(SystemExit) as caught:
         config.main([])
     assert caught.value.code == 2
-    assert "say --cflags, --libs or --pkgconfigdir" in capsys.readouterr().err
+    assert "give --cflags, --libs or --pkgconfigdir" in capsys.readouterr().err
 
 
 def test_a_build_without_libraries_says_so(monkeypatch, tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""Every example runs, in the way its reader would run it, and prints a result."""
+"""Every example runs as a reader would run it, and prints a result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""imdecode, compared with cv2.imdecode."""
+"""`imdecode`, compared with `cv2.imdecode`."""
 
 import io
 import itertools
@@ -40,7 +40,7 @@ def same(ours: np.ndarray | None, theirs: np.ndarray | None) -> bool:
 
 
 def exif(orientation: int, order: str = "little", kind: int = 3) -> bytes:
-    """Return an APP1 segment with nothing but an orientation."""
+    """Return an APP1 segment that holds only an orientation."""
     numbers = [(42, 2), (8, 4), (1, 2), (0x0112, 2), (kind, 2), (1, 4)]
     tiff = b"".join(number.to_bytes(size, order) for number, size in numbers)
     value = orientation.to_bytes(2 if kind == 3 else 4, order).ljust(4, b"\0")
@@ -79,7 +79,7 @@ def test_numbers_are_opencvs():
 
 
 def test_every_flag_on_every_color_space(files):
-    """All combinations of all bits, and bits without a meaning."""
+    """The flags are all combinations of all bits, and bits without a meaning."""
     for data in files.values():
         turn = turned(data, 6)
         for flags in (*range(-1, 512), 512, 1024, 2**30):
@@ -213,7 +213,7 @@ def test_defended_pixels_are_those_of_decode(files):
 
 
 def test_what_cannot_be_defended_is_none():
-    """An attacker must not avoid the tables by sending another format."""
+    """An attacker must not be able to avoid the tables by sending another format."""
     for suffix in (".png", ".bmp", ".webp", ".tiff"):
         data = cv2.imencode(suffix, picture(20, 10))[1].tobytes()
         assert with_cv2(data, 1) is not None

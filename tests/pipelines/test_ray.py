@@ -30,12 +30,13 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    """Start a local Ray with two workers; its address."""
+    """Start a local Ray with two workers, and yield its address."""
     terminated = signal.getsignal(signal.SIGTERM)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))  # it writes a token there
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_worker_niceness", "0")  # so that other tests do not starve its workers
+        patch.setenv("RAY_gcs_server_port_wait_time_s", "300")  # it starts slowly on a busy machine
         context = ray.init(
             address="local",
             num_cpus=2,
@@ -238,7 +239,7 @@ def test_an_empty_batch_has_the_columns():
 
 
 def test_large_images_go_on_in_blocks(monkeypatch):
-    """A batch of decompression bombs is never in memory as a whole."""
+    """A batch of decompression bombs is never decoded into memory as a whole."""
     monkeypatch.setattr(pyfd.ray, "_BLOCK", 2_000_000)
     large = encode_with_pillow(np.zeros((500, 500, 3), np.uint8))  # 750 kB of pixels
     pieces = pyfd.ray.Decode(TABLES)(batch_of(*[large] * 7, number=list(range(7))))

@@ -1,4 +1,4 @@
-"""examples/service.py behind a real server: many uploads at a time, and malicious clients."""
+"""examples/service.py in a real server: many uploads at a time, and malicious clients."""
 
 import contextlib
 import http.client

@@ -1,4 +1,4 @@
-"""Files of ours in Debian's programs, and Debian's libjpeg-turbo as the oracle.
+"""Files of pyfd's in Debian's programs, and Debian's libjpeg-turbo as the oracle.
 
 `make test-system` installs the programs and runs these tests.
 """
@@ -50,7 +50,7 @@ def assert_close(theirs: np.ndarray, ours: np.ndarray) -> None:
 
 
 def imagemagick() -> str:
-    """Return ImageMagick's program: another one of that name may come first in PATH."""
+    """Return the path of ImageMagick's program: another one of the name may be first in PATH."""
     for folder in ("/usr/bin", *shutil.os.get_exec_path()):
         for name in ("convert", "magick"):
             program = shutil.which(name, path=folder)

@@ -1,4 +1,4 @@
-"""The fork of libjpeg-turbo: get the pinned release, patch it, and compile it.
+"""The fork of libjpeg-turbo: download the pinned release, patch it, and compile it.
 
 `build.py` loads this module.  Every failure is a `BuildError`, which says what to
 install or which variable to set.
@@ -85,7 +85,7 @@ def is_pinned(tarball: Path) -> bool:
 
 
 def find_tarball(cache: Path) -> Path:
-    """Return the pinned archive: from the environment, beside the pin, or through apt."""
+    """Return the pinned archive: the one in the environment, beside the pin, or from apt."""
     named = os.environ.get(TARBALL_VARIABLE)
     if named:
         if not Path(named).is_file():

@@ -4,8 +4,8 @@ Each kind has a module, with `read` (a value from a file's segments),
 `build` (segments from a caller's value) and `clean` (a payload as a re-quantized file
 may keep it) as far as that kind needs them. JFIF's density is copied by the C code.
 
-All of it is an attacker's, so each reader checks offsets before it follows them and
-gives up rather than guess.
+All of it may come from an attacker, so each reader checks offsets before it follows
+them, and gives up instead of guessing.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Metadata(NamedTuple):
 
 
 def payloads(data: Buffer, segments: Sequence[Segment]) -> list[Payload]:
-    """Return those of a file's segments that a kind of metadata may be in."""
+    """Return those of a file's segments that may hold metadata of any kind."""
     view = memoryview(data)
     return [
         (marker, bytes(view[offset : offset + size]))
@@ -49,7 +49,7 @@ def read(found: Sequence[Payload]) -> Metadata:
 
 
 def build(block: object, icc_profile: object, comment: object) -> bytes:
-    r"""Return the marker segments for the metadata that a caller gives; None has none.
+    r"""Return the marker segments for a caller's metadata; None gives no segment.
 
     Args:
         block: EXIF: bytes-like, with or without its leading ``Exif\0\0``, or a
@@ -72,14 +72,14 @@ def build(block: object, icc_profile: object, comment: object) -> bytes:
 def kept(found: Sequence[Payload]) -> bytes:
     """Return the marker segments that a re-quantized file keeps.
 
-    These are comments, ICC, and EXIF, XMP and IPTC without the parts that may hold pixels.
+    It keeps comments, ICC, and EXIF, XMP and IPTC without the parts that may hold pixels.
     Everything else (multi-picture indices, JFIF thumbnails, extended XMP, makers' own
-    segments) may hold or point to pixels that no defence has seen, and is left out.
+    segments) may hold or point to undefended pixels, and is left out.
     """
     if not found:
         return b""
     parts: list[bytes] = []
-    first = exif.read(found)  # readers take no other EXIF block
+    first = exif.read(found)  # readers ignore all other EXIF blocks
     for marker, payload in found:
         clean: bytes | None = None
         if marker == comments.MARKER:

@@ -15,7 +15,7 @@ def read(found: Sequence[Payload]) -> bytes | None:
 
 
 def build(comment: object) -> bytes:
-    """Return the segment for a comment; text is encoded as UTF-8, and an empty one has none.
+    """Return the segment for a comment, with text as UTF-8; an empty comment gives none.
 
     Raises:
         TypeError: The comment is neither text nor bytes-like.

@@ -1,11 +1,11 @@
 """EXIF in APP1 segments: the block, its orientation, and a copy without pixels.
 
-The copy is written by hand because no library does this job safely. Pillow's
-`PIL.Image.Exif` and its like write back what they do not know, makers' notes and private
-tags among them, where the defence needs the opposite: nothing is copied that may hold
-pixels. The libraries in C and C++ would parse an attacker's bytes without the bounds
-that hold everywhere else here. And `pyfd.probe` reads the orientation of every file,
-so it takes no more than the first directory.
+The code is our own because no library does this job safely. `PIL.Image.Exif` and similar
+classes write back tags that they do not know, such as makers' notes and private tags,
+but the defence needs the opposite: nothing that may hold pixels is copied. Libraries in
+C and C++ would parse an attacker's bytes without the bounds that hold everywhere else
+here. `pyfd.probe` reads the orientation of every file, so it parses only the first
+directory.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def orientation(block: bytes | None) -> int:
 
 
 def build(exif: object) -> bytes:
-    """Return the segment for an EXIF block, with or without its prefix; an empty one has none.
+    """Return the segment for an EXIF block with or without its prefix; none for an empty block.
 
     Raises:
         TypeError: The block is neither bytes-like nor a `PIL.Image.Exif`.
@@ -76,11 +76,11 @@ def build(exif: object) -> bytes:
 
 
 def clean(block: bytes) -> bytes | None:
-    """Return a block, with its prefix, written anew without anything that may hold pixels.
+    """Return a new block, with its prefix, without anything that may hold pixels.
 
-    A thumbnail holds pixels that no defence has seen, and can hide in many places. So
-    only the image's own tags, GPS and interoperability are copied: no further
-    directories, no makers' notes, and no bytes that no tag refers to.
+    A thumbnail holds undefended pixels, and can hide in many places. So only the image's
+    own tags, GPS and interoperability are copied: no further directories, no makers'
+    notes, and no bytes without a tag that refers to them.
 
     Returns:
         The new block, or None if the old one is damaged.
@@ -105,13 +105,13 @@ class _Entry(NamedTuple):
 class _Directory(NamedTuple):
     entries: list[_Entry]
     children: dict[int, _Directory]
-    """By the tag that points to them."""
+    """The directories below this one, by the tag that points to them."""
 
 
 class _Tiff:
-    """A reader of as much of TIFF 6.0 as it takes to copy an EXIF block's directories.
+    """A reader of those parts of TIFF 6.0 that copying an EXIF block's directories needs.
 
-    Its bytes are hostile: all entries of a directory may point to the same long value,
+    The bytes may be hostile: all entries of a directory may point to the same long value,
     so values are counted before they are copied. Every method raises `ValueError` for
     a damaged block.
     """
@@ -166,7 +166,7 @@ class _Tiff:
 
     def value(self, place: int, size: int) -> bytes:
         """Return the value of the entry whose value field is at `place`."""
-        if size > 4:  # a smaller one lies in the entry, which is counted already
+        if size > 4:  # a smaller value lies in the entry, which is counted already
             (place,) = self.unpack("I", place)
             self.charge(size)
         if place + size > len(self.data):

@@ -30,7 +30,7 @@ def read(found: Sequence[Payload]) -> bytes | None:
 
 
 def build(icc_profile: object) -> bytes:
-    """Return the segments for a profile; an empty one has none.
+    """Return the segments for a profile; none for an empty profile.
 
     Raises:
         TypeError: The profile is not bytes-like.

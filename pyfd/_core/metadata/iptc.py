@@ -1,4 +1,4 @@
-"""IPTC records: image resources of Photoshop's in APP13 segments."""
+"""IPTC records: Photoshop's image resources in APP13 segments."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _KEPT = (0x0404, 0x0425)  # the IPTC record and its digest
 
 
 def clean(payload: bytes) -> bytes | None:
-    """Return a segment's payload with its IPTC resources alone, or None if there are none.
+    """Return a segment's payload with only its IPTC resources, or None if there are none.
 
-    Other resources hold thumbnails or whole EXIF blocks. A damaged payload gives None.
+    Other resources hold thumbnails or whole EXIF blocks. For a damaged payload, return None.
     """
     kept = [PREFIX]
     position = len(PREFIX)

@@ -1,4 +1,4 @@
-"""Marker segments: the payloads that are read, and how one is written."""
+"""Marker segments: the type of a payload that was read, and the writing of a segment."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def as_bytes(name: str, value: object) -> bytes:
     """Return a caller's bytes-like value as bytes.
 
     Raises:
-        TypeError: It is not bytes-like; the message names the argument.
+        TypeError: The value is not bytes-like; the message names the argument.
     """
     if not isinstance(value, bytes | bytearray | memoryview):
         raise TypeError(f"{name} must be bytes, not {type(value).__name__}")

@@ -28,7 +28,7 @@ pyfd demo --epsilon 8 --qtables 64 --output demo-64""",
     default="demo-output",
     show_default=True,
     metavar="DIR",
-    help="Where the pictures go.",
+    help="The directory for the pictures.",
 )
 @click.option(
     "--epsilon",

@@ -49,9 +49,9 @@ def _left(column: int) -> int:
 
 def _draw_heads(pen: ImageDraw.ImageDraw, tables: QTables, epsilon: int, gain: float) -> None:
     room = _left(5) - _MARGIN
-    _text(pen, (_MARGIN, _MARGIN), "What the decoder leaves of a perturbation", 32, room=room)
-    legend = "Below the diagonals: what the attack changed, amplified"
-    legend = f"{legend} {gain:.3g} times. Plain gray is nothing."
+    _text(pen, (_MARGIN, _MARGIN), "The perturbation that the decoder leaves", 32, room=room)
+    legend = "Below the diagonals: the attack's changes, amplified"
+    legend = f"{legend} {gain:.3g} times. Plain gray means no change."
     _text(pen, (_MARGIN, _MARGIN + 42), legend, 19, _FAINT, room)
     heads = (
         ("original", "at quality 95"),
@@ -87,7 +87,7 @@ def _thumbnail(pixels: Pixels) -> Image.Image:
 
 
 def _split(view: View, gain: float) -> Image.Image:
-    """Return a picture that shows, below its diagonal, what the attack changed, amplified."""
+    """Return a picture that shows the attack's changes, amplified, below its diagonal."""
     picture = _thumbnail(view.pixels)
     amplified = (128 + gain * view.left).clip(0, 255).astype(np.uint8)
     # not averaged, which would make the change look smaller than it is

@@ -1,9 +1,9 @@
 """The changes that an attack makes to photographs, with and without the defence.
 
-An attack can meet the defence in two ways. Two-pass: the camera wrote the
-photograph with the defensive tables, the attacker perturbs what it shows, and the
-classifier's decoder puts it onto the same tables. One-pass: the photograph is an
-ordinary one, and only the decoder has the tables.
+An attack can meet the defence in two ways. With two passes, the camera wrote the
+photograph with the defensive tables, the attacker perturbs its pixels, and the
+classifier's decoder puts them onto the same tables. With one pass, the photograph
+is an ordinary one, and only the decoder has the tables.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pyfd.qtables import QTables
 
 Differences: TypeAlias = "npt.NDArray[np.int16]"
 
-# The first few are the contact sheet's.
+# The first few are shown on the contact sheet.
 _PHOTOGRAPHS = (
     ("skimage", ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")),
     ("foolbox", ("imagenet_*.jpg",)),
@@ -38,7 +38,7 @@ _TIMED_RUNS = 9
 
 
 class Unmoved(NamedTuple):
-    """The shares, 0 to 1, that an attack does not change in the decoder's result."""
+    """The shares, 0 to 1, of the decoder's result that an attack does not change."""
 
     coefficients: float
     pixels: float

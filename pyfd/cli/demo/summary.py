@@ -18,7 +18,7 @@ _LEGEND = """\
   with the tables in the decoder alone, and in the camera as well. The attack is random
   noise of full strength, not one made for a model: this measures what the tables erase,
   not a classifier's accuracy. One coefficient that moves changes the 64 pixels of its
-  block. What two passes leave is where black or white clips, in blocks that the picture's
+  block. Two passes leave changes where black or white clips, in blocks that the picture's
   edge cuts, and everywhere if the steps are too fine for epsilon.
 plain, defended: decoding the attacker's .jpg without and with the tables."""
 
@@ -50,7 +50,7 @@ def _numbers(results: Sequence[Result]) -> tuple[str, ...]:
 
 
 def percent(share: float) -> str:
-    """Return a share as a percentage, rounded down, so that only all of them are 100 %."""
+    """Return a share as a percentage, rounded down, so that 100 % really means all."""
     return f"{math.floor(share * 10000) / 100:.2f}%"
 
 

@@ -114,7 +114,7 @@ def _summary(item: QTables, epsilon: float | None) -> dict[str, str]:
 def _sizes(
     found: dict[str, QTables], inputs: Sequence[str], limits: Limits, messages: Messages
 ) -> dict[str, int]:
-    """Return the bytes of all files together, for each table; a refused file counts for none."""
+    """Return the bytes of all files together, for each table; refused files do not count."""
     sizes = dict.fromkeys(found, 0)
     photos = collect(inputs, JPEG_SUFFIXES, messages)
     for name, _ in messages.progress(photos, len(photos)):

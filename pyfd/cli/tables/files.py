@@ -21,7 +21,7 @@ tables_argument = click.argument(
 
 
 def check_suffix(_ctx: click.Context, _param: click.Parameter, path: str) -> str:
-    """Refuse a file to write whose suffix does not say in which form."""
+    """Refuse an output file whose suffix names neither form."""
     if path != STDIO and Path(path).suffix.lower() not in _SUFFIXES:
         raise click.BadParameter(
             f"{printable(path)!r} must end in .json (pyfd's form) or .txt (cjpeg's)"

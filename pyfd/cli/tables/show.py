@@ -21,7 +21,7 @@ pyfd tables show tables.json
 pyfd tables show fd-2018 fd-cvpr2019 --plot presets.png""",
 )
 @files.tables_argument
-@plot_option("Draw them too, on the 8x8 grid")
+@plot_option("Also draw them, on the 8x8 grid")
 def show(names: tuple[str, ...], plot: str | None) -> None:
     """Show the steps of tables, their name, and how they were made.
 

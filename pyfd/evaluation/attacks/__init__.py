@@ -1,12 +1,13 @@
 """Attacks on classifiers: those of ART and foolbox, attacks through the defence, and transfer.
 
-Each is one object. An attack of your own is a subclass of `Attack`, of which you give
-an object to `pyfd.evaluation.evaluate`; a built-in one is a module here and an entry of
-`ATTACKS`, from which the evaluation and the command's help read. The modules import
-torch and other slow libraries inside functions, so that the help does not wait for them.
+Each attack is one object. For an attack of your own, subclass `Attack` and pass an
+object of the subclass to `pyfd.evaluation.evaluate`. A built-in attack is a module here
+and an entry of `ATTACKS`, which the evaluation and the command's help read. The modules
+import torch and other slow libraries inside functions, so that the help does not wait
+for them.
 
-Images go in and come out as 8-bit pixels: a perturbation that needs more precision
-does not survive in a file. Strengths are in 8-bit levels.
+Images go in and come out as 8-bit pixels, because a perturbation that needs more
+precision does not survive in a file. Strengths are in 8-bit levels.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ ATTACKS: dict[str, Attack] = {
 
 
 def find(name: str) -> Attack:
-    """Return the attack of a name.
+    """Return the attack with a given name.
 
     Raises:
         ValueError: There is no such attack.

@@ -17,34 +17,34 @@ if TYPE_CHECKING:
 
     from pyfd.evaluation.defences.base import Defence
 
-#: What an attack needs besides the model:
+#: The things that an attack may need besides the model:
 #:
-#: - "epsilon": a strength ε, the farthest that a sample may move, in 8-bit levels;
+#: - "epsilon": a strength ε, the largest change of a sample, in 8-bit levels;
 #: - "surrogate": another model to attack in place of the model;
-#: - "defence": the defence, so that each defence is attacked for itself;
+#: - "defence": the defence, so that each defence is attacked separately;
 #: - "gradients": the defence, and gradients through it;
 #: - "tables": the defence, and its quantization tables.
 Need: TypeAlias = Literal["epsilon", "surrogate", "defence", "gradients", "tables"]
 
-#: What the attacker knows: nothing but a surrogate ("black-box"), the model
+#: The knowledge of the attacker: only a surrogate ("black-box"), the model
 #: ("gray-box"), or the model and the defence ("adaptive").
 Threat: TypeAlias = Literal["benign", "black-box", "gray-box", "adaptive"]
 
 
 @dataclass(frozen=True)
 class Target:
-    """The things that an attacker looks at."""
+    """The models and the defence that an attack can use."""
 
     model: nn.Module
-    """From N×3×H×W floats in [0, 1] to N×K logits, in evaluation mode."""
+    """A module from N×3×H×W floats in [0, 1] to N×K logits, in evaluation mode."""
     surrogate: nn.Module | None = None
-    """Its like, for attacks that need "surrogate"."""
+    """Another such module, for attacks that need "surrogate"."""
     defence: Defence | None = None
     """The defence in front of the model, for adaptive attacks."""
 
 
 class Attack:
-    """An attack: its name, what it needs, and how it moves images.
+    """An attack: its name, its needs, and the way it perturbs images.
 
     Subclasses set `name`, `description` and `needs`, and override `perturb`. With
     more than one worker, they must be importable, so that they can be pickled.
@@ -60,11 +60,11 @@ class Attack:
     libraries: ClassVar[Mapping[str, str]] = {}
     """The modules that it imports, and the names under which people install them."""
     parameters: Mapping[str, Any] = {}
-    """The values that decide how strong it is; reports show them."""
+    """The values that determine its strength; reports show them."""
 
     @property
     def threat(self) -> Threat:
-        """What the attacker knows."""
+        """The knowledge of the attacker."""
         if "surrogate" in self.needs:
             return "black-box"
         return "adaptive" if self.needs & {"defence", "gradients", "tables"} else "gray-box"
@@ -90,24 +90,24 @@ class Attack:
         epsilon: int | None,
         seed: int,
     ) -> list[Pixels]:
-        """Return adversarial images: the image itself where nothing was found.
+        """Return adversarial images, or an image itself where no perturbation was found.
 
         Args:
-            target: The model, and what else the attack needs.
+            target: The model, and everything else that the attack needs.
             images: H×W×3 ``uint8`` arrays of one size.
             labels: The true class of each.
             epsilon: The strength in levels; None for attacks that need none.
-            seed: Of random numbers; the same seed gives the same images.
+            seed: The seed of random numbers; the same seed gives the same images.
 
         Returns:
-            As many arrays of the same shape, no sample farther than `epsilon` from
-            where it was.
+            The same number of arrays of the same shape; no sample differs by more than
+            `epsilon` from the original.
         """
         raise NotImplementedError
 
 
 class Benign(Attack):
-    """No attack: the images as they are."""
+    """No attack: the images remain as they are."""
 
     name = "benign"
     description = "the images as they are"
@@ -134,7 +134,7 @@ def to_batch(images: Sequence[Pixels]) -> Tensor:
 
 
 def to_pixels(batch: Tensor, images: Sequence[Pixels], epsilon: float | None) -> list[Pixels]:
-    """Return N×3×H×W floats as levels, no farther than ε from the images they came from."""
+    """Return N×3×H×W floats as levels, at most ε away from the images that they came from."""
     levels = (batch.permute(0, 2, 3, 1).cpu() * 255).round().clamp(0, 255).numpy()
     if epsilon is not None:
         start = np.stack(images).astype(np.float32)

@@ -39,11 +39,11 @@ def cross(
     divided by the distance to the boundary in the gradient's direction. The sign
     pattern that moves the first m of them together farthest within ±ε is tried for
     several m on the quantizer itself, and each block keeps the pattern that gains
-    most. Gradients are accumulated over the steps, and of all steps the images that
-    raise the loss most are returned.
+    most. Gradients are accumulated over the steps. The result is each image from the
+    step that raised its loss most.
 
     Args:
-        model: From N×3×H×W in [0, 1] to logits.
+        model: A module from N×3×H×W in [0, 1] to logits.
         through: The defence's stand-in, `pyfd.torch.FeatureDistillation`.
         qtables: Its tables; chroma is not subsampled.
         images: H×W×3 ``uint8`` arrays of one size.

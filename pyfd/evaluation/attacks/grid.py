@@ -15,11 +15,11 @@ from pyfd.evaluation.defences.distillation import Distillation
 
 
 class Grid(Attack):
-    """Coefficients moved over the nearest rounding boundaries, where the loss rises.
+    """An attack that moves coefficients over the nearest rounding boundaries to raise the loss.
 
-    An attacker who knows the tables need not fight the quantizer: a coefficient that
-    crosses a rounding boundary moves by a whole step, however small the perturbation
-    that carried it across. ``cross`` in ``pyfd.evaluation.attacks.crossing`` searches.
+    An attacker who knows the tables does not have to fight the quantizer: a coefficient
+    that crosses a rounding boundary moves by a whole step, however small the perturbation
+    is that carried it across. ``cross`` in ``pyfd.evaluation.attacks.crossing`` searches.
     """
 
     name = "grid"
@@ -42,7 +42,7 @@ class Grid(Attack):
         epsilon: int | None,
         seed: int,  # noqa: ARG002
     ) -> list[Pixels]:
-        """Return adversarial images; nothing is drawn at random."""
+        """Return adversarial images; the search uses no random numbers."""
         from pyfd.evaluation.attacks.crossing import cross
 
         if not isinstance(target.defence, Distillation) or epsilon is None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from art.estimators.classification import PyTorchClassifier  # type: ignore[import-untyped]
     from torch import nn
 
-#: Gradients that an iterated L∞ attack takes; each step is 2.5·ε / `STEPS` long.
+#: The number of gradients that an iterated L∞ attack takes; each step is 2.5·ε / `STEPS` long.
 STEPS = 10
 
 
@@ -161,8 +161,9 @@ APGD = ARTAttack(
     {"max_iter": 2 * STEPS, "nb_random_init": 1, "loss_type": "cross_entropy"},
 )
 
-# DeepFool overshoots and CW has some confidence, because rounding to 8 bits erases what
-# they find otherwise: an L2 norm of 0.03, where Liu et al. (2018) attack with 0.7.
+# DeepFool overshoots and CW has a confidence margin, because rounding to 8 bits would
+# erase what they find otherwise: an L2 norm of 0.03, whereas Liu et al. (2018) attack
+# with 0.7.
 
 DEEPFOOL = FoolboxAttack(
     "deepfool",

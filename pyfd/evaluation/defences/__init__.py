@@ -1,8 +1,8 @@
 """Defences, which stand between an image and the classifier.
 
-Each is one class. A defence of your own is a subclass of `Defence` that you give to
-`pyfd.evaluation.evaluate` as an object; a built-in one is a module here and an entry
-of `DEFENCES`, from which `parse` and the command's help read. The modules import
+Each defence is one class. For a defence of your own, subclass `Defence` and pass an
+object of the subclass to `pyfd.evaluation.evaluate`. A built-in defence is a module here
+and an entry of `DEFENCES`, which `parse` and the command's help read. The modules import
 torch and other slow libraries inside functions, so that the help does not wait for them.
 """
 
@@ -35,7 +35,7 @@ DEFENCES: list[type[Defence]] = [Defence, Distillation, JPEG, BitDepth, TotalVar
 
 
 def known() -> str:
-    """Return the names that `parse` takes, as a text."""
+    """Return the names that `parse` takes, as one text."""
     return ", ".join(
         ", ".join(defence.patterns)
         + (f" ({': '.join(defence.argument)})" if defence.argument else "")
@@ -48,10 +48,10 @@ KNOWN = known()
 
 
 def parse(text: str) -> Defence:
-    """Return the defence of a name: "two-pass:fd-cvpr2019", "jpeg:75", "tvm", ...
+    """Return the defence with a given name: "two-pass:fd-cvpr2019", "jpeg:75", "tvm", ...
 
     Raises:
-        ValueError: There is no such defence, or its number or table is bad.
+        ValueError: There is no such defence, or its number or table is invalid.
         OSError: A table file cannot be read.
         ImportError: The defence's library is missing.
     """

@@ -21,15 +21,15 @@ Kind: TypeAlias = Literal["none", "one-pass", "two-pass", "transformation"]
 class Defence:
     """A defence that does nothing, and the base class of all others.
 
-    A defence of your own overrides `name`, `kind`, `defend` and, where it can be
-    differentiated, `module`. Where it draws random numbers, `random` is True.
+    A defence of your own overrides `name`, `kind`, `defend` and, if it can be
+    differentiated, `module`. If it draws random numbers, it sets `random` to True.
     """
 
     patterns: ClassVar[Mapping[str, str]] = {"none": "no defence"}
-    """The names under which `parse` makes it, with a phrase that describes each. What
-    follows a colon stands for an argument: "jpeg:QUALITY"."""
+    """The names under which `parse` makes it, with a phrase that describes each. The
+    part after a colon stands for an argument: "jpeg:QUALITY"."""
     argument: ClassVar[tuple[str, str] | None] = None
-    """The word for the argument, and what it may be, where the word does not say it."""
+    """The word for the argument, and its values if the word does not tell them."""
     random: ClassVar[bool] = False
     """Whether it draws random numbers: an attacker then needs the expectation over them."""
 
@@ -37,30 +37,30 @@ class Defence:
     """The name in reports: the one that `parse` was given."""
     kind: Kind = "none"
     qtables: QTables | None = None
-    """The quantization tables, where there is one set of them."""
+    """The quantization tables, if there is one set of them."""
 
     @classmethod
     def parsed(cls, name: str, argument: str) -> Defence:  # noqa: ARG003
         """Make the defence from the two sides of the colon in one of `patterns`.
 
         Raises:
-            ValueError: The argument makes no sense.
+            ValueError: The argument is invalid.
         """
         return cls()
 
     def camera(self, images: Sequence[Pixels]) -> list[Pixels]:
-        """Return what the camera's encoder leaves of images, from which an attacker starts."""
+        """Return images as the camera's encoder leaves them, from which an attacker starts."""
         return [image.copy() for image in checked(images)]
 
     def __call__(self, images: Sequence[Pixels], seed: int = 0) -> list[Pixels]:
-        """Return what the classifier sees of images.
+        """Return images as the classifier sees them.
 
         The same images and seed give the same result. Images are defended one after
         the other, without threads, so that times can be compared.
 
         Args:
             images: C-contiguous ``uint8`` arrays, H×W×3 RGB; their sizes may differ.
-            seed: Of the random numbers.
+            seed: The seed of the random numbers.
 
         Returns:
             New arrays of the same shapes.
@@ -75,7 +75,7 @@ class Defence:
         ]
 
     def receive(self, files: Sequence[bytes], seed: int = 0) -> list[Pixels]:
-        """Return what the classifier sees of JPEG files that an attacker hands over."""
+        """Return JPEG files from an attacker as the classifier sees them, as pixels."""
         return self([pyfd.decode(file) for file in files], seed)
 
     def defend(self, image: Pixels, rng: np.random.Generator) -> Pixels:  # noqa: ARG002
@@ -86,8 +86,8 @@ class Defence:
         """Return a differentiable stand-in for adaptive attackers (BPDA: Athalye et al., 2018).
 
         Its forward pass maps N×3×H×W floats in [0, 1] to the same, as the defence
-        does; its backward pass is an estimate. None where there is no stand-in, or
-        where one would be too slow for every step of an attack.
+        does; its backward pass is an estimate. None if there is no stand-in, or if
+        one would be too slow for every step of an attack.
         """
         return None
 
@@ -104,10 +104,10 @@ def checked(images: Sequence[Pixels]) -> Sequence[Pixels]:
 
 
 def whole_number(text: str) -> int:
-    """Return the number that a name's argument is.
+    """Return a name's argument as a number.
 
     Raises:
-        ValueError: It is not a whole number of at most nine digits.
+        ValueError: The argument is not a whole number of at most nine digits.
     """
     if not (text.isascii() and text.isdecimal() and len(text) <= 9):
         raise ValueError(f"{text!r} is not a whole number")

@@ -25,7 +25,7 @@ class Distillation(Defence):
             the attacker had to start on their grid.
 
     Raises:
-        ValueError: A step is larger.
+        ValueError: A step is larger than 8191.
     """
 
     patterns: ClassVar[Mapping[str, str]] = {
@@ -48,7 +48,7 @@ class Distillation(Defence):
         return cls(parse_tables(argument), two_pass=name == "two-pass")
 
     def camera(self, images: Sequence[Pixels]) -> list[Pixels]:
-        """Return images on the grid of the tables with two passes, else as they are."""
+        """Return images on the tables' grid with two passes, or unchanged with one pass."""
         return super().camera(images) if self.kind == "one-pass" else self(images)
 
     def receive(self, files: Sequence[bytes], seed: int = 0) -> list[Pixels]:  # noqa: ARG002

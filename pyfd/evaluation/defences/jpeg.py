@@ -28,7 +28,7 @@ SHIELD_QUALITIES, SHIELD_BLOCK = (20, 40, 60, 80), 8
 class JPEG(Defence):
     """Pillow's encoder at an IJG quality of 1...100, with its default 4:2:0.
 
-    The JPEG compression of Dziugaite et al. (2016) and of Guo et al. (ICLR 2018).
+    This is the JPEG compression of Dziugaite et al. (2016) and Guo et al. (ICLR 2018).
 
     Raises:
         ValueError: The quality is out of range.
@@ -83,14 +83,14 @@ class Shield(Defence):
         return mixed
 
     def module(self) -> nn.Module:
-        """Return the codec's twins, whose blocks each forward pass mixes by torch's generator."""
+        """Return the codec's twins, whose blocks each forward pass mixes with torch's generator."""
         from pyfd.evaluation.standins import Mixing
 
         return Mixing([_twin(QTables.annex_k(q)) for q in SHIELD_QUALITIES], SHIELD_BLOCK)
 
 
 def as_jpeg(image: Pixels, quality: int) -> bytes:
-    """Return a file by Pillow's encoder, with its default 4:2:0."""
+    """Return a file made by Pillow's encoder, with its default 4:2:0."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()

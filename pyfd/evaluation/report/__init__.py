@@ -1,4 +1,4 @@
-"""The report of an evaluation: report.json is read and checked, and made into a page."""
+"""The report of an evaluation: the reading of report.json, and the page made from it."""
 
 from pyfd.evaluation.report.data import FORMAT, VERSION, load
 from pyfd.evaluation.report.page import page, text

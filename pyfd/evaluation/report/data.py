@@ -1,7 +1,7 @@
 """The schema of report.json, and the questions that its page asks of it.
 
-Anybody may have written a report.json. `read` refuses what is not the report of an
-evaluation and makes its texts printable; the page's template escapes them.
+Anybody may have written a report.json. `read` refuses anything that is not the report of
+an evaluation, and makes its texts printable; the page's template escapes them.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ except ModuleNotFoundError as error:
 FORMAT = "pyfd-evaluation"
 VERSION = 1
 
-#: The knowledge of an attacker, in the order of the table: adaptive beside gray-box.
+#: The kinds of attackers' knowledge, in the order of the table: adaptive beside gray-box.
 THREATS = ("benign", "adaptive", "gray-box", "black-box")
 
-#: Attacks as their authors write them, for reports whose cells have no titles.
+#: Names of attacks as their authors write them, for reports whose cells have no titles.
 _TITLES = {name: name.upper() for name in ("apgd", "bim", "bpda", "fgsm", "pgd")} | {
     "cw-l2": "CW",
     "deepfool": "DeepFool",
     "grid": "grid-aimed",
 }
-_ROUNDING = 1e-3  # of the numbers in a report.json
+_ROUNDING = 1e-3  # the rounding error of the numbers in a report.json
 
 Text = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -116,7 +116,7 @@ class Column:
 
     @property
     def label(self) -> str:
-        """Name and strength."""
+        """The attack and its strength."""
         return f"{self.name}{' ' if self.epsilon is None else ', '}{self.strength}".strip()
 
 
@@ -167,7 +167,7 @@ class Cell(_Model):
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Cell:
         if "benign" in (self.threat, self.attack) and self.column != BENIGN:
-            raise ValueError("threat and attack are benign, both without epsilon, or neither")
+            raise ValueError("threat and attack must both be benign, without epsilon, or neither")
         if not 0 < self.n >= self.correct:
             raise ValueError(f"correct must be at most n, {self.n}, and n at least 1")
         if abs(self.rounded - self.accuracy) > _ROUNDING:
@@ -243,7 +243,7 @@ class Evaluation(_Model):
 
     @cached_property
     def columns(self) -> Sequence[Column]:
-        """By threat, then by attack in the order of the cells, then by strength."""
+        """The columns by threat, then by attack in the order of the cells, then by strength."""
         attacks = list(dict.fromkeys(cell.attack for cell in self.cells))
 
         def place(column: Column) -> tuple[int, int, float]:
@@ -282,7 +282,7 @@ class Evaluation(_Model):
 
 
 def _printable(value: Any, depth: int = 6) -> Any:
-    """Return a value of JSON with its texts made printable and what is nested too deep cut off.
+    """Return a JSON value with its texts made printable and anything nested too deep cut off.
 
     HTML and UTF-8 cannot hold some characters, and others reverse the direction of a line.
     """

@@ -1,4 +1,4 @@
-"""The page of an evaluation, which says the bad news first, and its table in Markdown."""
+"""The page of an evaluation, which gives bad news first, and its table in Markdown."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SCALES = {"photo": "the photograph's own size", "model": "the model's input siz
 
 
 def page(content: Mapping[str, Any]) -> str:
-    """Return the evaluation as an HTML page that loads nothing and runs nothing.
+    """Return the evaluation as an HTML page that loads no other files and runs no scripts.
 
     The same content gives the same page.
 
@@ -98,12 +98,12 @@ def _undefended(evaluation: Evaluation) -> Cell | None:
 
 
 def _runs(names: Iterable[_T]) -> list[tuple[_T, int]]:
-    """Return names with the number of times that each follows itself."""
+    """Return the runs of equal names, each with its length."""
     return [(name, len(list(same))) for name, same in groupby(names)]
 
 
 def _terms(evaluation: Evaluation) -> list[tuple[str, Any]]:
-    """Return the setting's entries with names that can be read."""
+    """Return the setting's entries with readable names."""
     return [
         (
             _TERMS.get(key, key[:1].upper() + key[1:]),
@@ -165,7 +165,7 @@ def _three_digits(value: float) -> str:
 
 
 def _described(value: object) -> str:
-    """Return any value of JSON in words: numbers, texts, and lists and objects of them."""
+    """Return any JSON value in words: numbers, texts, and lists and objects of them."""
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {_described(item)}" for key, item in value.items())
     if isinstance(value, list):
@@ -174,7 +174,7 @@ def _described(value: object) -> str:
 
 
 def _markdown(value: str) -> str:
-    """Return a text for a cell of a Markdown table, with nothing in it that Markdown reads."""
+    """Return a text for a cell of a Markdown table, with nothing that Markdown interprets."""
     return re.sub(r"([\\`*_\[\]|~$])", r"\\\1", escape(" ".join(value.split()), quote=False))
 
 

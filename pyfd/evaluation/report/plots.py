@@ -1,7 +1,7 @@
 """The plots of an evaluation's page: small panels of matplotlib, as SVG images.
 
-The page writes their titles and a key: the panels hold only numbers and words of ours,
-as matplotlib's fonts do not have a glyph for every name.
+The page writes their titles and a key. The panels themselves hold only numbers and fixed
+words, because matplotlib's fonts do not have a glyph for every name.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Row(NamedTuple):
     label: str
     look: Look
     accuracies: Mapping[str, float]
-    """The lowest, 0 to 1, by threat."""
+    """The lowest accuracy, 0 to 1, by threat."""
 
 
 # ---- the panels of an evaluation, by title -----------------------------------
@@ -115,7 +115,7 @@ def by_step(evaluation: Evaluation) -> dict[str, Figure]:
 
 
 def by_defence(evaluation: Evaluation) -> dict[str, Figure]:
-    """Return panels for each strength: gray-box with adaptive attacks, and black-box ones."""
+    """Return panels for each strength: gray-box and adaptive attacks, and black-box attacks."""
     by_strength = sorted(evaluation.attacks, key=lambda c: (c.epsilon is None, c.epsilon))
     panels = {}
     for epsilon, columns in itertools.groupby(by_strength, key=lambda c: c.epsilon):

@@ -39,7 +39,7 @@ N = 120
 
 
 def accuracy(defence: str, attack: tuple) -> int:
-    """Return how many of `N` are right: any number that says which cell it is of."""
+    """Return how many of `N` are right: a number that differs from cell to cell."""
     if attack[0] == "benign":
         return N - 5 * list(DEFENCES).index(defence) if defence in DEFENCES else 100
     return int(hashlib.sha256(repr((defence, attack)).encode()).hexdigest(), 16) % 90

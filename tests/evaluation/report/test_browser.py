@@ -52,7 +52,7 @@ def test_the_browser_shows_the_page_and_has_nothing_to_complain_of(tmp_path):
 
 @pytest.mark.system
 def test_the_console_would_tell(tmp_path):
-    """The log has what the test above looks for, and the page's policy is in force."""
+    """The browser's log shows errors, for which the test above looks, and the policy works."""
     page = tmp_path / "report.html"
     intruder = '<img src="other.png"><script>alert(1)</script>'
     page.write_text(report.page(make()).replace("</main>", f"{intruder}</main>"))
@@ -63,7 +63,7 @@ def test_the_console_would_tell(tmp_path):
 
 @pytest.mark.system
 def test_no_width_makes_the_page_scroll_sideways(tmp_path):
-    """Neither with names that are longer than a line. The table scrolls in its own frame."""
+    """Names that are longer than a line do not widen it: the table scrolls in its own frame."""
     long = make({**DEFENCES, f"two-pass:/{'directory' * 12}/tables.json": "two-pass"})
     long["warnings"] = ["w" * 300]
     long["setting"]["model"] = "m" * 100

@@ -44,8 +44,8 @@ REMOVED = object()
         ("cells.1", 3, "report.json/cells/1: Input should be an object, not 3"),
         ("cells.1", {}, "report.json/cells/1/defence: this field is missing"),
         ("cells.1.threat", "white-box", "cells/1/threat: .* 'black-box', not 'white-box'"),
-        ("cells.1.attack", "benign", "cells/1: threat and attack are benign, both"),
-        ("cells.0.epsilon", 4, "cells/0: threat and attack are benign, both without epsilon"),
+        ("cells.1.attack", "benign", "cells/1: threat and attack must both be benign"),
+        ("cells.0.epsilon", 4, "cells/0: threat and attack must both be benign, without epsilon"),
         ("cells.1.attack", "", "cells/1/attack: String should have at least 1 character"),
         ("cells.1.title", 1, "cells/1/title: Input should be a valid string, not 1"),
         ("cells.1.epsilon", "4", "cells/1/epsilon: Input should be a valid number, not '4'"),
@@ -130,7 +130,7 @@ def test_deep_settings_are_cut():
 
 
 def test_rounded_numbers_are_taken():
-    """Even where the accuracy, 1 here, is above its interval then."""
+    """The rounded accuracy, 1 here, may even be above its interval."""
     content = change(make(), "cells.0.interval", [0.969, 0.9996])
     report.text(change(content, "cells.0.accuracy", 0.9996))
 

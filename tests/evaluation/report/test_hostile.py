@@ -69,7 +69,7 @@ def test_the_page_loads_nothing(root):
 
 
 def test_the_page_repeats(tmp_path):
-    """Here, and in a process that orders its sets in another way."""
+    """The page is the same here and in a process that orders its sets in another way."""
     content = make({"none": "none", "two-pass:16": "two-pass"})
     (tmp_path / "report.json").write_text(json.dumps(content))
     page = report.page(content)

@@ -1,4 +1,4 @@
-"""The page of an evaluation: its numbers, its order and what it says."""
+"""The page of an evaluation: its numbers, its order and its statements."""
 
 import pytest
 
@@ -110,7 +110,7 @@ def test_the_setting(root):
     assert shown == ["gray-box", "steps 10", "1.50", f"{counted:.1f} s"]
 
 
-# ---- what it says, and in what order ---------------------------------------
+# ---- its statements, and their order ---------------------------------------
 
 
 def test_the_bad_news_comes_first(root):
@@ -147,7 +147,7 @@ def verdict(content: dict) -> list[str]:
 
 
 def test_the_verdict_compares_at_the_same_strength():
-    """Adaptive at ε = 4 is lower than gray-box at ε = 2, which proves nothing."""
+    """Adaptive accuracy at ε = 4 below gray-box accuracy at ε = 2 proves nothing."""
     gray, weak, knowing = (
         (("gray-box", "pgd", 2), 90),
         (("gray-box", "pgd", 4), 60),

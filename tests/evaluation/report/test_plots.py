@@ -155,7 +155,7 @@ def test_the_legend_names_the_points_that_are_there():
 
 
 def test_curves_differ_without_color():
-    """One pass and two with the same table share a marker, nothing else shares all."""
+    """One pass and two passes with the same table share a marker; all looks differ."""
     tables = {f"{kind}:{n}": kind for n in range(30) for kind in ("one-pass", "two-pass")}
     looks = figures.looks({**tables, **{f"bits:{n}": "transformation" for n in range(6)}})
     assert len({(look.line, look.marker, look.fill) for look in looks.values()}) == 66
@@ -166,7 +166,7 @@ def test_curves_differ_without_color():
 
 @pytest.mark.parametrize("count", [1, 10, 60])
 def test_labels_keep_apart(count):
-    """Also from points at 0 %, and where defences have the very same accuracies."""
+    """They keep apart from points at 0 % too, even if all defences have equal accuracies."""
     found = [
         figures.Row(str(n), figures.Look(), {"benign": 1, "adaptive": 0, "gray-box": 0})
         for n in range(1, count + 1)
@@ -198,7 +198,7 @@ def pictures(root: ElementTree.Element) -> list[tuple[str | None, ElementTree.El
 
 
 def test_plots_have_alternative_texts(root):
-    """The samples of the key have an empty one: a screen reader skips them."""
+    """The samples of the key have an empty text, so screen readers skip them."""
     shown, texts = captions(root), [text for text, _ in pictures(root)]
     key, panels = texts[: -len(shown)], texts[-len(shown) :]
     assert key == [""] * len(DEFENCES)
@@ -208,7 +208,7 @@ def test_plots_have_alternative_texts(root):
 
 
 def test_plots_are_whole_in_themselves(root):
-    """They refer to nothing outside, run nothing, and do not depend on the reader's fonts."""
+    """They load nothing, run no scripts, and do not depend on the reader's fonts."""
     for _, svg in pictures(root):
         names = {element.tag.rpartition("}")[2] for element in svg.iter()}
         assert names <= {"svg", "g", "defs", "path", "use", "style", "clipPath", "rect"}

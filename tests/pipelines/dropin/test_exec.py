@@ -162,7 +162,7 @@ def test_exec_passes_signals_on(tmp_path, name):
 
 
 def test_exec_leaves_ignored_signals_ignored():
-    """nohup relies on that."""
+    """nohup relies on this."""
     program = ["sh", "-c", "kill -HUP $$; echo on"]
     command = [sys.executable, "-m", "pyfd", "exec", "-q", "16", *program]
     ignoring = ["sh", "-c", "trap '' HUP; exec \"$@\"", "sh", *command]
@@ -181,7 +181,7 @@ print("caught", len(caught), flush=True)
 
 
 def test_ctrl_c_reaches_the_program_once():
-    """The terminal sends it to the program as well, so pyfd must not pass it on."""
+    """The terminal sends the signal to the program too, so pyfd must not pass it on."""
     command = [sys.executable, "-m", "pyfd", "exec", "-q", "16", sys.executable, "-c", COUNT]
     terminal = ["script", "-qec", shlex.join(command), "/dev/null"]
     pipe = subprocess.PIPE

@@ -95,7 +95,7 @@ def test_it_is_named_and_hardened_as_a_system_library():
 
 
 def test_what_simd_may_be_used_is_known_to_all_threads():
-    """Thread-local state made libvips crash once (Debian bug 1030347)."""
+    """Thread-local state once made libvips crash (Debian bug 1030347)."""
     assert "TLS" not in readelf("--segments")
 
 

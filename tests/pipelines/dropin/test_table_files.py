@@ -84,7 +84,7 @@ def test_the_text_form_is_read_as_from_text_does(programs, photo, tmp_path, text
 
 
 def test_what_is_no_file_is_an_error(programs, photo, tmp_path):
-    os.mkfifo(tmp_path / "pipe")  # nobody writes to it, and the program must not wait
+    os.mkfifo(tmp_path / "pipe")  # nobody writes to it, but the program must not wait
     for name, why in (
         (tmp_path / "none.txt", "No such file"),
         (tmp_path, "not a regular file"),

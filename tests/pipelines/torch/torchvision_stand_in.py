@@ -1,6 +1,6 @@
 """A stand-in for the part of torchvision that a transform uses, where it is not installed.
 
-It follows torchvision's rules: a sample is any nest of containers; `Transform.transform`
+It follows torchvision's rules: a sample is any nesting of containers; `Transform.transform`
 gets its leaves that are PIL images or tensors of torchvision's own types. If there is
 no image among these, it gets the first plain tensor. The tests use torchvision where it is
 installed.
