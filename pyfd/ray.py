@@ -58,10 +58,8 @@ class Decode:
 
     Args:
         qtables: As in `pyfd.decode`; None is a plain decode.
-        mode: "RGB", "BGR" or "L".
-        scale: 1, 2, 4 or 8 divides the size, in the DCT domain.
-        strict: As in `pyfd.decode`, without the warning.
-        limits: The limits on each file.
+        options: The other options of `pyfd.decode`, except `out`. The mode is "RGB", "BGR"
+            or "L"; ``strict=False`` does not warn.
 
     Raises:
         TypeError: An option has a wrong type.

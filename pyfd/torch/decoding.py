@@ -85,10 +85,7 @@ class Decode(Reading):
 
     Args:
         qtables: Tables, or None for a plain decode.
-        mode: As in `pyfd.decode`.
-        scale: 1, 2, 4 or 8 divides the size.
-        strict: Refuse a file that makes the decoder warn.
-        limits: The limits on each file.
+        options: The other options of `pyfd.decode`, except `out`.
 
     Raises:
         TypeError: An option has a wrong type.

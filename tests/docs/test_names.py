@@ -15,6 +15,9 @@ from tests.pipelines.torch import torchvision_stand_in
 
 ROOT = Path(__file__).parents[2]
 ROW = re.compile(r"^\| \[`(pyfd[\w.]*)`[^|]*\| (.*) \|$", re.MULTILINE)
+#: Modules whose `__all__` is what is public
+EXPORTING = ("pyfd", "pyfd.torch", "pyfd.evaluation")
+EXPORTING += tuple(f"pyfd.evaluation.{name}" for name in ("attacks", "defences", "report"))
 #: Modules all of whose names without an underscore are public
 WHOLE = ("analysis", "plots", "config", "pillow", "opencv", "art", "ray", "torch.transforms")
 
@@ -45,9 +48,7 @@ def defined(module: str) -> set[str]:
     return {name for name in names if not name.startswith("_")}
 
 
-@pytest.mark.parametrize(
-    "module", ["pyfd", "pyfd.torch", "pyfd.evaluation", "pyfd.evaluation.report"]
-)
+@pytest.mark.parametrize("module", EXPORTING)
 def test_all(module):
     assert LISTED[module] == set(importlib.import_module(module).__all__)
 

@@ -20,6 +20,7 @@ NAMES = (
     *("tvm", "shield"),
 )
 RANDOM = {"tvm", "shield"}
+PRESETS = ", ".join(pyfd.PRESETS)
 
 
 def gentle(width: int = 64, height: int = 48) -> np.ndarray:
@@ -270,8 +271,8 @@ def test_unknown_names(text):
         ("bits:9", "bits must be in 1...8, not 9"),
         ("bits:x", "'x' is not a whole number"),
         ("bits:" + "9" * 5000, "is not a whole number"),
-        ("two-pass:", "it needs tables: fd-2018, fd-cvpr2019, a step"),
-        ("two-pass:fd-1999", "neither a preset .fd-2018, fd-cvpr2019"),
+        ("two-pass:", f"it needs tables: {PRESETS}, a step"),
+        ("two-pass:fd-1999", f"neither a preset .{PRESETS}"),
         ("one-pass:0", "steps must be in 1...65535, not 0"),
         ("one-pass:8192", "steps must be in 1...8191 here, not 8192"),
         ("one-pass:annex-k:0", "quality must be in 1...100, not 0"),
