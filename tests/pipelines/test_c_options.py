@@ -210,7 +210,7 @@ def test_an_older_program_with_a_newer_library(program, photo, done):
 def test_a_missing_field_has_its_default(later, tmp_path):
     source, built = tmp_path / "later.c", tmp_path / "later"
     source.write_text(LATER)
-    sources = [str(source), str(later / "options.c"), str(later / "markers.c")]
+    sources = [str(source), str(later / "options.c"), str(later / "status.c")]
     subprocess.run(["cc", "-Wall", "-Werror", f"-I{later}", *sources, "-o", str(built)], check=True)
     assert run(built) == "3 8 1, 5 5 5\n3 8 1, 77 0 0\n"
 
