@@ -107,8 +107,8 @@ def test_keep_keeps_the_files_tables():
     ("options", "message"),
     [
         ({"qtables": "fd-no-such"}, "Invalid quantization table"),
-        ({"qtables": PRESET, "quality": "keep"}, "leave out one"),
-        ({"qtables": PRESET, "quality": "web_low"}, "leave out one"),
+        ({"qtables": PRESET, "quality": "keep"}, "give either quality or qtables"),
+        ({"qtables": PRESET, "quality": "web_low"}, "give either quality or qtables"),
         ({"qtables": QTables.uniform(256)}, "1...255"),
     ],
 )
