@@ -35,6 +35,7 @@ extensions = [
 html_theme = "furo"
 html_theme_options = {"footer_icons": []}
 html_copy_source = False
+html_show_copyright = False
 html_show_sphinx = False
 smartquotes_action = "D"  # dashes alone: "RGB" is a value
 copybutton_prompt_text = "$ "

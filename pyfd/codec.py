@@ -114,7 +114,7 @@ def decode(
             and writable. It is returned.
 
     Returns:
-        ``uint8`` pixels, C-contiguous: H×W for "L", else H×W×3 or H×W×4. EXIF's
+        C-contiguous ``uint8`` pixels, H×W for "L", else H×W×3 or H×W×4. EXIF's
         orientation is not applied.
 
     Raises:

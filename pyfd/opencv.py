@@ -73,7 +73,7 @@ def imdecode(
         options: `strict` and `limits`, as in `pyfd.decode`.
 
     Returns:
-        ``uint8`` pixels, C-contiguous: H×W×3 in the order B, G, R, or R, G, B with
+        C-contiguous ``uint8`` pixels, H×W×3 in the order B, G, R, or R, G, B with
         ``IMREAD_COLOR_RGB``; H×W if the flags ask for gray. None for a file that is
         corrupt, unsupported, beyond a limit or empty.
 

@@ -23,6 +23,7 @@ from sybil import Example, Sybil
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
 import pyfd
+from pyfd import config
 from tests.jpegs import encode_with_pillow, picture
 
 ROOT = Path(__file__).parents[2]
@@ -93,3 +94,28 @@ def test_runs(page):
 def test_what_does_not_run_says_why(page):
     comments = re.findall(r"<!-+\s*skip:(.*?)-+>", page.read_text())
     assert [c for c in comments if not re.fullmatch(r' next "[^"]{10,}" ', c)] == []
+
+
+@pytest.mark.parametrize(
+    ("number", "module", "declared"),
+    [
+        (0, "pyfd", ""),
+        (1, "pyfd-libjpeg", "struct jpeg_decompress_struct cinfo; UINT16 tables[1][64];"),
+        (2, "pyfd-libjpeg", "struct jpeg_compress_struct cinfo; UINT16 tables[1][64];"),
+    ],
+)
+def test_c_snippets_compile(number, module, declared, tmp_path):
+    """Those of the page on C, with the declarations that they leave to the reader's program."""
+    page = (ROOT / "docs" / "pipelines" / "c.md").read_text()
+    snippets = re.findall(r"^```c\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert len(snippets) == 3
+    headers = "pyfd.h" if module == "pyfd" else "jpeglib.h>\n#include <jrequant.h"
+    program = tmp_path / "program.c"
+    program.write_text(
+        f"#include <stdio.h>\n#include <{headers}>\n"
+        f"int main(void)\n{{\n{declared}\n{snippets[number]}\nreturn 0;\n}}\n"
+    )
+    warnings = ("-Wall", "-Werror", "-Wno-unused", "-Wno-uninitialized")
+    flags = (*config.cflags(module), *config.libs(module))
+    command = ["cc", *warnings, str(program), *flags, "-o", str(tmp_path / "program")]
+    subprocess.run(command, check=True)
