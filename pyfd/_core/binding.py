@@ -176,7 +176,7 @@ def _check(status: Any, stacklevel: int) -> None:
             message,
             limit=ffi.string(status.limit).decode(),
             allowed=status.allowed,
-            needed=status.needed or None,
+            needed=status.needed,
         )
     if status.code:
         raise _ERRORS[status.code](message)
