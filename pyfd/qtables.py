@@ -20,14 +20,15 @@ import numpy.typing as npt
 
 from pyfd import analysis
 from pyfd._core import bands, presets, table_files
+from pyfd._core.binding import DECODER_STEP as DECODER_STEP
+from pyfd._core.binding import ENCODER_STEP as ENCODER_STEP
 from pyfd._core.files import write_atomically
 from pyfd._core.table_files import MAX_TABLES as MAX_TABLES
 
-# The largest step for each purpose. csrc/pyfd.h has the same bounds.
-MAX_STEP = 65535  # of a file: a quantization table's entries have 16 bits
-BASELINE_STEP = 255  # of a baseline file: its entries have 8 bits
-ENCODER_STEP = 8191  # beyond it, libjpeg's quantizer overflows: it multiplies steps by 8
-DECODER_STEP = 32767  # beyond it, the inverse DCT's input does not fit 16 bits
+# The largest step of a file, whose tables' entries have 16 bits, and of a baseline file,
+# whose entries have 8. The C layer states those that it can encode and decode with.
+MAX_STEP = 65535
+BASELINE_STEP = 255
 
 #: Tables as a caller may pass them: `QTables`, a preset's name, one 8×8 array-like, or a
 #: sequence of one to four of them.
@@ -167,7 +168,7 @@ class QTables:
         scale = 5000 // quality if quality < 50 else 200 - 2 * quality
         tables = (np.array(presets.ANNEX_K) * scale + 50) // 100
         origin = {"method": "annex_k", "quality": quality}
-        return cls(tables.clip(1, 255), name=f"annex-k-{quality}", origin=origin)
+        return cls(tables.clip(1, BASELINE_STEP), name=f"annex-k-{quality}", origin=origin)
 
     @classmethod
     def two_band(

@@ -12,14 +12,12 @@ import functools
 import warnings
 from dataclasses import asdict
 from struct import Struct
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from pyfd._core._libpyfd import ffi, lib
-from pyfd._core.pixels import Pixels
-from pyfd._core.reading import Reading
 from pyfd.errors import (
     CorruptJPEGError,
     JPEGWarning,
@@ -27,6 +25,18 @@ from pyfd.errors import (
     UnsupportedJPEGError,
 )
 from pyfd.limits import Limits
+
+if TYPE_CHECKING:
+    from pyfd._core.pixels import Pixels
+    from pyfd._core.reading import Reading
+
+#: The longest side of an image: libjpeg's ``JPEG_MAX_DIMENSION``.
+MAX_SIDE: int = lib.PYFD_MAX_SIDE
+#: The largest step to encode with; beyond it, libjpeg's quantizer overflows, because it
+#: multiplies steps by 8.
+ENCODER_STEP: int = lib.PYFD_ENCODER_STEP
+#: The largest step to decode with; beyond it, the inverse DCT's input does not fit 16 bits.
+DECODER_STEP: int = lib.PYFD_DECODER_STEP
 
 COLORS = {
     "L": lib.PYFD_L,

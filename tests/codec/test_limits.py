@@ -82,7 +82,7 @@ def test_max_bytes(call, tmp_path):
 def test_max_bytes_of_a_stream_that_never_ends(call):
     with Path("/dev/zero").open("rb") as file:
         for source in (file, "/dev/zero"):
-            with pytest.raises(pyfd.LimitExceededError, match="at least 1048577$") as caught:
+            with pytest.raises(pyfd.LimitExceededError, match=r"at least 1048577$") as caught:
                 ALL[call](source, Limits(max_bytes=1 << 20))
             assert told(caught) == ("max_bytes", 1 << 20, (1 << 20) + 1)
 
