@@ -38,7 +38,9 @@ extern "C" {
 #define PYFD_BLOCK 64       /* coefficients in a block, steps in a table */
 #define PYFD_MAX_SIDE 65500 /* pixels of an image's longest side */
 
-/* The largest steps that are accepted; a file may hold steps up to 65535. */
+/* The largest steps that are accepted; a file may hold steps up to 65535.
+ * Beyond them, the inverse DCT's input would not fit 16 bits, and libjpeg's
+ * quantizer, which multiplies steps by 8, would overflow. */
 #define PYFD_DECODER_STEP 32767 /* to decode and to re-quantize */
 #define PYFD_ENCODER_STEP 8191  /* to encode pixels */
 

@@ -20,15 +20,11 @@ import numpy.typing as npt
 
 from pyfd import analysis
 from pyfd._core import bands, presets, table_files
-from pyfd._core.binding import DECODER_STEP as DECODER_STEP
-from pyfd._core.binding import ENCODER_STEP as ENCODER_STEP
 from pyfd._core.files import write_atomically
-from pyfd._core.table_files import MAX_TABLES as MAX_TABLES
-
-# The largest step of a file, whose tables' entries have 16 bits, and of a baseline file,
-# whose entries have 8. The C layer states those that it can encode and decode with.
-MAX_STEP = 65535
-BASELINE_STEP = 255
+from pyfd._core.steps import BASELINE_STEP as BASELINE_STEP
+from pyfd._core.steps import DECODER_STEP as DECODER_STEP
+from pyfd._core.steps import ENCODER_STEP as ENCODER_STEP
+from pyfd._core.steps import MAX_TABLES, steps_of
 
 #: Tables as a caller may pass them: `QTables`, a preset's name, one 8×8 array-like, or a
 #: sequence of one to four of them.
@@ -84,7 +80,7 @@ class QTables:
         *,
         origin: dict[str, Any] | None = None,
     ):
-        object.__setattr__(self, "array", _pack(arrays))
+        object.__setattr__(self, "array", steps_of(arrays))
         object.__setattr__(self, "largest", int(self.array.max()))
         object.__setattr__(self, "_name", name)
         object.__setattr__(
@@ -392,29 +388,6 @@ def _check_baseline(epsilon: float, step: int, baseline: bool) -> None:
             f"the tables for epsilon {epsilon:g} have a step of {step}, beyond {BASELINE_STEP}; "
             "baseline=False allows it"
         )
-
-
-def _pack(arrays: npt.ArrayLike | Sequence[npt.ArrayLike]) -> npt.NDArray[np.uint16]:
-    if isinstance(arrays, str | bytes | dict | set):
-        raise TypeError(f"tables must be arrays of integers, not {type(arrays).__name__}")
-    try:
-        array = np.array(arrays)  # a copy, so that the caller cannot change it after the check
-    except ValueError as error:  # rows of unequal length
-        raise ValueError(f"tables must be 8×8 arrays: {error}") from error
-    if array.shape == (8, 8):
-        array = array[np.newaxis]
-    if array.ndim != 3 or array.shape[1:] != (8, 8) or not 1 <= len(array) <= MAX_TABLES:
-        raise ValueError(
-            f"tables must be one 8×8 array or 1 to 4 of them, not {bands.shape_of(array)}"
-        )
-    if array.dtype.kind not in "iu":
-        raise ValueError(f"steps must be integers, not {array.dtype}")
-    low, high = array.min(), array.max()
-    if low < 1 or high > MAX_STEP:
-        raise ValueError(f"steps must be in 1...{MAX_STEP}, not {low if low < 1 else high}")
-    packed = np.ascontiguousarray(array, dtype=np.uint16)
-    # A view of bytes can never be made writable again, so the hash stays valid
-    return np.frombuffer(packed.tobytes(), dtype=np.uint16).reshape(packed.shape)
 
 
 _PRESETS = {

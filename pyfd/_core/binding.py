@@ -30,12 +30,9 @@ if TYPE_CHECKING:
     from pyfd._core.pixels import Pixels
     from pyfd._core.reading import Reading
 
-#: The longest side of an image: libjpeg's ``JPEG_MAX_DIMENSION``.
+# The bounds that csrc/pyfd.h states
 MAX_SIDE: int = lib.PYFD_MAX_SIDE
-#: The largest step to encode with; beyond it, libjpeg's quantizer overflows, because it
-#: multiplies steps by 8.
 ENCODER_STEP: int = lib.PYFD_ENCODER_STEP
-#: The largest step to decode with; beyond it, the inverse DCT's input does not fit 16 bits.
 DECODER_STEP: int = lib.PYFD_DECODER_STEP
 
 COLORS = {

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 import pyfd
-from pyfd import config, qtables
-from pyfd._core import binding
+from pyfd import config
+from pyfd._core import binding, steps
 from pyfd._core._libpyfd import ffi, lib
 from tests.jpegs import encode_with_pillow, picture
 
@@ -269,5 +269,5 @@ def test_a_limit_is_named(program, photo):
 
 def test_bounds_are_the_documented_ones():
     """Python reads them from C; the docstrings state them as numbers."""
-    assert (qtables.DECODER_STEP, qtables.ENCODER_STEP, binding.MAX_SIDE) == (32767, 8191, 65500)
-    assert lib.PYFD_MAX_COMPONENTS == qtables.MAX_TABLES == 4
+    assert (steps.DECODER_STEP, steps.ENCODER_STEP, binding.MAX_SIDE) == (32767, 8191, 65500)
+    assert lib.PYFD_MAX_COMPONENTS == steps.MAX_TABLES == 4
