@@ -5,7 +5,7 @@ The callables are for ``map_batches`` over a data set with a column "bytes", as
 result, and the column "error" gives the reason. In all other rows "error" is "" instead
 of None, because Arrow gives a column that holds only None another type.
 
-Needs ray: ``pip install 'pyfd-jpeg[ray]'``.
+Needs ray: the extra ``ray``.
 """
 
 from __future__ import annotations
