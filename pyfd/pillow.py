@@ -1,7 +1,8 @@
 """The defence for Pillow: `Image.open` decodes every JPEG onto the tables.
 
-Needs Pillow: the extra ``pillow``. After this module is imported, ``Image.save(...,
-"JPEG", qtables=...)`` also takes pyfd's presets, `pyfd.QTables` and arrays.
+Needs Pillow: the extra ``pillow``. After this module is imported,
+``Image.save(..., "JPEG", qtables=...)`` also takes pyfd's presets, `pyfd.QTables` and
+arrays.
 """
 
 from __future__ import annotations
