@@ -70,8 +70,8 @@ def decode_many(
 
 # concurrent.futures would need as much code: `Executor.map` takes all files before the first
 # is done, although a generator may make them one by one. With `submit` and a bounded number
-# of futures, a slow file would hold up the files behind it, and a future for each file costs
-# a fifth of a thumbnail's time.
+# of futures, a slow file would hold up the files behind it, and a future for each file takes
+# a noticeable part of a thumbnail's time.
 class _Work:
     """Files for threads: each thread takes the next file when it is done with one."""
 
