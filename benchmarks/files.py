@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageOps
 
+from pyfd._core.pixels import Pixels
 from pyfd.codec import Subsampling
 
 VARIABLE = "PYFD_PHOTOS"
@@ -56,7 +56,7 @@ FEW = [Kind(75, "4:2:0"), Kind(90, "4:2:0", True), Kind(95, "4:4:4")]
 class Photo(NamedTuple):
     """A photograph as an array for most libraries, and as Pillow's image for Pillow."""
 
-    pixels: npt.NDArray[np.uint8]
+    pixels: Pixels
     image: Image.Image
 
 

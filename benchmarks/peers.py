@@ -16,6 +16,7 @@ from PIL import Image
 from scipy.fft import dct
 
 from pyfd import QTables
+from pyfd._core.pixels import Pixels
 
 cv2.setNumThreads(1)
 
@@ -56,7 +57,7 @@ def pillow_encode(
     return encode
 
 
-def simplejpeg_encode(quality: int, subsampling: str) -> Callable[[npt.NDArray[np.uint8]], object]:
+def simplejpeg_encode(quality: int, subsampling: str) -> Callable[[Pixels], object]:
     factors = subsampling.replace(":", "")
     return lambda pixels: simplejpeg.encode_jpeg(pixels, quality, colorsubsampling=factors)
 
@@ -64,9 +65,7 @@ def simplejpeg_encode(quality: int, subsampling: str) -> Callable[[npt.NDArray[n
 # ---- defences -----------------------------------------------------------------
 
 
-def reference_arithmetic(
-    pixels: npt.NDArray[np.uint8], steps: npt.NDArray[np.uint16]
-) -> npt.NDArray[np.uint8]:
+def reference_arithmetic(pixels: Pixels, steps: npt.NDArray[np.uint16]) -> Pixels:
     """Quantize an image with the paper's arithmetic, in the loop of the paper's code.
 
     The loop goes over 8×8 blocks of R, G and B, without a color transform or a level shift.
@@ -90,7 +89,7 @@ def reference_arithmetic(
     return result.round().clip(0, 255).astype(np.uint8)
 
 
-def total_variation() -> Callable[[npt.NDArray[np.uint8]], object]:
+def total_variation() -> Callable[[Pixels], object]:
     """Return ART's total-variation minimization with its defaults."""
     from art.defences.preprocessor import TotalVarMin
 

@@ -8,407 +8,18 @@
 
 #include "markers.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 #include "options.h"
+#include "segments.h"
 #include "status.h"
-
-enum {
-  TEM = 0x01,
-  SOF0 = 0xC0,
-  SOF1 = 0xC1,
-  SOF2 = 0xC2,
-  DHT = 0xC4,
-  JPG = 0xC8,
-  DAC = 0xCC,
-  SOF15 = 0xCF,
-  RST0 = 0xD0,
-  RST7 = 0xD7,
-  SOI = 0xD8,
-  EOI = 0xD9,
-  SOS = 0xDA,
-  DQT = 0xDB,
-  DNL = 0xDC,
-  DRI = 0xDD,
-  DHP = 0xDE,
-  EXP = 0xDF,
-  APP0 = 0xE0,
-  APP14 = 0xEE,
-  APP15 = 0xEF,
-  COM = 0xFE
-};
-
-/* The coefficients that refinement scans may visit: five times all those of
- * the largest image that the default limits admit, about a second of work */
-#define MAX_REFINED (UINT64_C(1) << 30)
-
-typedef struct {
-  const uint8_t *data;
-  size_t size;
-  size_t pos;        /* of the next byte to look at */
-  size_t marker_pos; /* of the last marker's code */
-  const pyfd_limits *limits;
-  pyfd_status *status;
-  pyfd_header *header;
-  pyfd_segment *segments;
-  size_t capacity;
-  uint64_t num_segments, num_scans, metadata_bytes;
-  int saw_sof, saw_jfif, saw_adobe, adobe_transform;
-  uint8_t component_id[PYFD_MAX_COMPONENTS];
-  uint8_t table_of[PYFD_MAX_COMPONENTS]; /* component's table slot */
-  uint16_t tables[4][PYFD_BLOCK];        /* slots, natural order */
-  int table_defined[4];
-  /* Per coefficient, the low bits that progressive scans have yet to send; -1
-   * before the first scan.  libjpeg keeps the same in coef_bits. */
-  int8_t bits_left[PYFD_MAX_COMPONENTS][PYFD_BLOCK];
-  int component_seen[PYFD_MAX_COMPONENTS]; /* in a scan, so far */
-  uint64_t refined; /* coefficients that refinement scans visit */
-} walker;
-
-static const uint8_t natural_order[PYFD_BLOCK] = {
-    0,  1,  8,  16, 9,  2,  3,  10, 17, 24, 32, 25, 18, 11, 4,  5,
-    12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6,  7,  14, 21, 28,
-    35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51,
-    58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63};
-
-static uint32_t read16(const uint8_t *p)
-{
-  return (uint32_t)p[0] << 8 | p[1];
-}
-
-static uint32_t round_up(uint32_t value, uint32_t to)
-{
-  return (value + to - 1) / to * to;
-}
-
-/* T.81 B.2.2: the frame header */
-static int read_sof(walker *w, const uint8_t *p, size_t size)
-{
-  pyfd_header *h = w->header;
-  uint32_t i;
-  int code;
-
-  if (w->saw_sof)
-    return pyfd_fail(w->status, PYFD_CORRUPT, "two frame headers (SOF)");
-  if (size < 6 || size != 6 + 3 * (size_t)p[5])
-    return pyfd_fail(w->status, PYFD_CORRUPT, "bad length of SOF");
-  h->height = read16(p + 1);
-  h->width = read16(p + 3);
-  h->num_components = p[5];
-  if (p[0] != 8)
-    return pyfd_fail(w->status, PYFD_UNSUPPORTED,
-                     "%d-bit samples (only 8-bit samples are supported)",
-                     p[0]);
-  if (h->width == 0 || h->num_components == 0)
-    return pyfd_fail(w->status, PYFD_CORRUPT, "empty image");
-  if (h->height == 0)
-    return pyfd_fail(w->status, PYFD_UNSUPPORTED,
-                     "height given after the first scan (DNL)");
-  if (h->num_components == 2 || h->num_components > PYFD_MAX_COMPONENTS)
-    return pyfd_fail(w->status, PYFD_UNSUPPORTED,
-                     "%" PRIu32 " components (only 1, 3 and 4 are supported)",
-                     h->num_components);
-  code = pyfd_check_limit(w->status, "max_pixels", w->limits->max_pixels,
-                          (uint64_t)h->width * h->height, "has");
-  if (code != PYFD_OK)
-    return code;
-  if (h->width > PYFD_MAX_SIDE || h->height > PYFD_MAX_SIDE)
-    return pyfd_fail(w->status, PYFD_UNSUPPORTED,
-                     "%" PRIu32 "x%" PRIu32 " pixels (sides beyond %d)",
-                     h->width, h->height, PYFD_MAX_SIDE);
-  for (i = 0, p += 6; i < h->num_components; i++, p += 3) {
-    w->component_id[i] = p[0];
-    h->h_samp[i] = p[1] >> 4;
-    h->v_samp[i] = p[1] & 15;
-    w->table_of[i] = p[2];
-    if (h->h_samp[i] < 1 || h->h_samp[i] > 4 || h->v_samp[i] < 1 ||
-        h->v_samp[i] > 4)
-      return pyfd_fail(w->status, PYFD_CORRUPT, "bad sampling factors %ux%u",
-                       h->h_samp[i], h->v_samp[i]);
-  }
-  w->saw_sof = 1;
-  return PYFD_OK;
-}
-
-/* Read steps of one byte or two, in zigzag order.  Returns the least one. */
-static unsigned int read_steps(uint16_t *table, const uint8_t *p, int wide)
-{
-  unsigned int step, least = UINT16_MAX;
-  int i;
-
-  for (i = 0; i < PYFD_BLOCK; i++) {
-    step = wide ? read16(p + 2 * i) : p[i];
-    table[natural_order[i]] = (uint16_t)step;
-    least = step < least ? step : least;
-  }
-  return least;
-}
-
-/* T.81 B.2.4.1: quantization tables */
-static int read_dqt(walker *w, const uint8_t *p, size_t size)
-{
-  const uint8_t *end = p + size;
-  int wide, slot;
-
-  while (p < end) {
-    wide = *p >> 4 != 0;
-    slot = *p++ & 15;
-    if (slot > 3)
-      return pyfd_fail(w->status, PYFD_CORRUPT,
-                       "quantization table in slot %d (0 to 3 exist)", slot);
-    if (end - p < PYFD_BLOCK << wide)
-      return pyfd_fail(w->status, PYFD_CORRUPT, "bad length of DQT");
-    if (read_steps(w->tables[slot], p, wide) == 0)
-      return pyfd_fail(w->status, PYFD_CORRUPT,
-                       "quantization table %d has a step of 0", slot);
-    p += PYFD_BLOCK << wide;
-    w->table_defined[slot] = 1;
-  }
-  return PYFD_OK;
-}
-
-/* Record JFIF and Adobe segments, from which the color space is guessed. */
-static void examine_app(walker *w, int marker, const uint8_t *p, size_t size)
-{
-  if (marker == APP0 && size >= 14 && !memcmp(p, "JFIF", 5)) {
-    w->saw_jfif = 1;
-  } else if (marker == APP14 && size >= 12 && !memcmp(p, "Adobe", 5)) {
-    w->saw_adobe = 1;
-    w->adobe_transform = p[11];
-  }
-}
-
-static int read_metadata(walker *w, int marker, const uint8_t *p, size_t size)
-{
-  pyfd_segment *segment;
-
-  w->metadata_bytes += size;
-  examine_app(w, marker, p, size);
-  if (w->header->num_segments < w->capacity) {
-    segment = &w->segments[w->header->num_segments];
-    segment->offset = (uint64_t)(p - w->data);
-    segment->size = (uint32_t)size;
-    segment->marker = (uint32_t)marker;
-  }
-  w->header->num_segments++;
-  return pyfd_check_limit(w->status, "max_metadata", w->limits->max_metadata,
-                          w->metadata_bytes, "holds at least");
-}
-
-/* Guess it as libjpeg does (jdapimin.c: default_decompress_parms). */
-static uint32_t guess_color_space(const walker *w)
-{
-  switch (w->header->num_components) {
-  case 1:
-    return PYFD_L;
-  case 3:
-    if (w->saw_jfif)
-      return PYFD_YCBCR;
-    if (w->saw_adobe)
-      return w->adobe_transform == 0 ? PYFD_RGB : PYFD_YCBCR;
-    return memcmp(w->component_id, "RGB", 3) ? PYFD_YCBCR : PYFD_RGB;
-  default:
-    return w->saw_adobe && w->adobe_transform != 0 ? PYFD_YCCK : PYFD_CMYK;
-  }
-}
-
-/* T.81 A.1.1 and A.2.4: the sizes of components in blocks */
-void pyfd_count_blocks(pyfd_header *h)
-{
-  uint32_t i, max_h = 1, max_v = 1;
-
-  for (i = 0; i < h->num_components; i++) {
-    max_h = h->h_samp[i] > max_h ? h->h_samp[i] : max_h;
-    max_v = h->v_samp[i] > max_v ? h->v_samp[i] : max_v;
-  }
-  h->coefficient_bytes = 0;
-  for (i = 0; i < h->num_components; i++) {
-    h->blocks_wide[i] =
-        round_up(h->width * h->h_samp[i], max_h * 8) / (max_h * 8);
-    h->blocks_high[i] =
-        round_up(h->height * h->v_samp[i], max_v * 8) / (max_v * 8);
-    h->coefficient_bytes +=
-        (uint64_t)round_up(h->blocks_wide[i], h->h_samp[i]) *
-        round_up(h->blocks_high[i], h->v_samp[i]) *
-        (PYFD_BLOCK * sizeof(int16_t));
-  }
-}
-
-/* Derive the fields that depend on the frame header and the tables so far. */
-static int finish_header(walker *w, uint32_t components_in_scan)
-{
-  pyfd_header *h = w->header;
-  uint32_t i;
-
-  pyfd_count_blocks(h);
-  h->color_space = guess_color_space(w);
-  h->multiscan = h->progressive || components_in_scan < h->num_components;
-  h->num_qtables = 0;
-  for (i = 0; i < h->num_components; i++) {
-    if (h->num_qtables == i && w->table_of[i] < 4 &&
-        w->table_defined[w->table_of[i]]) {
-      memcpy(h->qtables[i], w->tables[w->table_of[i]], sizeof(h->qtables[i]));
-      h->num_qtables++;
-    }
-  }
-  if (h->num_qtables == 0 ||
-      (!h->multiscan && h->num_qtables < h->num_components))
-    return pyfd_fail(w->status, PYFD_CORRUPT,
-                     "component %" PRIu32 " has no quantization table",
-                     h->num_qtables);
-  return PYFD_OK;
-}
-
-/* Return a component's index, or -1 if the frame header lacks its id. */
-static int find_component(const walker *w, uint8_t id)
-{
-  uint32_t i;
-
-  for (i = 0; i < w->header->num_components; i++) {
-    if (w->component_id[i] == id)
-      return (int)i;
-  }
-  return -1;
-}
-
-/*
- * T.81 G.1.1: check that a progressive file may send these bits of these
- * coefficients now.  libjpeg only warns of a scan that is out of order, and a
- * refinement scan of a few bytes makes it visit every coefficient of every
- * block.  In order, there are at most 14 scans for each coefficient.
- */
-static int check_progression(walker *w, const uint8_t *components, int count)
-{
-  const uint8_t *p = components + 2 * count;
-  int start = p[0], end = p[1], high = p[2] >> 4, low = p[2] & 15;
-  int bad = start == 0 ? end != 0 : (end < start || end > 63 || count != 1);
-  int i, k, expected;
-  int8_t *bits;
-
-  bad |= (high != 0 && low != high - 1) || low > 13;
-  for (i = 0; i < count && !bad; i++) {
-    bits = w->bits_left[find_component(w, components[2 * i])];
-    bad = start > 0 && bits[0] < 0;
-    for (k = start; k <= end; k++) {
-      expected = bits[k] < 0 ? 0 : bits[k];
-      bad |= high != expected;
-      bits[k] = (int8_t)low;
-    }
-  }
-  if (!bad && high != 0 && start > 0) {
-    i = find_component(w, components[0]);
-    w->refined += (uint64_t)w->header->blocks_wide[i] *
-                  w->header->blocks_high[i] * (uint64_t)(end - start + 1);
-    if (w->refined > MAX_REFINED)
-      return pyfd_fail(w->status, PYFD_UNSUPPORTED,
-                       "refinement scans of more than %" PRIu64
-                       " coefficients",
-                       MAX_REFINED);
-  }
-  if (bad)
-    return pyfd_fail(w->status, PYFD_CORRUPT,
-                     "a scan out of the order of progression (Ss=%d Se=%d "
-                     "Ah=%d Al=%d)",
-                     start, end, high, low);
-  return PYFD_OK;
-}
-
-/* T.81 A.2: check that a sequential file sends each component once.  libjpeg
- * would decode it as often as it is sent. */
-static int check_sequence(walker *w, const uint8_t *components, int count)
-{
-  int i, component;
-
-  for (i = 0; i < count; i++) {
-    component = find_component(w, components[2 * i]);
-    if (w->component_seen[component] && w->num_scans > 1)
-      return pyfd_fail(w->status, PYFD_CORRUPT, "component %d sent twice",
-                       components[2 * i]);
-    w->component_seen[component] = 1;
-  }
-  return PYFD_OK;
-}
-
-/* T.81 B.2.3: the scan header */
-static int read_sos(walker *w, const uint8_t *p, size_t size)
-{
-  int code, i;
-
-  if (!w->saw_sof)
-    return pyfd_fail(w->status, PYFD_CORRUPT,
-                     "a scan (SOS) before the frame header (SOF)");
-  if (size < 1 || p[0] < 1 || p[0] > 4 || size != 4 + 2 * (size_t)p[0])
-    return pyfd_fail(w->status, PYFD_CORRUPT, "bad length of SOS");
-  for (i = 0; i < p[0]; i++) {
-    if (find_component(w, p[1 + 2 * i]) < 0)
-      return pyfd_fail(w->status, PYFD_CORRUPT,
-                       "a scan of component %d, which does not exist",
-                       p[1 + 2 * i]);
-  }
-  code = pyfd_check_limit(w->status, "max_scans", w->limits->max_scans,
-                          ++w->num_scans, "has at least");
-  if (code == PYFD_OK && w->num_scans == 1)
-    code = finish_header(w, p[0]);
-  if (code != PYFD_OK)
-    return code;
-  return w->header->progressive ? check_progression(w, p + 1, p[0])
-                                : check_sequence(w, p + 1, p[0]);
-}
-
-static int refuse(walker *w, int marker)
-{
-  static const char *const processes[4] = {"lossless or hierarchical",
-                                           "hierarchical", "arithmetic-coded",
-                                           "arithmetic-coded hierarchical"};
-
-  if (marker == DNL)
-    return pyfd_fail(w->status, PYFD_UNSUPPORTED,
-                     "height given after the first scan (DNL)");
-  if (marker == DAC)
-    return pyfd_fail(w->status, PYFD_UNSUPPORTED, "arithmetic-coded (DAC)");
-  if (marker == DHP || marker == EXP)
-    return pyfd_fail(w->status, PYFD_UNSUPPORTED, "hierarchical");
-  if (marker > SOF2 && marker <= SOF15)
-    return pyfd_fail(w->status, PYFD_UNSUPPORTED, "%s (SOF%d)",
-                     processes[(marker - SOF0) / 4], marker - SOF0);
-  return pyfd_fail(w->status, PYFD_CORRUPT, "unknown marker 0x%02X", marker);
-}
-
-static int read_segment(walker *w, int marker, const uint8_t *p, size_t size)
-{
-  int code =
-      pyfd_check_limit(w->status, "max_segments", w->limits->max_segments,
-                       ++w->num_segments, "has at least");
-
-  if (code != PYFD_OK)
-    return code;
-  if ((marker >= APP0 && marker <= APP15) || marker == COM)
-    return read_metadata(w, marker, p, size);
-  switch (marker) {
-  case SOF0:
-  case SOF1:
-  case SOF2:
-    w->header->progressive = marker == SOF2;
-    return read_sof(w, p, size);
-  case DQT:
-    return read_dqt(w, p, size);
-  case SOS:
-    return read_sos(w, p, size);
-  case DHT:
-  case DRI:
-    return PYFD_OK; /* libjpeg checks these */
-  default:
-    return refuse(w, marker);
-  }
-}
 
 /*
  * Find the next marker and step past it.  The bytes before it, in no segment,
  * are entropy-coded data, restart markers, fill bytes, stuffed zeros or
  * garbage.  Returns the marker's code, or -1 at the end of the data.
  */
-static int next_marker(walker *w)
+static int next_marker(pyfd_walker *w)
 {
   const uint8_t *p = w->data + w->pos, *end = w->data + w->size;
 
@@ -430,7 +41,7 @@ static int next_marker(walker *w)
 
 /* Read the next marker with its segment.  *marker is -1 at the end of the
  * data. */
-static int step(walker *w, int *marker)
+static int step(pyfd_walker *w, int *marker)
 {
   const uint8_t *p;
   size_t length;
@@ -446,7 +57,7 @@ static int step(walker *w, int *marker)
   if (w->size - w->pos < 2)
     return pyfd_fail(w->status, PYFD_CORRUPT, "truncated in a marker segment");
   p = w->data + w->pos;
-  length = read16(p);
+  length = pyfd_read16(p);
   if (length < 2)
     return pyfd_fail(w->status, PYFD_CORRUPT,
                      "marker segment 0x%02X of impossible length", *marker);
@@ -454,11 +65,11 @@ static int step(walker *w, int *marker)
     return pyfd_fail(w->status, PYFD_CORRUPT,
                      "marker segment 0x%02X reaches past the end", *marker);
   w->pos += length;
-  return read_segment(w, *marker, p + 2, length - 2);
+  return pyfd_read_segment(w, *marker, p + 2, length - 2);
 }
 
 /* Start a walk, which keeps a pointer to limits. */
-static int start(walker *w, const uint8_t *data, size_t size,
+static int start(pyfd_walker *w, const uint8_t *data, size_t size,
                  const pyfd_limits *limits, pyfd_header *header,
                  pyfd_status *status)
 {
@@ -481,7 +92,7 @@ static int start(walker *w, const uint8_t *data, size_t size,
 }
 
 /* Walk up to the first SOS, and read it. */
-static int walk_header(walker *w)
+static int walk_header(pyfd_walker *w)
 {
   int marker, code;
 
@@ -497,7 +108,7 @@ int pyfd_probe(const uint8_t *data, size_t size, const pyfd_limits *limits,
                pyfd_header *header, pyfd_segment *segments, size_t capacity,
                pyfd_status *status)
 {
-  walker w;
+  pyfd_walker w;
   pyfd_limits ours;
   int code;
 
@@ -516,7 +127,7 @@ int pyfd_probe(const uint8_t *data, size_t size, const pyfd_limits *limits,
 int pyfd_walk_file(const uint8_t *data, size_t size, const pyfd_limits *limits,
                    pyfd_walk *walk, pyfd_status *status)
 {
-  walker w;
+  pyfd_walker w;
   int marker = SOS;
   int code = start(&w, data, size, limits, &walk->header, status);
 

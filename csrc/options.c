@@ -24,16 +24,17 @@ HAS_NO_PADDING(pyfd_limits, max_metadata);
 HAS_NO_PADDING(pyfd_reading, scale);
 HAS_NO_PADDING(pyfd_writing, keep_density);
 
-/* Copy given over known.  Every byte beyond the known fields must have the
- * value unset. */
+/* Copy given over known.  A size that cuts a field is wrong: all fields of a
+ * struct are field_size bytes wide or a multiple of it.  Every byte beyond the
+ * known fields must have the value unset. */
 static int take(const char *name, void *known, size_t known_size,
-                const void *given, uint64_t size, size_t first_size, int unset,
-                pyfd_status *status)
+                const void *given, uint64_t size, size_t field_size,
+                size_t first_size, int unset, pyfd_status *status)
 {
   const uint8_t *bytes = given;
   size_t i;
 
-  if (size < first_size || size > LARGEST)
+  if (size < first_size || size > LARGEST || size % field_size != 0)
     return pyfd_fail(status, PYFD_ARGUMENT,
                      "%s has the wrong size: see its default", name);
   for (i = known_size; i < size; i++) {
@@ -53,7 +54,7 @@ int pyfd_take_limits(pyfd_limits *limits, const pyfd_limits *given,
 
   *limits = defaults;
   return take("pyfd_limits", limits, sizeof(*limits), given, given->size,
-              FIRST_LIMITS, UINT8_MAX, status);
+              sizeof(given->size), FIRST_LIMITS, UINT8_MAX, status);
 }
 
 int pyfd_take_reading(pyfd_reading *reading, const pyfd_reading *given,
@@ -63,7 +64,7 @@ int pyfd_take_reading(pyfd_reading *reading, const pyfd_reading *given,
 
   *reading = defaults;
   return take("pyfd_reading", reading, sizeof(*reading), given, given->size,
-              FIRST_READING, 0, status);
+              sizeof(given->size), FIRST_READING, 0, status);
 }
 
 int pyfd_take_writing(pyfd_writing *writing, const pyfd_writing *given,
@@ -73,5 +74,5 @@ int pyfd_take_writing(pyfd_writing *writing, const pyfd_writing *given,
 
   *writing = defaults;
   return take("pyfd_writing", writing, sizeof(*writing), given, given->size,
-              FIRST_WRITING, 0, status);
+              sizeof(given->size), FIRST_WRITING, 0, status);
 }

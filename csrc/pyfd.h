@@ -5,13 +5,18 @@
  * describes a failure in the caller's pyfd_status.  No call prints, exits,
  * keeps a pointer or touches anything global, so any number may run at once.
  *
+ * No pointer may be NULL, except one to an array whose stated length is 0:
+ * data with size 0 (an error of its own), the segments of pyfd_probe() with
+ * capacity 0, the tables of pyfd_decode() with num_tables 0, and the segments
+ * of a written file with segments_size 0.  pyfd_free() takes NULL, too.
+ *
  * The structs of options (pyfd_limits, pyfd_reading, pyfd_writing) start with
  * their own size, which the PYFD_DEFAULT_ macros set.  Later versions may add
  * fields at the end, and programs that were compiled before keep working:
  * - A field that the caller's struct is too short for has its default value.
  * - A field that the library is too old to know must be unset: 0, or in
  *   pyfd_limits UINT64_MAX.  Anything else is PYFD_ARGUMENT, as is a size that
- *   was not set.
+ *   was not set or that cuts a field.
  *
  * build.py passes the part between the two "cffi" lines to cffi.
  */
@@ -33,7 +38,9 @@ extern "C" {
 #define PYFD_BLOCK 64       /* coefficients in a block, steps in a table */
 #define PYFD_MAX_SIDE 65500 /* pixels of an image's longest side */
 
-/* The largest steps that are accepted; a file may hold steps up to 65535. */
+/* The largest steps that are accepted; a file may hold steps up to 65535.
+ * Beyond them, the inverse DCT's input would not fit 16 bits, and libjpeg's
+ * quantizer, which multiplies steps by 8, would overflow. */
 #define PYFD_DECODER_STEP 32767 /* to decode and to re-quantize */
 #define PYFD_ENCODER_STEP 8191  /* to encode pixels */
 
@@ -62,7 +69,7 @@ typedef struct {
   char message[256]; /* why the call failed; else the first warning */
   char limit[16];    /* PYFD_LIMIT: the name of the pyfd_limits field, */
   uint64_t allowed;  /* its value, */
-  uint64_t needed;   /* and the least that the file needs; 0 if unknown */
+  uint64_t needed;   /* and a lower bound of what the file needs */
 } pyfd_status;
 
 /* See pyfd.Limits.  UINT64_MAX means no limit. */

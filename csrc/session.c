@@ -4,7 +4,6 @@
 
 #include "session.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -309,11 +308,9 @@ static boolean empty_output_buffer(j_compress_ptr cinfo)
   uint8_t *grown;
 
   if (full > d->max_size) {
-    pyfd_name_limit(s->errors.status, "max_memory", s->limits.max_memory, 0);
-    pyfd_fail(s->errors.status, PYFD_LIMIT,
-              "max_memory is %" PRIu64
-              ", but the output would exceed what it leaves",
-              s->limits.max_memory);
+    pyfd_check_limit(s->errors.status, "max_memory", s->limits.max_memory,
+                     s->limits.max_memory - d->max_size + full,
+                     "and the output need at least");
     pyfd_leave(s, PYFD_LIMIT);
   }
   /* One byte more, because libjpeg asks for more when a buffer is full. */

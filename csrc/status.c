@@ -19,20 +19,14 @@ int pyfd_fail(pyfd_status *status, int code, const char *format, ...)
   return code;
 }
 
-void pyfd_name_limit(pyfd_status *status, const char *name, uint64_t allowed,
-                     uint64_t needed)
-{
-  snprintf(status->limit, sizeof(status->limit), "%s", name);
-  status->allowed = allowed;
-  status->needed = needed;
-}
-
 int pyfd_check_limit(pyfd_status *status, const char *name, uint64_t limit,
                      uint64_t value, const char *what)
 {
   if (value <= limit)
     return PYFD_OK;
-  pyfd_name_limit(status, name, limit, value);
+  snprintf(status->limit, sizeof(status->limit), "%s", name);
+  status->allowed = limit;
+  status->needed = value;
   return pyfd_fail(status, PYFD_LIMIT,
                    "%s is %" PRIu64 ", but the file %s %" PRIu64, name, limit,
                    what, value);

@@ -16,8 +16,4 @@ int pyfd_fail(pyfd_status *status, int code, const char *format, ...)
 int pyfd_check_limit(pyfd_status *status, const char *name, uint64_t limit,
                      uint64_t value, const char *what);
 
-/* Record which limit a PYFD_LIMIT is about.  needed is 0 if unknown. */
-void pyfd_name_limit(pyfd_status *status, const char *name, uint64_t allowed,
-                     uint64_t needed);
-
 #endif /* PYFD_STATUS_H */

@@ -378,8 +378,12 @@ static void requantize(pyfd_session *s)
 {
   const requantize_job *job = s->job;
 
-  if (!are_steps(job->tables, job->num_tables))
-    pyfd_refuse(s, "tables must be 1 to 4, their steps 1 to 32767");
+  if (!are_steps(job->tables, job->num_tables)) {
+    pyfd_fail(s->errors.status, PYFD_ARGUMENT,
+              "tables must be 1 to %d, their steps 1 to %d",
+              PYFD_MAX_COMPONENTS, PYFD_DECODER_STEP);
+    pyfd_leave(s, PYFD_ARGUMENT);
+  }
   pyfd_open_input(s);
   if (is_streamable(s))
     requantize_streamed(s);

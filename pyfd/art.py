@@ -1,6 +1,6 @@
 """The defence for the Adversarial Robustness Toolbox (ART).
 
-Needs ART and torch: ``pip install 'pyfd-jpeg[art]'``.
+Needs ART and torch: the extra ``art``.
 """
 
 from __future__ import annotations

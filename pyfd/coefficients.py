@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pyfd._core.pixels import MAX_SIDE
+from pyfd._core.binding import MAX_SIDE
 from pyfd.qtables import QTables
 
 _COMPONENTS = {"L": 1, "YCbCr": 3, "RGB": 3, "CMYK": 4, "YCCK": 4}

@@ -33,7 +33,7 @@ class LimitExceededError(JPEGError):
     """The limit's value."""
     needed: int | None
     """A lower bound of what the file needs, because limits are checked before the
-    rest of the file is read. None if it is unknown."""
+    rest of the file is read."""
 
     def __init__(
         self, message: str = "", *, limit: str = "", allowed: int = 0, needed: int | None = None

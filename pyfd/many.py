@@ -68,6 +68,10 @@ def decode_many(
     return _Work(one, itertools.chain(first, iterator), errors).run(max(1, len(first)))
 
 
+# concurrent.futures would need as much code: `Executor.map` takes all files before the first
+# is done, although a generator may make them one by one. With `submit` and a bounded number
+# of futures, a slow file would hold up the files behind it, and a future for each file takes
+# a noticeable part of a thumbnail's time.
 class _Work:
     """Files for threads: each thread takes the next file when it is done with one."""
 

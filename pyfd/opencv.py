@@ -1,7 +1,6 @@
 """A replacement for `cv2.imdecode` that decodes JPEGs onto defensive tables.
 
-JPEGs are decoded without OpenCV. Other formats need it:
-``pip install 'pyfd-jpeg[opencv]'``.
+JPEGs are decoded without OpenCV. Other formats need it: the extra ``opencv``.
 """
 
 from __future__ import annotations

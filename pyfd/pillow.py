@@ -1,6 +1,6 @@
 """The defence for Pillow: `Image.open` decodes every JPEG onto the tables.
 
-Needs Pillow: ``pip install 'pyfd-jpeg[pillow]'``. After this module is imported,
+Needs Pillow: the extra ``pillow``. After this module is imported,
 ``Image.save(..., "JPEG", qtables=...)`` also takes pyfd's presets, `pyfd.QTables` and
 arrays.
 """

@@ -1,8 +1,7 @@
 """Plots of statistics, tables, certificates and accuracies, readable in black and white.
 
-Needs matplotlib: ``pip install 'pyfd-jpeg[plots]'``. Each function returns a
-`matplotlib.figure.Figure`, and `save` writes it. Nothing here uses pyplot or any other
-global state.
+Needs matplotlib: the extra ``plots``. Each function returns a `matplotlib.figure.Figure`,
+and `save` writes it. Nothing here uses pyplot or any other global state.
 """
 
 from __future__ import annotations

@@ -21,13 +21,10 @@ import numpy.typing as npt
 from pyfd import analysis
 from pyfd._core import bands, presets, table_files
 from pyfd._core.files import write_atomically
-from pyfd._core.table_files import MAX_TABLES as MAX_TABLES
-
-# The largest step for each purpose. csrc/pyfd.h has the same bounds.
-MAX_STEP = 65535  # of a file: a quantization table's entries have 16 bits
-BASELINE_STEP = 255  # of a baseline file: its entries have 8 bits
-ENCODER_STEP = 8191  # beyond it, libjpeg's quantizer overflows: it multiplies steps by 8
-DECODER_STEP = 32767  # beyond it, the inverse DCT's input does not fit 16 bits
+from pyfd._core.steps import BASELINE_STEP as BASELINE_STEP
+from pyfd._core.steps import DECODER_STEP as DECODER_STEP
+from pyfd._core.steps import ENCODER_STEP as ENCODER_STEP
+from pyfd._core.steps import MAX_TABLES, steps_of
 
 #: Tables as a caller may pass them: `QTables`, a preset's name, one 8×8 array-like, or a
 #: sequence of one to four of them.
@@ -83,7 +80,7 @@ class QTables:
         *,
         origin: dict[str, Any] | None = None,
     ):
-        object.__setattr__(self, "array", _pack(arrays))
+        object.__setattr__(self, "array", steps_of(arrays))
         object.__setattr__(self, "largest", int(self.array.max()))
         object.__setattr__(self, "_name", name)
         object.__setattr__(
@@ -167,7 +164,7 @@ class QTables:
         scale = 5000 // quality if quality < 50 else 200 - 2 * quality
         tables = (np.array(presets.ANNEX_K) * scale + 50) // 100
         origin = {"method": "annex_k", "quality": quality}
-        return cls(tables.clip(1, 255), name=f"annex-k-{quality}", origin=origin)
+        return cls(tables.clip(1, BASELINE_STEP), name=f"annex-k-{quality}", origin=origin)
 
     @classmethod
     def two_band(
@@ -391,29 +388,6 @@ def _check_baseline(epsilon: float, step: int, baseline: bool) -> None:
             f"the tables for epsilon {epsilon:g} have a step of {step}, beyond {BASELINE_STEP}; "
             "baseline=False allows it"
         )
-
-
-def _pack(arrays: npt.ArrayLike | Sequence[npt.ArrayLike]) -> npt.NDArray[np.uint16]:
-    if isinstance(arrays, str | bytes | dict | set):
-        raise TypeError(f"tables must be arrays of integers, not {type(arrays).__name__}")
-    try:
-        array = np.array(arrays)  # a copy, so that the caller cannot change it after the check
-    except ValueError as error:  # rows of unequal length
-        raise ValueError(f"tables must be 8×8 arrays: {error}") from error
-    if array.shape == (8, 8):
-        array = array[np.newaxis]
-    if array.ndim != 3 or array.shape[1:] != (8, 8) or not 1 <= len(array) <= MAX_TABLES:
-        raise ValueError(
-            f"tables must be one 8×8 array or 1 to 4 of them, not {bands.shape_of(array)}"
-        )
-    if array.dtype.kind not in "iu":
-        raise ValueError(f"steps must be integers, not {array.dtype}")
-    low, high = array.min(), array.max()
-    if low < 1 or high > MAX_STEP:
-        raise ValueError(f"steps must be in 1...{MAX_STEP}, not {low if low < 1 else high}")
-    packed = np.ascontiguousarray(array, dtype=np.uint16)
-    # A view of bytes can never be made writable again, so the hash stays valid
-    return np.frombuffer(packed.tobytes(), dtype=np.uint16).reshape(packed.shape)
 
 
 _PRESETS = {

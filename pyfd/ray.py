@@ -5,7 +5,7 @@ The callables are for ``map_batches`` over a data set with a column "bytes", as
 result, and the column "error" gives the reason. In all other rows "error" is "" instead
 of None, because Arrow gives a column that holds only None another type.
 
-Needs ray: ``pip install 'pyfd-jpeg[ray]'``.
+Needs ray: the extra ``ray``.
 """
 
 from __future__ import annotations
@@ -58,8 +58,9 @@ class Decode:
 
     Args:
         qtables: As in `pyfd.decode`; None is a plain decode.
-        options: The other options of `pyfd.decode`, except `out`. The mode is "RGB", "BGR"
-            or "L"; ``strict=False`` does not warn.
+        **options: The other options of `pyfd.decode`, except `out`. Only those modes
+            are allowed to which all gray and color files can be decoded, so that the
+            column has images of one kind. Damaged files cause no `JPEGWarning`.
 
     Raises:
         TypeError: An option has a wrong type.
@@ -71,10 +72,11 @@ class Decode:
         qtables: QTablesLike | None = None,
         **options: Unpack[ReadingOptions],
     ) -> None:
-        mode = options.get("mode", "RGB")
-        if mode not in ("RGB", "BGR", "L"):
-            raise ValueError(f"mode must be RGB, BGR or L, not {mode!r}")
         self._reading = reading_of("Decode", options)
+        mode = self._reading.mode
+        if mode not in decoding.COMMON_MODES:
+            allowed = ", ".join(decoding.COMMON_MODES)
+            raise ValueError(f"mode must be one of {allowed} here, not {mode!r}")
         self._qtables = None if qtables is None else as_qtables(qtables)
         decoder_steps(self._qtables)
         self._refused = np.empty((0, 0) if mode == "L" else (0, 0, 3), np.uint8)

@@ -12,14 +12,12 @@ import functools
 import warnings
 from dataclasses import asdict
 from struct import Struct
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from pyfd._core._libpyfd import ffi, lib
-from pyfd._core.pixels import Pixels
-from pyfd._core.reading import Reading
 from pyfd.errors import (
     CorruptJPEGError,
     JPEGWarning,
@@ -27,6 +25,15 @@ from pyfd.errors import (
     UnsupportedJPEGError,
 )
 from pyfd.limits import Limits
+
+if TYPE_CHECKING:
+    from pyfd._core.pixels import Pixels
+    from pyfd._core.reading import Reading
+
+# The bounds that csrc/pyfd.h states
+MAX_SIDE: int = lib.PYFD_MAX_SIDE
+ENCODER_STEP: int = lib.PYFD_ENCODER_STEP
+DECODER_STEP: int = lib.PYFD_DECODER_STEP
 
 COLORS = {
     "L": lib.PYFD_L,
@@ -176,7 +183,7 @@ def _check(status: Any, stacklevel: int) -> None:
             message,
             limit=ffi.string(status.limit).decode(),
             allowed=status.allowed,
-            needed=status.needed or None,
+            needed=status.needed,
         )
     if status.code:
         raise _ERRORS[status.code](message)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pyfd._core import binding
 from pyfd._core.files import Source, read_source
 from pyfd._core.pixels import Pixels
-from pyfd._core.reading import Mode, Reading
+from pyfd._core.reading import MODES, Mode, Reading
 from pyfd.errors import LimitExceededError
 from pyfd.limits import Limits
 
@@ -23,6 +23,10 @@ _MODES: dict[str, tuple[Mode, ...]] = {
     "CMYK": ("CMYK", "RGB", "BGR"),
     "YCCK": ("CMYK", "RGB", "BGR"),
 }
+#: The modes that gray, YCbCr and RGB files can all be decoded to.
+COMMON_MODES = tuple(
+    mode for mode in MODES if all(mode in _MODES[c] for c in ("L", "YCbCr", "RGB"))
+)
 _CHANNELS: dict[Mode, tuple[int, ...]] = {
     "L": (),
     "RGB": (3,),

@@ -40,7 +40,7 @@ def read_source(source: Source, limits: Limits) -> bytes | memoryview:
         with Path(source).open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             if size > limits.max_bytes:
-                raise _too_long(limits, size)
+                raise _too_long(limits, str(size), size)
             return _read(file, limits)
     if hasattr(source, "read") and not isinstance(source, mmap.mmap):
         return _read(cast(BinaryIO, source), limits)
@@ -69,16 +69,17 @@ def _read(file: BinaryIO, limits: Limits) -> bytes:
             return b"".join(chunks)
         chunks.append(chunk)
         left -= len(chunk)
-    raise _too_long(limits, None)
+    size = limits.max_bytes + 1 - left  # that have been read
+    raise _too_long(limits, f"at least {size}", size)
 
 
-def _too_long(limits: Limits, size: int | None) -> LimitExceededError:
+def _too_long(limits: Limits, size: str, needed: int) -> LimitExceededError:
     allowed = limits.max_bytes
     return LimitExceededError(
-        f"max_bytes is {allowed}, but the file has {size or 'more'}",
+        f"max_bytes is {allowed}, but the file has {size}",
         limit="max_bytes",
         allowed=allowed,
-        needed=size,
+        needed=needed,
     )
 
 

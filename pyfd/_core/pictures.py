@@ -7,11 +7,11 @@ import warnings
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from pyfd._core.metadata import exif as blocks
 from pyfd._core.metadata.segments import MAX_PAYLOAD
+from pyfd._core.pixels import Pixels
 
 # Modes with an alpha channel, and the same mode without it
 _ALPHA = {"RGBA": "RGB", "PA": "RGB", "LA": "L"}
@@ -25,7 +25,7 @@ class PictureError(ValueError):
 class Picture(NamedTuple):
     """Pixels and metadata, as `pyfd.encode` takes them."""
 
-    pixels: npt.NDArray[np.uint8]
+    pixels: Pixels
     exif: bytes | None
     icc_profile: bytes | None
     comment: bytes | None

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from pyfd._core.binding import MAX_SIDE
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 #: An image: H×W×C or, for grayscale, H×W, with 8 bits per sample.
 Pixels: TypeAlias = npt.NDArray[np.uint8]
-
-#: The longest side of an image: libjpeg's ``JPEG_MAX_DIMENSION``, and csrc/pyfd.h's.
-MAX_SIDE = 65500
 
 
 def pixels_of(image: npt.ArrayLike | Image) -> Pixels:

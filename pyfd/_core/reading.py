@@ -7,6 +7,7 @@ points and the command line take it from here.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
@@ -73,29 +74,36 @@ class Reading:
     limits: Limits = DEFAULT_LIMITS
 
     def __post_init__(self) -> None:
-        if self.scale not in SCALES:
-            raise ValueError(f"scale must be 1, 2, 4 or 8, not {self.scale!r}")
-        object.__setattr__(self, "scale", int(self.scale))  # equal numbers are one option
-        if self.mode is not None and self.mode not in MODES:
+        try:
+            scale = operator.index(self.scale)
+        except TypeError:
+            raise TypeError(f"scale must be an int, not {type(self.scale).__name__}") from None
+        if scale not in SCALES:
+            raise ValueError(f"scale must be 1, 2, 4 or 8, not {scale}")
+        object.__setattr__(self, "scale", scale)  # numpy's integers are the same option
+        known = isinstance(self.mode, str) and self.mode in MODES
+        if self.mode is not None and not known:
             raise ValueError(f"mode must be one of {', '.join(MODES)} or None, not {self.mode!r}")
         if not isinstance(self.limits, Limits):
             raise TypeError(f"limits must be pyfd.Limits, not {type(self.limits).__name__}")
 
 
-_latest: tuple[ReadingOptions, Reading] = {}, Reading()
+_latest: tuple[ReadingOptions, list[type], Reading] = {}, [], Reading()
 
 
 def reading_with(**options: Unpack[ReadingOptions]) -> Reading:
     """Return the `Reading` of these options.
 
     A call with the options of the latest one returns the same object, because
-    making one takes several percent of the time of a small image's decode.
+    making one takes several percent of the time of a small image's decode. Options
+    of other types are checked even if they are equal, as 2.0 is to 2.
     """
     global _latest
-    known, reading = _latest
-    if options != known:
+    known, known_types, reading = _latest
+    types = [*map(type, options.values())]
+    if types != known_types or options != known:
         reading = Reading(**options)
-        _latest = options, reading  # one assignment, for other threads
+        _latest = options, types, reading  # one assignment, for other threads
     return reading
 
 

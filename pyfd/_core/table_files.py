@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-#: The most tables of a file: JPEG has four slots for them (ITU-T T.81, B.2.4.1).
-MAX_TABLES = 4
+from pyfd._core.steps import MAX_TABLES
 
 _FORMAT = "pyfd-qtables"
 

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 import pyfd
+from pyfd._core.extras import remedy
 from pyfd._core.reading import Reading
 from pyfd.cli.messages import printable
 from pyfd.header import SUBSAMPLING
@@ -89,7 +90,7 @@ def plot_option(text: str) -> Callable[[Decorated], Decorated]:
         "--plot",
         metavar="FILE",
         callback=_check_plot,
-        help=f"{text}: a .png or .svg file. Needs 'pyfd-jpeg[plots]'.",
+        help=f"{text}: a .png or .svg file. Needs matplotlib: {remedy('plots')}.",
     )
 
 

@@ -1,6 +1,6 @@
 """The defence for PyTorch: a differentiable twin of the codec, data sets, decoding, scoring.
 
-Needs torch: ``pip install 'pyfd-jpeg[torch]'``.
+Needs torch: the extra ``torch``.
 """
 
 from pyfd._core.extras import missing

@@ -1,6 +1,6 @@
 """A data set of JPEG files.
 
-torchvision's ``DatasetFolder`` could walk the folders, but ``pyfd-jpeg[torch]`` needs
+torchvision's ``DatasetFolder`` could walk the folders, but the extra ``torch`` brings
 only torch.
 """
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from pyfd._core.pixels import Pixels
 from pyfd.codec import Subsampling
 from pyfd.qtables import QTablesLike, as_qtables
 from pyfd.torch.passes import through_codec
@@ -17,7 +18,7 @@ from pyfd.torch.passes import through_codec
 
 def accuracy(
     model: nn.Module,
-    images: Sequence[npt.NDArray[np.uint8]],
+    images: Sequence[Pixels],
     labels: npt.ArrayLike,
     qtables: QTablesLike | None = None,
     *,
@@ -51,7 +52,7 @@ def accuracy(
         raise ValueError(f"{len(images)} images need as many labels, not shape {truth.shape}")
     tables = None if qtables is None else as_qtables(qtables)
 
-    def defended(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    def defended(image: Pixels) -> Pixels:
         return image if tables is None else through_codec(image, tables, subsampling)
 
     with ThreadPoolExecutor() as pool:
@@ -60,7 +61,7 @@ def accuracy(
 
 
 def predict(
-    model: nn.Module, images: Sequence[npt.NDArray[np.uint8]], *, batch_size: int = 16
+    model: nn.Module, images: Sequence[Pixels], *, batch_size: int = 16
 ) -> npt.NDArray[np.int64]:
     """Return the classes that a model predicts, in the order of the images.
 

@@ -82,9 +82,9 @@ def test_max_bytes(call, tmp_path):
 def test_max_bytes_of_a_stream_that_never_ends(call):
     with Path("/dev/zero").open("rb") as file:
         for source in (file, "/dev/zero"):
-            with pytest.raises(pyfd.LimitExceededError, match="max_bytes") as caught:
+            with pytest.raises(pyfd.LimitExceededError, match=r"at least 1048577$") as caught:
                 ALL[call](source, Limits(max_bytes=1 << 20))
-            assert told(caught) == ("max_bytes", 1 << 20, None)
+            assert told(caught) == ("max_bytes", 1 << 20, (1 << 20) + 1)
 
 
 @pytest.mark.parametrize("call", ALL)
@@ -147,7 +147,15 @@ def test_max_memory_covers_the_output_of_requantize(optimize, coefficients):
     pyfd.requantize(data, fine, optimize=optimize, limits=Limits(max_memory=enough))
     with pytest.raises(pyfd.LimitExceededError, match=r"max_memory.*output") as caught:
         pyfd.requantize(data, fine, optimize=optimize, limits=Limits(max_memory=enough - 1))
-    assert told(caught) == ("max_memory", enough - 1, None)
+    assert told(caught) == ("max_memory", enough - 1, enough)
+
+
+def test_the_output_of_requantize_that_fills_its_first_buffer():
+    """What is needed so far counts all that has been written, not one byte beyond the limit."""
+    data = pyfd.encode(picture(900, 700), pyfd.QTables.uniform(40))
+    with pytest.raises(pyfd.LimitExceededError, match=r"and the output need at least") as caught:
+        pyfd.requantize(data, pyfd.QTables.uniform(1), limits=Limits(max_memory=len(data) + 9))
+    assert told(caught) == ("max_memory", len(data) + 9, len(data) + 65536)
 
 
 def test_max_memory_covers_the_input_of_requantize():

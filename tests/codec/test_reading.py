@@ -121,6 +121,12 @@ def test_pillow_and_opencv_decide_the_shape(entry, option):
         BOUND[entry](**{option: OTHER[option]})
 
 
+@pytest.mark.parametrize("option", sorted(SAFE))
+@pytest.mark.parametrize("function", [pyfd.pillow.register, pyfd.opencv.imdecode])
+def test_the_help_names_those_that_are_left(function, option):
+    assert f"`{option}`" in inspect.getdoc(function)
+
+
 def test_folders_pass_them_on(tmp_path, readings):
     (tmp_path / "cat").mkdir()
     (tmp_path / "cat" / "1.jpg").write_bytes(FILE)
@@ -151,9 +157,13 @@ def test_requantize_and_coefficients_take_the_safe_ones():
     [
         ({"mode": "RGBA"}, ValueError),
         ({"mode": ["L"]}, ValueError),
+        ({"mode": np.array(["RGB"])}, ValueError),
+        ({"mode": np.array(["RGB", "L"])}, ValueError),
         ({"scale": 3}, ValueError),
-        ({"scale": "1"}, ValueError),
-        ({"scale": [1]}, ValueError),
+        ({"scale": 1.0}, TypeError),
+        ({"scale": "1"}, TypeError),
+        ({"scale": [1]}, TypeError),
+        ({"scale": np.array([1, 2])}, TypeError),
         ({"limits": None}, TypeError),
         ({"limits": {}}, TypeError),
     ],
@@ -161,16 +171,17 @@ def test_requantize_and_coefficients_take_the_safe_ones():
 @pytest.mark.parametrize("entry", FREE)
 def test_wrong_ones_are_refused_every_time(entry, options, error):
     """A call that could share the options of an earlier one is refused too."""
+    message = f"^{next(iter(options))} must be"
     for _ in range(2):
-        with pytest.raises(error):
+        with pytest.raises(error, match=message):
             FREE[entry](**options)
     FREE[entry]()
-    with pytest.raises(error):
+    with pytest.raises(error, match=message):
         FREE[entry](**options)
 
 
-@pytest.mark.parametrize("scale", [np.int64(2), np.uint8(2), 2.0])
-def test_equal_numbers_are_scales(scale):
+@pytest.mark.parametrize("scale", [np.int64(2), np.uint8(2), np.array(2)])
+def test_all_integers_are_scales(scale):
     """In whatever order they come: calls with equal options share one object."""
     expected = pyfd.decode(FILE)
     halved = pyfd.decode(FILE, scale=scale)

@@ -15,14 +15,16 @@ from pathlib import Path
 import pytest
 
 import pyfd
-from pyfd import config, qtables
-from pyfd._core import pixels
+from pyfd import config
+from pyfd._core import binding, steps
 from pyfd._core._libpyfd import ffi, lib
 from tests.jpegs import encode_with_pillow, picture
 
 ROOT = Path(__file__).parents[2]
 #: The bytes of each struct when it was first published, which never change.
 FIRST = {"limits": 7 * 8, "reading": 4 * 4, "writing": 4 * 4}
+#: The bytes of a field of each struct.
+FIELD = {"limits": 8, "reading": 4, "writing": 4}
 STRUCTS = tuple(FIRST)
 
 #: Reads a file from stdin and requantizes it, after main's arguments have changed the options:
@@ -234,9 +236,29 @@ def test_unknown_fields_must_be_unset(program, photo, done, struct):
 @pytest.mark.parametrize("struct", STRUCTS)
 def test_sizes_that_make_no_sense(program, photo, struct):
     ours, first = ffi.sizeof(f"pyfd_{struct}"), FIRST[struct]
-    for size in (-1000, 0, first - 4, first - 1, 100_000):
+    cut = (ours + 1, ours + FIELD[struct] // 2, ours + FIELD[struct] + 1)
+    for size in (-1000, 0, first - FIELD[struct], first - 1, *cut, 100_000):
         answer = run(program["today's"], photo, f"{struct}+={size - ours}")
         assert answer.startswith(f"4: pyfd_{struct} has the wrong size")
+
+
+def test_pointers_that_may_be_null(photo):
+    """An array of length 0 may be NULL; `PROGRAM` passes NULL for both kinds of segments."""
+    status, header = ffi.new("pyfd_status *"), ffi.new("pyfd_header *")
+    limits = ffi.new("pyfd_limits *", [ffi.sizeof("pyfd_limits"), *pyfd.Limits().astuple()])
+    reading = ffi.new("pyfd_reading *", [ffi.sizeof("pyfd_reading"), 1, lib.PYFD_RGB, 1])
+    pixels = ffi.new("uint8_t[]", 61 * 45 * 3)
+    file = ffi.from_buffer(photo)
+    options = (limits, reading, ffi.NULL, 0, pixels, len(pixels), status)
+    assert lib.pyfd_decode(file, len(photo), *options) == lib.PYFD_OK
+    assert bytes(ffi.buffer(pixels)) == pyfd.decode(photo).tobytes()
+    for code in (
+        lib.pyfd_probe(ffi.NULL, 0, limits, header, ffi.NULL, 0, status),
+        lib.pyfd_decode(ffi.NULL, 0, *options),
+    ):
+        assert code == lib.PYFD_CORRUPT
+        assert ffi.string(status.message) == b"no data"
+    lib.pyfd_free(ffi.NULL)
 
 
 def test_a_limit_is_named(program, photo):
@@ -245,8 +267,7 @@ def test_a_limit_is_named(program, photo):
     )
 
 
-def test_bounds_are_those_of_python():
-    assert lib.PYFD_DECODER_STEP == qtables.DECODER_STEP
-    assert lib.PYFD_ENCODER_STEP == qtables.ENCODER_STEP
-    assert lib.PYFD_MAX_SIDE == pixels.MAX_SIDE
-    assert lib.PYFD_MAX_COMPONENTS == qtables.MAX_TABLES
+def test_bounds_are_the_documented_ones():
+    """Python reads them from C; the docstrings state them as numbers."""
+    assert (steps.DECODER_STEP, steps.ENCODER_STEP, binding.MAX_SIDE) == (32767, 8191, 65500)
+    assert lib.PYFD_MAX_COMPONENTS == steps.MAX_TABLES == 4
