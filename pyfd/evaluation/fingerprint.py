@@ -11,35 +11,46 @@ A fingerprint does not see:
 
 - code that is reached by computed names (`getattr`, `importlib`), and the imports of
   modules that are themselves attributes of an object;
-- files, environment variables, servers and the clock, and torch's global settings;
-- C extensions outside of installed packages, and patches of installed packages;
-- the state of objects that cannot be pickled, such as locks and open files, and of a
-  scripted module more than its code and its tensors;
+- files, environment variables, servers and the clock, torch's global settings, and the
+  global random generators of Python, NumPy and torch;
+- C extensions outside of installed packages, and patches of pyfd's or installed code;
+- the state of objects that cannot be pickled, such as locks, open files, generators,
+  memory views and context variables, and the attributes that an installed package's
+  class leaves out when it is pickled;
+- of a scripted module that `torch.jit.save` refuses, more than its graph and tensors;
 - objects nested more than 100 levels deep.
 
 State that changes while an object is used (a counter, a cache) changes its fingerprint;
 a new process starts with the same state again.
+
+No library computes such a digest. `cloudpickle` and `joblib.hash` take classes and
+functions of imported modules by name, so that a change of their code goes unnoticed.
+The bytes that cloudpickle writes for a script's class differ from process to process,
+and joblib's hash of a tensor differs from call to call.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copyreg
-import dis
 import functools
 import hashlib
-import importlib.metadata
 import importlib.util
+import io
 import os
+import random
 import re
 import sys
 import types
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from pyfd._core.extras import missing
+from pyfd.evaluation import bytecode, packages
 
 try:
     import torch
@@ -54,7 +65,7 @@ _Parts: TypeAlias = "Iterator[bytes | memoryview]"
 _DEEPEST = 100  # levels of nested objects
 
 #: Attributes of classes that Python and torch derive from others.
-_DERIVED = {"_abc_impl", "_backward_cls"}
+_DERIVED = {"_abc_impl", "_backward_cls", "__dict__", "__weakref__"}
 
 #: Attributes of modules that hold hooks, by numbers that count all hooks of the process.
 _HOOKS = {name for name in vars(nn.Module()) if "_hooks" in name}
@@ -70,8 +81,19 @@ _BUILTIN = (
     types.MemberDescriptorType,
 )
 
-_CACHED = type(functools.cache(len))
-_GLOBAL = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
+#: Attributes of objects that pickle refuses.
+_CONTENTS = {
+    types.MethodType: ("__self__", "__func__"),
+    property: ("fget", "fset", "fdel"),
+    staticmethod: ("__func__",),
+    classmethod: ("__func__",),
+    type(functools.cache(len)): ("__wrapped__",),
+}
+
+#: State of the whole process: a fingerprint takes only its class.
+_SHARED: tuple[Any, ...] = (os.environ, sys.argv, sys.path, sys.modules, torch.default_generator)
+_SHARED += (vars(random)["_inst"], vars(np.random.mtrand)["_rand"])
+_MANGLED = r"\.___torch_mangle_\d+"  # a part of scripted classes' names that counts them
 
 
 class Fingerprints:
@@ -91,9 +113,7 @@ class Fingerprints:
 
         pyfd, torch, numpy, Pillow, ART and foolbox are always among them.
         """
-        python = ".".join(map(str, sys.version_info[:2]))
-        installed = {name: _installed(name) for name in sorted(self._packages)}
-        return {"python": python, "pyfd": _pyfd(), **installed}
+        return packages.versions(sorted(self._packages))
 
     def _digest(self, thing: object) -> bytes:
         key = id(thing)
@@ -119,8 +139,10 @@ class Fingerprints:
         match thing:
             case str():
                 yield from (b"str", thing.encode("utf-8", "surrogatepass"))
+            case _ if any(thing is shared for shared in _SHARED):
+                yield from (b"shared", self._digest(type(thing)))
             case Tensor():
-                yield from _tensor(thing)
+                yield from self._tensor(thing)
             case _ if type(thing) in (np.ndarray, np.memmap) and not thing.dtype.hasobject:
                 yield from _array(thing)
             case nn.Module():
@@ -131,8 +153,6 @@ class Fingerprints:
                 yield from self._code(thing)
             case types.FunctionType():
                 yield from self._function(thing)
-            case types.MethodType():
-                yield from (b"method", *self._each((thing.__self__, thing.__func__)))
             case types.ModuleType():
                 yield from self._python_module(thing)
             case type():
@@ -144,8 +164,10 @@ class Fingerprints:
             case _ if type(thing) in (list, tuple):
                 yield from (type(thing).__name__.encode(), *self._each(thing))
             case _ if type(thing) in (set, frozenset):
-                yield from (b"set", *sorted(self._each(thing)))
-            case _ if type(thing) is dict:
+                # By name first, because digests of cycles depend on where they begin
+                members = sorted(thing, key=lambda member: getattr(member, "__qualname__", ""))
+                yield from (b"set", *sorted(self._each(members)))
+            case _ if type(thing) in (dict, types.MappingProxyType):
                 yield from (b"dict", *self._each(part for pair in thing.items() for part in pair))
             case _:
                 yield from self._object(thing)
@@ -157,10 +179,9 @@ class Fingerprints:
             yield from _address(function)
             return
         yield from (b"function", self._digest(function.__code__))
-        yield from self._each((function.__defaults__, function.__kwdefaults__))
+        yield from self._each((function.__defaults__, function.__kwdefaults__, vars(function)))
         yield from self._each(map(_contents, function.__closure__ or ()))
-        yield self._digest(vars(function))
-        if not self._is_stable(str(function.__globals__.get("__name__"))):
+        if not self._is_stable(function.__globals__):
             yield from self._globals(function)
 
     def _code(self, code: types.CodeType) -> _Parts:
@@ -172,19 +193,18 @@ class Fingerprints:
 
     def _globals(self, function: types.FunctionType) -> _Parts:
         """Yield the values of the global names and the imports of a function."""
-        instructions = [i for code in _codes(function.__code__) for i in dis.get_instructions(code)]
-        attributes = {name for code in _codes(function.__code__) for name in code.co_names}
-        for name in sorted({i.argval for i in instructions if i.opname in _GLOBAL}):
+        attributes = bytecode.attributes(function.__code__)
+        for name in sorted(bytecode.global_names(function.__code__)):
             if name in function.__globals__:
                 yield name.encode()
                 yield from self._global(function.__globals__[name], attributes)
         package = function.__globals__.get("__package__")
-        for name in sorted(set(_imports(instructions))):
+        for name in sorted(bytecode.imports(function.__code__)):
             yield from self._imported(name, package, attributes)
 
     def _global(self, value: object, attributes: set[str]) -> _Parts:
         """Yield a global value: of a module that is not installed, the attributes that are used."""
-        if not isinstance(value, types.ModuleType) or self._is_stable(value.__name__):
+        if not isinstance(value, types.ModuleType) or self._is_stable(vars(value)):
             yield self._digest(value)
             return
         yield value.__name__.encode()
@@ -201,7 +221,7 @@ class Fingerprints:
         try:
             name = importlib.util.resolve_name(name, package)
             spec = importlib.util.find_spec(name.partition(".")[0])
-            if spec is None or self._is_stable(spec.name, spec):
+            if spec is None or self._is_stable({"__name__": spec.name, "__spec__": spec}):
                 return
             module = importlib.import_module(name)
         except Exception:  # the function may never get there
@@ -210,8 +230,9 @@ class Fingerprints:
 
     def _python_module(self, module: types.ModuleType) -> _Parts:
         yield from (b"python module", module.__name__.encode())
-        if not self._is_stable(module.__name__):
-            yield _file(getattr(module, "__file__", None))
+        if not self._is_stable(vars(module)):
+            path = Path(getattr(module, "__file__", None) or "")
+            yield path.read_bytes() if path.is_file() else b""
 
     def _class(self, kind: type) -> _Parts:
         if self._is_installed(kind):
@@ -221,12 +242,13 @@ class Fingerprints:
         yield self._digest(type(kind))
         for name, value in sorted(vars(kind).items()):
             special = name.startswith("__") and name != "__slots__"
-            if name not in _DERIVED and not (special and not _is_method(value)):
+            is_code = callable(value) or hasattr(type(value), "__get__")
+            if name not in _DERIVED and (is_code or not special):
                 yield from (name.encode(), self._digest(value))
 
     def _builtin(self, function: Any) -> _Parts:
         yield from (b"builtin", function.__qualname__.encode())
-        owner = getattr(function, "__self__", None) or getattr(function, "__objclass__", None)
+        owner = getattr(function, "__self__", getattr(function, "__objclass__", None))
         if not isinstance(owner, types.ModuleType):
             yield self._digest(owner)
 
@@ -248,72 +270,93 @@ class Fingerprints:
                     yield from (key.encode(), self._digest(value))
 
     def _script(self, module: torch.jit.ScriptModule) -> _Parts:
-        graph = re.sub(r"#.*", "", str(module.inlined_graph))  # comments name the source's path
-        yield from (b"script", graph.encode(), self._digest(dict(module.state_dict())))
+        """Yield a scripted module's code, and its attributes and constants as torch saves them."""
+        yield self._digest(dict(module.state_dict()))
+        for name in sorted(module._c._method_names()):
+            graph = str(module._c._get_method(name).inlined_graph)
+            yield re.sub(f"{_MANGLED}|#.*", "", graph).encode()  # comments name the source's path
+        saved = io.BytesIO()
+        try:
+            torch.jit.save(module, saved)
+        except RuntimeError:  # an attribute that torch cannot save
+            return
+        with zipfile.ZipFile(saved) as files:
+            for name in sorted(files.namelist()):
+                if name.split("/")[1].startswith(("data", "constants")):
+                    yield re.sub(_MANGLED.encode(), b"", files.read(name))
+
+    def _tensor(self, tensor: Tensor) -> _Parts:
+        with torch._C.DisableTorchFunctionSubclass():
+            values = list(_values(tensor))
+            hooks = list((tensor._backward_hooks or {}).values())
+        yield from (b"tensor", *values)
+        yield from self._each((type(tensor), hooks))
+        yield from self._attributes(tensor)
 
     def _object(self, thing: Any) -> _Parts:
-        """Yield the class and the state of any other object, as pickle would write it."""
+        """Yield the class and the state of any other object."""
         yield from (b"object", self._digest(type(thing)))
-        match thing:
-            case property():
-                yield from self._each((thing.fget, thing.fset, thing.fdel))
-            case staticmethod() | classmethod():
-                yield self._digest(thing.__func__)
-            case functools.cached_property():
-                yield self._digest(thing.func)
-            case functools.partialmethod():
-                yield from self._each((thing.func, thing.args, thing.keywords))
-            case _ if isinstance(thing, _CACHED):
-                yield self._digest(thing.__wrapped__)
-            case _:
-                yield from self._state(thing)
+        for kind, names in _CONTENTS.items():
+            if isinstance(thing, kind):
+                yield from self._each(getattr(thing, name) for name in names)
+                return
+        if not self._is_installed(type(thing)):  # its own methods may hide attributes from pickle
+            yield from self._attributes(thing)
+        yield from self._pickled(thing)
 
-    def _state(self, thing: Any) -> _Parts:
+    def _attributes(self, thing: Any) -> _Parts:
+        """Yield all attributes of an object, those in slots too."""
+        attributes = getattr(thing, "__dict__", None) or {}
+        found = {str(name): value for name, value in attributes.items()}
+        for kind in (kind for kind in type(thing).__mro__ if "__slots__" in vars(kind)):
+            for name, slot in vars(kind).items():
+                if isinstance(slot, types.MemberDescriptorType):
+                    with contextlib.suppress(AttributeError):  # it has no value yet
+                        found[name] = slot.__get__(thing)
+        yield from self._items(found)
+
+    def _items(self, attributes: Mapping[str, object]) -> _Parts:
+        """Yield attributes, in whatever order they were set."""
+        for name, value in sorted(attributes.items()):
+            if not name.startswith("_dynamo_"):  # torch.compile leaves these behind
+                yield from (name.encode(), self._digest(value))
+
+    def _pickled(self, thing: Any) -> _Parts:
+        """Yield the state of an object, as pickle would write it."""
         reduce = copyreg.dispatch_table.get(type(thing))
         reduced: Any
         try:
-            reduced = reduce(thing) if reduce is not None else thing.__reduce_ex__(4)
+            reduced = reduce(thing) if reduce else thing.__reduce_ex__(4)
         except Exception:  # the object cannot be pickled, or its own code fails
             reduced = (None, (), getattr(thing, "__dict__", None))
         if isinstance(reduced, str):
             yield reduced.encode()
             return
         make, arguments, state, items, pairs = (*reduced, None, None, None)[:5]
-        yield from self._each((make, arguments))
+        yield from self._each((make, arguments, list(items or ()), list(pairs or ())))
         for part in state if isinstance(state, tuple) else (state,):
-            is_attributes = isinstance(part, dict) and all(isinstance(key, str) for key in part)
-            # The order of attributes does not matter
-            yield self._digest(sorted(part.items()) if is_attributes else part)
-        yield from self._each((list(items or ()), list(pairs or ())))
+            if isinstance(part, dict) and all(isinstance(key, str) for key in part):
+                yield from self._items(part)
+            else:
+                yield self._digest(part)
 
     # ---- installed packages ----
 
     def _is_installed(self, thing: Any) -> bool:
         """Return whether a function or class can be found by its name in an installed package."""
-        module = getattr(thing, "__module__", None)
-        if not (isinstance(module, str) and self._is_stable(module)):
+        found: Any = sys.modules.get(str(getattr(thing, "__module__", None)))
+        if found is None or not self._is_stable(vars(found)):
             return False
-        found: Any = sys.modules.get(module)
         for name in thing.__qualname__.split("."):
             found = getattr(found, name, None)
         return found is thing
 
-    def _is_stable(self, name: str, spec: Any = None) -> bool:
-        """Return whether a module is pyfd's, the standard library's or an installed package's."""
-        top = name.partition(".")[0]
-        if top == "pyfd":
-            return True
-        module = sys.modules.get(name)
-        origin = getattr(spec or getattr(module, "__spec__", None), "origin", None)
-        if origin in ("built-in", "frozen"):
-            return True
-        path = getattr(module, "__file__", None) or origin
-        if not isinstance(path, str):
-            return False
-        if {"site-packages", "dist-packages"} & set(Path(path).parts):
-            self._packages.add(top)
-            return True
-        return Path(path).is_relative_to(Path(os.__file__).parent)
+    def _is_stable(self, names: Mapping[str, Any]) -> bool:
+        """Return whether a module's global names belong to an installed package."""
+        owner = packages.owner(names)
+        if owner:
+            self._packages.add(owner)
+        return owner is not None
 
 
 def _hash(parts: Iterable[bytes | memoryview]) -> bytes:
@@ -324,20 +367,19 @@ def _hash(parts: Iterable[bytes | memoryview]) -> bytes:
     return digest.digest()
 
 
-def _tensor(tensor: Tensor) -> _Parts:
+def _values(tensor: Tensor) -> _Parts:
     if nn.parameter.is_lazy(tensor):
-        yield b"lazy tensor"
         return
-    yield repr(("tensor", str(tensor.dtype), tuple(tensor.shape))).encode()
-    plain = tensor.detach()
     try:
+        yield repr((str(tensor.dtype), tuple(tensor.shape))).encode()
+        plain = tensor.detach()
         if plain.is_quantized:
             plain = plain.dequantize()
         if plain.layout is not torch.strided:
             plain = plain.to_dense()
         flat = plain.cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
         yield flat.view(torch.uint8).numpy().data
-    except (RuntimeError, TypeError):  # a tensor without values
+    except Exception:  # a tensor without values, or a subclass whose own code fails
         yield b"no values"
 
 
@@ -347,26 +389,7 @@ def _array(array: np.ndarray[Any, Any]) -> _Parts:
 
 
 def _address(thing: Any) -> _Parts:
-    yield from (b"installed", f"{thing.__module__}:{thing.__qualname__}".encode())
-
-
-def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
-    """Yield a function's code and the code of the functions inside it."""
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _codes(constant)
-
-
-def _imports(instructions: Sequence[dis.Instruction]) -> Iterator[str]:
-    """Yield the names of modules that are imported; those of relative imports begin with dots."""
-    plain = [i for i in instructions if i.opname != "EXTENDED_ARG"]
-    for level, wanted, found in zip(plain, plain[1:], plain[2:], strict=False):
-        if found.opname == "IMPORT_NAME":  # follows its level and the names to import from it
-            name = "." * level.argval + found.argval
-            yield name
-            for attribute in wanted.argval or ():  # it may be a module too
-                yield f"{name}{'' if name.endswith('.') else '.'}{attribute}"
+    yield from (b"installed", thing.__module__.encode(), thing.__qualname__.encode())
 
 
 def _contents(cell: types.CellType) -> object:
@@ -374,42 +397,3 @@ def _contents(cell: types.CellType) -> object:
         return cell.cell_contents
     except ValueError:  # a variable that has no value yet
         return "empty"
-
-
-def _is_method(value: object) -> bool:
-    return isinstance(value, types.FunctionType | property | staticmethod | classmethod)
-
-
-def _file(path: object) -> bytes:
-    return Path(path).read_bytes() if isinstance(path, str) and Path(path).is_file() else b""
-
-
-@functools.cache
-def _installed(package: str) -> str:
-    """Return an installed package's versions, and a digest of its installers' checksums."""
-    found = []
-    for name in sorted(set(_distributions().get(package, ()))):
-        distribution = importlib.metadata.distribution(name)
-        record = (distribution.read_text("RECORD") or "").splitlines()
-        code = sorted(line for line in record if line.partition(",")[0].endswith((".py", ".so")))
-        found.append(f"{distribution.version} {_hash([repr(code).encode()]).hex()[:16]}")
-    return ", ".join(found)
-
-
-@functools.cache
-def _distributions() -> Mapping[str, list[str]]:
-    return importlib.metadata.packages_distributions()
-
-
-@functools.cache
-def _pyfd() -> str:
-    """Return pyfd's version, and a digest of its files, which change between versions too."""
-    import pyfd
-
-    folder = Path(pyfd.__file__).parent
-    parts = []
-    for path in sorted([*folder.rglob("*.py"), *folder.glob("_core/*.so")]):
-        name = path.relative_to(folder)
-        if not {"cli", "report"} & set(name.parts):  # they do not affect results
-            parts += [str(name).encode(), path.read_bytes()]
-    return f"{pyfd.__version__} {_hash(parts).hex()[:16]}"

@@ -103,8 +103,9 @@ def evaluate(
     Raises:
         RuntimeError: A worker died.
         ImportError: The library of an attack or a defence is missing.
-        ValueError: A name or a number is invalid, the model gets no image right, or the
-            output folder holds another evaluation.
+        ValueError: A name or a number is invalid, the model gets no image right, the
+            output folder holds another evaluation, or something cannot be pickled for
+            several workers.
     """
     truth = np.asarray(labels, np.int64)
     chosen = [parse(d) if isinstance(d, str) else d for d in defences]
@@ -209,6 +210,7 @@ def _run(
     work: Work, path: Path, header: dict[str, Any], workers: int, progress: bool
 ) -> list[dict[str, Any]]:
     """Return the entry of every trial and chunk: from the log, or computed now."""
+    pickled = work.pickled() if workers > 1 else b""  # before anything is written
     try:
         log = Log(path, header)
     except OtherRunError as error:
@@ -219,7 +221,7 @@ def _run(
         places = itertools.product(range(len(work.trials)), range(len(work.chunks)))
         tasks = [task for task in places if task not in found]
         with _bar(len(tasks), progress) as bar:
-            for entry in _results(work, tasks, workers):
+            for entry in _results(work, pickled, tasks, workers):
                 log.append(entry)
                 found[entry["place"], entry["chunk"]] = entry
                 if bar is not None:
@@ -236,7 +238,7 @@ def _finished(entries: Sequence[Any]) -> Iterator[tuple[tuple[int, int], dict[st
 
 
 def _results(
-    work: Work, tasks: Sequence[tuple[int, int]], workers: int
+    work: Work, pickled: bytes, tasks: Sequence[tuple[int, int]], workers: int
 ) -> Iterator[dict[str, Any]]:
     """Yield the entries of tasks as they are done."""
     if workers == 1 or len(tasks) < 2:
@@ -244,8 +246,7 @@ def _results(
             yield work.do(*task)
         return
     context = get_context("spawn")
-    started = (pickle.dumps(work),)
-    with ProcessPoolExecutor(workers, context, _start_worker, started) as pool:
+    with ProcessPoolExecutor(workers, context, _start_worker, (pickled,)) as pool:
         with _environment(_WORKER_ENVIRONMENT):  # glibc reads it when a process starts
             running = [pool.submit(_do, task) for task in tasks]
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import pickle
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -42,6 +43,18 @@ class Work:
 
     def __post_init__(self) -> None:
         self.chunks = list(batches([image.shape for image in self.images], self.batch_size))
+
+    def pickled(self) -> bytes:
+        """Return the work as bytes, for other processes.
+
+        Raises:
+            ValueError: The model, an attack or a defence cannot be pickled.
+        """
+        try:
+            return pickle.dumps(self)
+        except Exception as error:  # objects may raise any error when they are pickled
+            reason = f"the model, an attack or a defence cannot be sent to a worker: {error}"
+            raise ValueError(f"{reason}; it can be evaluated with workers=1") from error
 
     def do(self, place: int, chunk: int) -> dict[str, Any]:
         """Attack one chunk, and judge the defences on it.

@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import nn
 
-from pyfd.evaluation import fingerprint, report
+from pyfd.evaluation import packages, report
 from pyfd.evaluation.defences import Distillation
 from pyfd.qtables import QTables
 from tests.evaluation.toys import Texture, images, run, without_times
@@ -230,7 +230,7 @@ def test_other_arguments(tmp_path, change, name):
 
 def test_other_versions(tmp_path, monkeypatch):
     run(tmp_path, attacks=())
-    monkeypatch.setattr(fingerprint, "_installed", lambda _: "another version")
+    monkeypatch.setattr(packages, "_installed", lambda _: "another version")
     with pytest.raises(ValueError, match=r"\(other packages\)"):
         run(tmp_path, attacks=())
 

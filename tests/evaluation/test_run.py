@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -122,6 +123,25 @@ def test_a_worker_that_dies_is_an_error(tmp_path):
         evaluate(Unwelcome(), pictures, labels, output=tmp_path, workers=2)
 
 
+class Locked(Texture):
+    """A model that cannot be pickled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lock = threading.Lock()
+
+
+def locked() -> Locked:
+    return Locked()
+
+
+def test_a_model_that_cannot_be_pickled_needs_one_worker(tmp_path):
+    with pytest.raises(ValueError, match=r"cannot be sent to a worker: .*lock.* workers=1"):
+        run(tmp_path / "out", model=Locked(), workers=2)
+    assert not (tmp_path / "out").exists()
+    assert run(tmp_path / "out", model=Locked(), workers=1)["setting"]["n"] == 2
+
+
 def test_an_attackers_files_are_decoded(tmp_path):
     """A defence by tables decodes the file itself, not its pixels encoded again."""
     found = run(tmp_path, defences=("none", "one-pass:16"), attacker_quality=40, epsilons=(1,))
@@ -176,6 +196,23 @@ def test_command(tmp_path):
     assert refused.exit_code == 1
     assert "input_size" in refused.stderr
     assert CliRunner().invoke(cli, ["evaluate", "--images", "foolbox"]).exit_code == 2
+
+
+def test_command_says_in_one_line_that_a_model_needs_one_worker(tmp_path):
+    (tmp_path / "photos").mkdir()
+    (picture,) = images(1)
+    Image.fromarray(picture).save(tmp_path / "photos/0.png")
+    label = labels_of(Texture(), [picture])[0]
+    (tmp_path / "labels.csv").write_text(f"file,label\n0.png,{label}\n")
+    arguments = ["evaluate", "--model", f"{__name__}:locked", "--images", f"{tmp_path}/photos"]
+    arguments += ["--labels", f"{tmp_path}/labels.csv", "-d", "none", "-a", "fgsm"]
+    refused = CliRunner().invoke(
+        cli, [*arguments, "--workers", "2", "-o", f"{tmp_path}/out"], catch_exceptions=False
+    )
+    assert refused.exit_code == 1
+    assert len(refused.stderr.splitlines()) == 1
+    assert "workers=1" in refused.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_command_refuses_unknown_attacks_at_once():
