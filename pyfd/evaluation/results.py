@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import nn
 
 import pyfd
@@ -20,6 +21,7 @@ from pyfd.evaluation.attacks import to_batch
 from pyfd.evaluation.defences import Defence, Distillation
 from pyfd.evaluation.libraries import ART
 from pyfd.evaluation.plan import Trial
+from pyfd.evaluation.report.data import Count, Example, Number
 from pyfd.evaluation.standins import behind
 from pyfd.evaluation.work import Work
 from pyfd.torch import device_of
@@ -27,6 +29,38 @@ from pyfd.torch import device_of
 _FEWEST = 100
 _UNEQUAL = 0.02
 _TIMED = 8
+
+
+class _Entry(BaseModel):
+    """An entry of the log, as `Work.do` returns it."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    place: Count
+    chunk: Count
+    right: dict[str, Count]
+    l2: Number
+    seconds: Number
+    examples: list[Example]
+
+
+def finished(
+    work: Work, entries: Iterable[Any]
+) -> Iterator[tuple[tuple[int, int], dict[str, Any]]]:
+    """Yield the entries of a log by trial and chunk; skip those that are not of this work."""
+    for entry in entries:
+        with suppress(ValidationError):
+            found = _Entry.model_validate(entry)
+            if _belongs(work, found):
+                yield (found.place, found.chunk), entry
+
+
+def _belongs(work: Work, entry: _Entry) -> bool:
+    if entry.place >= len(work.trials) or entry.chunk >= len(work.chunks):
+        return False
+    names = {defence.name for defence in work.trials[entry.place].judged}
+    most = max(entry.right.values(), default=0)
+    return entry.right.keys() == names and most <= len(work.chunks[entry.chunk])
 
 
 def cells(work: Work, entries: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
