@@ -137,7 +137,7 @@ def test_a_file_that_is_no_log_is_kept(path, text, reason, restart):
 @pytest.mark.parametrize("text", ["", "\n"])
 def test_an_empty_file_is_refused_or_replaced(path, text):
     path.write_text(text)
-    with pytest.raises(OtherRunError, match="it is empty$"):
+    with pytest.raises(OtherRunError, match=r"it is empty$"):
         Log(path, HEADER)
     assert entries(path, restart=True) == []
     assert json.loads(path.read_text())["model"] == "a"
