@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -18,7 +17,7 @@ from torch import nn
 import pyfd
 from pyfd._core.pixels import Pixels
 from pyfd.evaluation.attacks import to_batch
-from pyfd.evaluation.defences import Defence, Distillation
+from pyfd.evaluation.defences import Defence
 from pyfd.evaluation.libraries import ART
 from pyfd.evaluation.plan import Trial
 from pyfd.evaluation.report.data import Count, Example, Number
@@ -78,6 +77,7 @@ def cells(work: Work, entries: Iterable[dict[str, Any]]) -> Iterator[dict[str, A
                 "defence": defence.name,
                 "kind": defence.kind,
                 "step": _mean_step(defence),
+                "uniform_step": _uniform_step(defence),
                 "attack": attack.name,
                 "title": attack.title or attack.name,
                 "threat": attack.threat,
@@ -106,6 +106,12 @@ def _mean_step(defence: Defence) -> float | None:
     return float(np.exp(np.log(defence.qtables.array.astype(float)).mean()))
 
 
+def _uniform_step(defence: Defence) -> int | None:
+    """Return the step that all frequencies of the tables have, if they have the same."""
+    steps = set() if defence.qtables is None else set(defence.qtables.array.flat)
+    return int(steps.pop()) if len(steps) == 1 else None
+
+
 def interval(correct: int, n: int) -> list[float]:
     """Return the 95 % interval of a share (Wilson, 1927)."""
     z = 1.959964
@@ -126,14 +132,9 @@ def costs(defences: Sequence[Defence], images: Sequence[Pixels]) -> dict[str, fl
 def _cost(defence: Defence, images: Sequence[Pixels]) -> float:
     times = []
     for image in (images[0], *images):
-        if isinstance(defence, Distillation):
-            tables = defence.qtables
-            file = pyfd.encode(image, tables, baseline=False)
-            work: Callable[[], object] = functools.partial(pyfd.decode, file, tables)
-        else:
-            work = functools.partial(defence, [image])
+        call = defence.service_call(image)
         began = time.perf_counter()
-        work()
+        call()
         times.append(time.perf_counter() - began)
     return float(np.median(times[1:]))  # the first one warms up
 

@@ -174,6 +174,8 @@ def _check(
         if "surrogate" in attack.needs and surrogate is None:
             raise ValueError(f"{attack.name!r} needs another model to attack")
         require(attack.libraries)
+    for defence in defences:
+        require(defence.libraries)
     for epsilon in epsilons:
         if epsilon != int(epsilon) or not 1 <= epsilon <= 255:
             raise ValueError(f"epsilon must be a whole number of levels, 1...255, not {epsilon}")
