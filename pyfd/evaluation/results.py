@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
+from scipy.stats import binomtest  # type: ignore[import-untyped]
 from torch import nn
 
 import pyfd
@@ -114,11 +114,7 @@ def _uniform_step(defence: Defence) -> int | None:
 
 def interval(correct: int, n: int) -> list[float]:
     """Return the 95 % interval of a share (Wilson, 1927)."""
-    z = 1.959964
-    share = correct / n
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return [max(0.0, centre - half), min(1.0, centre + half)]
+    return [float(end) for end in binomtest(correct, n).proportion_ci(method="wilson")]
 
 
 def costs(defences: Sequence[Defence], images: Sequence[Pixels]) -> dict[str, float]:

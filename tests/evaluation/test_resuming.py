@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from pyfd.evaluation import fingerprint, report
-from pyfd.evaluation.defences import Distillation
+from pyfd.evaluation.defences import Defence, Distillation
 from pyfd.qtables import QTables
 from tests.evaluation.toys import Texture, images, run, without_times
 
@@ -304,6 +304,26 @@ def test_a_new_process_goes_on(tmp_path):
         texts.append((tmp_path / "out/progress.jsonl").read_text())
     assert texts[0] == texts[1]
     assert (tmp_path / "calls").read_text() == "called\n" * 4  # two starts × two sizes
+
+
+def test_an_object_that_counts_its_calls_goes_on_as_a_new_object(tmp_path):
+    """docs/evaluation.md says so: its attributes are compared as they are at the beginning."""
+
+    class Counting(Defence):
+        name, kind = "counting", "transformation"
+        calls = 0
+
+        def defend(self, image, rng):
+            self.calls += 1
+            return super().defend(image, rng)
+
+    used = Counting()
+    first = run(tmp_path, attacks=(), defences=("none", used))
+    assert used.calls
+    with pytest.raises(ValueError, match=r"\(other defences\)"):
+        run(tmp_path, attacks=(), defences=("none", used))
+    again = run(tmp_path, attacks=(), defences=("none", Counting()))
+    assert without_times(again) == without_times(first)
 
 
 def test_entries_that_two_processes_wrote_count_once(tmp_path):
