@@ -37,7 +37,7 @@ VERSION = 1
 #: The kinds of attackers' knowledge, in the order of the table: adaptive beside gray-box.
 THREATS = ("benign", "adaptive", "gray-box", "black-box")
 
-_UNIFORM = re.compile("(?:one|two)-pass:([0-9]{1,5})")
+_UNIFORM = re.compile("(one-pass|two-pass):([0-9]{1,5})")
 _ROUNDING = 1e-3  # the rounding error of the numbers in a report.json
 
 Text = Annotated[str, Field(min_length=1)]
@@ -169,7 +169,8 @@ class Cell(_Model):
         """Take the step of uniform tables from the name in older reports, which say it there."""
         if isinstance(value, Mapping) and "uniform_step" not in value:
             found = _UNIFORM.fullmatch(str(value.get("defence")))
-            return {**value, "uniform_step": int(found[1])} if found else value
+            if found and found[1] == value.get("kind"):
+                return {**value, "uniform_step": int(found[2])}
         return value
 
     @model_validator(mode="after")
