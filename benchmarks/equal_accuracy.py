@@ -35,6 +35,7 @@ from benchmarks import pages
 from pyfd import QTables
 from pyfd.evaluation import dataset, evaluate, models
 from pyfd.evaluation.defences import Distillation
+from pyfd.evaluation.fingerprint import Fingerprints
 from pyfd.torch import batches, device_of, predict
 
 MAKER = "benchmarks/equal_accuracy.py"
@@ -96,7 +97,8 @@ def chosen_tables(
         log: The log of the trials of `pyfd.refine`.
     """
     statistics = pyfd.calibrate(images)
-    refined = pyfd.refine(score, budget=BUDGET, log=log, progress=True)
+    key = Fingerprints().of(score)
+    refined = pyfd.refine(score, budget=BUDGET, log=log, key=key, progress=True)
     least = refined.baseline - BUDGET - 1e-12
     print(f"refined: {refined.trials} trials, sensitivity {dict(refined.sensitivity)}")
     threats = [step / 8 for step in range(4, 250)]

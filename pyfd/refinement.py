@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -34,6 +34,10 @@ BANDS = ((0, 0), (1, 1), (2, 2), (3, 4), (5, 7), (8, 14))
 
 _COMPONENTS = ("luma", "chroma")
 
+_PLACES = len(BANDS) * len(_COMPONENTS)
+_RUNGS = range(len(LADDER))
+_SAME = 1e-6  # below the share of one image, and above the noise of a sum of float32
+
 _Rungs: TypeAlias = tuple[int, ...]
 """An index into `LADDER` for each band, luma's first and then chroma's."""
 
@@ -61,6 +65,7 @@ def refine(
     *,
     budget: float = 0.01,
     log: str | os.PathLike[str] | None = None,
+    key: str = "",
     progress: bool = False,
 ) -> Refinement:
     """Find the tables with the largest steps within a budget of benign accuracy.
@@ -78,8 +83,11 @@ def refine(
         budget: The accuracy that may be lost compared to steps of 1, 0...1: 0.01 is one
             percentage point.
         log: A file of JSON lines to which each trial is appended. Trials that it
-            holds are not run again, so an interrupted search can be resumed. The file
-            does not say which model was scored: use one file per model and images.
+            holds are not run again, so an interrupted search can be resumed.
+        key: A text that identifies `model_accuracy`: the model, its code, the images and
+            the labels. A log with another key is refused. Without one, only the accuracy
+            with steps of 1 tells two functions apart: it is measured again whenever a
+            search is resumed, and must be the log's, to within 1e-6.
         progress: Show a progress bar on stderr (needs tqdm).
 
     Returns:
@@ -87,12 +95,12 @@ def refine(
 
     Raises:
         ValueError: The budget or an accuracy is outside 0...1, or `log` is the file
-            of another search or in another format.
+            of another search, of another model or of other images, or is not a log.
         OSError: The log cannot be read or written.
     """
     if not 0 <= budget <= 1:
         raise ValueError(f"budget must be in 0...1, not {budget}")
-    with nullcontext() if log is None else _opened(log) as opened:
+    with nullcontext() if log is None else _opened(log, key) as opened:
         search = _Search(model_accuracy, budget, opened, progress)
         try:
             search.run()
@@ -109,8 +117,8 @@ class _Search:
         self.score = score
         self.budget = budget
         self.log = log
-        self.trials: dict[_Rungs, float] = {} if log is None else _trials(log)
-        self.lowest: _Rungs = (0,) * (len(BANDS) * len(_COMPONENTS))
+        self.trials: dict[_Rungs, float] = {} if log is None else dict(_trials(log))
+        self.lowest: _Rungs = (0,) * _PLACES
         self.best = self.lowest
         self.sensitivity: dict[str, float] = {}
         self.bar = bar(unit="table", desc="refine") if progress else None
@@ -118,11 +126,23 @@ class _Search:
     # ---- the search ----
 
     def run(self) -> None:
+        self.check_the_log()
         self.accuracy(self.lowest)
         self.raise_together()
         order = self.measure_sensitivity()
         while self.fill(order):  # a band that did not fit may fit once others have moved
             pass
+
+    def check_the_log(self) -> None:
+        """Refuse a log whose first accuracy is not that of the function that is given now."""
+        if self.log is None or self.lowest not in self.trials:
+            return
+        then, now = self.trials[self.lowest], self.measured(self.lowest)
+        if not math.isclose(then, now, rel_tol=0, abs_tol=_SAME):
+            raise ValueError(
+                f"{self.log.path} is of another model or of other images: with steps of 1, the "
+                f"accuracy was {then:.6f} and is {now:.6f}. Choose another log"
+            )
 
     def raise_together(self) -> None:
         """Find the largest uniform step within the budget, by bisection."""
@@ -173,15 +193,19 @@ class _Search:
 
     def accuracy(self, rungs: _Rungs) -> float:
         if rungs not in self.trials:
-            value = float(self.score(_tables(rungs)))
-            if not 0 <= value <= 1:
-                raise ValueError(f"model_accuracy must return a number in 0...1, not {value}")
+            value = self.measured(rungs)
             self.trials[rungs] = value
             if self.log is not None:
                 self.log.append({"rungs": rungs, "accuracy": value})
         if self.bar is not None:
             self.bar.update()
         return self.trials[rungs]
+
+    def measured(self, rungs: _Rungs) -> float:
+        value = float(self.score(_tables(rungs)))
+        if not 0 <= value <= 1:
+            raise ValueError(f"model_accuracy must return a number in 0...1, not {value}")
+        return value
 
     def close(self) -> None:
         if self.bar is not None:
@@ -227,17 +251,25 @@ def _tables(rungs: _Rungs) -> QTables:
     return QTables(tables)
 
 
-def _opened(path: str | os.PathLike[str]) -> Log:
-    header = {"format": "pyfd-refinement", "version": 2, "ladder": LADDER, "bands": BANDS}
+def _opened(path: str | os.PathLike[str], key: str) -> Log:
+    header = {
+        "format": "pyfd-refinement",
+        "version": 2,
+        "key": key,
+        "ladder": LADDER,
+        "bands": BANDS,
+    }
     try:
         return Log(path, header)
     except OtherRunError as error:
         raise ValueError(f"{path} is not a log of this search: {error.reason}") from error
 
 
-def _trials(log: Log) -> dict[_Rungs, float]:
-    """Return the accuracies that a log holds."""
-    try:
-        return {tuple(trial["rungs"]): float(trial["accuracy"]) for trial in log.entries}
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{log.path} is not a log of this search: {error!r}") from error
+def _trials(log: Log) -> Iterator[tuple[_Rungs, float]]:
+    """Yield the accuracies that a log holds; skip everything else."""
+    for entry in log.entries:
+        match entry:
+            case {"rungs": [*rungs], "accuracy": int() | float() as accuracy}:
+                known = len(rungs) == _PLACES and all(rung in _RUNGS for rung in rungs)
+                if known and 0 <= accuracy <= 1:
+                    yield tuple(map(int, rungs)), float(accuracy)

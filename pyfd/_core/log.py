@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
-from collections.abc import Mapping
+import reprlib
+import secrets
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from pyfd._core.files import write_atomically
-
 
 class OtherRunError(ValueError):
-    """A log that belongs to another run, or a file that is not a log."""
+    """A log that belongs to another run, or a file that is not a log.
 
-    def __init__(self, path: Path, reason: str) -> None:
+    Args:
+        path: The file.
+        reason: What is wrong with it, as a part of a sentence.
+        replaceable: Whether a restart may replace it, because it holds nothing but the
+            entries of an earlier run.
+    """
+
+    def __init__(self, path: Path, reason: str, *, replaceable: bool = False) -> None:
         super().__init__(f"{path} is not a log of this run: {reason}")
         self.reason = reason
+        self.replaceable = replaceable
 
 
 class Log:
@@ -26,16 +37,18 @@ class Log:
     `append` hands each entry to the operating system as one write of a whole line,
     so that a killed process loses at most the entry it was writing, and several
     processes can append to one log. Lines that were cut off are skipped on reading.
+    Whether an entry fits the run, its user must check.
 
     Args:
         path: The file. It and its folder are created if they do not exist.
-        header: A JSON object with a "format", and everything that determines the
-            entries.
-        restart: Replace a file with another header instead of refusing it.
+        header: A JSON object with a "format", an integer "version", and everything that
+            determines the entries.
+        restart: Replace an empty file, and the log of another run if it has the same
+            format and no newer version, instead of refusing them.
 
     Raises:
-        OtherRunError: The file has another header or none, and `restart` is False.
-        OSError: The file cannot be read or written.
+        OtherRunError: The file is not a log of this run, and must not be replaced.
+        OSError: The file cannot be read or written; the message names it.
     """
 
     def __init__(
@@ -45,26 +58,25 @@ class Log:
         self.entries: list[Any] = []
         """The entries of earlier runs, in the order of the file."""
         line = _line(header)
-        try:
-            self.entries = _entries(self.path, json.loads(line))
-        except (FileNotFoundError, OtherRunError) as error:
-            if isinstance(error, OtherRunError) and not restart:
-                raise
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.path, line)
-        self._file = self.path.open("a+b", buffering=0)
+        with self._naming_the_path():
+            file = self._existing() or self._created(line) or _opened(self.path)
+            try:
+                self.entries = _entries(self.path, file, json.loads(line))
+            except OtherRunError as error:
+                file.close()
+                if not (restart and error.replaceable):
+                    raise
+                file = self._replaced(line)
+        self._file = file
 
     def append(self, entry: Any) -> None:
         """Append an entry: a JSON array or object."""
         data = _line(entry)
-        if not self._ends_with_newline():  # the last line was cut off
-            data = b"\n" + data
-        while data:  # one write, unless the disk is full
-            data = data[self._file.write(data) :]
-
-    def _ends_with_newline(self) -> bool:
-        size = os.fstat(self._file.fileno()).st_size
-        return os.pread(self._file.fileno(), 1, max(size - 1, 0)) == b"\n"
+        with self._naming_the_path():
+            if not self._ends_with_newline():  # the last line was cut off
+                data = b"\n" + data
+            while data:  # one write, unless the disk is full
+                data = data[self._file.write(data) :]
 
     def close(self) -> None:
         """Close the file."""
@@ -81,20 +93,96 @@ class Log:
     ) -> None:
         self.close()
 
+    def _ends_with_newline(self) -> bool:
+        size = os.fstat(self._file.fileno()).st_size
+        return os.pread(self._file.fileno(), 1, max(size - 1, 0)) == b"\n"
+
+    @contextmanager
+    def _naming_the_path(self) -> Iterator[None]:
+        """Name the log in the message of an `OSError`: callers name their own inputs."""
+        try:
+            yield
+        except OSError as error:
+            raise OSError(error.errno, f"{self.path}: {error.strerror or error}") from error
+
+    # ---- opening ----
+
+    def _existing(self) -> io.FileIO | None:
+        try:
+            return _opened(self.path)
+        except FileNotFoundError:
+            return None
+
+    def _created(self, line: bytes) -> io.FileIO | None:
+        """Create the file with its header, or return None if another process was faster."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError), self._temporary(line) as (temporary, file):
+            try:
+                os.link(temporary, self.path)
+            except FileExistsError:
+                raise
+            except OSError:  # a file system without hard links
+                file.close()
+                file = _opened(self.path, os.O_CREAT | os.O_EXCL)
+                file.write(line)
+            return file
+        return None
+
+    def _replaced(self, line: bytes) -> io.FileIO:
+        """Put a new file in the place of the old one, which other processes may still have open."""
+        with self._temporary(line) as (temporary, file):
+            temporary.replace(self.path)
+            return file
+
+    @contextmanager
+    def _temporary(self, line: bytes) -> Iterator[tuple[Path, io.FileIO]]:
+        """Write a header to a file beside the log, and remove the file's name afterwards."""
+        temporary = self.path.with_name(f".pyfd-{secrets.token_hex(8)}.tmp")
+        file = _opened(temporary, os.O_CREAT | os.O_EXCL)
+        try:
+            file.write(line)
+            yield temporary, file
+        except BaseException:
+            file.close()
+            raise
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _opened(path: Path, flags: int = 0) -> io.FileIO:
+    """Open a regular file to read and append; do not wait for the other end of a FIFO."""
+    flags |= os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+    descriptor = os.open(path, flags, 0o666)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OtherRunError(path, "it is not a regular file")
+    return io.FileIO(descriptor, "a+")
+
 
 def _line(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True).encode() + b"\n"
 
 
-def _entries(path: Path, header: dict[str, Any]) -> list[Any]:
+def _entries(path: Path, file: io.FileIO, header: dict[str, Any]) -> list[Any]:
     """Return the entries under this header; skip lines that were cut off."""
-    first, *lines = path.read_bytes().split(b"\n")
+    file.seek(0)
+    first, *lines = file.read().split(b"\n")
+    if not first and not any(lines):
+        raise OtherRunError(path, "it is empty", replaceable=True)
     found = _parsed(first)
-    kinds = ("format", "version")
-    if not isinstance(found, dict) or any(found.get(key) != header.get(key) for key in kinds):
-        raise OtherRunError(path, "its first line is not the header of one")
+    if not isinstance(found, dict) or "format" not in found:
+        raise OtherRunError(path, "its first line is not the header of a log")
+    if found["format"] != header["format"]:
+        kind = reprlib.repr(found["format"])
+        raise OtherRunError(path, f"it has the format {kind}, not {header['format']!r}")
+    version = found.get("version")
+    older = type(version) is int and version < header["version"]
+    if version != header["version"]:
+        ours = header["version"]
+        reason = f"another version of pyfd wrote it (format {reprlib.repr(version)}, not {ours})"
+        raise OtherRunError(path, reason, replaceable=older)
     if differing := [key for key in {**header, **found} if found.get(key) != header.get(key)]:
-        raise OtherRunError(path, f"other {', '.join(sorted(differing))}")
+        raise OtherRunError(path, f"other {', '.join(sorted(differing))}", replaceable=True)
     entries = map(_parsed, lines)
     return [entry for entry in entries if isinstance(entry, dict | list)]
 

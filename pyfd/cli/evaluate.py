@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from pyfd.cli.messages import Messages, printable
+from pyfd.cli.messages import Messages, printable, reason
 from pyfd.cli.options import Examples
 
 _DEFENCES = ("none", "one-pass:fd-cvpr2019", "two-pass:fd-cvpr2019", "jpeg:75")
@@ -37,23 +37,31 @@ class _Described(Examples):
             with formatter.section(f"Attacks that {knowledge}"):
                 formatter.write_dl(attacks)
         with formatter.section("Defences"):
-            lines = [pair for kind in DEFENCES for pair in kind.patterns.items()]
-            formatter.write_dl([*lines, *(kind.argument for kind in DEFENCES if kind.argument)])
+            defences = [(", ".join(kind.patterns), kind.description) for kind in DEFENCES]
+            formatter.write_dl([*defences, *(kind.argument for kind in DEFENCES if kind.argument)])
         super().format_epilog(ctx, formatter)
 
 
-def _check_attacks(
-    _ctx: click.Context, _param: click.Parameter, names: tuple[str, ...]
-) -> tuple[str, ...]:
-    """Refuse unknown attacks before the model and the images are loaded."""
-    from pyfd.evaluation.attacks import find
+def _objects(_ctx: click.Context, param: click.Parameter, names: tuple[str, ...]) -> list[Any]:
+    """Return attacks or defences; refuse unknown ones before the model and the images are loaded.
 
-    try:
+    Raises:
+        BadParameter: A name or its argument is invalid, or a table file cannot be read.
+        ClickException: A library is missing.
+    """
+    with _libraries():
+        from pyfd.evaluation.attacks import find
+        from pyfd.evaluation.defences import parse
+
+        found: list[Any] = []
         for name in names:
-            find(name)
-    except ValueError as error:
-        raise click.BadParameter(printable(str(error))) from error
-    return names
+            try:
+                found.append(find(name) if param.name == "attacks" else parse(name))
+            except ValueError as error:
+                raise click.BadParameter(printable(str(error))) from error
+            except OSError as error:
+                raise click.BadParameter(printable(f"{name!r}: {reason(error)}")) from error
+        return found
 
 
 @click.command(
@@ -100,6 +108,7 @@ pyfd evaluate --images photos --labels labels.csv -o report -d none -d two-pass:
     multiple=True,
     default=_DEFENCES,
     metavar="D",
+    callback=_objects,
     help=f"One of the defences below. Can be repeated.  [default: {', '.join(_DEFENCES)}]",
 )
 @click.option(
@@ -109,7 +118,7 @@ pyfd evaluate --images photos --labels labels.csv -o report -d none -d two-pass:
     multiple=True,
     default=_ATTACKS,
     metavar="A",
-    callback=_check_attacks,
+    callback=_objects,
     help=f"One of the attacks below. Can be repeated.  [default: {', '.join(_ATTACKS)}]",
 )
 @click.option(

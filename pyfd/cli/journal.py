@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
-from pyfd._core.log import Log
+from pyfd._core.log import Log, OtherRunError
 
 #: A regular file's size and time of change: another file has another stamp.
 Stamp: TypeAlias = tuple[int, int]
@@ -65,11 +65,11 @@ class Journal:
 
 
 def _stamps(entries: Sequence[Any]) -> Iterator[tuple[tuple[str, str], list[int]]]:
-    """Yield the names and the stamps of each entry."""
+    """Yield the names and the stamps of each entry; skip everything else."""
     for entry in entries:
         match entry:
-            case [str(source), str(target), *stamps]:
-                yield (source, target), stamps
+            case [str(source), str(target), int(), int(), int(), int()]:
+                yield (source, target), entry[2:]
 
 
 def path_in(directory: str, command: str) -> Path:
@@ -82,8 +82,15 @@ def opened(directory: str, command: str, settings: Mapping[str, Any]) -> Iterato
     """Open a command's journal in a directory; begin it anew if the settings differ.
 
     Raises:
+        ValueError: Another file, or a newer version's journal, is in its place.
         OSError: The journal cannot be read or written.
     """
     header = {"format": "pyfd-journal", "version": 1, "settings": settings}
-    with Log(path_in(directory, command).absolute(), header, restart=True) as log:
+    path = path_in(directory, command).absolute()
+    try:
+        log = Log(path, header, restart=True)
+    except OtherRunError as error:
+        reason = f"{path} is not a journal of this pyfd: {error.reason}. Move it away or delete it"
+        raise ValueError(reason) from error
+    with log:
         yield Journal(directory, log)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -90,12 +90,7 @@ def requantize(
             raise click.UsageError("--engine ray writes to a directory: -o DIRECTORY.")
         run(planned, work, limits, messages)
     elif planned:
-        settings = {
-            "pyfd": pyfd.__version__,
-            "qtables": tables.array.tolist(),
-            "strict": reading["strict"],
-            **options,
-        }
+        settings = _settings(tables, reading, options)
         with messages.watching(output), journal.opened(output, "requantize", settings) as log:
             left = log.left(planned)
             if len(left) < len(planned):
@@ -103,6 +98,23 @@ def requantize(
                 messages.note(output, f"{done} of {len(planned)} are done already")
             run(left, work, limits, messages, log)
     messages.finish()
+
+
+def _settings(
+    tables: QTables, reading: Mapping[str, Any], options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return everything that determines the output of a source, for the journal.
+
+    Limits are not among it: they determine only which sources are refused, and refused
+    sources are not in the journal.
+    """
+    return {
+        "pyfd": pyfd.__version__,
+        "libjpeg_turbo": pyfd.libjpeg_turbo_version(),
+        "qtables": tables.array.tolist(),
+        "reading": {name: value for name, value in reading.items() if name != "limits"},
+        "writing": dict(options),
+    }
 
 
 def _source_and_target(

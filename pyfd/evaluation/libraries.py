@@ -10,6 +10,7 @@ from pyfd._core.extras import missing
 #: Modules by name, and the names under which people install them.
 ART = {"art": "adversarial-robustness-toolbox"}
 FOOLBOX = {"foolbox": "foolbox"}
+PILLOW = {"PIL": "pillow"}
 
 
 def require(libraries: Mapping[str, str]) -> None:

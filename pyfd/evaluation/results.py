@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import functools
-import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
 import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from scipy.stats import binomtest  # type: ignore[import-untyped]
 from torch import nn
 
 import pyfd
 from pyfd._core.pixels import Pixels
 from pyfd.evaluation.attacks import to_batch
-from pyfd.evaluation.defences import Defence, Distillation
+from pyfd.evaluation.defences import Defence
 from pyfd.evaluation.libraries import ART
 from pyfd.evaluation.plan import Trial
+from pyfd.evaluation.report.data import Count, Example, Number
 from pyfd.evaluation.standins import behind
 from pyfd.evaluation.work import Work
 from pyfd.torch import device_of
@@ -27,6 +28,38 @@ from pyfd.torch import device_of
 _FEWEST = 100
 _UNEQUAL = 0.02
 _TIMED = 8
+
+
+class _Entry(BaseModel):
+    """An entry of the log, as `Work.do` returns it."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    place: Count
+    chunk: Count
+    right: dict[str, Count]
+    l2: Number
+    seconds: Number
+    examples: list[Example]
+
+
+def finished(
+    work: Work, entries: Iterable[Any]
+) -> Iterator[tuple[tuple[int, int], dict[str, Any]]]:
+    """Yield the entries of a log by trial and chunk; skip those that are not of this work."""
+    for entry in entries:
+        with suppress(ValidationError):
+            found = _Entry.model_validate(entry)
+            if _belongs(work, found):
+                yield (found.place, found.chunk), entry
+
+
+def _belongs(work: Work, entry: _Entry) -> bool:
+    if entry.place >= len(work.trials) or entry.chunk >= len(work.chunks):
+        return False
+    names = {defence.name for defence in work.trials[entry.place].judged}
+    most = max(entry.right.values(), default=0)
+    return entry.right.keys() == names and most <= len(work.chunks[entry.chunk])
 
 
 def cells(work: Work, entries: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -44,6 +77,7 @@ def cells(work: Work, entries: Iterable[dict[str, Any]]) -> Iterator[dict[str, A
                 "defence": defence.name,
                 "kind": defence.kind,
                 "step": _mean_step(defence),
+                "uniform_step": _uniform_step(defence),
                 "attack": attack.name,
                 "title": attack.title or attack.name,
                 "threat": attack.threat,
@@ -72,13 +106,15 @@ def _mean_step(defence: Defence) -> float | None:
     return float(np.exp(np.log(defence.qtables.array.astype(float)).mean()))
 
 
+def _uniform_step(defence: Defence) -> int | None:
+    """Return the step that all frequencies of the tables have, if they have the same."""
+    steps = set() if defence.qtables is None else set(defence.qtables.array.flat)
+    return int(steps.pop()) if len(steps) == 1 else None
+
+
 def interval(correct: int, n: int) -> list[float]:
     """Return the 95 % interval of a share (Wilson, 1927)."""
-    z = 1.959964
-    share = correct / n
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return [max(0.0, centre - half), min(1.0, centre + half)]
+    return [float(end) for end in binomtest(correct, n).proportion_ci(method="wilson")]
 
 
 def costs(defences: Sequence[Defence], images: Sequence[Pixels]) -> dict[str, float]:
@@ -92,14 +128,9 @@ def costs(defences: Sequence[Defence], images: Sequence[Pixels]) -> dict[str, fl
 def _cost(defence: Defence, images: Sequence[Pixels]) -> float:
     times = []
     for image in (images[0], *images):
-        if isinstance(defence, Distillation):
-            tables = defence.qtables
-            file = pyfd.encode(image, tables, baseline=False)
-            work: Callable[[], object] = functools.partial(pyfd.decode, file, tables)
-        else:
-            work = functools.partial(defence, [image])
+        call = defence.service_call(image)
         began = time.perf_counter()
-        work()
+        call()
         times.append(time.perf_counter() - began)
     return float(np.median(times[1:]))  # the first one warms up
 

@@ -175,6 +175,8 @@ def _check(
         if "surrogate" in attack.needs and surrogate is None:
             raise ValueError(f"{attack.name!r} needs another model to attack")
         require(attack.libraries)
+    for defence in defences:
+        require(defence.libraries)
     for epsilon in epsilons:
         if epsilon != int(epsilon) or not 1 <= epsilon <= 255:
             raise ValueError(f"epsilon must be a whole number of levels, 1...255, not {epsilon}")
@@ -217,7 +219,7 @@ def _run(
         reason = f"{path} is of another evaluation ({error.reason}): choose another folder"
         raise ValueError(reason) from error
     with log:
-        found = dict(_finished(log.entries))
+        found = dict(results.finished(work, log.entries))
         places = itertools.product(range(len(work.trials)), range(len(work.chunks)))
         tasks = [task for task in places if task not in found]
         with _bar(len(tasks), progress) as bar:
@@ -227,14 +229,6 @@ def _run(
                 if bar is not None:
                     bar.update()
     return [found[task] for task in sorted(found)]
-
-
-def _finished(entries: Sequence[Any]) -> Iterator[tuple[tuple[int, int], dict[str, Any]]]:
-    """Yield the log's entries by trial and chunk."""
-    for entry in entries:
-        match entry:
-            case {"place": int(place), "chunk": int(chunk), "right": dict()}:
-                yield (place, chunk), entry
 
 
 def _results(

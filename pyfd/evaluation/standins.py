@@ -25,9 +25,8 @@ DRAWS = 4
 
 
 def behind(defence: Defence, model: nn.Module, seed: int) -> nn.Module:
-    """Return a model behind a differentiable stand-in for a defence.
+    """Return a model behind a differentiable stand-in for a defence (BPDA).
 
-    The defence's own stand-in is used if it has one, else `StraightThrough` (BPDA).
     For a random defence, `Expectation` averages `DRAWS` draws (EOT).
 
     Args:
@@ -35,13 +34,20 @@ def behind(defence: Defence, model: nn.Module, seed: int) -> nn.Module:
         model: A module from N×3×H×W in [0, 1] to N×K logits.
         seed: The seed with which the defence is judged; the stand-in's draws use others.
     """
+    chain = nn.Sequential(standin(defence, model, seed), model).eval()
+    return Expectation(chain, DRAWS) if defence.random else chain
+
+
+def standin(defence: Defence, model: nn.Module, seed: int) -> nn.Module:
+    """Return a defence's own stand-in, or `StraightThrough` if it has none, on a model's device.
+
+    The arguments are those of `behind`.
+    """
     module = defence.module()
     if module is None:
         draws = itertools.count(seed + 1)
         module = StraightThrough(lambda images: defence(images, next(draws)))
-    module = module.to(device_of(model))
-    chain = nn.Sequential(module, model).eval()
-    return Expectation(chain, DRAWS) if defence.random else chain
+    return module.to(device_of(model))
 
 
 class StraightThrough(nn.Module):

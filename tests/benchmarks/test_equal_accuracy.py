@@ -88,7 +88,24 @@ def test_each_family_stays_within_the_budget(tmp_path):
     assert all(score(tables) >= least - 1e-9 for tables in found.values())
     assert found["uniform step"] == QTables.uniform(11)
     assert score(QTables.annex_k(int(found["IJG quality"].name.rpartition("-")[2]) - 1)) < least
-    assert (tmp_path / "trials.jsonl").exists()
+
+
+def test_the_log_of_another_score_is_refused(tmp_path):
+    """Even if both are equal with steps of 1."""
+
+    def score(tables: QTables) -> float:
+        return float(tables.array.max() == 1)
+
+    def other(tables: QTables) -> float:
+        return float(tables.array.min() == 1)
+
+    log = tmp_path / "trials.jsonl"
+    equal_accuracy.chosen_tables(score, photographs(4)[0], log)
+    before = log.read_bytes()
+    assert equal_accuracy.chosen_tables(score, photographs(4)[0], log)
+    with pytest.raises(ValueError, match=r"trials\.jsonl is not a log of this search: other key"):
+        equal_accuracy.chosen_tables(other, photographs(4)[0], log)
+    assert log.read_bytes() == before
 
 
 # ---- the page -----------------------------------------------------------------

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import pyfd
+from pyfd.cli.requantize import _settings
 from tests.jpegs import encode_with_pillow, picture
 
 OPTIONS = [["-q", "40"], ["--progressive"], ["--optimize"], ["--no-metadata"], ["--lenient"]]
@@ -138,8 +139,57 @@ def test_a_journal_of_nonsense(run, source, tmp_path, line):
 def test_a_journal_that_cannot_be_written(run, source, tmp_path):
     (tmp_path / "out" / ".pyfd-requantize.jsonl").mkdir(parents=True)
     code, _, err = run("requantize", source, "-o", tmp_path / "out")
-    assert (code, err) == (1, f"pyfd: {tmp_path / 'out'}: Is a directory\n")
+    journal = tmp_path / "out" / ".pyfd-requantize.jsonl"
+    assert (code, err) == (1, f"pyfd: {tmp_path / 'out'}: {journal}: Is a directory\n")
     assert not written(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("my own notes", "its first line is not the header of a log"),
+        ('{"format": "notes"}', "it has the format 'notes', not 'pyfd-journal'"),
+        (
+            '{"format": "pyfd-journal", "version": 2}',
+            "another version of pyfd wrote it (format 2, not 1)",
+        ),
+    ],
+)
+def test_a_file_that_is_no_journal_is_kept(run, source, tmp_path, text, reason):
+    journal = tmp_path / "out" / ".pyfd-requantize.jsonl"
+    journal.parent.mkdir()
+    journal.write_text(text)
+    code, _, err = run("requantize", source, "-o", tmp_path / "out")
+    problem = f"{journal} is not a journal of this pyfd: {reason}. Move it away or delete it"
+    assert (code, err) == (1, f"pyfd: {tmp_path / 'out'}: {problem}\n")
+    assert journal.read_text() == text
+    assert not written(tmp_path / "out")
+
+
+def test_an_empty_journal_is_begun_anew(run, source, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".pyfd-requantize.jsonl").touch()
+    assert run("requantize", source, "-o", tmp_path / "out") == (0, "", "")
+    again = run("requantize", source, "-o", tmp_path / "out")
+    assert again[2] == f"pyfd: {tmp_path / 'out'}: 3 of 3 are done already\n"
+
+
+def test_another_codec_does_all_again(run, source, tmp_path, monkeypatch):
+    """The same version of pyfd with another patch of the fork is another codec."""
+    run("requantize", source, "-o", tmp_path / "out")
+    monkeypatch.setattr(pyfd, "libjpeg_turbo_version", lambda: "2.1.5+pyfd.other")
+    assert run("requantize", source, "-o", tmp_path / "out") == (0, "", "")
+
+
+def test_every_reading_option_is_in_the_journal(run, source, tmp_path):
+    run("requantize", source, "-o", tmp_path / "out", "--lenient", "--max-pixels", 10_000)
+    first, *_ = (tmp_path / "out" / ".pyfd-requantize.jsonl").read_text().splitlines()
+    assert json.loads(first)["settings"]["reading"] == {"strict": False}
+    reading = {"limits": pyfd.Limits(), "strict": True, "region": (1, 2)}  # one is new
+    assert _settings(pyfd.QTables.uniform(1), reading, {})["reading"] == {
+        "strict": True,
+        "region": (1, 2),
+    }
 
 
 def test_names_that_are_no_text(run, source, tmp_path):

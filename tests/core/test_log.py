@@ -1,6 +1,8 @@
 """The log from which runs are resumed: entries that it keeps and skips, and files it refuses."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -70,34 +72,147 @@ def test_lines_of_nonsense_are_skipped(path, line):
     assert entries(path) == ENTRIES
 
 
+VERSION = r"another version of pyfd wrote it \(format {}, not {}\)"
+
+
 @pytest.mark.parametrize(
-    ("header", "reason"),
+    ("header", "reason", "replaceable"),
     [
-        ({**HEADER, "model": "b"}, "other model"),
-        ({**HEADER, "model": "b", "steps": [1]}, "other model, steps"),
-        ({**HEADER, "more": 1}, "other more"),
-        ({"format": "test", "version": 1, "model": "a"}, "other steps"),
-        ({**HEADER, "version": 2}, "its first line is not the header of one"),
-        ({**HEADER, "format": "another"}, "its first line is not the header of one"),
+        ({**HEADER, "model": "b"}, "other model", True),
+        ({**HEADER, "model": "b", "steps": [1]}, "other model, steps", True),
+        ({**HEADER, "more": 1}, "other more", True),
+        ({"format": "test", "version": 1, "model": "a"}, "other steps", True),
+        ({**HEADER, "version": 2}, VERSION.format(1, 2), True),
+        ({**HEADER, "version": 0}, VERSION.format(1, 0), False),
+        ({**HEADER, "format": "another"}, "it has the format 'test', not 'another'", False),
     ],
 )
-def test_another_runs_log_is_refused_or_replaced(path, header, reason):
+def test_another_runs_log_is_refused_or_replaced(path, header, reason, replaceable):
+    """A restart replaces no log of a newer version and no other kind of file."""
     before = path.read_bytes()
     with pytest.raises(OtherRunError, match=rf"log\.jsonl is not a log of this run: {reason}$"):
         Log(path, header)
     assert path.read_bytes() == before
+    if not replaceable:
+        with pytest.raises(OtherRunError, match=rf"log\.jsonl is not a log of this run: {reason}$"):
+            Log(path, header, restart=True)
+        assert path.read_bytes() == before
+        return
     with Log(path, header, restart=True) as log:
         assert log.entries == []
-    assert len(path.read_text().splitlines()) == 1
+        log.append([1])
+    with Log(path, header) as log:
+        assert log.entries == [[1]]
+    assert len(path.read_text().splitlines()) == 2
+    assert [file.name for file in path.parent.iterdir()] == ["log.jsonl"]
 
 
-@pytest.mark.parametrize("text", ["", "\n", "photo", "{", '{"format": "te', "[]", "\xff\xfe"])
-def test_a_file_that_is_no_log_is_refused_or_replaced(path, text):
+NO_HEADER = "its first line is not the header of a log"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("photo", NO_HEADER),
+        ("{", NO_HEADER),
+        ('{"format": "te', NO_HEADER),
+        ("[]", NO_HEADER),
+        ("{}", NO_HEADER),
+        ("\nnotes", NO_HEADER),
+        ("\xff\xfe", NO_HEADER),
+        ('{"format": [1]}', r"it has the format \[1\], not 'test'"),
+        ('{"format": "test"}', VERSION.format(None, 1)),
+        ('{"format": "test", "version": "0"}', VERSION.format("'0'", 1)),
+    ],
+)
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_file_that_is_no_log_is_kept(path, text, reason, restart):
     path.write_text(text, encoding="latin-1")
-    with pytest.raises(ValueError, match="its first line is not the header of one"):
+    with pytest.raises(OtherRunError, match=reason) as caught:
+        Log(path, HEADER, restart=restart)
+    assert not caught.value.replaceable
+    assert path.read_text(encoding="latin-1") == text
+
+
+@pytest.mark.parametrize("text", ["", "\n"])
+def test_an_empty_file_is_refused_or_replaced(path, text):
+    path.write_text(text)
+    with pytest.raises(OtherRunError, match=r"it is empty$"):
         Log(path, HEADER)
     assert entries(path, restart=True) == []
     assert json.loads(path.read_text())["model"] == "a"
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_pipe_in_the_logs_place(tmp_path, restart):
+    """It is refused at once; opening it would wait for a writer."""
+    os.mkfifo(tmp_path / "log.jsonl")
+    code = "import sys; from pyfd._core.log import Log\n"
+    code += f"Log(sys.argv[1], {{'format': 'test', 'version': 1}}, restart={restart})"
+    arguments = [sys.executable, "-c", code, tmp_path / "log.jsonl"]
+    done = subprocess.run(arguments, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert "log.jsonl is not a log of this run: it is not a regular file" in done.stderr
+
+
+def test_errors_of_the_system_name_the_log(path, tmp_path):
+    (tmp_path / "directory").mkdir()
+    with pytest.raises(IsADirectoryError) as caught:
+        Log(tmp_path / "directory", HEADER)
+    assert caught.value.strerror == f"{tmp_path / 'directory'}: Is a directory"
+    with pytest.raises(NotADirectoryError) as caught:
+        Log(path / "below.jsonl", HEADER)
+    assert caught.value.strerror == f"{path / 'below.jsonl'}: Not a directory"
+
+
+# ---- several processes --------------------------------------------------------
+
+
+def test_a_log_that_another_process_has_just_created(tmp_path, monkeypatch):
+    """Its entries are kept, and so are those that it appends later."""
+    path = tmp_path / "log.jsonl"
+    link = os.link
+    others = []
+
+    def late(*arguments) -> None:
+        monkeypatch.setattr(os, "link", link)
+        others.append(Log(path, HEADER))
+        others[0].append(["first"])
+        link(*arguments)
+
+    monkeypatch.setattr(os, "link", late)
+    with Log(path, HEADER) as log:
+        assert log.entries == [["first"]]
+        log.append(["second"])
+        others[0].append(["third"])
+    others[0].close()
+    assert entries(path) == [["first"], ["second"], ["third"]]
+    assert [file.name for file in tmp_path.iterdir()] == ["log.jsonl"]
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_file_system_without_hard_links(tmp_path, monkeypatch, exists):
+    path = tmp_path / "log.jsonl"
+
+    def refuse(*_) -> None:
+        if exists:
+            path.write_text(json.dumps(HEADER) + '\n["first"]\n')
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    with Log(path, HEADER) as log:
+        assert log.entries == [["first"]] * exists
+        log.append(["second"])
+    assert entries(path) == [["first"]] * exists + [["second"]]
+    assert [file.name for file in tmp_path.iterdir()] == ["log.jsonl"]
+
+
+def test_a_log_that_is_replaced_while_another_process_appends(path):
+    """The other process's entries do not get into the new log."""
+    with Log(path, HEADER) as old, Log(path, {**HEADER, "model": "b"}, restart=True) as new:
+        old.append(["old"])
+        new.append(["new"])
+    with Log(path, {**HEADER, "model": "b"}) as log:
+        assert log.entries == [["new"]]
 
 
 def test_a_full_disk(path):
@@ -142,7 +257,6 @@ with Log(sys.argv[1], {"format": "test", "version": 1}) as log:
 def test_processes_append_whole_lines(tmp_path):
     path = tmp_path / "log.jsonl"
     header = {"format": "test", "version": 1}
-    Log(path, header).close()
     running = [subprocess.Popen([sys.executable, "-c", APPEND, str(path), name]) for name in "abc"]
     assert [process.wait() for process in running] == [0, 0, 0]
     with Log(path, header) as log:

@@ -85,8 +85,9 @@ def test_is_deterministic_and_logs_every_trial(tmp_path):
     _header, *trials = map(json.loads, log.read_text().splitlines())
     assert calls == first.trials == len(trials)
     again = pyfd.refine(accuracy, budget=0.02, log=log)
-    assert calls == first.trials  # all trials were in the log
+    assert calls == first.trials + 1  # the first trial, to check that the log is this model's
     assert again == first
+    assert len(log.read_text().splitlines()) == 1 + len(trials)
     assert pyfd.refine(needs_low_luma, budget=0.02) == first
 
 
@@ -119,7 +120,69 @@ def test_a_trial_that_was_cut_off_is_run_again(tmp_path):
     whole = pyfd.refine(needs_low_luma, budget=0.02, log=log)
     log.write_bytes(log.read_bytes()[:-10])
     assert pyfd.refine(accuracy, budget=0.02, log=log) == whole
-    assert len(calls) == 1
+    assert len(calls) == 2  # and the check
+
+
+# ---- whose log it is ----------------------------------------------------------
+
+
+def forgiving(tables: QTables) -> float:
+    """Another model: more accurate, and harmed by larger steps alone."""
+    return 0.96 - 0.001 * float(tables.array.max() > 40)
+
+
+def test_another_models_log_is_refused(tmp_path):
+    log = tmp_path / "log.jsonl"
+    pyfd.refine(needs_low_luma, log=log)
+    before = log.read_bytes()
+    reason = r"log\.jsonl is of another model or .*: with steps of 1, .* was 0\.950000 and is 0\.96"
+    with pytest.raises(ValueError, match=reason):
+        pyfd.refine(forgiving, log=log)
+    assert log.read_bytes() == before
+
+
+def test_another_model_that_is_as_accurate_has_another_key(tmp_path):
+    def equal(tables: QTables) -> float:
+        return forgiving(tables) - 0.01
+
+    log = tmp_path / "log.jsonl"
+    first = pyfd.refine(needs_low_luma, log=log, key="needs low luma")
+    assert pyfd.refine(needs_low_luma, log=log, key="needs low luma") == first
+    before = log.read_bytes()
+    for key in ("forgiving", ""):
+        with pytest.raises(ValueError, match=r"is not a log of this search: other key$"):
+            pyfd.refine(equal, log=log, key=key)
+    assert log.read_bytes() == before
+
+
+@pytest.mark.parametrize("noise", [0, 1e-8, -1e-8])
+def test_the_noise_of_float32_is_not_another_model(tmp_path, noise):
+    log = tmp_path / "log.jsonl"
+    first = pyfd.refine(needs_low_luma, log=log)
+    assert pyfd.refine(lambda tables: needs_low_luma(tables) + noise, log=log) == first
+
+
+def test_entries_that_are_not_of_this_search_are_skipped(tmp_path):
+    log = tmp_path / "log.jsonl"
+    first = pyfd.refine(needs_low_luma, log=log)
+    rungs = [0] * 12
+    with log.open("a") as file:
+        for entry in (
+            [1],
+            {"rungs": 1, "accuracy": 0.5},
+            {"rungs": [1], "accuracy": 0.5},
+            {"rungs": [[0]] * 12, "accuracy": 0.5},
+            {"rungs": [*rungs, 0], "accuracy": 0.5},
+            {"rungs": [*rungs[1:], -1], "accuracy": 0.5},
+            {"rungs": [*rungs[1:], len(LADDER)], "accuracy": 0.5},
+            {"rungs": [*rungs[1:], 0.5], "accuracy": 0.5},
+            {"rungs": rungs, "accuracy": "high"},
+            {"rungs": rungs, "accuracy": 5.0},
+            {"rungs": rungs, "accuracy": float("nan")},
+            {"rungs": rungs},
+        ):
+            file.write(json.dumps(entry) + "\n")
+    assert pyfd.refine(needs_low_luma, log=log) == first
 
 
 def test_bands_cover_every_frequency_once():
@@ -154,7 +217,7 @@ OLD = json.dumps(  # the format before JSON lines
     },
     indent=1,
 )
-HEADER = {"format": "pyfd-refinement", "version": 2, "ladder": LADDER, "bands": BANDS}
+HEADER = {"format": "pyfd-refinement", "version": 2, "key": "", "ladder": LADDER, "bands": BANDS}
 
 
 @pytest.mark.parametrize(
@@ -167,9 +230,7 @@ HEADER = {"format": "pyfd-refinement", "version": 2, "ladder": LADDER, "bands": 
         json.dumps(json.loads(OLD)),
         json.dumps({**HEADER, "ladder": [1]}),
         json.dumps({**HEADER, "bands": [[0, 14]]}),
-        json.dumps(HEADER) + '\n{"rungs": 1, "accuracy": 0.5}\n',
-        json.dumps(HEADER) + '\n{"rungs": [1], "accuracy": "high"}\n',
-        json.dumps(HEADER) + "\n[1]\n",
+        json.dumps({**HEADER, "key": "another model"}),
     ],
 )
 def test_other_logs_are_refused(tmp_path, text):

@@ -127,12 +127,13 @@ def test_needs_decide():
     assert (attack.threat, attack.bounded) == ("gray-box", True)
     attack.needs = frozenset({"surrogate"})
     assert (attack.threat, attack.bounded) == ("black-box", False)
-    for need in ("defence", "gradients", "tables"):
+    for need in ("defence", "gradients", "tables", "4:4:4"):
         attack.needs = frozenset({need})
         assert attack.threat == "adaptive"
         assert attack.applies_to(parse("two-pass:16"))
         assert not attack.applies_to(Defence())
-        assert attack.applies_to(parse("tvm")) == (need != "tables")
+        assert attack.applies_to(parse("tvm")) == (need not in ("tables", "4:4:4"))
+        assert attack.applies_to(parse("jpeg:75")) == (need != "4:4:4")
 
 
 @pytest.mark.parametrize("name", ["bpda", "grid", "transfer"])

@@ -306,5 +306,19 @@ def test_missing_libraries(missing, statement, name):
     assert reason in done.stderr
 
 
+def test_each_kind_says_what_it_is_and_needs():
+    for kind in defences.DEFENCES:
+        assert kind.description
+        assert kind.patterns
+    libraries = {name: "".join(parse(name).libraries) for name in NAMES}
+    assert libraries == dict.fromkeys(NAMES[:4], "") | {
+        **dict.fromkeys(("jpeg:75", "shield"), "PIL"),
+        **dict.fromkeys(("bits:3", "tvm"), "art"),
+    }
+    assert [parse(name).subsampling for name in NAMES] == [
+        *(None, "4:4:4", "4:4:4", "4:4:4", "4:2:0", None, None, None)
+    ]
+
+
 def test_presets_are_listed():
     assert all(preset in defences.KNOWN for preset in pyfd.PRESETS)

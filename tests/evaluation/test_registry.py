@@ -10,12 +10,14 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+import pyfd
 from pyfd._core.pixels import Pixels
 from pyfd.cli import cli
 from pyfd.evaluation import attacks, defences
 from pyfd.evaluation.attacks import Attack, Target, to_batch
 from pyfd.evaluation.defences import Defence
 from pyfd.evaluation.defences.base import whole_number
+from pyfd.qtables import QTables
 from tests.evaluation.toys import cell, run
 
 
@@ -60,7 +62,9 @@ class Shown(Checkers):
 class Mean(Defence):
     """A defence in which each sample becomes the mean of N neighbors in its row."""
 
-    patterns: ClassVar[Mapping[str, str]] = {"mean:N": "the mean of N neighbours"}
+    description = "the mean of N neighbours"
+    libraries: ClassVar[Mapping[str, str]] = {"numpy": "numpy"}
+    patterns = ("mean:N",)
     kind = "transformation"
 
     def __init__(self, count: int) -> None:
@@ -125,7 +129,52 @@ def test_the_commands_help():
     gray_box = text[text.index("Attacks that know the model, not") :].partition("\n\n")[0]
     assert "checkers  a checkerboard of ±ε" in gray_box
     assert "fgsm      one step" in gray_box
-    assert "mean:N        the mean of N neighbours" in text[text.index("Defences:\n") :]
+    shown = [line.split(maxsplit=1) for line in text[text.index("Defences:\n") :].splitlines()]
+    assert ["mean:N", "the mean of N neighbours"] in shown
+
+
+def test_a_missing_library_of_a_defence(tmp_path, monkeypatch):
+    monkeypatch.setattr(Mean, "libraries", {"no_such_module": "no-such-package"})
+    with pytest.raises(ImportError, match=r"^no-such-package is missing: pip install"):
+        run(tmp_path, defences=("none", Mean(4)))
+    assert not (tmp_path / "progress.jsonl").exists()
+
+
+def test_a_defence_says_what_a_service_does_with_an_image(tmp_path):
+    """Its cost is the time of that."""
+    calls = []
+
+    class Served(Mean):
+        def service_call(self, image: Pixels):
+            assert image.shape == (24, 24, 3) or image.shape == (24, 32, 3)
+            return lambda: calls.append(image)
+
+    found = run(tmp_path, attacks=(), defences=("none", Served(4)))
+    assert len(calls) == 3  # two images, and the first one to warm up
+    assert found["costs"]["mean:4"] >= 0
+
+
+def test_an_attack_on_the_tables_of_an_own_defence(tmp_path):
+    """It needs no class of pyfd's, only tables for chroma at its full size."""
+
+    class Codec(Defence):
+        name, kind = "codec", "transformation"
+        qtables = QTables.uniform(24)
+        subsampling = "4:4:4"
+
+        def defend(self, image: Pixels, rng: np.random.Generator) -> Pixels:  # noqa: ARG002
+            return pyfd.decode(pyfd.encode(image, self.qtables), self.qtables)
+
+    class Halved(Codec):
+        name = "halved"
+        subsampling = "4:2:0"
+
+    defences = ("one-pass:24", Codec(), Halved())
+    found = run(tmp_path, attacks=("grid",), defences=defences)
+    attacked = {c["defence"]: c for c in found["cells"] if c["attack"] == "grid"}
+    assert set(attacked) == {"one-pass:24", "codec"}
+    assert attacked["codec"]["correct"] == attacked["one-pass:24"]["correct"]
+    assert attacked["codec"]["l2"] == attacked["one-pass:24"]["l2"]
 
 
 @pytest.mark.parametrize(

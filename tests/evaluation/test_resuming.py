@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from pyfd.evaluation import packages, report
-from pyfd.evaluation.defences import Distillation
+from pyfd.evaluation.defences import Defence, Distillation
 from pyfd.qtables import QTables
 from tests.evaluation.toys import Texture, images, run, without_times
 
@@ -235,10 +235,28 @@ def test_other_versions(tmp_path, monkeypatch):
         run(tmp_path, attacks=())
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"format": "pyfd-evaluation-progress", "digest": "1"}'])
-def test_a_file_in_another_format(tmp_path, text):
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "it is empty"),
+        ("{", "its first line is not the header of a log"),
+        ('{"format": "notes"}', "it has the format 'notes', not 'pyfd-evaluation-progress'"),
+        (
+            '{"format": "pyfd-evaluation-progress", "digest": "1"}',
+            r"another version of pyfd wrote it \(format None, not 2\)",
+        ),
+    ],
+)
+def test_a_file_in_another_format(tmp_path, text, reason):
     (tmp_path / "progress.jsonl").write_text(text)
-    with pytest.raises(ValueError, match=r"another evaluation .*its first line is not the header"):
+    with pytest.raises(ValueError, match=rf"another evaluation \({reason}\): choose another"):
+        run(tmp_path, attacks=())
+    assert (tmp_path / "progress.jsonl").read_text() == text
+
+
+def test_a_folder_in_the_logs_place(tmp_path):
+    (tmp_path / "progress.jsonl").mkdir()
+    with pytest.raises(IsADirectoryError, match=r"progress\.jsonl: Is a directory"):
         run(tmp_path, attacks=())
 
 
@@ -288,6 +306,26 @@ def test_a_new_process_goes_on(tmp_path):
     assert (tmp_path / "calls").read_text() == "called\n" * 4  # two starts × two sizes
 
 
+def test_an_object_that_counts_its_calls_goes_on_as_a_new_object(tmp_path):
+    """docs/evaluation.md says so: its attributes are compared as they are at the beginning."""
+
+    class Counting(Defence):
+        name, kind = "counting", "transformation"
+        calls = 0
+
+        def defend(self, image, rng):
+            self.calls += 1
+            return super().defend(image, rng)
+
+    used = Counting()
+    first = run(tmp_path, attacks=(), defences=("none", used))
+    assert used.calls
+    with pytest.raises(ValueError, match=r"\(other defences\)"):
+        run(tmp_path, attacks=(), defences=("none", used))
+    again = run(tmp_path, attacks=(), defences=("none", Counting()))
+    assert without_times(again) == without_times(first)
+
+
 def test_entries_that_two_processes_wrote_count_once(tmp_path):
     first = run(tmp_path)
     path = tmp_path / "progress.jsonl"
@@ -304,3 +342,38 @@ def test_an_entry_that_was_cut_off_in_the_middle_is_done_again(tmp_path):
     path.write_text("\n".join([*lines, "[1]", "{}"]) + "\n")
     assert without_times(run(tmp_path)) == without_times(first)
     assert len(path.read_text().splitlines()) == len(lines) + 3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"place": 99},
+        {"place": -1},
+        {"place": "0"},
+        {"chunk": 99},
+        {"right": {}},
+        {"right": {"none": 99}},
+        {"right": {"none": -1}},
+        {"right": {"none": 0, "another": 0}},
+        {"l2": "far"},
+        {"l2": float("nan")},
+        {"seconds": -1.0},
+        {"seconds": None},
+        {"examples": [{}]},
+        {"more": 1},
+    ],
+)
+def test_entries_that_are_not_of_this_evaluation_are_skipped(tmp_path, change):
+    """They are the last of their trial and chunk: if they counted, they would decide."""
+    first = run(tmp_path)
+    path = tmp_path / "progress.jsonl"
+    entry = json.loads(path.read_text().splitlines()[1])
+    assert (entry["place"], entry["chunk"]) == (0, 0)
+    entry |= {"right": {"none": 0}, **change}
+    with path.open("a") as file:
+        file.write(json.dumps(entry) + "\n")
+    lines = path.read_text().splitlines()
+    again = run(tmp_path)
+    assert without_times(again) == without_times(first)
+    assert again["cells"][0]["seconds"] == first["cells"][0]["seconds"]
+    assert path.read_text().splitlines() == lines

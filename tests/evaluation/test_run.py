@@ -82,6 +82,11 @@ def _two_passes(image: np.ndarray) -> np.ndarray:
     return pyfd.decode(pyfd.encode(once, tables), tables)
 
 
+def test_cells_name_the_step_of_uniform_tables(content):
+    steps = {c["defence"]: c["uniform_step"] for c in content["cells"]}
+    assert steps == {d: 16 if "pass" in d else None for d in DEFENCES}
+
+
 def test_writes_a_report(content, tmp_path_factory):
     folder = next(tmp_path_factory.getbasetemp().glob("report*"))
     assert json.loads((folder / "report.json").read_text()) == content
@@ -219,6 +224,28 @@ def test_command_refuses_unknown_attacks_at_once():
     refused = CliRunner().invoke(cli, ["evaluate", "--images", "x", "-o", "y", "-a", "pdg"])
     assert refused.exit_code == 2
     assert "no attack 'pdg': there are fgsm" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("nonsense", "no defence 'nonsense'; there are none, one-pass:T"),
+        ("jpeg:0", "'jpeg:0': quality must be in 1...100, not 0"),
+        ("two-pass:.", "'two-pass:.': Is a directory"),
+    ],
+)
+def test_command_refuses_unknown_defences_at_once(name, reason):
+    arguments = ["evaluate", "--model", "no.such:model", "--images", "x", "-o", "y", "-d", name]
+    refused = CliRunner().invoke(cli, arguments)
+    assert refused.exit_code == 2
+    assert f"Invalid value for '-d' / '--defence': {reason}" in refused.stderr
+
+
+def test_command_names_the_missing_library_of_a_defence(monkeypatch):
+    monkeypatch.setitem(sys.modules, "art", None)
+    refused = CliRunner().invoke(cli, ["evaluate", "--images", "x", "-o", "y", "-d", "tvm"])
+    assert refused.exit_code == 1
+    assert "pip install 'pyfd-jpeg[evaluate]'" in refused.stderr
 
 
 def test_command_names_a_missing_library(monkeypatch, tmp_path):

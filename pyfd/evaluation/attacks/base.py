@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 #: - "surrogate": another model to attack in place of the model;
 #: - "defence": the defence, so that each defence is attacked separately;
 #: - "gradients": the defence, and gradients through it;
-#: - "tables": the defence, and its quantization tables.
-Need: TypeAlias = Literal["epsilon", "surrogate", "defence", "gradients", "tables"]
+#: - "tables": the defence, and its quantization tables;
+#: - "4:4:4": the defence, and tables that quantize chroma at its full size.
+Need: TypeAlias = Literal["epsilon", "surrogate", "defence", "gradients", "tables", "4:4:4"]
+
+_ADAPTIVE: frozenset[Need] = frozenset({"defence", "gradients", "tables", "4:4:4"})
 
 #: The knowledge of the attacker: only a surrogate ("black-box"), the model
 #: ("gray-box"), or the model and the defence ("adaptive").
@@ -67,7 +70,7 @@ class Attack:
         """The knowledge of the attacker."""
         if "surrogate" in self.needs:
             return "black-box"
-        return "adaptive" if self.needs & {"defence", "gradients", "tables"} else "gray-box"
+        return "adaptive" if self.needs & _ADAPTIVE else "gray-box"
 
     @property
     def bounded(self) -> bool:
@@ -76,7 +79,11 @@ class Attack:
 
     def applies_to(self, defence: Defence) -> bool:
         """Return whether an adaptive attack can be aimed at a defence."""
-        return defence.kind != "none" and not ("tables" in self.needs and defence.qtables is None)
+        if "tables" in self.needs and defence.qtables is None:
+            return False
+        if "4:4:4" in self.needs and defence.subsampling != "4:4:4":
+            return False
+        return defence.kind != "none"
 
     def parameters_against(self, defence: Defence | None) -> dict[str, Any]:  # noqa: ARG002
         """Return the parameters for a report's cell; `defence` is given to adaptive attacks."""

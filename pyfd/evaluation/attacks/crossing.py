@@ -44,7 +44,7 @@ def cross(
 
     Args:
         model: A module from N×3×H×W in [0, 1] to logits.
-        through: The defence's stand-in, `pyfd.torch.FeatureDistillation`.
+        through: The defence's stand-in, such as `pyfd.torch.FeatureDistillation`.
         qtables: Its tables; chroma is not subsampled.
         images: H×W×3 ``uint8`` arrays of one size.
         labels: The true class of each.

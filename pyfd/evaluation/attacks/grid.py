@@ -10,8 +10,6 @@ import numpy.typing as npt
 from pyfd._core.pixels import Pixels
 from pyfd.evaluation.attacks.base import Attack, Target
 from pyfd.evaluation.attacks.library import STEPS
-from pyfd.evaluation.defences.base import Defence
-from pyfd.evaluation.defences.distillation import Distillation
 
 
 class Grid(Attack):
@@ -25,14 +23,10 @@ class Grid(Attack):
     name = "grid"
     title = "grid-aimed"
     description = "moves coefficients over the rounding boundaries of the defence's tables"
-    needs = frozenset({"epsilon", "tables"})
+    needs = frozenset({"epsilon", "tables", "4:4:4"})
 
     def __init__(self, steps: int = STEPS) -> None:
         self.parameters = {"steps": steps}
-
-    def applies_to(self, defence: Defence) -> bool:
-        """Return whether a defence is feature distillation, whose arithmetic the search knows."""
-        return isinstance(defence, Distillation)
 
     def perturb(
         self,
@@ -40,19 +34,15 @@ class Grid(Attack):
         images: Sequence[Pixels],
         labels: npt.NDArray[np.int64],
         epsilon: int | None,
-        seed: int,  # noqa: ARG002
+        seed: int,
     ) -> list[Pixels]:
-        """Return adversarial images; the search uses no random numbers."""
+        """Return adversarial images; the search itself uses no random numbers."""
         from pyfd.evaluation.attacks.crossing import cross
+        from pyfd.evaluation.standins import standin
 
-        if not isinstance(target.defence, Distillation) or epsilon is None:
+        defence = target.defence
+        if defence is None or defence.qtables is None or epsilon is None:
             raise ValueError(f"{self.name!r} needs a defence with tables, and an ε")
-        return cross(
-            target.model,
-            target.defence.module(),
-            target.defence.qtables,
-            images,
-            labels,
-            epsilon,
-            **self.parameters,
-        )
+        through = standin(defence, target.model, seed)
+        tables = defence.qtables
+        return cross(target.model, through, tables, images, labels, epsilon, **self.parameters)

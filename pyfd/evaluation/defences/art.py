@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,9 @@ class BitDepth(Defence):
         ImportError: ART is missing.
     """
 
-    patterns: ClassVar[Mapping[str, str]] = {"bits:N": "bit-depth reduction to N bits"}
+    description = "bit-depth reduction to N bits"
+    libraries = ART
+    patterns = ("bits:N",)
     kind = "transformation"
 
     def __init__(self, bits: int) -> None:
@@ -63,7 +65,9 @@ class TotalVariation(Defence):
         ImportError: ART is missing.
     """
 
-    patterns: ClassVar[Mapping[str, str]] = {"tvm": "total-variation minimization"}
+    description = "total-variation minimization"
+    libraries = ART
+    patterns = ("tvm",)
     name = "tvm"
     kind = "transformation"
     random = True

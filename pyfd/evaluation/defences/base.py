@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 import numpy as np
@@ -23,11 +24,16 @@ class Defence:
 
     A defence of your own overrides `name`, `kind`, `defend` and, if it can be
     differentiated, `module`. If it draws random numbers, it sets `random` to True.
+    With more than one worker, its class must be importable, so that it can be pickled.
     """
 
-    patterns: ClassVar[Mapping[str, str]] = {"none": "no defence"}
-    """The names under which `parse` makes it, with a phrase that describes each. The
-    part after a colon stands for an argument: "jpeg:QUALITY"."""
+    description: str = "no defence"
+    """A phrase for the command's help."""
+    libraries: ClassVar[Mapping[str, str]] = {}
+    """The modules that it imports, and the names under which people install them."""
+    patterns: ClassVar[tuple[str, ...]] = ("none",)
+    """The names under which `parse` makes it. The part after a colon stands for an
+    argument: "jpeg:QUALITY"."""
     argument: ClassVar[tuple[str, str] | None] = None
     """The word for the argument, and its values if the word does not tell them."""
     random: ClassVar[bool] = False
@@ -38,6 +44,8 @@ class Defence:
     kind: Kind = "none"
     qtables: QTables | None = None
     """The quantization tables, if there is one set of them."""
+    subsampling: str | None = None
+    """The chroma subsampling of the pixels that the tables quantize: "4:4:4", "4:2:0"."""
 
     @classmethod
     def parsed(cls, name: str, argument: str) -> Defence:  # noqa: ARG003
@@ -81,6 +89,10 @@ class Defence:
     def defend(self, image: Pixels, rng: np.random.Generator) -> Pixels:  # noqa: ARG002
         """Return one image defended, as a new array."""
         return image.copy()
+
+    def service_call(self, image: Pixels) -> Callable[[], object]:
+        """Return what a service does for an image; its time is the defence's cost."""
+        return functools.partial(self, [image])
 
     def module(self) -> nn.Module | None:
         """Return a differentiable stand-in for adaptive attackers (BPDA: Athalye et al., 2018).

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar
+import functools
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -28,11 +29,13 @@ class Distillation(Defence):
         ValueError: A step is larger than 8191.
     """
 
-    patterns: ClassVar[Mapping[str, str]] = {
-        "one-pass:T": "feature distillation with the tables T",
-        "two-pass:T": "the same, and the camera wrote the image with the tables",
-    }
+    description = (
+        "feature distillation with the tables T; with two passes, the camera wrote the image "
+        "with the same tables"
+    )
+    patterns = ("one-pass:T", "two-pass:T")
     argument = ("T", f"{', '.join(pyfd.PRESETS)}, a step, annex-k:QUALITY or a table file")
+    subsampling = "4:4:4"
 
     def __init__(self, qtables: QTables, *, two_pass: bool = False) -> None:
         pyfd.encode(np.zeros((8, 8, 3), np.uint8), qtables, baseline=False)  # checks the steps
@@ -58,6 +61,11 @@ class Distillation(Defence):
     def defend(self, image: Pixels, rng: np.random.Generator) -> Pixels:  # noqa: ARG002
         """Return one image after the encoder and the decoder."""
         return pyfd.decode(pyfd.encode(image, self.qtables, baseline=False), self.qtables)
+
+    def service_call(self, image: Pixels) -> Callable[[], object]:
+        """Return the decoding of a file that the camera wrote."""
+        file = pyfd.encode(image, self.qtables, baseline=False)
+        return functools.partial(pyfd.decode, file, self.qtables)
 
     def module(self) -> nn.Module:
         """Return the codec's twin, equal pixel for pixel; its backward pass is the identity."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pyfd._core.extras import missing
 from pyfd._core.pixels import Pixels
 from pyfd.evaluation.defences.base import Defence, whole_number
+from pyfd.evaluation.libraries import PILLOW
 from pyfd.qtables import QTables
 
 try:
@@ -34,8 +34,11 @@ class JPEG(Defence):
         ValueError: The quality is out of range.
     """
 
-    patterns: ClassVar[Mapping[str, str]] = {"jpeg:QUALITY": "JPEG compression by Pillow, 4:2:0"}
+    description = "JPEG compression by Pillow, 4:2:0"
+    libraries = PILLOW
+    patterns = ("jpeg:QUALITY",)
     kind = "transformation"
+    subsampling = "4:2:0"
 
     def __init__(self, quality: int) -> None:
         self.qtables: QTables = QTables.annex_k(quality)
@@ -63,9 +66,9 @@ class Shield(Defence):
     from one of the four results at random.
     """
 
-    patterns: ClassVar[Mapping[str, str]] = {
-        "shield": "SHIELD: blocks of four JPEG qualities, mixed at random"
-    }
+    description = "SHIELD: blocks of four JPEG qualities, mixed at random"
+    libraries = PILLOW
+    patterns = ("shield",)
     name = "shield"
     kind = "transformation"
     random = True

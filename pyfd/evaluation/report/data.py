@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pyfd._core.extras import missing
+from pyfd.evaluation.attacks import ATTACKS
 
 try:
     from pydantic import (
@@ -35,12 +37,7 @@ VERSION = 1
 #: The kinds of attackers' knowledge, in the order of the table: adaptive beside gray-box.
 THREATS = ("benign", "adaptive", "gray-box", "black-box")
 
-#: Names of attacks as their authors write them, for reports whose cells have no titles.
-_TITLES = {name: name.upper() for name in ("apgd", "bim", "bpda", "fgsm", "pgd")} | {
-    "cw-l2": "CW",
-    "deepfool": "DeepFool",
-    "grid": "grid-aimed",
-}
+_UNIFORM = re.compile("(one-pass|two-pass):([0-9]{1,5})")
 _ROUNDING = 1e-3  # the rounding error of the numbers in a report.json
 
 Text = Annotated[str, Field(min_length=1)]
@@ -105,7 +102,8 @@ class Column:
     @property
     def name(self) -> str:
         """The attack, as its authors write it."""
-        return self.title or _TITLES.get(self.attack, self.attack)
+        known = ATTACKS.get(self.attack)  # the cells of older reports have no titles
+        return self.title or (known and known.title) or self.attack
 
     @property
     def strength(self) -> str:
@@ -145,6 +143,7 @@ class Cell(_Model):
     attack: Text
     threat: Literal["benign", "adaptive", "gray-box", "black-box"]
     title: str | None = None
+    uniform_step: Count | None = None
     epsilon: Number | None
     parameters: dict[str, Any]
     correct: Count
@@ -163,6 +162,16 @@ class Cell(_Model):
     def accuracy(self) -> float:
         """The exact share, 0 to 1."""
         return self.correct / self.n
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, value: Any) -> Any:
+        """Take the step of uniform tables from the name in older reports, which say it there."""
+        if isinstance(value, Mapping) and "uniform_step" not in value:
+            found = _UNIFORM.fullmatch(str(value.get("defence")))
+            if found and found[1] == value.get("kind"):
+                return {**value, "uniform_step": int(found[2])}
+        return value
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Cell:
@@ -251,6 +260,12 @@ class Evaluation(_Model):
             return threat, attacks.index(column.attack), column.epsilon or 0
 
         return sorted(dict.fromkeys(cell.column for cell in self.cells), key=place)
+
+    @cached_property
+    def uniform(self) -> Sequence[tuple[int, str]]:
+        """The defences by uniform tables, as pairs of step and name, in the order of steps."""
+        found = {(c.uniform_step, c.defence) for c in self.cells if c.uniform_step is not None}
+        return sorted(found)
 
     @property
     def attacks(self) -> Sequence[Column]:

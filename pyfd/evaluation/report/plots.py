@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import io
 import itertools
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -100,8 +99,7 @@ def by_step(evaluation: Evaluation) -> dict[str, Figure]:
     """Return a panel for each attack on uniform tables, with a curve for each strength."""
     panels = {}
     for kind in ("two-pass", "one-pass"):
-        names = (re.fullmatch(rf"{kind}:([0-9]{{1,5}})", name) for name in evaluation.defences)
-        steps = sorted((int(found[1]), found[0]) for found in names if found)
+        steps = [pair for pair in evaluation.uniform if evaluation.defences[pair[1]] == kind]
         for name, columns in _attacks(evaluation):
             curves = []
             for column, look in zip([BENIGN, *columns], _strength_looks(), strict=False):

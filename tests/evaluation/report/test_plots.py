@@ -75,6 +75,19 @@ def test_plots_against_step(drawn):
         assert curve.points == wanted
 
 
+def test_uniform_tables_by_another_name(drawn):
+    """The report says which tables have one step for all frequencies; names do not matter."""
+    names = {"two-pass:32": 4, "two-pass:mine": 2, "two-pass:16": None}
+    content = make(dict.fromkeys(names, "two-pass"), [COLUMNS[0], COLUMNS[4]])
+    for item in content["cells"]:
+        item["uniform_step"] = names[item["defence"]]
+    assert captions(tree(content))[1] == "two-pass, gray-box: PGD"
+    benign, attacked = drawn["accuracies"][1][0]
+    for curve, attack in ((benign, COLUMNS[0]), (attacked, COLUMNS[4])):
+        wanted = [(names[d], accuracy(d, attack) / N) for d in ("two-pass:mine", "two-pass:32")]
+        assert curve.points == wanted
+
+
 def test_one_step_is_no_curve():
     content = make({"two-pass:16": "two-pass", "one-pass:32": "one-pass"})
     assert not any(caption.startswith(("one", "two")) for caption in captions(tree(content)))
