@@ -24,6 +24,7 @@ from pyfd._core.files import write_atomically
 from pyfd._core.steps import BASELINE_STEP as BASELINE_STEP
 from pyfd._core.steps import DECODER_STEP as DECODER_STEP
 from pyfd._core.steps import ENCODER_STEP as ENCODER_STEP
+from pyfd._core.steps import MAX_STEP as MAX_STEP
 from pyfd._core.steps import MAX_TABLES, steps_of
 
 #: Tables as a caller may pass them: `QTables`, a preset's name, one 8×8 array-like, or a

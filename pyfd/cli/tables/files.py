@@ -7,12 +7,11 @@ from pathlib import Path
 
 import click
 
-from pyfd._core.steps import MAX_STEP
 from pyfd.cli import jobs
 from pyfd.cli.messages import Messages, printable
 from pyfd.cli.options import check_names
 from pyfd.cli.plan import STDIO
-from pyfd.qtables import QTables, parse_tables
+from pyfd.qtables import MAX_STEP, QTables, parse_tables
 
 _SUFFIXES = (".json", ".txt")
 

@@ -8,11 +8,10 @@ import click
 import numpy as np
 
 import pyfd
-from pyfd._core.steps import MAX_STEP
 from pyfd.cli.messages import Messages, printable
 from pyfd.cli.options import Examples, baseline_option, check_written_steps
 from pyfd.cli.tables import files
-from pyfd.qtables import QTables
+from pyfd.qtables import MAX_STEP, QTables
 
 if TYPE_CHECKING:
     from pyfd.calibration import FrequencyStatistics
