@@ -54,7 +54,7 @@ pyfd requantize - < upload.jpg > defended.jpg""",
     default="local",
     show_default=True,
     help="Work in this process, or on Ray: on the cluster that RAY_ADDRESS names, or else on "
-    "this machine's cores. Ray needs 'pyfd-jpeg[ray]', and a file system that all machines share.",
+    "this machine's cores. Ray needs the extra `ray`, and a file system that all machines share.",
 )
 @reading_options("strict")
 def requantize(

@@ -1,6 +1,6 @@
 """Measuring what the defence is worth: attacks, baselines, and a report with its warnings.
 
-`evaluate` is the entry point. It needs ``pip install 'pyfd-jpeg[evaluate]'``.
+`evaluate` is the entry point. It needs the extra `evaluate`.
 """
 
 from __future__ import annotations
