@@ -1,12 +1,16 @@
 """Hypothesis profiles, and fixtures that several folders use."""
 
 import os
+import secrets
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch is slow with threads in every worker
+# One token for every Ray that the tests start: Ray would write one into the home folder, and
+# a process that has loaded it starts no second Ray that looks for it elsewhere.
+os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 settings.register_profile(
     "default", max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]

@@ -29,11 +29,10 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
+def cluster():
     """Start a local Ray with two workers, and yield its address."""
     terminated = signal.getsignal(signal.SIGTERM)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))  # it writes a token there
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_worker_niceness", "0")  # so that other tests do not starve its workers
         patch.setenv("RAY_gcs_server_port_wait_time_s", "300")  # it starts slowly on a busy machine
