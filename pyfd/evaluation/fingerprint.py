@@ -23,7 +23,7 @@ A fingerprint does not see:
 State that changes while an object is used (a counter, a cache) changes its fingerprint;
 a new process starts with the same state again.
 
-No library computes such a digest. `cloudpickle` and `joblib.hash` take classes and
+No library computes such a digest. ``cloudpickle`` and ``joblib.hash`` take classes and
 functions of imported modules by name, so that a change of their code goes unnoticed.
 The bytes that cloudpickle writes for a script's class differ from process to process,
 and joblib's hash of a tensor differs from call to call.
