@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from pyfd import QTables
 from pyfd.evaluation import attacks
 from pyfd.evaluation.defences import Defence, parse
 from pyfd.evaluation.fingerprint import Fingerprints
+from tests.evaluation.toys import lines_of_two_processes
 
 
 def of(thing: object) -> str:
@@ -99,20 +98,9 @@ print(prints.packages())
 
 
 def test_every_process_computes_the_same():
-    root = str(Path(__file__).parents[2])
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, how],
-            env={**os.environ, "PYTHONPATH": root, "PYTHONHASHSEED": seed},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for how, seed in (("idle", "1"), ("busy", "2"))
-    ]
-    first, second = [process.communicate()[0] for process in running]
-    assert [process.returncode for process in running] == [0, 0]
-    assert first.splitlines() == second.splitlines()
-    assert len(set(first.splitlines())) == len(first.splitlines()) == 13 + len(attacks.ATTACKS)
+    first, second = lines_of_two_processes(SCRIPT)
+    assert first == second
+    assert len(set(first)) == len(first) == 13 + len(attacks.ATTACKS)
 
 
 # ---- different for different code --------------------------------------------------

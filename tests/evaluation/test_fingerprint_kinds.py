@@ -24,6 +24,7 @@ from torch.masked import masked_tensor
 
 from pyfd.evaluation.defences import Defence
 from pyfd.evaluation.fingerprint import Fingerprints
+from tests.evaluation.toys import lines_of_two_processes
 
 
 def of(thing: object) -> str:
@@ -251,17 +252,7 @@ def show(how: str) -> None:
 
 
 def test_every_process_computes_the_same():
-    root = str(Path(__file__).parents[2])
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, how],
-            env={**os.environ, "PYTHONPATH": root, "PYTHONHASHSEED": seed},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for how, seed in (("idle", "1"), ("busy", "2"))
-    ]
-    first, second = [process.communicate()[0].splitlines() for process in running]
+    first, second = lines_of_two_processes(SCRIPT)
     assert first == second
     assert len(set(first)) == len(KINDS)
 

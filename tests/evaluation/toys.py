@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -87,3 +90,23 @@ def cell(content: dict, defence: str, attack: str, epsilon: int | None = None) -
 def without_times(content: dict) -> list[dict]:
     """Return the cells without the values that differ from run to run."""
     return [{k: v for k, v in c.items() if k != "seconds"} for c in content["cells"]]
+
+
+def lines_of_two_processes(script: str) -> tuple[list[str], list[str]]:
+    """Return what a script prints when its argument is "idle" and when it is "busy".
+
+    The processes have different seeds of Python's hashes.
+    """
+    root = str(Path(__file__).parents[2])
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, how],
+            env={**os.environ, "PYTHONPATH": root, "PYTHONHASHSEED": seed},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for how, seed in (("idle", "1"), ("busy", "2"))
+    ]
+    idle, busy = [process.communicate()[0].splitlines() for process in running]
+    assert [process.returncode for process in running] == [0, 0]
+    return idle, busy
