@@ -44,6 +44,8 @@ extern "C" {
 #define PYFD_DECODER_STEP 32767 /* to decode and to re-quantize */
 #define PYFD_ENCODER_STEP 8191  /* to encode pixels */
 
+#define PYFD_RADII -1 /* pyfd_certify(): find the radii */
+
 enum pyfd_code {
   PYFD_OK,
   PYFD_CORRUPT,     /* the file breaks the standard */
@@ -175,6 +177,19 @@ int pyfd_gather_statistics(const uint8_t *data, size_t size,
                            const pyfd_limits *limits,
                            const pyfd_reading *reading, pyfd_statistics *out,
                            pyfd_status *status);
+
+/*
+ * Certify the blocks of an image's components, one after the other: those of
+ * the quantized coefficients that pyfd_encode() would make of these pixels.
+ * With an epsilon of 0...255, each result is 1 if no perturbation of at most
+ * epsilon levels changes the block's coefficients, else 0.  With PYFD_RADII it
+ * is the smallest epsilon at which one does, or 256 if none does.  (In blocks
+ * that libjpeg pads, it is a lower bound.)  Steps are 1...PYFD_ENCODER_STEP.
+ */
+int pyfd_certify(const uint8_t *pixels, uint32_t width, uint32_t height,
+                 int channels, int h_samp, int v_samp, const uint16_t *tables,
+                 int num_tables, int epsilon, uint16_t *out, size_t out_count,
+                 pyfd_status *status);
 
 /*
  * The functions below write a file into memory that they allocate, and that

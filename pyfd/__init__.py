@@ -7,7 +7,7 @@ libjpeg-turbo injects quantization tables on encode and on decode.
 from pyfd import analysis
 from pyfd._core.binding import libjpeg_turbo_version
 from pyfd.calibration import FrequencyStatistics, calibrate
-from pyfd.certificate import Certificate, certify
+from pyfd.certificate import Certificate, certify, holds
 from pyfd.codec import (
     decode,
     encode,
@@ -52,6 +52,7 @@ __all__ = [
     "decode",
     "decode_many",
     "encode",
+    "holds",
     "libjpeg_turbo_version",
     "probe",
     "read_coefficients",

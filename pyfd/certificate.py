@@ -1,26 +1,28 @@
 """The exact strength that a perturbation needs to change a coefficient, block by block.
 
-A block is safe at a strength ε if all perturbations of that strength give the same 64
-coefficients. `pyfd._core.intervals` computes the coefficients that they can reach; a
-search over ε finds the radius.
+From the pixels to a quantized coefficient the encoder only adds, with fixed weights, and
+rounds: color conversion, chroma averaging, the two passes of the integer DCT, the division
+by the step. So a coefficient only rises or only falls with each sample, and the sign of the
+sample's weight decides which. Also, each sample enters a coefficient on only one path.
+Interval arithmetic is therefore exact here: with the samples within ±ε (and 0...255), the
+smallest and the largest sum of each stage, rounded as the codec rounds it, are the interval
+of the next stage, and some perturbation does reach both ends of the last interval.
+
+csrc/certificate.c computes this. Only where the encoder pads an image to whole blocks does
+a sample have several paths; there the interval is an outer bound.
 """
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from pyfd._core.intervals import (
-    WHITE,
-    Component,
-    Floats,
-    coefficient_bounds,
-    components,
-    pixel_blocks,
-)
+from pyfd._core import binding
 from pyfd._core.pixels import Pixels, pixels_of
 from pyfd.codec import Subsampling
 from pyfd.header import SUBSAMPLING
@@ -29,7 +31,10 @@ from pyfd.qtables import ENCODER_STEP, QTables, QTablesLike, as_qtables, steps_w
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_AT_ONCE = 256  # blocks: few enough for the processor's cache
+#: The largest sample, and the strongest perturbation.
+WHITE = 255
+
+_Number = TypeVar("_Number", bound=np.generic)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,12 +67,7 @@ class Certificate:
         The array has the shape of the luma's ``radii``. A block of subsampled chroma
         covers two or four luma blocks, and counts in each of them.
         """
-        least, *chroma = self.radii
-        high, wide = least.shape
-        across, down = SUBSAMPLING[self.subsampling]
-        for radii in chroma:
-            least = np.minimum(least, radii.repeat(down, 0).repeat(across, 1)[:high, :wide])
-        return least
+        return _of_all_components(self.radii, self.subsampling)
 
     @property
     def radius(self) -> float:
@@ -116,43 +116,78 @@ def certify(
     Raises:
         ValueError: The shape, the dtype, a step or the subsampling is not supported.
     """
+    tables, pixels, blocks = _checked(image, qtables, subsampling)
+    found = binding.certify(pixels, SUBSAMPLING[subsampling], tables.array, blocks)
+    return Certificate(
+        radii=tuple(map(_as_radii, found)),
+        qtables=tables,
+        subsampling=subsampling,
+        width=pixels.shape[1],
+        height=pixels.shape[0],
+    )
+
+
+def holds(
+    image: npt.ArrayLike | Image,
+    qtables: QTablesLike,
+    epsilon: int,
+    *,
+    subsampling: Subsampling = "4:4:4",
+) -> npt.NDArray[np.bool_]:
+    """Return which of an image's blocks no perturbation of one strength can change.
+
+    The result is ``certify(image, qtables).blocks > epsilon``, in less time.
+
+    Args:
+        image: As in `certify`.
+        qtables: As in `certify`.
+        epsilon: The strength in whole 8-bit levels, 0...255.
+        subsampling: As in `certify`.
+
+    Returns:
+        ``bool`` (blocks_high, blocks_wide), one for every 8×8 pixels.
+
+    Raises:
+        TypeError: `epsilon` is not a whole number.
+        ValueError: As in `certify`, or `epsilon` is out of range.
+    """
+    epsilon = operator.index(epsilon)
+    if not 0 <= epsilon <= WHITE:
+        raise ValueError(f"epsilon is in 8-bit levels, 0...255, not {epsilon}")
+    tables, pixels, blocks = _checked(image, qtables, subsampling)
+    found = binding.certify(pixels, SUBSAMPLING[subsampling], tables.array, blocks, epsilon)
+    return _of_all_components(found, subsampling) > 0
+
+
+def _checked(
+    image: npt.ArrayLike | Image, qtables: QTablesLike, subsampling: Subsampling
+) -> tuple[QTables, Pixels, list[tuple[int, int]]]:
+    """Return the tables, the pixels and each component's numbers of blocks (high, wide)."""
     tables = as_qtables(qtables)
     steps_within(tables, ENCODER_STEP)
     if subsampling not in SUBSAMPLING:
         raise ValueError(f"subsampling must be one of {', '.join(SUBSAMPLING)}")
     pixels = pixels_of(image)
     height, width = pixels.shape[:2]
-    steps = [tables[i] for i in range(3)]
-    found = components(pixels.ndim, steps, SUBSAMPLING[subsampling])
-    return Certificate(
-        radii=tuple(_radii(pixels, component) for component in found),
-        qtables=tables,
-        subsampling=subsampling,
-        width=width,
-        height=height,
-    )
+    across, down = SUBSAMPLING[subsampling]
+    luma = -(-height // 8), -(-width // 8)
+    chroma = -(-height // (8 * down)), -(-width // (8 * across))
+    return tables, pixels, [luma] if pixels.ndim == 2 else [luma, chroma, chroma]
 
 
-def _radii(pixels: Pixels, component: Component) -> Floats:
-    """Return the radii of a component's blocks, (high, wide), read-only."""
-    blocks, shape = pixel_blocks(pixels, component)
-    radii = np.empty(len(blocks))
-    for start in range(0, len(blocks), _AT_ONCE):
-        part = slice(start, start + _AT_ONCE)
-        radii[part] = _search(blocks[part], component)
-    radii = radii.reshape(shape)
+def _as_radii(found: npt.NDArray[np.uint16]) -> npt.NDArray[np.float64]:
+    radii = np.where(found > WHITE, np.inf, found)
     radii.flags.writeable = False
     return radii
 
 
-def _search(blocks: Pixels, component: Component) -> Floats:
-    """Return the smallest strength that changes each block, by doubling and then bisection."""
-    safe = np.zeros(len(blocks), np.int64)
-    changed = np.full(len(blocks), WHITE + 1)  # beyond the strongest perturbation
-    while (left := np.flatnonzero(changed - safe > 1)).size:
-        trial = np.minimum(np.maximum(2 * safe, 1), (safe + changed) // 2)[left]
-        low, high = coefficient_bounds(blocks[left], trial, component)
-        same = (low == high).all(axis=(1, 2))
-        safe[left[same]] = trial[same]
-        changed[left[~same]] = trial[~same]
-    return np.where(changed > WHITE, np.inf, changed)
+def _of_all_components(
+    values: Sequence[npt.NDArray[_Number]], subsampling: Subsampling
+) -> npt.NDArray[_Number]:
+    """Return the smallest value of all components at every 8×8 pixels."""
+    least, *chroma = values
+    high, wide = least.shape
+    across, down = SUBSAMPLING[subsampling]
+    for other in chroma:
+        least = np.minimum(least, other.repeat(down, 0).repeat(across, 1)[:high, :wide])
+    return least

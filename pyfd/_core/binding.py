@@ -299,6 +299,39 @@ def gather_statistics(data: Buffer, reading: Reading) -> npt.NDArray[np.uint64]:
     return np.frombuffer(ffi.buffer(counted), np.uint64, _WORDS, _STATISTICS_AT)
 
 
+def certify(
+    pixels: Pixels,
+    sampling: tuple[int, int],
+    tables: npt.NDArray[np.uint16],
+    blocks: list[tuple[int, int]],
+    epsilon: int = lib.PYFD_RADII,
+) -> list[npt.NDArray[np.uint16]]:
+    """Return one array (high, wide) for each component: its blocks' radii, 256 for infinity.
+
+    With an epsilon, 1 for the blocks that hold at it and 0 for the others.
+    """
+    height, width, channels, buffer = _pixels(pixels)
+    sizes = [high * wide for high, wide in blocks]
+    found = np.empty(sum(sizes), np.uint16)
+    status = ffi.new(_STATUS)
+    if lib.pyfd_certify(
+        buffer, width, height, channels, *sampling, *_tables(tables), epsilon,
+        ffi.from_buffer(_STEPS, found, require_writable=True), len(found), status,
+    ):  # fmt: skip
+        _check(status, 2)
+    parts = np.split(found, np.cumsum(sizes)[:-1])
+    return [part.reshape(shape) for part, shape in zip(parts, blocks, strict=True)]
+
+
+def _pixels(pixels: Pixels) -> tuple[int, int, int, Any]:
+    """Return the height, the width, the channels and the buffer of H×W or H×W×3 pixels."""
+    height, width, channels = (*pixels.shape, 1)[:3]
+    buffer = ffi.from_buffer(_BYTES, pixels)
+    if len(buffer) != height * width * channels:  # reshaped by another thread
+        raise ValueError("the image changed during the call")
+    return height, width, channels, buffer
+
+
 def _take(made: Any, code: int) -> bytes:
     """Return the file that C has made, or raise the error, and free C's memory."""
     try:
@@ -318,10 +351,7 @@ def encode(
     segments: bytes,
 ) -> bytes:
     """Encode H×W or H×W×3 pixels."""
-    height, width, channels = (*pixels.shape, 1)[:3]
-    buffer = ffi.from_buffer(_BYTES, pixels)
-    if len(buffer) != height * width * channels:  # reshaped by another thread
-        raise ValueError("the image changed during the call")
+    height, width, channels, buffer = _pixels(pixels)
     made = ffi.new(_MADE)
     code = lib.pyfd_encode(
         buffer, width, height, channels,

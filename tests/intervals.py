@@ -1,4 +1,4 @@
-"""Interval arithmetic through the encoder: the coefficients that bounded changes can reach.
+"""The reference for `pyfd.certify`: interval arithmetic through the encoder, in numpy.
 
 From the samples of an image to a quantized coefficient the encoder only adds, with fixed
 weights, and rounds: color conversion, chroma averaging, the two passes of the integer
@@ -32,6 +32,8 @@ from pyfd._core.arithmetic import (
     TO_YCC_OFFSETS,
 )
 from pyfd._core.pixels import Pixels
+from pyfd.header import SUBSAMPLING
+from pyfd.qtables import QTables
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 #: The smallest and the largest values, in arrays of one shape.
@@ -64,6 +66,29 @@ class Component(NamedTuple):
     """The number of pixels per sample, vertically."""
     steps: Floats
     """The quantization table, 8×8."""
+
+
+def radii(pixels: Pixels, tables: QTables, subsampling: str) -> list[Floats]:
+    """Return the radii of each component's blocks, (high, wide), by an exhaustive search."""
+    steps = [tables[i] for i in range(3)]
+    found = []
+    for component in components(pixels.ndim, steps, SUBSAMPLING[subsampling]):
+        blocks, shape = pixel_blocks(pixels, component)
+        found.append(_search(blocks, component).reshape(shape))
+    return found
+
+
+def _search(blocks: Pixels, component: Component) -> Floats:
+    """Return the smallest strength that changes each block, by doubling and then bisection."""
+    safe = np.zeros(len(blocks), np.int64)
+    changed = np.full(len(blocks), WHITE + 1)  # beyond the strongest perturbation
+    while (left := np.flatnonzero(changed - safe > 1)).size:
+        trial = np.minimum(np.maximum(2 * safe, 1), (safe + changed) // 2)[left]
+        low, high = coefficient_bounds(blocks[left], trial, component)
+        same = (low == high).all(axis=(1, 2))
+        safe[left[same]] = trial[same]
+        changed[left[~same]] = trial[~same]
+    return np.where(changed > WHITE, np.inf, changed)
 
 
 def components(
