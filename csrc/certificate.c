@@ -101,8 +101,7 @@ static void load_phase(const pyfd_image *image, uint32_t row, uint32_t column,
 }
 
 void pyfd_load_pixels(const pyfd_image *image, const pyfd_component *component,
-                      uint32_t row, uint32_t column,
-                      pyfd_pixels pixels[PYFD_PHASES])
+                      uint32_t row, uint32_t column, pyfd_pixels *pixels)
 {
   const uint32_t across = (uint32_t)component->across;
   const uint32_t down = (uint32_t)component->down;
@@ -142,8 +141,8 @@ static void add(pyfd_values *sum, const pyfd_values *values)
     sum->at[i] += values->at[i];
 }
 
-void pyfd_transform(const pyfd_component *component,
-                    const pyfd_pixels pixels[PYFD_PHASES], pyfd_values *scaled)
+void pyfd_transform(const pyfd_component *component, const pyfd_pixels *pixels,
+                    pyfd_values *scaled)
 {
   const pyfd_arithmetic *arithmetic = component->arithmetic;
   pyfd_values samples, more;
@@ -161,8 +160,8 @@ void pyfd_transform(const pyfd_component *component,
 
 /* Compute the exact bounds of a block's scaled coefficients. */
 static void transform_bounds(const pyfd_component *component,
-                             const pyfd_pixels pixels[PYFD_PHASES],
-                             int epsilon, pyfd_bounds *scaled)
+                             const pyfd_pixels *pixels, int epsilon,
+                             pyfd_bounds *scaled)
 {
   const pyfd_arithmetic *arithmetic = component->arithmetic;
   pyfd_bounds more;
@@ -201,7 +200,7 @@ void pyfd_set_reach(pyfd_reach *reach, int epsilon)
 
 /* Return the largest strength at which no pixel is cut at 0 or 255. */
 static int uncut_strength(const pyfd_component *component,
-                          const pyfd_pixels pixels[PYFD_PHASES])
+                          const pyfd_pixels *pixels)
 {
   const int planes = component->component == PYFD_GRAY ? 1 : PYFD_CHANNELS;
   int32_t lowest = WHITE, highest = 0, value;
@@ -219,19 +218,8 @@ static int uncut_strength(const pyfd_component *component,
   return lowest < WHITE - highest ? lowest : WHITE - highest;
 }
 
-/* Return 1 if nowhere is less room than needed, 0 if somewhere. */
-static int suffices(const pyfd_values *room, const pyfd_values *needed)
-{
-  int32_t lacks = 0;
-  int i;
-
-  for (i = 0; i < PYFD_BLOCK; i++)
-    lacks |= room->at[i] - needed->at[i]; /* negative if it lacks */
-  return lacks >= 0;
-}
-
 static int holds_exactly(const pyfd_component *component,
-                         const pyfd_pixels pixels[PYFD_PHASES], int epsilon,
+                         const pyfd_pixels *pixels, int epsilon,
                          const pyfd_values *quantized)
 {
   pyfd_bounds scaled;
@@ -243,23 +231,22 @@ static int holds_exactly(const pyfd_component *component,
 
 /* Decide whether a block holds; scaled are its coefficients now. */
 static int decide(const pyfd_component *component, const pyfd_reach *reach,
-                  const pyfd_pixels pixels[PYFD_PHASES],
-                  const pyfd_values *scaled, const pyfd_values *quantized)
+                  const pyfd_pixels *pixels, const pyfd_values *scaled,
+                  const pyfd_values *quantized)
 {
   pyfd_values room;
 
   (*component->arithmetic->room)(scaled, quantized, &component->steps, &room);
-  if (suffices(&room, &reach->most))
+  if ((*component->arithmetic->is_least)(&room, &reach->most))
     return 1;
-  if (!suffices(&room, &reach->least) &&
+  if (!(*component->arithmetic->is_least)(&room, &reach->least) &&
       uncut_strength(component, pixels) >= reach->epsilon)
     return 0;
   return holds_exactly(component, pixels, reach->epsilon, quantized);
 }
 
 int pyfd_block_holds(const pyfd_component *component, const pyfd_reach *reach,
-                     const pyfd_pixels pixels[PYFD_PHASES],
-                     const pyfd_values *quantized)
+                     const pyfd_pixels *pixels, const pyfd_values *quantized)
 {
   pyfd_values scaled;
 
@@ -302,8 +289,7 @@ static int strength_of(const strengths *per_unit, const pyfd_values *room,
 /* Return a block's radius.  The linear bounds leave at most a few strengths to
  * the exact arithmetic, which decides. */
 static int radius_of(const pyfd_component *component,
-                     const strengths *per_unit,
-                     const pyfd_pixels pixels[PYFD_PHASES])
+                     const strengths *per_unit, const pyfd_pixels *pixels)
 {
   const float margin = ROUNDING + 0.1f; /* more than single precision needs */
   pyfd_values scaled, quantized, room;

@@ -25,7 +25,8 @@ typedef struct {
   pyfd_values steps;
 } pyfd_component;
 
-/* The pixels of one block: for each of a sample's pixels, one of 8x8 */
+/* A block covers 8x8 pixels for each pixel of a sample: first those of the
+ * samples' upper left pixels, and so on, at most PYFD_PHASES. */
 #define PYFD_PHASES 4
 
 /* Set up the component with this index, 0...2. */
@@ -35,12 +36,10 @@ void pyfd_set_component(pyfd_component *component, int index, int channels,
 /* Copy the pixels that a block covers, padded as libjpeg pads them.  The row
  * and the column count blocks. */
 void pyfd_load_pixels(const pyfd_image *image, const pyfd_component *component,
-                      uint32_t row, uint32_t column,
-                      pyfd_pixels pixels[PYFD_PHASES]);
+                      uint32_t row, uint32_t column, pyfd_pixels *pixels);
 
 /* Compute a block's scaled coefficients. */
-void pyfd_transform(const pyfd_component *component,
-                    const pyfd_pixels pixels[PYFD_PHASES],
+void pyfd_transform(const pyfd_component *component, const pyfd_pixels *pixels,
                     pyfd_values *scaled);
 
 /* What a perturbation of one strength adds to scaled coefficients */
@@ -55,7 +54,6 @@ void pyfd_set_reach(pyfd_reach *reach, int epsilon);
 /* Decide whether the block holds with the quantized coefficients, which are
  * those of its pixels or not. */
 int pyfd_block_holds(const pyfd_component *component, const pyfd_reach *reach,
-                     const pyfd_pixels pixels[PYFD_PHASES],
-                     const pyfd_values *quantized);
+                     const pyfd_pixels *pixels, const pyfd_values *quantized);
 
 #endif /* PYFD_CERTIFICATE_H */

@@ -78,6 +78,14 @@ ALWAYS_INLINE row absolute(row a)
   return (a ^ sign) - sign;
 }
 
+ALWAYS_INLINE int has_nonzero(row a)
+{
+  typedef int64_t halves __attribute__((vector_size(32)));
+  const halves parts = (halves)a;
+
+  return (parts[0] | parts[1] | parts[2] | parts[3]) != 0;
+}
+
 /* Return the sum over x of in[x] * weights[x], which is a row. */
 ALWAYS_INLINE row times(const int32_t *in, const row *weights)
 {
@@ -151,42 +159,63 @@ ALWAYS_INLINE void forward_bounds(pyfd_bounds *values)
   }
 }
 
-/*
- * All decoders agree if nothing exceeds these bounds: SIMD adds and subtracts
- * pairs of coefficients, and of the first pass's results, at 16 bits, and C
- * keeps 10 bits of a sample.
- */
-#define LARGEST_TERM 16383
-#define LARGEST_SAMPLE 511
+/* Return the rows' bits outside of 0...limit, limit being a power of 2 less 1,
+ * for values to which so much is added. */
+ALWAYS_INLINE row outside(row values, int32_t added, int32_t limit)
+{
+  return (values + added) & ~limit;
+}
 
-ALWAYS_INLINE int inverse(const pyfd_values *coefficients,
-                          pyfd_values *samples)
+/* Cut the values of a block where some were found outside the limits. */
+ALWAYS_INLINE void cut(row *values, int32_t lowest, int32_t highest)
+{
+  const row zero = {0};
+  int i;
+
+  for (i = 0; i < PYFD_SIDE; i++)
+    values[i] = minimum(maximum(values[i], zero + lowest), zero + highest);
+}
+
+/*
+ * All decoders agree if nothing exceeds these powers of 2: SIMD adds and
+ * subtracts pairs of coefficients, and of the first pass's results, at 16
+ * bits, and C keeps 10 bits of a sample.
+ */
+#define LARGEST_TERM (1 << 14)
+#define LARGEST_SAMPLE (1 << 9)
+
+ALWAYS_INLINE int inverse(const pyfd_values *quantized,
+                          const pyfd_values *steps, pyfd_values *samples)
 {
   const int shift1 = CONST_BITS - PASS1_BITS;
   const int shift2 = CONST_BITS + PASS1_BITS + SCALE_BITS;
-  const row *in = (const row *)coefficients->at;
-  row *out = (row *)samples->at, half[PYFD_SIDE], lowest, highest;
-  row terms = absolute(in[0]), sizes = terms & 0;
-  int i, alike = 1;
+  const row *k = (const row *)quantized->at, *step = (const row *)steps->at;
+  row *out = (row *)samples->at, in[PYFD_SIDE], half[PYFD_SIDE], sum;
+  row wrong = {0}, large = {0};
+  int i, u, rows = 1;
 
-  for (i = 1; i < PYFD_SIDE; i++)
-    terms = maximum(terms, absolute(in[i]));
   for (i = 0; i < PYFD_SIDE; i++) {
-    half[i] = (weighted(transposed[i], in) + (1 << (shift1 - 1))) >> shift1;
-    terms = maximum(terms, absolute(half[i]));
+    in[i] = k[i] * step[i];
+    wrong |= outside(in[i], LARGEST_TERM, 2 * LARGEST_TERM - 1);
+    rows = has_nonzero(in[i]) ? i + 1 : rows;
   }
-  lowest = sizes - CENTER;
-  highest = sizes + (WHITE - CENTER);
+  for (i = 0; i < PYFD_SIDE; i++) {
+    sum = (in[0] << CONST_BITS) + (1 << (shift1 - 1));
+    for (u = 1; u < rows; u++) /* coarse tables leave few rows */
+      sum += transposed[i][u] * in[u];
+    half[i] = sum >> shift1;
+    wrong |= outside(half[i], LARGEST_TERM, 2 * LARGEST_TERM - 1);
+  }
   for (i = 0; i < PYFD_SIDE; i++) {
     out[i] = (times((int32_t *)&half[i], (const row *)basis) +
               (1 << (shift2 - 1))) >>
              shift2;
-    sizes = maximum(sizes, absolute(out[i]));
-    out[i] = minimum(maximum(out[i], lowest), highest);
+    wrong |= outside(out[i], LARGEST_SAMPLE, 2 * LARGEST_SAMPLE - 1);
+    large |= outside(out[i], CENTER, WHITE);
   }
-  for (i = 0; i < PYFD_SIDE; i++)
-    alike &= terms[i] <= LARGEST_TERM && sizes[i] <= LARGEST_SAMPLE;
-  return alike;
+  if (has_nonzero(large))
+    cut(out, -CENTER, WHITE - CENTER);
+  return !has_nonzero(wrong);
 }
 
 /* ---- color ---- */
@@ -249,20 +278,36 @@ ALWAYS_INLINE void to_pixels(const pyfd_values samples[PYFD_CHANNELS],
   const row *luma = (const row *)samples[0].at;
   const row *blue = (const row *)samples[1].at;
   const row *red = (const row *)samples[2].at;
-  const row black = {0}, white = black + WHITE;
   const int32_t half = 1 << (COLOR_BITS - 1);
-  row color[PYFD_CHANNELS];
-  int i, channel;
+  row *r = (row *)pixels->plane[0].at, *g = (row *)pixels->plane[1].at;
+  row *b = (row *)pixels->plane[2].at, large = {0};
+  int i;
 
   for (i = 0; i < PYFD_SIDE; i++) {
-    color[0] = luma[i] + CENTER + ((91881 * red[i] + half) >> COLOR_BITS);
-    color[1] = luma[i] + CENTER +
-               ((-22554 * blue[i] - 46802 * red[i] + half) >> COLOR_BITS);
-    color[2] = luma[i] + CENTER + ((116130 * blue[i] + half) >> COLOR_BITS);
-    for (channel = 0; channel < PYFD_CHANNELS; channel++)
-      ((row *)pixels->plane[channel].at)[i] =
-          minimum(maximum(color[channel], black), white);
+    r[i] = luma[i] + CENTER + ((91881 * red[i] + half) >> COLOR_BITS);
+    g[i] = luma[i] + CENTER +
+           ((-22554 * blue[i] - 46802 * red[i] + half) >> COLOR_BITS);
+    b[i] = luma[i] + CENTER + ((116130 * blue[i] + half) >> COLOR_BITS);
+    large |= outside(r[i] | g[i] | b[i], 0, WHITE);
   }
+  if (has_nonzero(large)) {
+    cut(r, 0, WHITE);
+    cut(g, 0, WHITE);
+    cut(b, 0, WHITE);
+  }
+}
+
+/* Return the sum of the squared differences of two planes. */
+ALWAYS_INLINE int32_t difference(const pyfd_values *a, const pyfd_values *b)
+{
+  row sum = {0}, each;
+  int i;
+
+  for (i = 0; i < PYFD_SIDE; i++) {
+    each = ((const row *)a->at)[i] - ((const row *)b->at)[i];
+    sum += each * each;
+  }
+  return sum[0] + sum[1] + sum[2] + sum[3] + sum[4] + sum[5] + sum[6] + sum[7];
 }
 
 /* ---- quantization ---- */
@@ -319,6 +364,16 @@ ALWAYS_INLINE void room(const pyfd_values *scaled,
   }
 }
 
+ALWAYS_INLINE int is_least(const pyfd_values *values, const pyfd_values *least)
+{
+  row lacks = {0};
+  int i;
+
+  for (i = 0; i < PYFD_SIDE; i++)
+    lacks |= ((const row *)values->at)[i] - ((const row *)least->at)[i];
+  return !has_nonzero(lacks >> 31);
+}
+
 ALWAYS_INLINE int within(const pyfd_bounds *scaled,
                          const pyfd_values *quantized,
                          const pyfd_values *steps)
@@ -351,10 +406,11 @@ ALWAYS_INLINE int within(const pyfd_bounds *scaled,
   {                                                                           \
     forward_bounds(values);                                                   \
   }                                                                           \
-  target static int inverse_##name(const pyfd_values *coefficients,           \
+  target static int inverse_##name(const pyfd_values *quantized,              \
+                                   const pyfd_values *steps,                  \
                                    pyfd_values *samples)                      \
   {                                                                           \
-    return inverse(coefficients, samples);                                    \
+    return inverse(quantized, steps, samples);                                \
   }                                                                           \
   target static void to_component_##name(const pyfd_pixels *pixels,           \
                                          int component, pyfd_values *samples) \
@@ -367,10 +423,15 @@ ALWAYS_INLINE int within(const pyfd_bounds *scaled,
   {                                                                           \
     component_bounds(pixels, component, epsilon, samples);                    \
   }                                                                           \
-  target static void to_pixels_##name(                                        \
-      const pyfd_values samples[PYFD_CHANNELS], pyfd_pixels *pixels)          \
+  target static void to_pixels_##name(const pyfd_values *samples,             \
+                                      pyfd_pixels *pixels)                    \
   {                                                                           \
     to_pixels(samples, pixels);                                               \
+  }                                                                           \
+  target static int32_t difference_##name(const pyfd_values *a,               \
+                                          const pyfd_values *b)               \
+  {                                                                           \
+    return difference(a, b);                                                  \
   }                                                                           \
   target static void quantize_##name(const pyfd_values *scaled,               \
                                      const pyfd_values *steps,                \
@@ -384,6 +445,11 @@ ALWAYS_INLINE int within(const pyfd_bounds *scaled,
   {                                                                           \
     room(scaled, quantized, steps, result);                                   \
   }                                                                           \
+  target static int is_least_##name(const pyfd_values *values,                \
+                                    const pyfd_values *least)                 \
+  {                                                                           \
+    return is_least(values, least);                                           \
+  }                                                                           \
   target static int within_##name(const pyfd_bounds *scaled,                  \
                                   const pyfd_values *quantized,               \
                                   const pyfd_values *steps)                   \
@@ -396,8 +462,10 @@ ALWAYS_INLINE int within(const pyfd_bounds *scaled,
                                                     to_component_##name,      \
                                                     component_bounds_##name,  \
                                                     to_pixels_##name,         \
+                                                    difference_##name,        \
                                                     quantize_##name,          \
                                                     room_##name,              \
+                                                    is_least_##name,          \
                                                     within_##name};
 
 ARITHMETIC(any, )
@@ -413,6 +481,17 @@ const pyfd_arithmetic *pyfd_choose_arithmetic(void)
     return &arithmetic_avx2;
 #endif
   return &arithmetic_any;
+}
+
+void pyfd_basis(float out[PYFD_SIDE][PYFD_SIDE])
+{
+  const float scale = (1 << CONST_BITS) * 2.828427125f;
+  int u, x;
+
+  for (u = 0; u < PYFD_SIDE; u++) {
+    for (x = 0; x < PYFD_SIDE; x++)
+      out[u][x] = (float)basis[u][x] / scale;
+  }
 }
 
 int pyfd_gain(int u)

@@ -45,10 +45,11 @@ typedef struct {
    * own, and reaches a coefficient on one path, with one sign. */
   void (*forward_bounds)(pyfd_bounds *values);
 
-  /* The inverse DCT of dequantized coefficients, cut at -128 and 127.  Returns
-   * whether every decoder gives the same samples: SIMD saturates or wraps
-   * around at 16 bits, and C wraps around at 10. */
-  int (*inverse)(const pyfd_values *coefficients, pyfd_values *samples);
+  /* The samples of quantized coefficients, cut at -128 and 127.  Returns
+   * whether every decoder gives the same ones: SIMD saturates or wraps around
+   * at 16 bits, and C wraps around at 10. */
+  int (*inverse)(const pyfd_values *quantized, const pyfd_values *steps,
+                 pyfd_values *samples);
 
   /* The samples of one component of pixels: 0, 1 and 2 are Y, Cb and Cr,
    * PYFD_GRAY is the only one of gray pixels */
@@ -60,9 +61,11 @@ typedef struct {
   void (*component_bounds)(const pyfd_pixels *pixels, int component,
                            int epsilon, pyfd_bounds *samples);
 
-  /* The RGB pixels of Y, Cb and Cr, cut at 0 and 255 */
-  void (*to_pixels)(const pyfd_values samples[PYFD_CHANNELS],
-                    pyfd_pixels *pixels);
+  /* The RGB pixels of three planes, Y, Cb and Cr, cut at 0 and 255 */
+  void (*to_pixels)(const pyfd_values *samples, pyfd_pixels *pixels);
+
+  /* The sum of the squared differences of two planes */
+  int32_t (*difference)(const pyfd_values *a, const pyfd_values *b);
 
   /* Scaled coefficients, divided by 8 times the steps, rounded half away from
    * zero */
@@ -74,6 +77,9 @@ typedef struct {
   void (*room)(const pyfd_values *scaled, const pyfd_values *quantized,
                const pyfd_values *steps, pyfd_values *room);
 
+  /* Whether none of the values is smaller than these */
+  int (*is_least)(const pyfd_values *values, const pyfd_values *least);
+
   /* Whether all of a block's scaled coefficients, from the lowest to the
    * highest, are quantized to these */
   int (*within)(const pyfd_bounds *scaled, const pyfd_values *quantized,
@@ -84,5 +90,8 @@ const pyfd_arithmetic *pyfd_choose_arithmetic(void);
 
 /* Return the L1 norm of basis function u of the forward DCT, times 2^13. */
 int pyfd_gain(int u);
+
+/* Fill in the orthonormal DCT: rows are frequencies, columns samples. */
+void pyfd_basis(float basis[PYFD_SIDE][PYFD_SIDE]);
 
 #endif /* PYFD_DCT_H */

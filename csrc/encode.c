@@ -4,6 +4,8 @@
 
 #include "session.h"
 
+#include "certified.h"
+
 #define ROWS 64 /* passed to libjpeg at a time */
 
 typedef struct {
@@ -15,6 +17,7 @@ typedef struct {
   int num_tables;
   const uint8_t *segments;
   size_t segments_size;
+  pyfd_certified certified;
 } encode_job;
 
 static void write_rows(struct jpeg_compress_struct *out, const uint8_t *pixels,
@@ -30,6 +33,35 @@ static void write_rows(struct jpeg_compress_struct *out, const uint8_t *pixels,
     }
     jpeg_write_scanlines(out, rows, i);
   }
+}
+
+static void certify_blocks(void *data, JDIMENSION row, JDIMENSION column,
+                           JBLOCKROW *blocks)
+{
+  int16_t *of_components[PYFD_CHANNELS];
+  const pyfd_certified *certified = data;
+  int i;
+
+  for (i = 0; i < certified->image.channels; i++)
+    of_components[i] = *blocks[i];
+  pyfd_certify_blocks(certified, row, column, of_components);
+}
+
+/* Let libjpeg write only blocks whose radius is large enough. */
+static void certify(pyfd_session *s)
+{
+  encode_job *job = s->job;
+  const pyfd_image image = {job->pixels, job->width, job->height,
+                            job->channels};
+
+  if (s->writing.radius > 256)
+    pyfd_refuse(s, "a radius is at most 256");
+  if (job->channels == 3 && job->h_samp * job->v_samp > 1)
+    pyfd_refuse(s, "subsampled chroma cannot be certified block by block");
+  if (!pyfd_set_certified(&job->certified, &image, job->tables,
+                          job->num_tables, (int)s->writing.radius - 1))
+    pyfd_refuse(s, "no image has this radius with these tables");
+  jpeg_filter_blocks(&s->out, certify_blocks, &job->certified);
 }
 
 static void encode(pyfd_session *s)
@@ -51,6 +83,8 @@ static void encode(pyfd_session *s)
   out->optimize_coding = s->writing.optimize != 0;
   if (s->writing.progressive)
     jpeg_simple_progression(out);
+  if (s->writing.radius > 0)
+    certify(s);
   jpeg_start_compress(out, TRUE);
   pyfd_put_bytes(s, job->segments, job->segments_size);
   write_rows(out, job->pixels, (size_t)job->width * (size_t)job->channels);
@@ -64,16 +98,18 @@ int pyfd_encode(const uint8_t *pixels, uint32_t width, uint32_t height,
                 size_t *out_size, pyfd_status *status)
 {
   pyfd_session s;
-  encode_job job = {pixels,
-                    width,
-                    height,
-                    channels,
-                    h_samp,
-                    v_samp,
-                    (const uint16_t (*)[PYFD_BLOCK])tables,
-                    num_tables,
-                    segments,
-                    segments_size};
+  encode_job job;
+
+  job.pixels = pixels;
+  job.width = width;
+  job.height = height;
+  job.channels = channels;
+  job.h_samp = h_samp;
+  job.v_samp = v_samp;
+  job.tables = (const uint16_t (*)[PYFD_BLOCK])tables;
+  job.num_tables = num_tables;
+  job.segments = segments;
+  job.segments_size = segments_size;
 
   pyfd_start_session(&s, status, &job);
   return pyfd_run_writer(&s, encode, writing, out, out_size);

@@ -99,6 +99,9 @@ typedef struct {
   uint32_t progressive;
   uint32_t optimize;     /* make Huffman tables for this image */
   uint32_t keep_density; /* pyfd_requantize(): copy the JFIF density */
+  /* pyfd_encode(), without subsampling: the least radius of the blocks of the
+   * decoded image (see pyfd_certify()), 1...256, or 0 to encode plainly */
+  uint32_t radius;
 } pyfd_writing;
 
 /*
@@ -199,7 +202,8 @@ int pyfd_certify(const uint8_t *pixels, uint32_t width, uint32_t height,
 
 /*
  * Encode pixels: 1 channel (gray) or 3 (RGB).  Steps are
- * 1...PYFD_ENCODER_STEP.
+ * 1...PYFD_ENCODER_STEP.  With a radius, blocks that do not have it are
+ * replaced with the closest ones found that do.
  */
 int pyfd_encode(const uint8_t *pixels, uint32_t width, uint32_t height,
                 int channels, int h_samp, int v_samp, const uint16_t *tables,
@@ -244,7 +248,7 @@ const char *pyfd_libjpeg_turbo(void);
 #define PYFD_DEFAULT_LIMITS                                                   \
   {sizeof(pyfd_limits), 64 << 20, 67108864, 768 << 20, 100, 4096, 16 << 20}
 #define PYFD_DEFAULT_READING {sizeof(pyfd_reading), 1, PYFD_RGB, 1}
-#define PYFD_DEFAULT_WRITING {sizeof(pyfd_writing), 0, 0, 0}
+#define PYFD_DEFAULT_WRITING {sizeof(pyfd_writing), 0, 0, 0, 0}
 
 #ifdef __cplusplus
 }

@@ -5,6 +5,7 @@ Data flows one way: bytes → probe → limits → C → array.
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
@@ -44,6 +45,9 @@ __all__ = [
     "requantize",
     "write_coefficients",
 ]
+
+#: The strongest perturbation that a file can be certified for, in 8-bit levels.
+MAX_EPSILON = 255
 
 Subsampling: TypeAlias = Literal["4:4:4", "4:2:2", "4:2:0", "4:4:0"]
 
@@ -177,6 +181,7 @@ def encode(
     exif: bytes | None = None,
     icc_profile: bytes | None = None,
     comment: bytes | str | None = None,
+    radius: int | None = None,
 ) -> bytes:
     r"""Encode an image with exactly the given tables.
 
@@ -195,21 +200,39 @@ def encode(
         exif: An EXIF block, with or without its leading ``Exif\0\0``.
         icc_profile: An ICC profile.
         comment: A comment; text is written as UTF-8.
+        radius: A strength ε in whole 8-bit levels, 0...255. The file then is certified: for
+            its decoded pixels p, `certify` finds a radius beyond ε in every block, and
+            ``encode(p + e, qtables)`` has the coefficients of the file for all integers e
+            with |e| ≤ ε and p + e in 0...255. Blocks that hold anyway keep the
+            coefficients of a plain encoding; others are replaced with the closest ones
+            found that hold, in the last resort flat ones.
 
     Returns:
         A JFIF file, which any decoder can read.
 
     Raises:
-        TypeError: The image is a file, or the metadata are not bytes.
-        ValueError: The image's shape, dtype or mode, a step or the metadata do not fit.
+        TypeError: The image is a file, the metadata are not bytes, or the radius is not a
+            whole number.
+        ValueError: The image's shape, dtype or mode, a step or the metadata do not fit, or
+            no image has the radius with these tables.
     """
     tables = steps_within(qtables, BASELINE_STEP if baseline else ENCODER_STEP)
     if subsampling not in SUBSAMPLING:
         raise ValueError(f"subsampling must be one of {', '.join(SUBSAMPLING)}")
     pixels = pixels_of(image)
     segments = _metadata.build(exif, icc_profile, comment)
-    how = binding.writing(bool(progressive), bool(optimize))
+    how = binding.writing(bool(progressive), bool(optimize), radius=_least_radius(radius))
     return binding.encode(pixels, SUBSAMPLING[subsampling], tables, how, segments)
+
+
+def _least_radius(epsilon: int | None) -> int:
+    """Return the radius that blocks must have to hold at a strength; 0 asks for none."""
+    if epsilon is None:
+        return 0
+    epsilon = operator.index(epsilon)
+    if not 0 <= epsilon <= MAX_EPSILON:
+        raise ValueError(f"radius is in whole 8-bit levels, 0...{MAX_EPSILON}, not {epsilon}")
+    return epsilon + 1
 
 
 def write_coefficients(

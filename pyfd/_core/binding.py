@@ -142,10 +142,14 @@ def _options(struct: str, **values: int) -> Any:
 
 
 @functools.cache
-def writing(progressive: bool, optimize: bool, keep_density: bool = False) -> Any:
+def writing(progressive: bool, optimize: bool, keep_density: bool = False, radius: int = 0) -> Any:
     """Return the options of a written file, for C."""
     return _options(
-        "pyfd_writing", progressive=progressive, optimize=optimize, keep_density=keep_density
+        "pyfd_writing",
+        progressive=progressive,
+        optimize=optimize,
+        keep_density=keep_density,
+        radius=radius,
     )
 
 

@@ -1,0 +1,535 @@
+/*
+ * certified.c - see certified.h.
+ */
+
+#include "certified.h"
+
+#include <string.h>
+
+#define BLACK 0
+#define WHITE 255
+#define GRAY 128
+
+/* Coefficients of all components at one place, and what a decoder makes of
+ * them */
+typedef struct {
+  pyfd_values quantized[PYFD_CHANNELS];
+  pyfd_pixels pixels;
+  int64_t loss; /* the sum of the squared differences to the image's pixels */
+} candidate;
+
+typedef struct {
+  const pyfd_certified *certified;
+  int channels;
+  int wide, high;       /* pixels within the image, 1...8 */
+  pyfd_pixels original; /* padded as the encoder pads it */
+  candidate best;       /* the closest one that holds, if found */
+  int found;
+} search;
+
+/* ---- one candidate ---- */
+
+/* Repeat the last column and row within the image, as the encoder does. */
+static void pad(const search *s, pyfd_pixels *pixels)
+{
+  int i, x, y;
+
+  if (s->wide == PYFD_SIDE && s->high == PYFD_SIDE)
+    return;
+  for (i = 0; i < s->channels; i++) {
+    int32_t *at = pixels->plane[i].at;
+
+    for (y = 0; y < s->high; y++) {
+      for (x = s->wide; x < PYFD_SIDE; x++)
+        at[PYFD_SIDE * y + x] = at[PYFD_SIDE * y + s->wide - 1];
+    }
+    for (y = s->high; y < PYFD_SIDE; y++)
+      memcpy(at + PYFD_SIDE * y, at + PYFD_SIDE * (s->high - 1),
+             PYFD_SIDE * sizeof(*at));
+  }
+}
+
+/* Decode a candidate as any decoder does.  Returns 0 if decoders differ. */
+static int decode(const search *s, candidate *c)
+{
+  const pyfd_component *components = s->certified->components;
+  const pyfd_arithmetic *arithmetic = components->arithmetic;
+  pyfd_values samples[PYFD_CHANNELS];
+  int i, j, alike = 1;
+
+  for (i = 0; i < s->channels; i++)
+    alike &= (*arithmetic->inverse)(&c->quantized[i], &components[i].steps,
+                                    &samples[i]);
+  if (s->channels == 1) {
+    memset(&c->pixels, 0, sizeof(c->pixels));
+    for (j = 0; j < PYFD_BLOCK; j++)
+      c->pixels.plane[0].at[j] = samples[0].at[j] + GRAY;
+  } else {
+    (*arithmetic->to_pixels)(samples, &c->pixels);
+  }
+  pad(s, &c->pixels);
+  return alike;
+}
+
+static int holds(const search *s, const candidate *c)
+{
+  int i;
+
+  for (i = 0; i < s->channels; i++) {
+    if (!pyfd_block_holds(&s->certified->components[i], &s->certified->reach,
+                          &c->pixels, &c->quantized[i]))
+      return 0;
+  }
+  return 1;
+}
+
+static int is_padded(const search *s)
+{
+  return s->wide < PYFD_SIDE || s->high < PYFD_SIDE;
+}
+
+static int64_t loss_inside(const search *s, const pyfd_values *ours,
+                           const pyfd_values *theirs)
+{
+  int32_t difference, loss = 0;
+  int x, y;
+
+  for (y = 0; y < s->high; y++) {
+    for (x = 0; x < s->wide; x++) {
+      difference = ours->at[PYFD_SIDE * y + x] - theirs->at[PYFD_SIDE * y + x];
+      loss += difference * difference;
+    }
+  }
+  return loss;
+}
+
+static int64_t loss_of(const search *s, const pyfd_pixels *pixels)
+{
+  const pyfd_arithmetic *arithmetic = s->certified->components->arithmetic;
+  int64_t loss = 0;
+  int i;
+
+  for (i = 0; i < s->channels; i++) {
+    if (is_padded(s))
+      loss += loss_inside(s, &pixels->plane[i], &s->original.plane[i]);
+    else
+      loss +=
+          (*arithmetic->difference)(&pixels->plane[i], &s->original.plane[i]);
+  }
+  return loss;
+}
+
+static void quantize(const search *s, const pyfd_pixels *pixels, candidate *c)
+{
+  const pyfd_component *components = s->certified->components;
+  pyfd_values scaled;
+  int i;
+
+  for (i = 0; i < s->channels; i++) {
+    pyfd_transform(&components[i], pixels, &scaled);
+    (*components[i].arithmetic->quantize)(&scaled, &components[i].steps,
+                                          &c->quantized[i]);
+  }
+}
+
+/* Take a candidate if it is closer than the best one, and holds. */
+static int consider_once(search *s, candidate *c)
+{
+  int alike = decode(s, c);
+
+  c->loss = loss_of(s, &c->pixels);
+  if (!alike || (s->found && c->loss >= s->best.loss) || !holds(s, c))
+    return 0;
+  s->best = *c;
+  s->found = 1;
+  return 1;
+}
+
+#define ROUNDS 4
+
+/* Do the same, and if it does not hold, go on with what the encoder makes of
+ * its pixels: these are nearer to the grid, above all where pixels are cut or
+ * lie beyond the edge. */
+static void consider(search *s, candidate *c)
+{
+  candidate next;
+  int i;
+
+  for (i = 0; i < ROUNDS; i++) {
+    if (consider_once(s, c) || (s->found && c->loss >= s->best.loss))
+      return;
+    quantize(s, &c->pixels, &next);
+    if (!memcmp(next.quantized, c->quantized,
+                (size_t)s->channels * sizeof(*next.quantized)))
+      return;
+    memcpy(c->quantized, next.quantized, sizeof(next.quantized));
+  }
+}
+
+/* ---- coefficients next to the image's ---- */
+
+#define FLIPS 8
+
+typedef struct {
+  int component, at;
+  int step;     /* +1 or -1 */
+  int64_t cost; /* of taking the neighbor, in scaled coefficients, squared */
+} flip;
+
+static void insert_flip(flip flips[FLIPS], const flip *new)
+{
+  int i;
+
+  for (i = FLIPS - 1; i > 0 && flips[i - 1].cost > new->cost; i--)
+    flips[i] = flips[i - 1];
+  flips[i] = *new;
+}
+
+/* Find the coefficients that are closest to being rounded the other way. */
+static void find_flips(const search *s, const candidate *natural,
+                       flip flips[FLIPS])
+{
+  const pyfd_component *components = s->certified->components;
+  pyfd_values scaled;
+  int64_t width, offset;
+  int i, j;
+
+  for (i = 0; i < FLIPS; i++)
+    flips[i].cost = INT64_MAX;
+  for (i = 0; i < s->channels; i++) {
+    pyfd_transform(&components[i], &s->original, &scaled);
+    for (j = 0; j < PYFD_BLOCK; j++) {
+      flip new = {i, j, 1, 0};
+
+      width = 8 * components[i].steps.at[j];
+      offset = scaled.at[j] - natural->quantized[i].at[j] * width;
+      if (offset < 0) {
+        new.step = -1;
+        offset = -offset;
+      }
+      new.cost = width * (width - 2 * offset);
+      if (new.cost < flips[FLIPS - 1].cost)
+        insert_flip(flips, &new);
+    }
+  }
+}
+
+/* Change one coefficient by one step, which draws all roundings again. */
+static void try_flips(search *s, const candidate *natural)
+{
+  flip flips[FLIPS];
+  candidate c;
+  int i;
+
+  find_flips(s, natural, flips);
+  for (i = 0; i < FLIPS; i++) {
+    c = *natural;
+    c.quantized[flips[i].component].at[flips[i].at] += flips[i].step;
+    consider_once(s, &c);
+  }
+}
+
+/* ---- pixels moved off 0 and 255 ---- */
+
+static int32_t clamp(int32_t value, int32_t low, int32_t high)
+{
+  return value < low ? low : value > high ? high : value;
+}
+
+static int has_level(const search *s, const pyfd_pixels *pixels, int32_t level)
+{
+  int i, j, found = 0;
+
+  for (i = 0; i < s->channels; i++) {
+    for (j = 0; j < PYFD_BLOCK; j++)
+      found |= pixels->plane[i].at[j] == level;
+  }
+  return found;
+}
+
+static void try_target(search *s, const pyfd_pixels *target)
+{
+  candidate c;
+
+  quantize(s, target, &c);
+  consider(s, &c);
+}
+
+/* Draw levels into low...high. */
+static void scale(const search *s, pyfd_pixels *pixels, int32_t low,
+                  int32_t high)
+{
+  int i, j;
+
+  for (i = 0; i < s->channels; i++) {
+    int32_t *at = pixels->plane[i].at;
+
+    for (j = 0; j < PYFD_BLOCK; j++)
+      at[j] = low + ((high - low) * at[j] + WHITE / 2) / WHITE;
+  }
+}
+
+static void try_scaled(search *s, const pyfd_pixels *target, int32_t low,
+                       int32_t high)
+{
+  pyfd_pixels pixels = *target;
+
+  scale(s, &pixels, low, high);
+  try_target(s, &pixels);
+}
+
+/* Try the target with its levels cut at low and high. */
+static void try_clamped(search *s, const pyfd_pixels *target, int32_t low,
+                        int32_t high)
+{
+  pyfd_pixels pixels = *target;
+  int i, j;
+
+  for (i = 0; i < s->channels; i++) {
+    for (j = 0; j < PYFD_BLOCK; j++)
+      pixels.plane[i].at[j] = clamp(pixels.plane[i].at[j], low, high);
+  }
+  try_target(s, &pixels);
+}
+
+/* Draw the target's contrast in by ever more, from the ends at which decoded
+ * pixels are cut, until one of the candidates holds. */
+static void try_levels(search *s, const pyfd_pixels *decoded,
+                       const pyfd_pixels *target)
+{
+  static const int32_t insets[] = {1,  2,  3,  4,  6,  8,  11,
+                                   16, 23, 32, 45, 64, 90, 127};
+  const int64_t bound = s->found ? s->best.loss : INT64_MAX;
+  const int dark = has_level(s, decoded, BLACK);
+  const int light = has_level(s, decoded, WHITE);
+  int32_t low, high;
+  size_t i;
+
+  for (i = 0; i < sizeof(insets) / sizeof(*insets); i++) {
+    if (s->found && s->best.loss < bound)
+      return;
+    low = dark || !light ? BLACK + insets[i] : BLACK;
+    high = light || !dark ? WHITE - insets[i] : WHITE;
+    try_clamped(s, target, low, high);
+    try_scaled(s, target, low, high);
+  }
+}
+
+/* ---- padded blocks ---- */
+
+/* Replace count values, stride apart, by their mean, beyond the edge too. */
+static void flatten_line(int32_t *at, int stride, int count)
+{
+  int32_t sum = 0;
+  int i;
+
+  for (i = 0; i < count; i++)
+    sum += at[stride * i];
+  for (i = 0; i < PYFD_SIDE; i++)
+    at[stride * i] = (sum + count / 2) / count;
+}
+
+/* Make the pixels constant in the padded directions.  Then padding gives what
+ * was dropped. */
+static void flatten(const search *s, int across, int down, pyfd_pixels *pixels)
+{
+  int i, j;
+
+  for (i = 0; i < s->channels; i++) {
+    for (j = 0; j < PYFD_SIDE && across && s->wide < PYFD_SIDE; j++)
+      flatten_line(pixels->plane[i].at + PYFD_SIDE * j, 1, s->wide);
+    for (j = 0; j < PYFD_SIDE && down && s->high < PYFD_SIDE; j++)
+      flatten_line(pixels->plane[i].at + j, PYFD_SIDE, s->high);
+  }
+}
+
+/* Quantize one component such that its padding changes little: line by line
+ * across the edge, in the domain of the other direction's frequencies.  Each
+ * coefficient may move by half its step, less what the perturbation and, by
+ * experience, the rounding of the pixels take. */
+static void fit_component(const search *s, int component,
+                          const pyfd_values *scaled, float rounding,
+                          pyfd_values *quantized)
+{
+  const pyfd_certified *certified = s->certified;
+  const pyfd_values *all_steps = &certified->components[component].steps;
+  const int down = s->high < PYFD_SIDE;
+  const pyfd_edge *edge = down ? &certified->bottom : &certified->right;
+  float target[PYFD_SIDE], steps[PYFD_SIDE], allowed[PYFD_SIDE];
+  int32_t line[PYFD_SIDE];
+  int i, j, at;
+
+  for (j = 0; j < PYFD_SIDE; j++) {
+    for (i = 0; i < PYFD_SIDE; i++) {
+      at = down ? PYFD_SIDE * i + j : PYFD_SIDE * j + i;
+      target[i] = (float)scaled->at[at] / 8;
+      steps[i] = (float)all_steps->at[at];
+      allowed[i] =
+          steps[i] / 2 - (float)certified->reach.most.at[at] / 8 - rounding;
+    }
+    if (!pyfd_fit_line(edge, target, steps, allowed, line))
+      memset(line, 0, sizeof(line));
+    for (i = 0; i < PYFD_SIDE; i++)
+      quantized->at[down ? PYFD_SIDE * i + j : PYFD_SIDE * j + i] = line[i];
+  }
+}
+
+static void try_fitted(search *s, const pyfd_pixels *target, float rounding)
+{
+  const pyfd_component *components = s->certified->components;
+  pyfd_values scaled;
+  candidate c;
+  int i;
+
+  for (i = 0; i < s->channels; i++) {
+    pyfd_transform(&components[i], target, &scaled);
+    fit_component(s, i, &scaled, rounding, &c.quantized[i]);
+  }
+  consider(s, &c);
+}
+
+static void try_padded(search *s, const candidate *natural)
+{
+  static const int32_t insets[] = {0, 8, 24};
+  pyfd_pixels flat = s->original, target;
+  size_t i;
+
+  if (s->wide < PYFD_SIDE && s->high < PYFD_SIDE)
+    flatten(s, 1, 0, &s->original);
+  for (i = 0; i < sizeof(insets) / sizeof(*insets) && !s->found; i++) {
+    target = s->original;
+    scale(s, &target, insets[i], WHITE - insets[i]);
+    try_fitted(s, &target, 1.5f);
+  }
+  flatten(s, 1, 1, &flat);
+  try_target(s, &flat);
+  if (!s->found)
+    try_levels(s, &natural->pixels, &flat);
+}
+
+/* ---- flat blocks ---- */
+
+static void try_flat(search *s, const int32_t dc[PYFD_CHANNELS])
+{
+  candidate c;
+  int i;
+
+  memset(c.quantized, 0, sizeof(c.quantized));
+  for (i = 0; i < s->channels; i++)
+    c.quantized[i].at[0] = dc[i];
+  consider_once(s, &c);
+}
+
+/* Try the colors next to the mean, which leave the fewest roundings. */
+static void try_flat_colors(search *s, const int32_t mean[PYFD_CHANNELS])
+{
+  int32_t dc[PYFD_CHANNELS] = {0, 0, 0};
+  int i, combination, rest, count = s->channels == 1 ? 3 : 27;
+
+  for (combination = 0; combination < count; combination++) {
+    for (rest = combination, i = 0; i < s->channels; i++, rest /= 3)
+      dc[i] = mean[i] + rest % 3 - 1;
+    try_flat(s, dc);
+  }
+}
+
+/* Try grays from the mean outwards, up to level 128, which always holds. */
+static void try_grays(search *s, int32_t mean)
+{
+  int32_t dc[PYFD_CHANNELS] = {0, 0, 0};
+  int32_t distance, size = mean < 0 ? -mean : mean;
+
+  for (distance = 0; distance <= size && !s->found; distance++) {
+    dc[0] = mean - distance;
+    try_flat(s, dc);
+    dc[0] = mean + distance;
+    try_flat(s, dc);
+  }
+}
+
+/* ---- all candidates ---- */
+
+static void place(search *s, uint32_t row, uint32_t column)
+{
+  const pyfd_image *image = &s->certified->image;
+  const uint32_t wide = image->width - PYFD_SIDE * column;
+  const uint32_t high = image->height - PYFD_SIDE * row;
+
+  s->wide = wide < PYFD_SIDE ? (int)wide : PYFD_SIDE;
+  s->high = high < PYFD_SIDE ? (int)high : PYFD_SIDE;
+}
+
+static void find(search *s, candidate *natural)
+{
+  candidate c = *natural;
+  int32_t mean[PYFD_CHANNELS] = {0, 0, 0};
+  int i;
+
+  consider(s, &c);
+  try_flips(s, natural);
+  if (is_padded(s))
+    try_padded(s, natural);
+  else if (!s->found)
+    try_levels(s, &natural->pixels, &s->original);
+  quantize(s, &s->original, &c);
+  for (i = 0; i < s->channels; i++)
+    mean[i] = c.quantized[i].at[0];
+  if (!s->found)
+    try_flat_colors(s, mean);
+  if (!s->found)
+    try_grays(s, mean[0]);
+}
+
+int pyfd_set_certified(pyfd_certified *certified, const pyfd_image *image,
+                       const uint16_t (*tables)[PYFD_BLOCK], int num_tables,
+                       int epsilon)
+{
+  pyfd_values zeros;
+  pyfd_pixels gray;
+  int i, j, possible = 1;
+
+  certified->image = *image;
+  if (image->width % PYFD_SIDE > 0)
+    pyfd_set_edge(&certified->right, (int)(image->width % PYFD_SIDE));
+  if (image->height % PYFD_SIDE > 0)
+    pyfd_set_edge(&certified->bottom, (int)(image->height % PYFD_SIDE));
+  pyfd_set_reach(&certified->reach, epsilon);
+  memset(&zeros, 0, sizeof(zeros));
+  for (i = 0; i < PYFD_CHANNELS; i++) {
+    for (j = 0; j < PYFD_BLOCK; j++)
+      gray.plane[i].at[j] = GRAY;
+  }
+  for (i = 0; i < image->channels; i++) {
+    pyfd_set_component(&certified->components[i], i, image->channels, 1, 1,
+                       tables[i < num_tables ? i : num_tables - 1]);
+    possible &= pyfd_block_holds(&certified->components[i], &certified->reach,
+                                 &gray, &zeros);
+  }
+  return possible;
+}
+
+void pyfd_certify_blocks(const pyfd_certified *certified, uint32_t row,
+                         uint32_t column, int16_t *blocks[PYFD_CHANNELS])
+{
+  candidate natural;
+  search s;
+  int i, j;
+
+  s.certified = certified;
+  s.channels = certified->image.channels;
+  s.found = 0;
+  place(&s, row, column);
+  for (i = 0; i < s.channels; i++) {
+    for (j = 0; j < PYFD_BLOCK; j++)
+      natural.quantized[i].at[j] = blocks[i][j];
+  }
+  if (decode(&s, &natural) && holds(&s, &natural))
+    return;
+  pyfd_load_pixels(&certified->image, certified->components, row, column,
+                   &s.original);
+  find(&s, &natural);
+  for (i = 0; i < s.channels; i++) {
+    for (j = 0; j < PYFD_BLOCK; j++)
+      blocks[i][j] = (int16_t)s.best.quantized[i].at[j];
+  }
+}
