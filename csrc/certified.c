@@ -133,37 +133,15 @@ static void quantize(const search *s, const pyfd_pixels *pixels, candidate *c)
 }
 
 /* Take a candidate if it is closer than the best one, and holds. */
-static int consider_once(search *s, candidate *c)
+static void consider(search *s, candidate *c)
 {
   int alike = decode(s, c);
 
   c->loss = loss_of(s, &c->pixels);
   if (!alike || (s->found && c->loss >= s->best.loss) || !holds(s, c))
-    return 0;
+    return;
   s->best = *c;
   s->found = 1;
-  return 1;
-}
-
-#define ROUNDS 4
-
-/* Do the same, and if it does not hold, go on with what the encoder makes of
- * its pixels: these are nearer to the grid, above all where pixels are cut or
- * lie beyond the edge. */
-static void consider(search *s, candidate *c)
-{
-  candidate next;
-  int i;
-
-  for (i = 0; i < ROUNDS; i++) {
-    if (consider_once(s, c) || (s->found && c->loss >= s->best.loss))
-      return;
-    quantize(s, &c->pixels, &next);
-    if (!memcmp(next.quantized, c->quantized,
-                (size_t)s->channels * sizeof(*next.quantized)))
-      return;
-    memcpy(c->quantized, next.quantized, sizeof(next.quantized));
-  }
 }
 
 /* ---- coefficients next to the image's ---- */
@@ -225,7 +203,7 @@ static void try_flips(search *s, const candidate *natural)
   for (i = 0; i < FLIPS; i++) {
     c = *natural;
     c.quantized[flips[i].component].at[flips[i].at] += flips[i].step;
-    consider_once(s, &c);
+    consider(s, &c);
   }
 }
 
@@ -391,13 +369,13 @@ static void try_fitted(search *s, const pyfd_pixels *target, float rounding)
 static void try_padded(search *s, const candidate *natural)
 {
   static const int32_t insets[] = {0, 8, 24};
-  pyfd_pixels flat = s->original, target;
+  pyfd_pixels flat = s->original, aim = s->original, target;
   size_t i;
 
   if (s->wide < PYFD_SIDE && s->high < PYFD_SIDE)
-    flatten(s, 1, 0, &s->original);
+    flatten(s, 1, 0, &aim); /* lines are fitted in one direction */
   for (i = 0; i < sizeof(insets) / sizeof(*insets) && !s->found; i++) {
-    target = s->original;
+    target = aim;
     scale(s, &target, insets[i], WHITE - insets[i]);
     try_fitted(s, &target, 1.5f);
   }
@@ -417,7 +395,7 @@ static void try_flat(search *s, const int32_t dc[PYFD_CHANNELS])
   memset(c.quantized, 0, sizeof(c.quantized));
   for (i = 0; i < s->channels; i++)
     c.quantized[i].at[0] = dc[i];
-  consider_once(s, &c);
+  consider(s, &c);
 }
 
 /* Try the colors next to the mean, which leave the fewest roundings. */
@@ -461,11 +439,10 @@ static void place(search *s, uint32_t row, uint32_t column)
 
 static void find(search *s, candidate *natural)
 {
-  candidate c = *natural;
+  candidate c;
   int32_t mean[PYFD_CHANNELS] = {0, 0, 0};
   int i;
 
-  consider(s, &c);
   try_flips(s, natural);
   if (is_padded(s))
     try_padded(s, natural);

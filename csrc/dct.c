@@ -97,15 +97,24 @@ ALWAYS_INLINE row times(const int32_t *in, const row *weights)
   return sum;
 }
 
-/* Return the sum over y of weights[y] * in[y]. */
-ALWAYS_INLINE row weighted(const int32_t *weights, const row *in)
+/* Return the sum over y < 4 of weights[y] * in[y]. */
+ALWAYS_INLINE row half_weighted(const int32_t *weights, const row *in)
 {
-  row sum = weights[0] * in[0];
-  int y;
+  return weights[0] * in[0] + weights[1] * in[1] + weights[2] * in[2] +
+         weights[3] * in[3];
+}
 
-  for (y = 1; y < PYFD_SIDE; y++)
-    sum += weights[y] * in[y];
-  return sum;
+/* Add the lower half of 8 rows, mirrored, to the upper half, and subtract it:
+ * basis functions of even frequencies are symmetric, the others
+ * antisymmetric. */
+ALWAYS_INLINE void fold(const row *in, row *sums, row *differences)
+{
+  int i;
+
+  for (i = 0; i < PYFD_SIDE / 2; i++) {
+    sums[i] = in[i] + in[PYFD_SIDE - 1 - i];
+    differences[i] = in[i] - in[PYFD_SIDE - 1 - i];
+  }
 }
 
 /* ---- the DCT ---- */
@@ -114,14 +123,18 @@ ALWAYS_INLINE void forward(const pyfd_values *samples, pyfd_values *out)
 {
   const int shift1 = CONST_BITS - PASS1_BITS, shift2 = CONST_BITS + PASS1_BITS;
   row *result = (row *)out->at, half[PYFD_SIDE];
+  row folded[2][PYFD_SIDE / 2];
   int i;
 
   for (i = 0; i < PYFD_SIDE; i++)
     half[i] = (times(samples->at + PYFD_SIDE * i, (const row *)transposed) +
                (1 << (shift1 - 1))) >>
               shift1;
+  fold(half, folded[0], folded[1]);
   for (i = 0; i < PYFD_SIDE; i++)
-    result[i] = (weighted(basis[i], half) + (1 << (shift2 - 1))) >> shift2;
+    result[i] =
+        (half_weighted(basis[i], folded[i % 2]) + (1 << (shift2 - 1))) >>
+        shift2;
 }
 
 /*
@@ -134,7 +147,8 @@ ALWAYS_INLINE void forward_bounds(pyfd_bounds *values)
   const int shift1 = CONST_BITS - PASS1_BITS, shift2 = CONST_BITS + PASS1_BITS;
   row *low = (row *)values->low.at, *high = (row *)values->high.at;
   row middle[PYFD_SIDE], reach[PYFD_SIDE], sizes[PYFD_SIDE], m, r;
-  int32_t of_row[PYFD_SIDE];
+  row folded[2][PYFD_SIDE / 2], reaches[PYFD_SIDE / 2];
+  int32_t of_row[PYFD_SIDE / 2];
   int i, j;
 
   for (i = 0; i < PYFD_SIDE; i++)
@@ -149,11 +163,14 @@ ALWAYS_INLINE void forward_bounds(pyfd_bounds *values)
     middle[i] = low[i] + high[i];
     reach[i] = high[i] - low[i];
   }
+  fold(middle, folded[0], folded[1]);
+  for (i = 0; i < PYFD_SIDE / 2; i++)
+    reaches[i] = reach[i] + reach[PYFD_SIDE - 1 - i];
   for (i = 0; i < PYFD_SIDE; i++) {
-    for (j = 0; j < PYFD_SIDE; j++)
+    for (j = 0; j < PYFD_SIDE / 2; j++)
       of_row[j] = magnitude(basis[i][j]);
-    m = weighted(basis[i], middle) + (1 << shift2);
-    r = weighted(of_row, reach);
+    m = half_weighted(basis[i], folded[i % 2]) + (1 << shift2);
+    r = half_weighted(of_row, reaches);
     low[i] = (m - r) >> (shift2 + 1);
     high[i] = (m + r) >> (shift2 + 1);
   }
@@ -176,6 +193,20 @@ ALWAYS_INLINE void cut(row *values, int32_t lowest, int32_t highest)
     values[i] = minimum(maximum(values[i], zero + lowest), zero + highest);
 }
 
+/* Return the rows' bits of coefficients that no Huffman code of a baseline
+ * file represents: AC beyond +-1023, DC outside of -1024...1023. */
+ALWAYS_INLINE row beyond_codes(const row *quantized)
+{
+  row first = quantized[0], beyond;
+  int i;
+
+  first[0] = first[0] < 0 ? first[0] + 1 : first[0];
+  beyond = absolute(first);
+  for (i = 1; i < PYFD_SIDE; i++)
+    beyond |= absolute(quantized[i]);
+  return beyond & ~1023;
+}
+
 /*
  * All decoders agree if nothing exceeds these powers of 2: SIMD adds and
  * subtracts pairs of coefficients, and of the first pass's results, at 16
@@ -190,8 +221,8 @@ ALWAYS_INLINE int inverse(const pyfd_values *quantized,
   const int shift1 = CONST_BITS - PASS1_BITS;
   const int shift2 = CONST_BITS + PASS1_BITS + SCALE_BITS;
   const row *k = (const row *)quantized->at, *step = (const row *)steps->at;
-  row *out = (row *)samples->at, in[PYFD_SIDE], half[PYFD_SIDE], sum;
-  row wrong = {0}, large = {0};
+  row *out = (row *)samples->at, in[PYFD_SIDE], half[PYFD_SIDE];
+  row even, odd, wrong = beyond_codes(k), large = {0};
   int i, u, rows = 1;
 
   for (i = 0; i < PYFD_SIDE; i++) {
@@ -199,12 +230,18 @@ ALWAYS_INLINE int inverse(const pyfd_values *quantized,
     wrong |= outside(in[i], LARGEST_TERM, 2 * LARGEST_TERM - 1);
     rows = has_nonzero(in[i]) ? i + 1 : rows;
   }
-  for (i = 0; i < PYFD_SIDE; i++) {
-    sum = (in[0] << CONST_BITS) + (1 << (shift1 - 1));
-    for (u = 1; u < rows; u++) /* coarse tables leave few rows */
-      sum += transposed[i][u] * in[u];
-    half[i] = sum >> shift1;
+  for (i = 0; i < PYFD_SIDE / 2; i++) {
+    even = (in[0] << CONST_BITS) + (1 << (shift1 - 1));
+    odd = transposed[i][1] * in[1];
+    for (u = 2; u < rows; u += 2) { /* coarse tables leave few rows */
+      even += transposed[i][u] * in[u];
+      odd += transposed[i][u + 1] * in[u + 1];
+    }
+    half[i] = (even + odd) >> shift1;
+    half[PYFD_SIDE - 1 - i] = (even - odd) >> shift1;
     wrong |= outside(half[i], LARGEST_TERM, 2 * LARGEST_TERM - 1);
+    wrong |=
+        outside(half[PYFD_SIDE - 1 - i], LARGEST_TERM, 2 * LARGEST_TERM - 1);
   }
   for (i = 0; i < PYFD_SIDE; i++) {
     out[i] = (times((int32_t *)&half[i], (const row *)basis) +

@@ -7,6 +7,10 @@
 #include <float.h>
 #include <string.h>
 
+/* With fewer pixels, there are hardly any coefficients that padding leaves as
+ * they are, except constant ones. */
+#define FEW_PIXELS 5
+
 /* The search along one line */
 typedef struct {
   pyfd_floats allowed;
@@ -24,6 +28,7 @@ void pyfd_set_edge(pyfd_edge *edge, int pixels)
 
   pyfd_basis(basis);
   memset(edge, 0, sizeof(*edge));
+  edge->pixels = pixels;
   for (u = 0; u < PYFD_SIDE; u++) {
     for (x = 0; x < pixels; x++)
       edge->inside[u][x] = basis[u][x];
@@ -119,7 +124,7 @@ int pyfd_fit_line(const pyfd_edge *edge, const float target[PYFD_SIDE],
 {
   int32_t natural[PYFD_SIDE], constant[PYFD_SIDE] = {0};
   line_search s;
-  int u;
+  int u, moves;
 
   for (u = 0; u < PYFD_SIDE; u++) {
     natural[u] = nearest(target[u] / steps[u]);
@@ -132,9 +137,10 @@ int pyfd_fit_line(const pyfd_edge *edge, const float target[PYFD_SIDE],
   search_from(&s, target, steps, natural, 0, quantized);
   if (s.error < FLT_MAX)
     return 1;
-  search_from(&s, target, steps, natural, 2, quantized);
-  if (s.error == FLT_MAX)
-    search_from(&s, target, steps, natural, 4, quantized);
+  for (moves = 2; moves <= 4 && s.error == FLT_MAX; moves += 2) {
+    if (edge->pixels >= FEW_PIXELS)
+      search_from(&s, target, steps, natural, moves, quantized);
+  }
   search_from(&s, target, steps, constant, 1, quantized);
   return s.error < FLT_MAX;
 }

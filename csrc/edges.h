@@ -16,6 +16,7 @@ typedef float pyfd_floats __attribute__((vector_size(32), aligned(32)));
 /* What padding does to the 8 coefficients of a line across the edge, which is
  * linear up to roundings: a vector for each coefficient */
 typedef struct {
+  int pixels;                    /* within the image, 1...7 */
   pyfd_floats change[PYFD_SIDE]; /* of the line's coefficients, by padding */
   pyfd_floats inside[PYFD_SIDE]; /* the pixels within the image, else 0 */
 } pyfd_edge;
