@@ -13,35 +13,23 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from pyfd import analysis
-from pyfd._core import bands, presets, table_files
+from pyfd._core import bands, least_steps, presets, table_files
 from pyfd._core.files import write_atomically
 from pyfd._core.steps import BASELINE_STEP as BASELINE_STEP
 from pyfd._core.steps import DECODER_STEP as DECODER_STEP
 from pyfd._core.steps import ENCODER_STEP as ENCODER_STEP
 from pyfd._core.steps import MAX_STEP as MAX_STEP
-from pyfd._core.steps import MAX_TABLES, steps_of
+from pyfd._core.steps import MAX_TABLES, check_baseline, steps_of
 
 #: Tables as a caller may pass them: `QTables`, a preset's name, one 8×8 array-like, or a
 #: sequence of one to four of them.
 QTablesLike: TypeAlias = "QTables | str | npt.ArrayLike | Sequence[npt.ArrayLike]"
-
-
-class Statistics(Protocol):
-    """The part of a `pyfd.FrequencyStatistics` that `QTables.for_threat` uses."""
-
-    @property
-    def std(self) -> npt.NDArray[np.float64]:
-        """The standard deviations of the DCT coefficients, 3×8×8."""
-
-    @property
-    def digest(self) -> str:
-        """A short name that identifies the statistics."""
 
 
 class QTables:
@@ -204,7 +192,7 @@ class QTables:
     def for_threat(
         cls,
         epsilon: float,
-        statistics: Statistics | None = None,
+        statistics: bands.Statistics | None = None,
         *,
         protected: int = 0,
         protected_step: int = 1,
@@ -246,13 +234,45 @@ class QTables:
         if statistics is not None:
             importance = bands.counted(statistics.std) if protected else importance
             origin["statistics"] = statistics.digest
-        _check_baseline(epsilon, step, baseline)
-        _check_baseline(epsilon, protected_step if protected else 1, baseline)
+        if baseline:
+            check_baseline(epsilon, max(step, protected_step if protected else 1))
         tables = cls.two_band(
             importance, step=step, protected_step=protected_step, protected=protected
         )
         name = f"threat-{epsilon:g}" + (f"-protected-{protected}" if protected else "")
         return cls(tables.array, name=name, origin=origin)
+
+    @classmethod
+    def certified(
+        cls, epsilon: int, *, slack: int = 8, files: bool = False, baseline: bool = True
+    ) -> QTables:
+        """Return the finest tables that hold a strength in every block, with some room.
+
+        A table holds ε if a flat block of level 128 has a radius beyond ε
+        (`pyfd.certify`). The steps are ⌈2·gain·ε⌉ + `slack`, gain being the L1 norm of the
+        frequency's basis function in the codec's integers: 16ε + 8 for DC, up to 18 % less
+        elsewhere. Pixels are rounded to 8 bits, which moves the coefficients of most blocks
+        off the grid: the slack leaves room for that.
+
+        Args:
+            epsilon: The strength in whole 8-bit levels, 0...255.
+            slack: The room, 0 or more. With 0 the steps are the least ones that hold ε, and
+                hardly any block but a flat one does.
+            files: Hold ε for files that an attacker hands to `pyfd.decode`, too. That takes
+                steps that are larger by 8 or more.
+            baseline: Refuse steps beyond 255, which a baseline decoder does not have
+                to support. With the default slack they start at ε = 16.
+
+        Raises:
+            TypeError: `epsilon` or `slack` is not an integer.
+            ValueError: An argument is out of range, a step is beyond 255 with `baseline`,
+                or beyond 8191.
+        """
+        steps = least_steps.certified(epsilon, slack=slack, files=files, baseline=baseline)
+        epsilon, slack = operator.index(epsilon), operator.index(slack)
+        origin = {"method": "certified", "epsilon": epsilon, "slack": slack, "files": bool(files)}
+        name = f"certified:{epsilon}" + "-files" * bool(files)
+        return cls(steps, name=name if slack == 8 else f"{name}-slack-{slack}", origin=origin)
 
     @classmethod
     def preset(cls, name: str) -> QTables:
@@ -350,8 +370,9 @@ def parse_tables(text: str) -> QTables:
     """Return the tables that a user names on the command line.
 
     Args:
-        text: A preset's name, a step ("16"), "annex-k:QUALITY", or the path of a file
-            that `QTables.save` wrote or that is in the form of ``cjpeg -qtables``.
+        text: A preset's name, a step ("16"), "annex-k:QUALITY", "certified:EPSILON", or the
+            path of a file that `QTables.save` wrote or that is in the form of
+            ``cjpeg -qtables``.
 
     Raises:
         ValueError: The text is none of these, or the tables are invalid.
@@ -363,11 +384,13 @@ def parse_tables(text: str) -> QTables:
         return QTables.uniform(int(text))
     if match := re.fullmatch(r"annex-k:([0-9]+)", text):
         return QTables.annex_k(int(match[1]))
+    if match := re.fullmatch(r"certified:([0-9]+)", text):
+        return QTables.certified(int(match[1]), baseline=False)
     path = Path(text)
     if not path.exists():
         raise ValueError(
             f"{text!r} is neither a preset ({', '.join(PRESETS)}) nor a step (16) "
-            "nor annex-k:QUALITY nor a file"
+            "nor annex-k:QUALITY nor certified:EPSILON nor a file"
         )
     content = path.read_text(encoding="utf-8", errors="replace")
     is_json = content.lstrip().startswith("{")
@@ -381,14 +404,6 @@ def served(count: int) -> tuple[str, ...]:
         2: ("Y", "Cb and Cr"),
         3: ("Y", "Cb", "Cr"),
     }.get(count, tuple(f"component {i}" for i in range(count)))
-
-
-def _check_baseline(epsilon: float, step: int, baseline: bool) -> None:
-    if baseline and step > BASELINE_STEP:
-        raise ValueError(
-            f"the tables for epsilon {epsilon:g} have a step of {step}, beyond {BASELINE_STEP}; "
-            "baseline=False allows it"
-        )
 
 
 _PRESETS = {

@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 import operator
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+
+class Statistics(Protocol):
+    """The part of a `pyfd.FrequencyStatistics` that `QTables.for_threat` uses."""
+
+    @property
+    def std(self) -> npt.NDArray[np.float64]:
+        """The standard deviations of the DCT coefficients, 3×8×8."""
+
+    @property
+    def digest(self) -> str:
+        """A short name that identifies the statistics."""
 
 
 def two_band(

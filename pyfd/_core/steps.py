@@ -48,3 +48,16 @@ def steps_of(arrays: npt.ArrayLike | Sequence[npt.ArrayLike]) -> npt.NDArray[np.
     packed = np.ascontiguousarray(array, dtype=np.uint16)
     # A view of bytes can never be made writable again, so the hash stays valid
     return np.frombuffer(packed.tobytes(), dtype=np.uint16).reshape(packed.shape)
+
+
+def check_baseline(epsilon: float, step: int) -> None:
+    """Refuse a step, of tables for a strength, that a baseline file cannot have.
+
+    Raises:
+        ValueError: The step is larger than `BASELINE_STEP`.
+    """
+    if step > BASELINE_STEP:
+        raise ValueError(
+            f"the tables for epsilon {epsilon:g} have a step of {step}, beyond {BASELINE_STEP}; "
+            "baseline=False allows it"
+        )
