@@ -120,8 +120,8 @@ def tables_option(text: str, default: str | None, *names: str) -> Callable[[Deco
         metavar="T",
         callback=_to_tables,
         default=default,
-        help=f"{text}: {', '.join(presets)}, one step (such as 16), annex-k:QUALITY, or a file "
-        "with pyfd's JSON or cjpeg's text.",
+        help=f"{text}: {', '.join(presets)}, one step (such as 16), annex-k:QUALITY, certified:E "
+        "(the finest tables that hold E levels), or a file with pyfd's JSON or cjpeg's text.",
     )
 
 

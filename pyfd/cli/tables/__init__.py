@@ -18,8 +18,9 @@ pyfd tables compare tables.json fd-cvpr2019 --epsilon 2""",
 def tables() -> None:
     """Make, show, convert and compare quantization tables.
 
-    Tables T are a preset's name, one step (such as 16), annex-k:QUALITY, or a
-    file with pyfd's JSON or cjpeg's text, wherever a command takes them.
+    Tables T are a preset's name, one step (such as 16), annex-k:QUALITY,
+    certified:E, or a file with pyfd's JSON or cjpeg's text, wherever a command
+    takes them.
     """
 
 

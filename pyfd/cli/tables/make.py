@@ -1,4 +1,4 @@
-"""`pyfd tables make`: make tables for a threat, from a step, or for a JPEG quality."""
+"""`pyfd tables make`: make tables for a threat, to be certified, from a step, or for a quality."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import click
 import numpy as np
 
 import pyfd
+from pyfd._core.least_steps import WHITE
 from pyfd.cli.messages import Messages, printable
 from pyfd.cli.options import Examples, baseline_option, check_written_steps
 from pyfd.cli.tables import files
-from pyfd.qtables import MAX_STEP, QTables
+from pyfd.qtables import ENCODER_STEP, MAX_STEP, QTables
 
 if TYPE_CHECKING:
     from pyfd.calibration import FrequencyStatistics
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     epilog="""\
 pyfd tables make --epsilon 2 -o tables.json
 pyfd tables make --epsilon 2 --statistics stats.json --protected 15 -o tables.json
+pyfd tables make --certified 2 -o tables.json
+pyfd tables make --certified 1 --files --slack 12 -o tables.json
 pyfd tables make --step 40 --protected 15 -o tables.txt
 pyfd tables make --quality 50 -o tables.txt""",
 )
@@ -39,6 +42,28 @@ pyfd tables make --quality 50 -o tables.txt""",
     type=float,
     metavar="E",
     help="Make tables for perturbations of this strength, in 8-bit levels: a step of about 8E.",
+)
+@click.option(
+    "--certified",
+    type=click.IntRange(0, WHITE),
+    metavar="E",
+    help="Make the finest tables that can be certified at this strength, in whole 8-bit levels: "
+    "steps of about 16E + 8.",
+)
+@click.option(
+    "--slack",
+    type=click.IntRange(0, ENCODER_STEP),
+    metavar="N",
+    help="With --certified, how far the steps lie above what a perturbation of strength E can "
+    "move, as room for the rounding of pixels. The less, the more blocks must be changed to hold "
+    "E.  [default: 8]",
+)
+@click.option(
+    "--files",
+    "for_files",
+    is_flag=True,
+    help="With --certified, hold E also for .jpg files that an attacker hands to the decoder. "
+    "That takes larger steps.",
 )
 @click.option(
     "--step", type=click.IntRange(1, MAX_STEP), metavar="N", help="Make tables with this step."
@@ -73,7 +98,11 @@ pyfd tables make --quality 50 -o tables.txt""",
 def make(output: str, statistics: str | None, baseline: bool, **options: Any) -> None:
     """Make tables for a threat, from a step, or for a JPEG quality.
 
-    Give one of --epsilon, --step and --quality. Start with --epsilon.
+    Give one of --epsilon, --certified, --step and --quality. Start with
+    --epsilon: it keeps most accuracy, and withstands attacks that do not aim at
+    the tables. Tables of --certified have steps twice as large. With them, "pyfd
+    encode --radius E" makes files that no perturbation of the decoded pixels
+    within E can move, whatever the attacker knows.
     """
     recipe = _checked_recipe(statistics, options)
     messages = Messages()
@@ -96,6 +125,9 @@ class _Recipe(NamedTuple):
     """How tables are made."""
 
     epsilon: float | None
+    certified: int | None
+    slack: int | None
+    for_files: bool
     step: int | None
     quality: int | None
     protected: int
@@ -104,11 +136,18 @@ class _Recipe(NamedTuple):
 
 def _checked_recipe(statistics: str | None, options: dict[str, Any]) -> _Recipe:
     """Return the options; refuse those that do not fit together."""
-    ways = ("epsilon", "step", "quality")
+    ways = ("epsilon", "certified", "step", "quality")
     if sum(options[way] is not None for way in ways) != 1:
-        raise click.UsageError("Give one of --epsilon, --step and --quality.")
-    if options["quality"] is not None and options["protected"]:
-        raise click.UsageError("--quality and --protected exclude each other.")
+        raise click.UsageError("Give one of --epsilon, --certified, --step and --quality.")
+    for way in ("certified", "quality"):
+        if options[way] is not None and options["protected"]:
+            raise click.UsageError(f"--{way} and --protected exclude each other.")
+    for flag, given in (
+        ("--slack", options["slack"] is not None),
+        ("--files", options["for_files"]),
+    ):
+        if given and options["certified"] is None:
+            raise click.UsageError(f"{flag} is for certified tables: add --certified E.")
     given = {"--statistics": statistics, "--protected-step": options["protected_step"]}
     for flag, value in given.items():
         if value is not None and not options["protected"]:
@@ -125,6 +164,11 @@ def _make(recipe: _Recipe, statistics: FrequencyStatistics | None, baseline: boo
             protected=recipe.protected,
             protected_step=recipe.protected_step,
             baseline=baseline,
+        )
+    if recipe.certified is not None:
+        room = {} if recipe.slack is None else {"slack": recipe.slack}
+        return QTables.certified(
+            recipe.certified, files=recipe.for_files, baseline=baseline, **room
         )
     made = _from_steps(recipe, statistics)
     check_written_steps(made, baseline, MAX_STEP)

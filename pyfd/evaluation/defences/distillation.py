@@ -34,7 +34,10 @@ class Distillation(Defence):
         "with the same tables"
     )
     patterns = ("one-pass:T", "two-pass:T")
-    argument = ("T", f"{', '.join(pyfd.PRESETS)}, a step, annex-k:QUALITY or a table file")
+    argument = (
+        "T",
+        f"{', '.join(pyfd.PRESETS)}, a step, annex-k:QUALITY, certified:E or a table file",
+    )
     subsampling = "4:4:4"
 
     def __init__(self, qtables: QTables, *, two_pass: bool = False) -> None:
