@@ -7,13 +7,13 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from pyfd._core.log import Log, OtherRunError
 from pyfd._core.progress import bar
-from pyfd.qtables import QTables
+from pyfd.qtables import QTables, QTablesLike, as_qtables
 
 #: A function that scores tables, from 0 to 1: the share of benign images that a model
 #: gets right after ``decode(encode(image, tables), tables)``, or the mean probability
@@ -47,13 +47,16 @@ class Refinement:
     """The result of `refine`."""
 
     qtables: QTables
-    """The best tables within the budget: one for luma, one for chroma."""
+    """The best tables within the budget: one for luma and one for chroma, or as many as
+    the smallest tables that were allowed."""
     accuracy: float
     """The benign accuracy with these tables."""
     baseline: float
-    """The benign accuracy with steps of 1, against which the budget is counted."""
+    """The benign accuracy that the budget is counted against: with steps of 1, or with the
+    smallest tables that were allowed."""
     sensitivity: Mapping[str, float]
-    """The loss of accuracy when a band alone has a step of 64, by the band's name."""
+    """The loss of accuracy when a band alone has a step of 64, or the smallest step that
+    was allowed there if that is larger, by the band's name."""
     trials: int
     """The number of tables that were scored, including those in the log."""
     complete: bool
@@ -64,6 +67,7 @@ def refine(
     model_accuracy: Accuracy,
     *,
     budget: float = 0.01,
+    smallest: QTablesLike | None = None,
     log: str | os.PathLike[str] | None = None,
     key: str = "",
     progress: bool = False,
@@ -80,28 +84,35 @@ def refine(
 
     Args:
         model_accuracy: A function of tables that returns the benign accuracy, 0...1.
-        budget: The accuracy that may be lost compared to steps of 1, 0...1: 0.01 is one
-            percentage point.
+        budget: The accuracy that may be lost compared to steps of 1, or to `smallest`,
+            0...1: 0.01 is one percentage point.
+        smallest: Tables whose steps are the smallest ones allowed, frequency by
+            frequency: of these and of the steps that the search tries, the larger ones
+            are scored. With ``QTables.certified(2)``, for example, all tables that are
+            tried hold ε = 2. The loss that `smallest` brings by itself is not part of
+            the budget.
         log: A file of JSON lines to which each trial is appended. Trials that it
             holds are not run again, so an interrupted search can be resumed.
         key: A text that identifies `model_accuracy`: the model, its code, the images and
             the labels. A log with another key is refused. Without one, only the accuracy
-            with steps of 1 tells two functions apart: it is measured again whenever a
-            search is resumed, and must be the log's, to within 1e-6.
+            with steps of 1 (or with `smallest`) tells two functions apart: it is measured
+            again whenever a search is resumed, and must be the log's, to within 1e-6.
         progress: Show a progress bar on stderr (needs tqdm).
 
     Returns:
         The tables and how they were found; after Ctrl-C, the best tables so far.
 
     Raises:
-        ValueError: The budget or an accuracy is outside 0...1, or `log` is the file
-            of another search, of another model or of other images, or is not a log.
+        ValueError: The budget or an accuracy is outside 0...1, `smallest` is not
+            tables, or `log` is the file of another search, of another model or of
+            other images, or is not a log.
         OSError: The log cannot be read or written.
     """
     if not 0 <= budget <= 1:
         raise ValueError(f"budget must be in 0...1, not {budget}")
-    with nullcontext() if log is None else _opened(log, key) as opened:
-        search = _Search(model_accuracy, budget, opened, progress)
+    finest = QTables.uniform(1) if smallest is None else as_qtables(smallest)
+    with nullcontext() if log is None else _opened(log, key, finest) as opened:
+        search = _Search(model_accuracy, budget, finest, opened, progress)
         try:
             search.run()
             complete = True
@@ -113,11 +124,22 @@ def refine(
 
 
 class _Search:
-    def __init__(self, score: Accuracy, budget: float, log: Log | None, progress: bool):
+    def __init__(
+        self,
+        score: Accuracy,
+        budget: float,
+        smallest: QTables,
+        log: Log | None,
+        progress: bool,
+    ):
         self.score = score
         self.budget = budget
+        self.smallest = smallest
         self.log = log
-        self.trials: dict[_Rungs, float] = {} if log is None else dict(_trials(log))
+        # By tables, because rungs below the smallest steps give the same ones
+        self.trials: dict[QTables, float] = {}
+        for rungs, accuracy in () if log is None else _trials(log):
+            self.trials[self.tables(rungs)] = accuracy
         self.lowest: _Rungs = (0,) * _PLACES
         self.best = self.lowest
         self.sensitivity: dict[str, float] = {}
@@ -135,12 +157,14 @@ class _Search:
 
     def check_the_log(self) -> None:
         """Refuse a log whose first accuracy is not that of the function that is given now."""
-        if self.log is None or self.lowest not in self.trials:
+        lowest = self.tables(self.lowest)
+        if self.log is None or lowest not in self.trials:
             return
-        then, now = self.trials[self.lowest], self.measured(self.lowest)
+        then, now = self.trials[lowest], self.measured(lowest)
         if not math.isclose(then, now, rel_tol=0, abs_tol=_SAME):
+            which = "steps of 1" if self.smallest.largest == 1 else "the smallest steps"
             raise ValueError(
-                f"{self.log.path} is of another model or of other images: with steps of 1, the "
+                f"{self.log.path} is of another model or of other images: with {which}, the "
                 f"accuracy was {then:.6f} and is {now:.6f}. Choose another log"
             )
 
@@ -191,18 +215,25 @@ class _Search:
             self.best = rungs
         return within
 
+    def tables(self, rungs: _Rungs) -> QTables:
+        """Return the tables of the rungs, with no step below the smallest one allowed."""
+        tables = _tables(rungs)
+        count = max(len(tables), len(self.smallest))
+        return QTables([np.maximum(tables[i], self.smallest[i]) for i in range(count)])
+
     def accuracy(self, rungs: _Rungs) -> float:
-        if rungs not in self.trials:
-            value = self.measured(rungs)
-            self.trials[rungs] = value
+        tables = self.tables(rungs)
+        if tables not in self.trials:
+            value = self.measured(tables)
+            self.trials[tables] = value
             if self.log is not None:
                 self.log.append({"rungs": rungs, "accuracy": value})
         if self.bar is not None:
             self.bar.update()
-        return self.trials[rungs]
+        return self.trials[tables]
 
-    def measured(self, rungs: _Rungs) -> float:
-        value = float(self.score(_tables(rungs)))
+    def measured(self, tables: QTables) -> float:
+        value = float(self.score(tables))
         if not 0 <= value <= 1:
             raise ValueError(f"model_accuracy must return a number in 0...1, not {value}")
         return value
@@ -212,12 +243,18 @@ class _Search:
             self.bar.close()
 
     def result(self, complete: bool) -> Refinement:
-        baseline = self.trials.get(self.lowest, math.nan)
-        origin = {"method": "refine", "budget": self.budget, "trials": len(self.trials)}
+        best, lowest = self.tables(self.best), self.tables(self.lowest)
+        origin: dict[str, Any] = {
+            "method": "refine",
+            "budget": self.budget,
+            "trials": len(self.trials),
+        }
+        if self.smallest.largest > 1:
+            origin["smallest"] = self.smallest.origin or self.smallest.array.tolist()
         return Refinement(
-            qtables=QTables(_tables(self.best).array, name="refined", origin=origin),
-            accuracy=self.trials.get(self.best, math.nan),
-            baseline=baseline,
+            qtables=QTables(best.array, name="refined", origin=origin),
+            accuracy=self.trials.get(best, math.nan),
+            baseline=self.trials.get(lowest, math.nan),
             sensitivity=dict(self.sensitivity),
             trials=len(self.trials),
             complete=complete,
@@ -251,14 +288,16 @@ def _tables(rungs: _Rungs) -> QTables:
     return QTables(tables)
 
 
-def _opened(path: str | os.PathLike[str], key: str) -> Log:
-    header = {
+def _opened(path: str | os.PathLike[str], key: str, smallest: QTables) -> Log:
+    header: dict[str, Any] = {
         "format": "pyfd-refinement",
         "version": 2,
         "key": key,
         "ladder": LADDER,
         "bands": BANDS,
     }
+    if smallest.largest > 1:
+        header["smallest"] = smallest.array.tolist()
     try:
         return Log(path, header)
     except OtherRunError as error:

@@ -185,6 +185,104 @@ def test_entries_that_are_not_of_this_search_are_skipped(tmp_path):
     assert pyfd.refine(needs_low_luma, log=log) == first
 
 
+# ---- with a smallest allowed table ----------------------------------------------
+
+
+CERTIFIED = QTables.certified(1)
+
+
+def test_no_step_is_smaller_than_allowed():
+    tried = []
+
+    def accuracy(tables: QTables) -> float:
+        tried.append(tables)
+        return needs_low_luma(tables)
+
+    found = pyfd.refine(accuracy, budget=0.0, smallest=CERTIFIED)
+    luma, chroma = found.qtables
+    low = DIAGONALS <= 2
+    assert np.array_equal(luma[low], CERTIFIED[0][low])
+    assert (luma[~low] == 255).all()
+    assert (chroma == 255).all()
+    assert found.accuracy == found.baseline == needs_low_luma(CERTIFIED) < 0.95
+    assert found.qtables.origin["smallest"] == CERTIFIED.origin
+    assert all((tables.array >= CERTIFIED.array).all() for tables in tried)
+    assert len(tried) == len(set(tried)) == found.trials
+    assert tried[0] == QTables([CERTIFIED[0]] * 2)
+
+
+@pytest.mark.parametrize("budget", [0.0, 0.02, 0.3])
+def test_the_budget_counts_from_the_smallest_steps(budget):
+    def accuracy(tables: QTables) -> float:
+        return float(1 - np.log(tables.array).mean() / 10)
+
+    found = pyfd.refine(accuracy, budget=budget, smallest=CERTIFIED)
+    assert found.baseline == pytest.approx(accuracy(CERTIFIED))
+    assert found.baseline - budget - 1e-9 <= found.accuracy == accuracy(found.qtables)
+    assert (found.accuracy < found.baseline) == (budget > 0)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_the_smallest_tables_may_be_several(count):
+    rng = np.random.default_rng(count)
+    smallest = QTables(rng.integers(1, 400, (count, 8, 8)))
+    found = pyfd.refine(needs_low_luma, budget=0.1, smallest=smallest)
+    assert len(found.qtables) == max(count, 2)
+    for component in range(4):
+        assert (found.qtables[component] >= smallest[component]).all()
+    beyond_the_ladder = smallest.array[-1] > 255
+    assert np.array_equal(
+        found.qtables[3][beyond_the_ladder], smallest.array[-1][beyond_the_ladder]
+    )
+
+
+def test_steps_of_1_are_allowed_unless_others_are_given(tmp_path):
+    log = tmp_path / "log.jsonl"
+    first = pyfd.refine(needs_low_luma, log=log)
+    assert pyfd.refine(needs_low_luma, log=log, smallest=QTables.uniform(1)) == first
+    assert "smallest" not in first.qtables.origin
+
+
+def test_a_search_above_the_smallest_steps_goes_on(tmp_path):
+    def interrupted(tables: QTables) -> float:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise KeyboardInterrupt
+        return needs_low_luma(tables)
+
+    log = tmp_path / "log.jsonl"
+    whole = pyfd.refine(needs_low_luma, budget=0.02, smallest=CERTIFIED)
+    left = whole.trials // 2
+    part = pyfd.refine(interrupted, budget=0.02, smallest=CERTIFIED, log=log)
+    assert not part.complete
+    left = whole.trials - part.trials + 1  # and the check
+    assert pyfd.refine(interrupted, budget=0.02, smallest=CERTIFIED, log=log) == whole
+    assert left == 0
+
+
+@pytest.mark.parametrize("other", [None, "fd-cvpr2019", QTables.certified(2)])
+def test_a_log_with_other_smallest_steps_is_refused(tmp_path, other):
+    log = tmp_path / "log.jsonl"
+    pyfd.refine(needs_low_luma, smallest=CERTIFIED, log=log)
+    before = log.read_bytes()
+    with pytest.raises(ValueError, match=r"is not a log of this search: other smallest$"):
+        pyfd.refine(needs_low_luma, smallest=other, log=log)
+    assert log.read_bytes() == before
+
+
+def test_another_models_log_is_refused_at_the_smallest_steps(tmp_path):
+    log = tmp_path / "log.jsonl"
+    pyfd.refine(needs_low_luma, smallest=CERTIFIED, log=log)
+    with pytest.raises(ValueError, match=r"other images: with the smallest steps, the accuracy"):
+        pyfd.refine(forgiving, smallest=CERTIFIED, log=log)
+
+
+def test_smallest_is_checked():
+    with pytest.raises(ValueError, match="no preset named 'nope'"):
+        pyfd.refine(needs_low_luma, smallest="nope")
+
+
 def test_bands_cover_every_frequency_once():
     counted = np.zeros((8, 8), int)
     for first, last in BANDS:
