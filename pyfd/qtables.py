@@ -271,7 +271,7 @@ class QTables:
         steps = least_steps.certified(epsilon, slack=slack, files=files, baseline=baseline)
         epsilon, slack = operator.index(epsilon), operator.index(slack)
         origin = {"method": "certified", "epsilon": epsilon, "slack": slack, "files": bool(files)}
-        name = f"certified:{epsilon}" + "-files" * bool(files)
+        name = f"certified{'-files' if files else ''}:{epsilon}"
         return cls(steps, name=name if slack == 8 else f"{name}-slack-{slack}", origin=origin)
 
     @classmethod
@@ -370,9 +370,9 @@ def parse_tables(text: str) -> QTables:
     """Return the tables that a user names on the command line.
 
     Args:
-        text: A preset's name, a step ("16"), "annex-k:QUALITY", "certified:EPSILON", or the
-            path of a file that `QTables.save` wrote or that is in the form of
-            ``cjpeg -qtables``.
+        text: A preset's name, a step ("16"), "annex-k:QUALITY", "certified:EPSILON",
+            "certified-files:EPSILON", or the path of a file that `QTables.save` wrote or
+            that is in the form of ``cjpeg -qtables``.
 
     Raises:
         ValueError: The text is none of these, or the tables are invalid.
@@ -384,13 +384,13 @@ def parse_tables(text: str) -> QTables:
         return QTables.uniform(int(text))
     if match := re.fullmatch(r"annex-k:([0-9]+)", text):
         return QTables.annex_k(int(match[1]))
-    if match := re.fullmatch(r"certified:([0-9]+)", text):
-        return QTables.certified(int(match[1]), baseline=False)
+    if match := re.fullmatch(r"certified(-files)?:([0-9]+)", text):
+        return QTables.certified(int(match[2]), files=match[1] is not None, baseline=False)
     path = Path(text)
     if not path.exists():
         raise ValueError(
             f"{text!r} is neither a preset ({', '.join(PRESETS)}) nor a step (16) "
-            "nor annex-k:QUALITY nor certified:EPSILON nor a file"
+            "nor annex-k:QUALITY nor certified:EPSILON nor certified-files:EPSILON nor a file"
         )
     content = path.read_text(encoding="utf-8", errors="replace")
     is_json = content.lstrip().startswith("{")

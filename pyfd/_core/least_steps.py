@@ -19,31 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pyfd._core.arithmetic import BASIS, CONSTANT_BITS, PASS1_BITS
+from pyfd._core.pixels import WHITE, whole_levels
 from pyfd._core.steps import BASELINE_STEP, ENCODER_STEP
 
 Integers: TypeAlias = npt.NDArray[np.int64]
 
-#: The strongest perturbation, in 8-bit levels.
-WHITE = 255
-
 # The samples of level 128 are 0, and reach from -128 to 127
 _LEAST, _LARGEST = 128, 127
-
-
-def whole_levels(value: int, name: str = "epsilon") -> int:
-    """Return a strength that a caller passes: a whole number of 8-bit levels.
-
-    Raises:
-        TypeError: The value is not an integer.
-        ValueError: It is not in 0...255.
-    """
-    try:
-        levels = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be a whole number of 8-bit levels, not {value!r}") from None
-    if not 0 <= levels <= WHITE:
-        raise ValueError(f"{name} is in 8-bit levels, 0...{WHITE}, not {levels}")
-    return levels
 
 
 def least_steps(epsilon: int, *, files: bool = False) -> Integers:

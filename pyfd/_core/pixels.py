@@ -1,7 +1,8 @@
-"""Pixels: their type, and the check of an image that a caller passes."""
+"""Pixels: their type, and the checks of images and of strengths that a caller passes."""
 
 from __future__ import annotations
 
+import operator
 import os
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 #: An image: H×W×C or, for grayscale, H×W, with 8 bits per sample.
 Pixels: TypeAlias = npt.NDArray[np.uint8]
+
+#: The largest sample, and the strongest perturbation.
+WHITE = 255
 
 
 def pixels_of(image: npt.ArrayLike | Image) -> Pixels:
@@ -37,6 +41,22 @@ def pixels_of(image: npt.ArrayLike | Image) -> Pixels:
     if not (1 <= shape[0] <= MAX_SIDE and 1 <= shape[1] <= MAX_SIDE):
         raise ValueError(f"sides must be in 1...{MAX_SIDE}, not {shape[:2]}")
     return np.ascontiguousarray(array)
+
+
+def whole_levels(value: int, name: str = "epsilon") -> int:
+    """Return a strength that a caller passes: a whole number of 8-bit levels.
+
+    Raises:
+        TypeError: The value is not an integer.
+        ValueError: It is not in 0...255.
+    """
+    try:
+        levels = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number of 8-bit levels, not {value!r}") from None
+    if not 0 <= levels <= WHITE:
+        raise ValueError(f"{name} is in 8-bit levels, 0...{WHITE}, not {levels}")
+    return levels
 
 
 def _array_of(image: npt.ArrayLike | Image) -> npt.NDArray[Any]:

@@ -7,6 +7,8 @@ from typing import Any
 import click
 
 import pyfd
+from pyfd._core.least_steps import check_holds
+from pyfd._core.pixels import WHITE
 from pyfd.cli import jobs, pictures
 from pyfd.cli.messages import Messages
 from pyfd.cli.options import (
@@ -26,11 +28,21 @@ from pyfd.limits import Limits
 from pyfd.qtables import ENCODER_STEP, QTables
 
 
+def _check_loss(_ctx: click.Context, _param: click.Parameter, loss: float | None) -> float | None:
+    """Refuse a loss that is negative or not a number."""
+    if loss is not None and not loss >= 0:
+        raise click.BadParameter(f"the loss is in dB, 0 or more, not {loss:g}")
+    return loss
+
+
 @click.command(
     cls=Examples,
     epilog="""\
 pyfd encode photo.png -o photo.jpg
 pyfd encode photos -o defended --qtables 16
+pyfd encode photo.png -o photo.jpg --radius 2 --qtables certified:2
+pyfd encode photos -o certified --radius 1 --radius-files 1 -q certified-files:1
+pyfd encode photos -o certified --radius 1 --subsampling 4:2:0 --max-loss 2
 pyfd encode - < photo.png > photo.jpg""",
 )
 @inputs_argument
@@ -40,6 +52,29 @@ pyfd encode - < photo.png > photo.jpg""",
 @progressive_option
 @optimize_option
 @baseline_option
+@click.option(
+    "--radius",
+    type=click.IntRange(0, WHITE),
+    metavar="E",
+    help="Write a file that no perturbation of its decoded pixels within E levels can move "
+    "(0...255).",
+)
+@click.option(
+    "--radius-files",
+    type=click.IntRange(0, WHITE),
+    metavar="E",
+    help="Write a file that no other .jpg file can move whose plainly decoded pixels lie within E "
+    "levels of this one's: decoded with the tables, both give the same image. For whole 4:4:4 "
+    "files.",
+)
+@click.option(
+    "--max-loss",
+    type=float,
+    metavar="DB",
+    callback=_check_loss,
+    help="With a radius and subsampled chroma, refuse an image that the radius costs more than "
+    "this, in dB of PSNR against a plain encode; inf takes any loss.  [default: 1]",
+)
 def encode(
     inputs: tuple[str, ...], output: str | None, tables: QTables, baseline: bool, **options: Any
 ) -> None:
@@ -49,8 +84,21 @@ def encode(
     directories for such files. Keeps EXIF and the ICC profile, but not EXIF's
     thumbnail, which holds undefended pixels. For a .jpg file, use requantize:
     it does the same without a second loss.
+
+    With --radius E, every block of the file withstands every perturbation of its
+    decoded pixels by up to E levels, whoever makes it and whatever they know:
+    encoded and decoded with the same tables, the perturbed pixels give the image
+    of this file, bit for bit. Blocks that withstand it anyway stay as they are;
+    the others lose some contrast or detail. "pyfd certify" shows the radii. The
+    tables need steps beyond 16E: -q certified:E has the finest ones.
+
+    This is about pixels at the same place, in the same size and with the same
+    subsampling. It does not say that a classifier was right before. It says
+    nothing about .jpg files that an attacker hands to the decoder: for these there
+    is --radius-files E, which needs larger steps (-q certified-files:E).
     """
     check_written_steps(tables, baseline, ENCODER_STEP)
+    given = _checked_radii(tables, options)
 
     def work(data: bytes) -> bytes:
         picture = pictures.read(data)
@@ -61,10 +109,30 @@ def encode(
             exif=picture.exif,
             icc_profile=picture.icc_profile,
             comment=picture.comment,
-            **options,
+            **given,
         )
 
     messages = Messages()
     planned = plan(inputs, output, messages, suffixes=pictures.SUFFIXES, suffix=".jpg")
     jobs.run(planned, work, Limits.unlimited(), messages)
     messages.finish()
+
+
+def _checked_radii(tables: QTables, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that are given; refuse radii that hold for no image, or do not fit."""
+    radius, radius_files = options["radius"], options["radius_files"]
+    if options["max_loss"] is not None:
+        if radius is radius_files is None:
+            raise click.UsageError("--max-loss is the cost of a radius: add --radius E.")
+        if options["subsampling"] == "4:4:4":
+            raise click.UsageError("--max-loss is for subsampled chroma: add --subsampling S.")
+    for levels, files in ((radius, False), (radius_files, True)):
+        if levels is None:
+            continue
+        try:
+            check_holds(tables.array, levels, 1, files=files)  # the first serves all images
+        except ValueError as error:
+            in_python = f"QTables.certified({levels}{', files=True' if files else ''})"
+            here = f"-q certified{'-files' if files else ''}:{levels}"
+            raise click.UsageError(str(error).replace(in_python, here)) from error
+    return {name: value for name, value in options.items() if value is not None}

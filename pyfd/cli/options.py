@@ -121,7 +121,8 @@ def tables_option(text: str, default: str | None, *names: str) -> Callable[[Deco
         callback=_to_tables,
         default=default,
         help=f"{text}: {', '.join(presets)}, one step (such as 16), annex-k:QUALITY, certified:E "
-        "(the finest tables that hold E levels), or a file with pyfd's JSON or cjpeg's text.",
+        "or certified-files:E (the finest tables that hold E levels), or a file with pyfd's JSON "
+        "or cjpeg's text.",
     )
 
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 import pyfd
 from pyfd import QTables, analysis
-from pyfd._core.least_steps import check_holds, least_steps, whole_levels
+from pyfd._core.least_steps import check_holds, least_steps
+from pyfd._core.pixels import whole_levels
 from pyfd.qtables import parse_tables
 
 FLAT = np.full((8, 8, 3), 128, np.uint8)
@@ -80,7 +81,7 @@ def test_certified():
     assert tables.array[0, 1, 1] == 22
     assert QTables.certified(np.int64(1)) == tables
     assert QTables.certified(1, slack=3).name == "certified:1-slack-3"
-    assert QTables.certified(1, files=True).name == "certified:1-files"
+    assert QTables.certified(1, files=True).name == "certified-files:1"
 
 
 def test_certified_comes_back_from_a_file(tmp_path):
@@ -178,6 +179,9 @@ def test_tables_by_name(epsilon):
     tables = parse_tables(f"certified:{epsilon}")
     assert tables == QTables.certified(epsilon, baseline=False)
     assert tables.name == f"certified:{epsilon}"
+    tables = parse_tables(f"certified-files:{epsilon}")
+    assert tables == QTables.certified(epsilon, files=True, baseline=False)
+    assert tables.name == f"certified-files:{epsilon}"
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ def tables() -> None:
     """Make, show, convert and compare quantization tables.
 
     Tables T are a preset's name, one step (such as 16), annex-k:QUALITY,
-    certified:E, or a file with pyfd's JSON or cjpeg's text, wherever a command
+    certified:E (the finest tables that hold E levels), certified-files:E (for
+    files, too), or a file with pyfd's JSON or cjpeg's text, wherever a command
     takes them.
     """
 

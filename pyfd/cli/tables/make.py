@@ -8,7 +8,7 @@ import click
 import numpy as np
 
 import pyfd
-from pyfd._core.least_steps import WHITE
+from pyfd._core.pixels import WHITE
 from pyfd.cli.messages import Messages, printable
 from pyfd.cli.options import Examples, baseline_option, check_written_steps
 from pyfd.cli.tables import files

@@ -36,7 +36,8 @@ class Distillation(Defence):
     patterns = ("one-pass:T", "two-pass:T")
     argument = (
         "T",
-        f"{', '.join(pyfd.PRESETS)}, a step, annex-k:QUALITY, certified:E or a table file",
+        f"{', '.join(pyfd.PRESETS)}, a step, annex-k:QUALITY, certified:E, certified-files:E or a "
+        "table file",
     )
     subsampling = "4:4:4"
 
