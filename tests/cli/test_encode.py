@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from pathlib import Path
 
@@ -181,3 +182,94 @@ def test_encode_takes_a_jpeg(run_binary, tmp_path):
     assert outcome.out == pyfd.encode(
         pyfd.decode(path), DEFAULT, exif=exif(3), icc_profile=ICC, comment="hello"
     )
+
+
+# ---- with a radius ----------------------------------------------------------
+
+
+def test_encode_with_a_radius(run_binary, png):
+    outcome = run_binary("encode", png, "-o", "-", "--radius", 2, "-q", "certified:2")
+    assert outcome[::2] == (0, "")
+    tables = pyfd.QTables.certified(2)
+    assert outcome.out == pyfd.encode(picture(), tables, radius=2)
+    assert pyfd.certify(pyfd.decode(outcome.out), tables).radius > 2
+    assert pyfd.certify(pyfd.decode(pyfd.encode(picture(), tables)), tables).radius <= 2
+
+
+def test_encode_with_a_radius_for_files(run_binary, png):
+    tables = pyfd.QTables.certified(1, files=True)
+    options = ("-q", "certified-files:1", "--radius-files", 1)
+    outcome = run_binary("encode", png, "-o", "-", *options)
+    assert outcome[::2] == (0, "")
+    assert outcome.out == pyfd.encode(picture(), tables, radius_files=1)
+    outcome = run_binary("encode", png, "-o", "-", *options, "--radius", 1)
+    assert outcome.out == pyfd.encode(picture(), tables, radius=1, radius_files=1)
+
+
+def test_encode_with_a_radius_and_subsampled_chroma(run_binary, png):
+    options = ("-q", "certified:1", "--radius", 1, "--subsampling", "4:2:0")
+    outcome = run_binary("encode", png, "-o", "-", *options, "--max-loss", "inf")
+    try:
+        expected = pyfd.encode(
+            picture(), "certified:1", radius=1, subsampling="4:2:0", max_loss=math.inf
+        )
+    except pyfd.CertificateError as error:
+        assert (outcome.code, outcome.out) == (1, b"")
+        assert outcome.lines == [f"pyfd: {png}: {error}"]
+    else:
+        assert outcome == (0, expected, "")
+
+
+def test_encode_refuses_an_image_whose_radius_costs_too_much(run_binary, tmp_path):
+    """Saturated colors in every other pixel: no subsampled file is close to them."""
+    image = np.zeros((32, 32, 3), np.uint8)
+    image[::2, ::2, 0] = image[1::2, 1::2, 2] = 255
+    path = tmp_path / "x.png"
+    Image.fromarray(image).save(path)
+    options = ("-q", 40, "--radius", 2, "--subsampling", "4:2:0", "--max-loss", 0)
+    outcome = run_binary("encode", path, "-o", tmp_path / "x.jpg", *options)
+    with pytest.raises(pyfd.CertificateError) as caught:
+        pyfd.encode(image, pyfd.QTables.uniform(40), radius=2, subsampling="4:2:0", max_loss=0)
+    assert outcome == (1, b"", f"pyfd: {path}: {caught.value}\n")
+    assert not (tmp_path / "x.jpg").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (
+            ("--radius", 2),
+            "qtables[0] has step 25 at (0, 0), which cannot hold radius 2: it needs 33 or more. "
+            "-q certified:2 holds it",
+        ),
+        (("--radius-files", 2), "-q certified-files:2 holds it"),
+        (("--radius", 1, "--radius-files", 2), "cannot hold radius_files 2"),
+        (("--radius", 1.5), "not a valid integer"),
+        (("--radius", 256), "not in the range"),
+        (("--radius-files", -1), "not in the range"),
+        (("-q", "certified:16", "--radius", 16), "at most 255 is allowed here; --no-baseline"),
+        (("-q", "certified:300"), "epsilon is in 8-bit levels, 0...255, not 300"),
+        (("--max-loss", 2), "--max-loss is the cost of a radius: add --radius E"),
+        (("--radius", 1, "--max-loss", 2), "is for subsampled chroma: add --subsampling S"),
+        (("--radius", 1, "--subsampling", "4:2:0", "--max-loss", "nan"), "0 or more, not nan"),
+        (("--radius", 1, "--subsampling", "4:2:0", "--max-loss", -1), "0 or more, not -1"),
+    ],
+)
+def test_encode_refuses_radii_that_make_no_sense(run_binary, png, tmp_path, options, reason):
+    outcome = run_binary("encode", png, "-o", tmp_path / "x.jpg", *options)
+    assert outcome[:2] == (2, b"")
+    assert reason in " ".join(outcome.err.split())
+    assert not (tmp_path / "x.jpg").exists()
+
+
+def test_tables_for_chroma_need_not_hold_the_radius_of_gray_images(run_binary, png, tmp_path):
+    tables = pyfd.QTables([pyfd.QTables.certified(2)[0], DEFAULT[0]])
+    tables.save(tmp_path / "t.json")
+    gray = tmp_path / "gray.png"
+    Image.fromarray(picture()[:, :, 0]).save(gray)
+    options = ("-o", "-", "-q", tmp_path / "t.json", "--radius", 2)
+    outcome = run_binary("encode", gray, *options)
+    assert outcome == (0, pyfd.encode(picture()[:, :, 0], tables, radius=2), "")
+    outcome = run_binary("encode", png, *options)
+    assert (outcome.code, outcome.out, len(outcome.lines)) == (1, b"", 1)
+    assert "qtables[1] has step 25 at (0, 0), which cannot hold radius 2" in outcome.err
