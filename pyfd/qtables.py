@@ -255,11 +255,11 @@ class QTables:
         off the grid: the slack leaves room for that.
 
         Args:
-            epsilon: The strength in whole 8-bit levels, 0...255.
+            epsilon: The strength in whole 8-bit levels, 0...255, or 0...126 for files.
             slack: The room, 0 or more. With 0 the steps are the least ones that hold ε, and
                 hardly any block but a flat one does.
             files: Hold ε for files that an attacker hands to `pyfd.decode`, too. That takes
-                steps that are larger by 8 or more.
+                larger steps: 16ε + 16 for DC.
             baseline: Refuse steps beyond 255, which a baseline decoder does not have
                 to support. With the default slack they start at ε = 16.
 

@@ -27,6 +27,9 @@ Integers: TypeAlias = npt.NDArray[np.int64]
 # The samples of level 128 are 0, and reach from -128 to 127
 _LEAST, _LARGEST = 128, 127
 
+# The most for which the pixels of a block of level 128 lie in ε + 1 ... 254 - ε
+_MOST_FOR_FILES = 126
+
 
 def least_steps(epsilon: int, *, files: bool = False) -> Integers:
     """Return the least steps with which a flat block of level 128 holds a strength.
@@ -36,7 +39,10 @@ def least_steps(epsilon: int, *, files: bool = False) -> Integers:
         files: Hold it for files that an attacker hands to the decoder, not for pixels.
 
     Returns:
-        8×8 ``int64`` in natural order: 16·epsilon + 1 for DC, less elsewhere.
+        8×8 ``int64`` in natural order: 16·epsilon + 1 for DC, or + 9 for files; less elsewhere.
+
+    Raises:
+        ValueError: `epsilon` is too large for files.
     """
     return _moves(epsilon, files) // 4 + 1
 
@@ -85,8 +91,8 @@ def check_holds(
         files: As in `least_steps`.
 
     Raises:
-        ValueError: A step is too small; the message names the first one, and the step that
-            it takes.
+        ValueError: A step is too small (the message names the first one, and the step that
+            it takes), or `epsilon` is too large for files.
     """
     least = least_steps(epsilon, files=files)
     too_small = np.argwhere(tables[:components] < least)
@@ -130,17 +136,20 @@ def _moves_by_pixels(epsilon: int) -> Integers:
 
 
 def _moves_by_files(epsilon: int) -> Integers:
-    """Return a bound for files whose plain samples, without clipping, lie within ±ε.
+    """Return a bound for files whose samples, decoded without tables, lie within ±ε.
 
-    Before the decoder rounds, the samples lie within ε + r, r being half a level plus half a
-    unit of each result of the first pass, carried through the second. The inverse of the
-    decoder's transform leads from these samples back to the coefficients; those of a file are
-    whole numbers.
+    The decoder's second pass rounds by half a level at most, so that what it rounds lies within
+    ε + 1/2. The inverse of its transform leads from there back to the coefficients, which are
+    whole numbers. What the first pass rounds, half a unit of each of its results, moves them by
+    1/8 more. csrc/file_radius.c has this in integers, whose own rounding is the last term.
     """
+    if epsilon > _MOST_FOR_FILES:
+        raise ValueError(
+            f"files can hold at most {_MOST_FOR_FILES} levels, not {epsilon}: no pixel of a block "
+            "may come as near to 0 or 255"
+        )
     decoder = BASIS.T / (2**CONSTANT_BITS * np.sqrt(8))
     norms = np.abs(np.linalg.inv(decoder)).sum(axis=1)
-    carried = np.abs(BASIS).sum(axis=0).max() / 2 ** (CONSTANT_BITS + PASS1_BITS + 3) / 2
-    bound = np.outer(norms, norms) * (epsilon + 0.5 + carried)
-    # Floats are off by far less than what is added, so that the bound stays a bound
-    moves: Integers = 8 * np.floor(bound + 1e-9).astype(np.int64)
+    bound = np.outer(norms, norms) * (epsilon + 1 / 2) + 1 / 8 + 2**-9
+    moves: Integers = 8 * np.floor(bound).astype(np.int64)
     return moves

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import pyfd
 from pyfd import QTables, analysis
+from pyfd._core.arithmetic import DCT
 from pyfd._core.least_steps import check_holds, least_steps
 from pyfd._core.pixels import whole_levels
 from pyfd.qtables import parse_tables
@@ -16,28 +17,48 @@ from pyfd.qtables import parse_tables
 FLAT = np.full((8, 8, 3), 128, np.uint8)
 
 
-def raised(table: np.ndarray, place: tuple[int, int], by: int) -> np.ndarray:
-    """Return a copy with one step changed."""
+PLACES = [(row, column) for row in range(8) for column in range(8)]
+
+
+def lowered(table: np.ndarray, place: tuple[int, int]) -> np.ndarray:
+    """Return a copy in which one step is smaller by 1."""
     copy = table.copy()
-    copy[place] += by
+    copy[place] -= 1
     return copy
 
 
 # ---- the least steps ------------------------------------------------------------
 
 
-@settings(max_examples=25, deadline=None)
-@given(
-    epsilon=st.integers(1, 16) | st.integers(17, 255),
-    place=st.tuples(st.integers(0, 7), st.integers(0, 7)),
-)
-def test_a_flat_block_holds_with_the_least_steps_and_not_with_one_less(epsilon, place):
+@pytest.mark.parametrize("epsilon", [*range(1, 17), 40, 126, 127, 128, 255])
+def test_a_flat_block_holds_with_the_least_steps_and_with_none_less(epsilon):
     least = least_steps(epsilon)
     assert pyfd.certify(FLAT, least).radius > epsilon
-    finer = raised(least, place, -1)
-    found = pyfd.certify(FLAT, [finer, least])
-    assert [radii.min() <= epsilon for radii in found.radii] == [True, False, False]
-    assert pyfd.certify(FLAT, [least, least, finer]).radii[2].min() <= epsilon
+    for place in PLACES:
+        finer = lowered(least, place)
+        found = pyfd.certify(FLAT, [finer, least])
+        assert [radii.min() <= epsilon for radii in found.radii] == [True, False, False]
+        assert pyfd.certify(FLAT, [least, least, finer]).radii[2].min() <= epsilon
+
+
+@given(
+    epsilon=st.integers(1, 127),
+    place=st.sampled_from(PLACES),
+)
+def test_the_signs_of_the_basis_function_move_a_coefficient_most(epsilon, place):
+    """The codec itself, without a certificate: it needs every unit of the least step."""
+    signs = np.sign(np.outer(DCT[place[0]], DCT[place[1]])).astype(int)
+    for table, is_moved in (
+        (least_steps(epsilon), False),
+        (lowered(least_steps(epsilon), place), True),
+    ):
+        found = []
+        for sign in (1, -1):
+            data = pyfd.encode(
+                (128 + sign * epsilon * signs).astype(np.uint8), table, baseline=False
+            )
+            found.append(pyfd.read_coefficients(data).components[0][0, 0][place])
+        assert any(found) == is_moved
 
 
 @pytest.mark.parametrize("epsilon", range(1, 17))
@@ -56,6 +77,11 @@ def test_least_steps_are_those_of_the_real_dct_to_within_its_rounding(epsilon):
     assert least[0, 0] == 16 * epsilon + 1 == analysis.step_bound(epsilon)
 
 
+def test_steps_for_files_hold_pixels_too():
+    assert all((least_steps(e, files=True) > least_steps(e)).all() for e in range(127))
+    assert least_steps(1, files=True)[0, 0] == 25
+
+
 def test_beyond_white_no_step_grows():
     assert (least_steps(0) == 1).all()
     assert np.array_equal(least_steps(128), least_steps(255))
@@ -65,7 +91,7 @@ def test_beyond_white_no_step_grows():
 # ---- certified ----------------------------------------------------------------
 
 
-@given(epsilon=st.integers(0, 255), slack=st.integers(0, 40), files=st.booleans())
+@given(epsilon=st.integers(0, 126), slack=st.integers(0, 40), files=st.booleans())
 def test_the_slack_lies_above_what_the_strength_takes(epsilon, slack, files):
     (steps,) = QTables.certified(epsilon, slack=slack, files=files, baseline=False)
     least = least_steps(epsilon, files=files)
@@ -113,6 +139,16 @@ def test_large_steps_need_leave():
 def test_strengths_are_levels(epsilon):
     with pytest.raises(ValueError, match=rf"epsilon is in 8-bit levels, 0\.\.\.255, not {epsilon}"):
         QTables.certified(epsilon)
+
+
+def test_files_hold_no_more_than_lets_pixels_move_both_ways():
+    assert QTables.certified(126, files=True, baseline=False).largest == 16 * 126 + 16
+    for call in (
+        lambda: QTables.certified(127, files=True, baseline=False),
+        lambda: check_holds(QTables.uniform(8191).array, 127, 3, files=True),
+    ):
+        with pytest.raises(ValueError, match="files can hold at most 126 levels, not 127"):
+            call()
 
 
 @pytest.mark.parametrize("epsilon", [1.0, 0.5, "1", None, [1], float("nan")])
@@ -179,6 +215,10 @@ def test_tables_by_name(epsilon):
     tables = parse_tables(f"certified:{epsilon}")
     assert tables == QTables.certified(epsilon, baseline=False)
     assert tables.name == f"certified:{epsilon}"
+
+
+@pytest.mark.parametrize("epsilon", [0, 2, 16, 126])
+def test_tables_for_files_by_name(epsilon):
     tables = parse_tables(f"certified-files:{epsilon}")
     assert tables == QTables.certified(epsilon, files=True, baseline=False)
     assert tables.name == f"certified-files:{epsilon}"
