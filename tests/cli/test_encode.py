@@ -206,18 +206,26 @@ def test_encode_with_a_radius_for_files(run_binary, png):
     assert outcome.out == pyfd.encode(picture(), tables, radius=1, radius_files=1)
 
 
-def test_encode_with_a_radius_and_subsampled_chroma(run_binary, png):
-    options = ("-q", "certified:1", "--radius", 1, "--subsampling", "4:2:0")
-    outcome = run_binary("encode", png, "-o", "-", *options, "--max-loss", "inf")
-    try:
-        expected = pyfd.encode(
-            picture(), "certified:1", radius=1, subsampling="4:2:0", max_loss=math.inf
-        )
-    except pyfd.CertificateError as error:
-        assert (outcome.code, outcome.out) == (1, b"")
-        assert outcome.lines == [f"pyfd: {png}: {error}"]
-    else:
-        assert outcome == (0, expected, "")
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ((), {}),
+        (("--radius", 1), {"radius": 1}),
+        (("--radius", 0, "--radius-files", 1), {"radius": 0, "radius_files": 1}),
+        (
+            ("--radius", 1, "--subsampling", "4:2:0", "--max-loss", "inf"),
+            {"radius": 1, "max_loss": math.inf},
+        ),
+    ],
+)
+def test_encode_passes_radii_on(run_binary, png, monkeypatch, options, expected):
+    def encode(*_: object, **given: object) -> bytes:
+        names = ("radius", "radius_files", "max_loss")
+        assert {name: given[name] for name in names if name in given} == expected
+        return b"a file"
+
+    monkeypatch.setattr(pyfd, "encode", encode)
+    assert run_binary("encode", png, "-o", "-", *options) == (0, b"a file", "")
 
 
 def test_encode_refuses_an_image_whose_radius_costs_too_much(run_binary, tmp_path):
