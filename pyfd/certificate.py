@@ -14,7 +14,6 @@ a sample have several paths; there the interval is an outer bound.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -23,16 +22,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pyfd._core import binding
-from pyfd._core.pixels import Pixels, pixels_of
+from pyfd._core.pixels import WHITE, Pixels, pixels_of, whole_levels
 from pyfd.codec import Subsampling
 from pyfd.header import SUBSAMPLING
 from pyfd.qtables import ENCODER_STEP, QTables, QTablesLike, as_qtables, steps_within
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-#: The largest sample, and the strongest perturbation.
-WHITE = 255
 
 _Number = TypeVar("_Number", bound=np.generic)
 
@@ -151,9 +147,7 @@ def holds(
         TypeError: `epsilon` is not a whole number.
         ValueError: As in `certify`, or `epsilon` is out of range.
     """
-    epsilon = operator.index(epsilon)
-    if not 0 <= epsilon <= WHITE:
-        raise ValueError(f"epsilon is in 8-bit levels, 0...255, not {epsilon}")
+    epsilon = whole_levels(epsilon)
     tables, pixels, blocks = _checked(image, qtables, subsampling)
     found = binding.certify(pixels, SUBSAMPLING[subsampling], tables.array, blocks, epsilon)
     return _of_all_components(found, subsampling) > 0

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from pyfd._core import binding, decoding
 from pyfd._core import metadata as _metadata
 from pyfd._core.files import Source, read_source
+from pyfd._core.least_steps import check_holds
 from pyfd._core.pixels import Pixels, pixels_of
 from pyfd._core.reading import DEFAULT_LIMITS, Mode, Scale, reading_with
 from pyfd.coefficients import Coefficients
@@ -45,9 +46,6 @@ __all__ = [
     "requantize",
     "write_coefficients",
 ]
-
-#: The strongest perturbation that a file can be certified for, in 8-bit levels.
-MAX_EPSILON = 255
 
 Subsampling: TypeAlias = Literal["4:4:4", "4:2:2", "4:2:0", "4:4:0"]
 
@@ -214,25 +212,19 @@ def encode(
         TypeError: The image is a file, the metadata are not bytes, or the radius is not a
             whole number.
         ValueError: The image's shape, dtype or mode, a step or the metadata do not fit, or
-            no image has the radius with these tables.
+            a step is too small for the radius; the message says which it takes.
     """
     tables = steps_within(qtables, BASELINE_STEP if baseline else ENCODER_STEP)
     if subsampling not in SUBSAMPLING:
         raise ValueError(f"subsampling must be one of {', '.join(SUBSAMPLING)}")
     pixels = pixels_of(image)
     segments = _metadata.build(exif, icc_profile, comment)
-    how = binding.writing(bool(progressive), bool(optimize), radius=_least_radius(radius))
+    least = 0  # the radius that every block must have
+    if radius is not None:
+        check_holds(tables, radius, 1 if pixels.ndim == 2 else 3)
+        least = operator.index(radius) + 1
+    how = binding.writing(bool(progressive), bool(optimize), radius=least)
     return binding.encode(pixels, SUBSAMPLING[subsampling], tables, how, segments)
-
-
-def _least_radius(epsilon: int | None) -> int:
-    """Return the radius that blocks must have to hold at a strength; 0 asks for none."""
-    if epsilon is None:
-        return 0
-    epsilon = operator.index(epsilon)
-    if not 0 <= epsilon <= MAX_EPSILON:
-        raise ValueError(f"radius is in whole 8-bit levels, 0...{MAX_EPSILON}, not {epsilon}")
-    return epsilon + 1
 
 
 def write_coefficients(

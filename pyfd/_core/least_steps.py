@@ -12,6 +12,7 @@ unit, a coefficient that was 0 is no longer quantized to 0 from 4·Q on.
 
 from __future__ import annotations
 
+import functools
 import operator
 from typing import TypeAlias
 
@@ -86,19 +87,21 @@ def check_holds(
     Args:
         tables: Tables (tables, 8, 8) in natural order; the last one also serves the components
             after it.
-        epsilon: As in `least_steps`.
+        epsilon: As in `least_steps`; the caller's argument "radius", or "radius_files".
         components: The number of the image's components.
         files: As in `least_steps`.
 
     Raises:
-        ValueError: A step is too small (the message names the first one, and the step that
-            it takes), or `epsilon` is too large for files.
+        TypeError: `epsilon` is not an integer.
+        ValueError: `epsilon` is out of range, or a step is too small; the message names the
+            first one, and the step that it takes.
     """
+    argument, option = ("radius_files", ", files=True") if files else ("radius", "")
+    epsilon = whole_levels(epsilon, argument)
     least = least_steps(epsilon, files=files)
     too_small = np.argwhere(tables[:components] < least)
     if len(too_small):
         index, row, column = too_small[0]
-        argument, option = ("radius_files", ", files=True") if files else ("radius", "")
         raise ValueError(
             f"qtables[{index}] has step {tables[index, row, column]} at ({row}, {column}), which "
             f"cannot hold {argument} {epsilon}: it needs {least[row, column]} or more. "
@@ -112,9 +115,12 @@ def _with_slack(epsilon: int, slack: int, files: bool) -> Integers:
     return np.maximum(-(-moves // 4) + slack, moves // 4 + 1)
 
 
+@functools.cache
 def _moves(epsilon: int, files: bool) -> Integers:
     """Return the largest moves of the coefficients of a flat block of level 128, times 8."""
-    return _moves_by_files(epsilon) if files else _moves_by_pixels(epsilon)
+    moves = _moves_by_files(epsilon) if files else _moves_by_pixels(epsilon)
+    moves.flags.writeable = False
+    return moves
 
 
 def _moves_by_pixels(epsilon: int) -> Integers:

@@ -180,7 +180,10 @@ def test_the_check_names_the_frequency_and_the_step():
     )
     with pytest.raises(ValueError, match=f"^{message}$"):
         check_holds(tables.array, 2, 3)
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        pyfd.encode(FLAT, tables, radius=2)
     check_holds(tables.array, 1, 3)
+    assert pyfd.encode(FLAT, tables, radius=1) == pyfd.encode(FLAT, tables)
 
 
 @given(
