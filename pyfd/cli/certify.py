@@ -91,9 +91,12 @@ def certify(
     made with the same tables (it is decoded without tables). For other pixels
     the radius is mostly 1, which certifies nothing.
 
-    The proof is about pixels that the encoder gets, without a shift of the
-    image. It is not about .jpg files that an attacker hands to the decoder, nor
-    about a classifier's answers.
+    That is about pixels that the encoder gets, without a shift of the image. It is
+    not about .jpg files that an attacker hands to the decoder: for these there is
+    the file radius. If a whole 4:4:4 file's pixels, decoded without tables, are
+    less than that away from the image's, decoding it with the tables gives the
+    image. A file radius of 0 promises nothing; files of "pyfd encode
+    --radius-files" have larger ones. Neither is about a classifier's answers.
     """
     check_steps(tables, ENCODER_STEP)
     messages = Messages()
@@ -101,7 +104,7 @@ def certify(
     if plot and len(names) > 1:
         raise click.UsageError(f"--plot is for one image, not {len(names)}.")
     if names and not as_json:
-        titles = ["radius", *(f"epsilon {epsilon:g}" for epsilon in epsilons)]
+        titles = ["radius", "file radius", *(f"epsilon {epsilon:g}" for epsilon in epsilons)]
         click.echo(_row(titles, "file"))
     found: list[Certificate] = []
     for name in messages.progress(names, len(names)):
@@ -129,14 +132,16 @@ def _line(name: str, certificate: Certificate, epsilons: Sequence[float], as_jso
     if as_json:
         return json.dumps(_facts(name, certificate, epsilons))
     shares = [certificate.share(epsilon) for epsilon in epsilons]
-    return _row([f"{certificate.radius:g}", *map(_percent, shares)], printable(name))
+    radii = [f"{certificate.radius:g}", f"{certificate.file_radius}"]
+    return _row([*radii, *map(_percent, shares)], printable(name))
 
 
 def _summary(found: Sequence[Certificate], epsilons: Sequence[float]) -> str:
     """Return the line about the blocks of all images together."""
     radii = np.concatenate([certificate.blocks.ravel() for certificate in found])
     shares = [float((radii > epsilon).mean()) for epsilon in epsilons]
-    return _row([f"{radii.min():g}", *map(_percent, shares)], f"all {len(found)} images")
+    least = [f"{radii.min():g}", f"{min(certificate.file_radius for certificate in found)}"]
+    return _row([*least, *map(_percent, shares)], f"all {len(found)} images")
 
 
 def _row(cells: Sequence[str], name: str) -> str:
@@ -155,6 +160,7 @@ def _facts(name: str, certificate: Certificate, epsilons: Sequence[float]) -> Ma
         "height": certificate.height,
         "qtables": certificate.qtables.name,
         "subsampling": certificate.subsampling,
+        "file_radius": certificate.file_radius,
         **_radii_facts(certificate.blocks, epsilons),
         "components": [
             {"component": component, **_radii_facts(radii, epsilons)}

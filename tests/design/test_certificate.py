@@ -276,12 +276,13 @@ def test_command_certifies_pixels_of_any_file(run, jpeg, png):
     assert (code, err) == (0, "")
     titles, first, second, both = out.splitlines()
     assert titles.split("   ")[-1] == "file"
-    assert titles.split()[:5] == ["radius", "epsilon", "0", "epsilon", "1"]
+    assert titles.split()[:6] == ["radius", "file", "radius", "epsilon", "0", "epsilon"]
     found = pyfd.certify(pyfd.decode(jpeg), FD)
     share = math.floor(1000 * found.share(1)) / 10
-    assert first.split()[:3] == [f"{found.radius:g}", "100.0", "%"]
+    assert first.split()[:3] == [f"{found.radius:g}", f"{found.file_radius}", "100.0"]
     assert first.endswith(f"{share:.1f} %   {jpeg}")
-    assert second.split() == ["2", "100.0", "%", "100.0", "%", str(png)]
+    assert second.split() == ["2", "2", "100.0", "%", "100.0", "%", str(png)]
+    assert both.split()[:2] == [f"{min(found.radius, 2):g}", f"{min(found.file_radius, 2)}"]
     blocks = found.blocks.size
     pooled = math.floor(1000 * (found.share(1) * blocks + 2) / (blocks + 2)) / 10
     assert both.endswith(f"{pooled:.1f} %   all 2 images")
@@ -300,6 +301,7 @@ def test_command_passes_its_options_on(run, jpeg):
         "qtables": "uniform-40",
         "subsampling": "4:2:0",
         "blocks": 35,
+        "file_radius": 0,
         "radius": found.radius,
         "shares": {"1.5": found.share(1.5)},
         "components": [
@@ -312,6 +314,14 @@ def test_command_passes_its_options_on(run, jpeg):
             for component, radii in zip(("Y", "Cb", "Cr"), found.radii, strict=True)
         ],
     }
+
+
+def test_command_shows_the_radius_for_files(run, png):
+    tables = ("-q", "certified-files:3")
+    code, out, _ = run("certify", png, *tables)
+    assert code == 0
+    assert out.splitlines()[1].split()[1] == "4"
+    assert json.loads(run("certify", png, *tables, "--json")[1])["file_radius"] == 4
 
 
 def test_command_writes_json_by_the_standard(run, png):
