@@ -179,6 +179,15 @@ int pyfd_gather_statistics(const uint8_t *data, size_t size,
                            pyfd_status *status);
 
 /*
+ * Write into why, in at most why_size bytes, the reason why the theorem for
+ * files (docs/files-theorem.md) does not cover a file, or "" if it does.
+ * Warnings are errors, as in a strict reading.
+ */
+int pyfd_why_uncovered(const uint8_t *data, size_t size,
+                       const pyfd_limits *limits, char *why, size_t why_size,
+                       pyfd_status *status);
+
+/*
  * Certify the blocks of an image's components, one after the other: those of
  * the quantized coefficients that pyfd_encode() would make of these pixels.
  * With an epsilon of 0...255, each result is 1 if no perturbation of at most

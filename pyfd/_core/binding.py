@@ -58,7 +58,7 @@ Buffer = Any  # bytes, or a memoryview of bytes: cffi takes either
 _BYTES, _STEPS = ffi.typeof("uint8_t[]"), ffi.typeof("uint16_t[]")
 _STATUS = ffi.typeof("pyfd_status *")
 _FOUND, _MADE = ffi.typeof("pyfd_found *"), ffi.typeof("pyfd_made *")
-_COUNTED = ffi.typeof("pyfd_counted *")
+_COUNTED, _COVERED = ffi.typeof("pyfd_counted *"), ffi.typeof("pyfd_covered *")
 
 #: An APPn or COM segment's payload: its offset and size in the file, and its marker.
 Segment: TypeAlias = tuple[int, int, int]
@@ -297,6 +297,17 @@ def gather_statistics(data: Buffer, reading: Reading) -> npt.NDArray[np.uint64]:
     ):  # fmt: skip
         _check(counted.status[0], 2)
     return np.frombuffer(ffi.buffer(counted), np.uint64, _WORDS, _STATISTICS_AT)
+
+
+def why_uncovered(data: Buffer, limits: Limits) -> str:
+    """Return why the theorem for files does not cover a file, or "" if it does."""
+    covered = ffi.new(_COVERED)
+    source = _held(data)
+    if lib.pyfd_why_uncovered(
+        source, len(source), _limits(limits), covered.why, len(covered.why), covered.status
+    ):
+        _check(covered.status[0], 2)
+    return str(ffi.string(covered.why).decode())
 
 
 def certify(
