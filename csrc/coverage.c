@@ -14,25 +14,29 @@
 /* ---- one block ---- */
 
 /*
- * A block whose coefficients add up to no more in size needs no closer look:
- * the first pass's results are at most 11363 / 2^11 = 5.55 times the sum, and
- * the samples at most 11363^2 / 2^29 = 0.241 times, plus rounding.  (11363 is
- * the largest of the inverse DCT's constants.)  See inverse() in dct.c.
+ * What the sizes of a block's dequantized coefficients add up to says enough
+ * of nearly every block.  Let it be no more than SMALL: then the first pass's
+ * results are at most 11363 / 2^11 = 5.55 times that, and the samples at most
+ * 11363^2 / 2^29 = 0.241 times, plus rounding, which inverse() in dct.c finds
+ * good.  (11363 is the largest of the inverse DCT's constants.)  Let it be
+ * more than LARGE: then one of the 64 samples is beyond 10 bits.  In between,
+ * inverse() decides; its 32 bits are enough for LARGE.
  */
-#define SMALL_SUM 2100
-#define LARGEST 32768 /* larger products are cut, and are too large anyhow */
+#define SMALL 2100
+#define LARGE (64 * 512)
 
-/* Dequantize a block, and return the sum of the coefficients' sizes. */
+/* Dequantize a block, and return the sum of the coefficients' sizes.  Each is
+ * cut at LARGE. */
 static int32_t dequantize(const JCOEF *block, const UINT16 *steps,
                           pyfd_values *out)
 {
+  uint32_t product;
   int32_t sum = 0, size;
   int i;
 
   for (i = 0; i < PYFD_BLOCK; i++) {
-    uint32_t product = (uint32_t)(block[i] < 0 ? -block[i] : block[i]) * steps[i];
-
-    size = (int32_t)(product < LARGEST ? product : LARGEST);
+    product = (uint32_t)(block[i] < 0 ? -block[i] : block[i]) * steps[i];
+    size = product < LARGE ? (int32_t)product : LARGE;
     sum += size;
     out->at[i] = block[i] < 0 ? -size : size;
   }
@@ -44,9 +48,10 @@ static int is_safe(const pyfd_arithmetic *arithmetic, const JCOEF *block,
                    const UINT16 *steps)
 {
   pyfd_values coefficients, samples;
+  const int32_t sum = dequantize(block, steps, &coefficients);
 
-  return dequantize(block, steps, &coefficients) <= SMALL_SUM ||
-         (*arithmetic->inverse)(&coefficients, &samples);
+  return sum <= SMALL ||
+         (sum <= LARGE && (*arithmetic->inverse)(&coefficients, &samples));
 }
 
 /* ---- the whole file ---- */
@@ -95,7 +100,7 @@ static void check_block(coverage_job *job, const JCOEF *block,
                         const jpeg_component_info *info, JDIMENSION row,
                         JDIMENSION column)
 {
-  if (!job->found && 
+  if (!job->found &&
       !is_safe(job->arithmetic, block, info->quant_table->quantval))
     state(job,
           "component %d's coefficients in block (%u, %u) are too large for "

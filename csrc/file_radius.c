@@ -25,6 +25,7 @@
 #include "file_radius.h"
 
 #define HALF 4
+#define WHITE 255
 #define ONE 0x1p41
 
 /* What the rounding of A to units of 2^-20 adds up to in a coefficient, from
@@ -112,9 +113,8 @@ ALWAYS_INLINE void find_room(const pyfd_values *quantized,
     product = k[i] * step[i];
     threshold = (step[i] + 1) >> 1;
     for (half = 0; half < 2; half++) {
-      distance =
-          own[i][half] -
-          ONE * __builtin_convertvector(((ints *)&product)[half], doubles);
+      distance = own[i][half] - ONE * __builtin_convertvector(
+                                          ((ints *)&product)[half], doubles);
       distance = (doubles)((longs)distance & no_sign);
       length = ((const doubles *)lengths)[half] + lengths[i];
       room[i][half] =
@@ -133,11 +133,22 @@ ALWAYS_INLINE int suffices(numbers room, int strength)
 
   for (i = 0; i < PYFD_SIDE; i++) {
     for (half = 0; half < 2; half++)
-      lacks |= lengths[i] * (2 * strength + 1) *
-                   ((const doubles *)lengths)[half] >=
-               room[i][half];
+      lacks |=
+          lengths[i] * (2 * strength + 1) * ((const doubles *)lengths)[half] >=
+          room[i][half];
   }
   return !(lacks[0] | lacks[1] | lacks[2] | lacks[3]);
+}
+
+/* Return the largest strength, at most `most`, at which a coefficient does not
+ * move too far, or -1. */
+ALWAYS_INLINE int largest(double room, double gain, int most)
+{
+  if (room < gain * (2 * most + 1))
+    most = room < 0 ? -1 : (int)((room / gain + 1) / 2);
+  while (most >= 0 && gain * (2 * most + 1) >= room)
+    most--;
+  return most;
 }
 
 ALWAYS_INLINE int radius(const pyfd_values *quantized,
@@ -145,21 +156,15 @@ ALWAYS_INLINE int radius(const pyfd_values *quantized,
                          int most)
 {
   numbers room;
-  double gain, left;
   int i, j;
 
   find_room(quantized, steps, samples, room);
   if (suffices(room, most))
     return most;
   for (i = 0; i < PYFD_SIDE; i++) {
-    for (j = 0; j < PYFD_SIDE; j++) {
-      gain = lengths[i] * lengths[j];
-      left = room[i][j / HALF][j % HALF];
-      if (left < gain * (2 * most + 1))
-        most = left < 0 ? -1 : (int)((left / gain + 1) / 2);
-      while (most >= 0 && gain * (2 * most + 1) >= left)
-        most--;
-    }
+    for (j = 0; j < PYFD_SIDE; j++)
+      most =
+          largest(room[i][j / HALF][j % HALF], lengths[i] * lengths[j], most);
   }
   return most;
 }
@@ -181,4 +186,23 @@ int pyfd_file_radius(const pyfd_values *quantized, const pyfd_values *steps,
     return radius_avx2(quantized, steps, samples, most);
 #endif
   return radius(quantized, steps, samples, most);
+}
+
+/* Without rounding, A S A' / 2 would be k q.  The second pass's rounding moves
+ * it by l(u) l(v) / 4 at most, the first one's by 1/8. */
+void pyfd_bound_file_radius(const pyfd_values *steps, int *least, int *most)
+{
+  double gain, room, inexact;
+  int i, j;
+
+  *least = *most = WHITE;
+  for (i = 0; i < PYFD_SIDE; i++) {
+    for (j = 0; j < PYFD_SIDE; j++) {
+      gain = lengths[i] * lengths[j];
+      inexact = INEXACT(lengths[i] + lengths[j]);
+      room = (steps->at[PYFD_SIDE * i + j] + 1) / 2 * ONE - ONE / 8 - inexact;
+      *most = largest(2 * room, gain, *most);
+      *least = largest(2 * (room - ONE / 8 - inexact) - gain, gain, *least);
+    }
+  }
 }
