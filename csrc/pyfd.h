@@ -201,6 +201,18 @@ int pyfd_certify(const uint8_t *pixels, uint32_t width, uint32_t height,
                  pyfd_status *status);
 
 /*
+ * Find the radii for files of an image's 8x8 pixels, one after the other: the
+ * smallest number of levels by which a file's decoded pixels must differ from
+ * these there to have coefficients that are quantized to others, if the image
+ * is a decoded file on these tables (1...PYFD_ENCODER_STEP) in 4:4:4, and
+ * pyfd_why_uncovered() accepts the other file.  0 promises nothing.
+ */
+int pyfd_find_file_radii(const uint8_t *pixels, uint32_t width,
+                         uint32_t height, int channels, const uint16_t *tables,
+                         int num_tables, uint16_t *out, size_t out_count,
+                         pyfd_status *status);
+
+/*
  * The functions below write a file into memory that they allocate, and that
  * the caller frees with pyfd_free().  segments (whole marker segments, or
  * nothing) are inserted after the file header.

@@ -17,6 +17,7 @@ from pyfd.codec import (
     write_coefficients,
 )
 from pyfd.coefficients import Coefficients
+from pyfd.coverage import why_uncovered
 from pyfd.errors import (
     CorruptJPEGError,
     JPEGError,
@@ -58,5 +59,6 @@ __all__ = [
     "read_coefficients",
     "refine",
     "requantize",
+    "why_uncovered",
     "write_coefficients",
 ]

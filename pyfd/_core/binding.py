@@ -334,6 +334,21 @@ def certify(
     return [part.reshape(shape) for part, shape in zip(parts, blocks, strict=True)]
 
 
+def find_file_radii(
+    pixels: Pixels, tables: npt.NDArray[np.uint16], blocks: tuple[int, int]
+) -> npt.NDArray[np.uint16]:
+    """Return the radii for files of an image's 8×8 pixels, (high, wide)."""
+    height, width, channels, buffer = _pixels(pixels)
+    found = np.empty(blocks, np.uint16)
+    status = ffi.new(_STATUS)
+    if lib.pyfd_find_file_radii(
+        buffer, width, height, channels, *_tables(tables),
+        ffi.from_buffer(_STEPS, found, require_writable=True), found.size, status,
+    ):  # fmt: skip
+        _check(status, 2)
+    return found
+
+
 def _pixels(pixels: Pixels) -> tuple[int, int, int, Any]:
     """Return the height, the width, the channels and the buffer of H×W or H×W×3 pixels."""
     height, width, channels = (*pixels.shape, 1)[:3]
