@@ -159,6 +159,17 @@ int pyfd_decode(const uint8_t *data, size_t size, const pyfd_limits *limits,
                 pyfd_status *status);
 
 /*
+ * Decode a file to RGB, encode the pixels onto 1 to 4 tables (steps
+ * 1...PYFD_ENCODER_STEP) without subsampling, and decode the result to RGB,
+ * all at once.  Of reading, only strict is used.  out_size must be the size of
+ * the result, 3 bytes for each pixel.
+ */
+int pyfd_snap(const uint8_t *data, size_t size, const pyfd_limits *limits,
+              const pyfd_reading *reading, const uint16_t *tables,
+              int num_tables, uint8_t *out, size_t out_size,
+              pyfd_status *status);
+
+/*
  * Read the quantized coefficients, component after component, rows of blocks
  * of 64 in natural order, and the tables they were quantized with, one per
  * component.  out_count is the number of coefficients.

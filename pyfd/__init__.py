@@ -14,6 +14,7 @@ from pyfd.codec import (
     probe,
     read_coefficients,
     requantize,
+    snap,
     write_coefficients,
 )
 from pyfd.coefficients import Coefficients
@@ -59,6 +60,7 @@ __all__ = [
     "read_coefficients",
     "refine",
     "requantize",
+    "snap",
     "why_uncovered",
     "write_coefficients",
 ]

@@ -267,6 +267,25 @@ def decode(
         _check(status, stacklevel + 1)
 
 
+def snap(
+    data: Buffer,
+    reading: Reading,
+    tables: npt.NDArray[np.uint16],
+    out: Pixels,
+    *,
+    stacklevel: int,
+) -> None:
+    """Decode into `out`, H×W×3, through the encoder with these tables and back."""
+    status = ffi.new(_STATUS)
+    source = _held(data)
+    pixels = ffi.from_buffer(_BYTES, out, True)
+    lib.pyfd_snap(
+        source, len(source), _limits(reading.limits), _reading(bool(reading.strict)),
+        *_tables(tables), pixels, len(pixels), status,
+    )  # fmt: skip
+    _check(status, stacklevel + 1)
+
+
 def read_coefficients(
     data: Buffer, reading: Reading, out: npt.NDArray[np.int16], components: int
 ) -> npt.NDArray[np.uint16]:
