@@ -50,6 +50,8 @@ ALL = {
     ),
     "statistics": statistics,
     "read_coefficients": lambda data, limits: pyfd.read_coefficients(data, limits=limits),
+    "snap": lambda data, limits: pyfd.snap(data, TABLES, limits=limits),
+    "why_uncovered": lambda data, limits: pyfd.why_uncovered(data, limits=limits),
 }
 WITHOUT_PROBE = sorted(set(ALL) - {"probe"})
 
@@ -121,7 +123,7 @@ def test_max_memory_of_a_progressive_file(call):
     width, height = 64, 40
     data = progressive_gray(width, height, 1)
     coefficients = 8 * 5 * 128
-    result = {"read_coefficients": coefficients, "statistics": 0}.get(call, width * height * 3)
+    result = {"read_coefficients": coefficients, "statistics": 0, "why_uncovered": 0}.get(call, width * height * 3)
     enough = len(data) + coefficients + result
     if "requantize" in call:  # the output grows; too little left for it is refused later
         enough = len(data) + coefficients
