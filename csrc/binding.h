@@ -30,6 +30,11 @@ typedef struct {
   pyfd_statistics statistics[1];
 } pyfd_counted;
 
+typedef struct {
+  pyfd_status status[1];
+  char why[256];
+} pyfd_covered;
+
 /* cffi: end */
 
 #endif /* PYFD_BINDING_H */

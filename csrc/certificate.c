@@ -344,11 +344,9 @@ static uint32_t blocks_high(const certify_job *job, int i)
                   PYFD_SIDE * (uint32_t)job->components[i].down);
 }
 
-/* Check the arguments that Python has checked already, because C's callers
- * may not have. */
-static int check_arguments(const pyfd_image *image, int h_samp, int v_samp,
-                           const uint16_t (*tables)[PYFD_BLOCK],
-                           int num_tables, int epsilon, pyfd_status *status)
+int pyfd_check_image(const pyfd_image *image,
+                     const uint16_t (*tables)[PYFD_BLOCK], int num_tables,
+                     pyfd_status *status)
 {
   int i, j;
 
@@ -356,13 +354,9 @@ static int check_arguments(const pyfd_image *image, int h_samp, int v_samp,
       image->height > PYFD_MAX_SIDE ||
       (image->channels != 1 && image->channels != PYFD_CHANNELS))
     return pyfd_fail(status, PYFD_ARGUMENT, "no image has this shape");
-  if (h_samp < 1 || h_samp > 2 || v_samp < 1 || v_samp > 2)
-    return pyfd_fail(status, PYFD_ARGUMENT, "sampling must be 1 or 2");
   if (num_tables < 1 || num_tables > PYFD_MAX_COMPONENTS)
     return pyfd_fail(status, PYFD_ARGUMENT, "tables must be 1 to %d",
                      PYFD_MAX_COMPONENTS);
-  if (epsilon < PYFD_RADII || epsilon > WHITE)
-    return pyfd_fail(status, PYFD_ARGUMENT, "epsilon must be 0 to %d", WHITE);
   for (i = 0; i < num_tables; i++) {
     for (j = 0; j < PYFD_BLOCK; j++) {
       if (tables[i][j] < 1 || tables[i][j] > PYFD_ENCODER_STEP)
@@ -371,6 +365,17 @@ static int check_arguments(const pyfd_image *image, int h_samp, int v_samp,
     }
   }
   return PYFD_OK;
+}
+
+static int check_arguments(const pyfd_image *image, int h_samp, int v_samp,
+                           const uint16_t (*tables)[PYFD_BLOCK],
+                           int num_tables, int epsilon, pyfd_status *status)
+{
+  if (h_samp < 1 || h_samp > 2 || v_samp < 1 || v_samp > 2)
+    return pyfd_fail(status, PYFD_ARGUMENT, "sampling must be 1 or 2");
+  if (epsilon < PYFD_RADII || epsilon > WHITE)
+    return pyfd_fail(status, PYFD_ARGUMENT, "epsilon must be 0 to %d", WHITE);
+  return pyfd_check_image(image, tables, num_tables, status);
 }
 
 static uint16_t certify_block(const certify_job *job,

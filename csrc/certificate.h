@@ -17,6 +17,12 @@ typedef struct {
   int channels; /* 1 or 3 */
 } pyfd_image;
 
+/* Check the arguments that Python has checked already, because C's callers may
+ * not have.  Returns a pyfd_code. */
+int pyfd_check_image(const pyfd_image *image,
+                     const uint16_t (*tables)[PYFD_BLOCK], int num_tables,
+                     pyfd_status *status);
+
 /* What is the same for all blocks of a component */
 typedef struct {
   const pyfd_arithmetic *arithmetic;

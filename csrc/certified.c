@@ -49,7 +49,21 @@ static void pad(const search *s, pyfd_pixels *pixels)
   }
 }
 
-/* Decode a candidate as any decoder does.  Returns 0 if decoders differ. */
+/* Return whether a baseline file has codes for the coefficients: they end at
+ * +-1023, and for DC at -1024. */
+static int is_codable(const pyfd_values *quantized)
+{
+  const int32_t dc = quantized->at[0];
+  int32_t beyond = dc < -1024 || dc > 1023;
+  int i;
+
+  for (i = 1; i < PYFD_BLOCK; i++)
+    beyond |= quantized->at[i] < -1023 || quantized->at[i] > 1023;
+  return !beyond;
+}
+
+/* Decode a candidate as any decoder does.  Returns 0 if decoders differ, or
+ * no file can have the coefficients. */
 static int decode(const search *s, candidate *c)
 {
   const pyfd_component *components = s->certified->components;
@@ -58,7 +72,8 @@ static int decode(const search *s, candidate *c)
   int i, j, alike = 1;
 
   for (i = 0; i < s->channels; i++)
-    alike &= (*arithmetic->inverse)(&c->quantized[i], &components[i].steps,
+    alike &= is_codable(&c->quantized[i]) &
+             (*arithmetic->inverse)(&c->quantized[i], &components[i].steps,
                                     &samples[i]);
   if (s->channels == 1) {
     memset(&c->pixels, 0, sizeof(c->pixels));

@@ -193,20 +193,6 @@ ALWAYS_INLINE void cut(row *values, int32_t lowest, int32_t highest)
     values[i] = minimum(maximum(values[i], zero + lowest), zero + highest);
 }
 
-/* Return the rows' bits of coefficients that no Huffman code of a baseline
- * file represents: AC beyond +-1023, DC outside of -1024...1023. */
-ALWAYS_INLINE row beyond_codes(const row *quantized)
-{
-  row first = quantized[0], beyond;
-  int i;
-
-  first[0] = first[0] < 0 ? first[0] + 1 : first[0];
-  beyond = absolute(first);
-  for (i = 1; i < PYFD_SIDE; i++)
-    beyond |= absolute(quantized[i]);
-  return beyond & ~1023;
-}
-
 /*
  * All decoders agree if nothing exceeds these powers of 2: SIMD adds and
  * subtracts pairs of coefficients, and of the first pass's results, at 16
@@ -222,7 +208,7 @@ ALWAYS_INLINE int inverse(const pyfd_values *quantized,
   const int shift2 = CONST_BITS + PASS1_BITS + SCALE_BITS;
   const row *k = (const row *)quantized->at, *step = (const row *)steps->at;
   row *out = (row *)samples->at, in[PYFD_SIDE], half[PYFD_SIDE];
-  row even, odd, wrong = beyond_codes(k), large = {0};
+  row even, odd, wrong = {0}, large = {0};
   int i, u, rows = 1;
 
   for (i = 0; i < PYFD_SIDE; i++) {

@@ -46,9 +46,8 @@ typedef struct {
   void (*forward_bounds)(pyfd_bounds *values);
 
   /* The samples of quantized coefficients, cut at -128 and 127.  Returns
-   * whether a baseline file can have these coefficients, and every decoder
-   * gives the same samples: SIMD saturates or wraps around at 16 bits, and C
-   * wraps around at 10. */
+   * whether every decoder gives the same ones: SIMD saturates or wraps around
+   * at 16 bits, and C wraps around at 10. */
   int (*inverse)(const pyfd_values *quantized, const pyfd_values *steps,
                  pyfd_values *samples);
 

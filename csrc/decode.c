@@ -2,7 +2,7 @@
  * decode.c - the decoding of files to pixels.
  */
 
-#include "session.h"
+#include "decode.h"
 
 #include <string.h>
 
@@ -48,30 +48,50 @@ static void cmyk_to_rgb(const uint8_t *in, uint8_t *out, size_t width, int bgr)
   }
 }
 
-static void read_rows(pyfd_session *s, uint8_t *out, size_t stride)
+void pyfd_start_rows(pyfd_session *s, uint32_t color, pyfd_rows *rows)
 {
   struct jpeg_decompress_struct *in = &s->in;
-  JSAMPROW rows[ROWS];
-  JDIMENSION i, n;
+  const int from_cmyk =
+      s->walk.header.num_components == 4 && color != PYFD_CMYK;
 
-  while ((n = in->output_height - in->output_scanline) > 0) {
-    n = n < ROWS ? n : ROWS;
-    for (i = 0; i < n; i++)
-      rows[i] = out + i * stride;
-    out += jpeg_read_scanlines(in, rows, n) * stride;
+  in->out_color_space = from_cmyk ? JCS_CMYK : pyfd_libjpeg_color(color);
+  jpeg_start_decompress(in);
+  pyfd_check_scans(s);
+  rows->color = color;
+  rows->size = (size_t)in->output_width *
+               (size_t)(from_cmyk ? 3 : in->output_components);
+  rows->cmyk = NULL;
+  if (from_cmyk)
+    rows->cmyk = (*in->mem->alloc_sarray)((j_common_ptr)in, JPOOL_IMAGE,
+                                          in->output_width * 4, 1);
+}
+
+static void read_cmyk(pyfd_session *s, const pyfd_rows *rows, uint8_t *out,
+                      JDIMENSION count)
+{
+  for (; count > 0; count--, out += rows->size) {
+    jpeg_read_scanlines(&s->in, rows->cmyk, 1);
+    cmyk_to_rgb(rows->cmyk[0], out, s->in.output_width,
+                rows->color == PYFD_BGR);
   }
 }
 
-static void read_rows_from_cmyk(pyfd_session *s, uint8_t *out, int bgr)
+void pyfd_read_rows(pyfd_session *s, const pyfd_rows *rows, uint8_t *out,
+                    JDIMENSION count)
 {
-  struct jpeg_decompress_struct *in = &s->in;
-  JSAMPARRAY row = (*in->mem->alloc_sarray)((j_common_ptr)in, JPOOL_IMAGE,
-                                            in->output_width * 4, 1);
+  JSAMPROW pointers[ROWS];
+  JDIMENSION i, n;
 
-  while (in->output_scanline < in->output_height) {
-    jpeg_read_scanlines(in, row, 1);
-    cmyk_to_rgb(row[0], out, in->output_width, bgr);
-    out += (size_t)in->output_width * 3;
+  if (rows->cmyk != NULL) {
+    read_cmyk(s, rows, out, count);
+    return;
+  }
+  for (; count > 0; count -= n) {
+    n = count < ROWS ? count : ROWS;
+    for (i = 0; i < n; i++)
+      pointers[i] = out + i * rows->size;
+    n = jpeg_read_scanlines(&s->in, pointers, n);
+    out += n * rows->size;
   }
 }
 
@@ -85,31 +105,20 @@ static void decode(pyfd_session *s)
   decode_job *job = s->job;
   const pyfd_reading *reading = &s->reading;
   struct jpeg_decompress_struct *in = &s->in;
-  int from_cmyk, channels;
+  pyfd_rows rows;
 
   pyfd_open_input(s);
   if (!is_scale(reading->scale))
     pyfd_refuse(s, "scale must be 1, 2, 4 or 8");
   if (s->walk.header.multiscan)
     pyfd_charge_memory(s, job->out_size);
-  from_cmyk =
-      s->walk.header.num_components == 4 && reading->color != PYFD_CMYK;
-  in->out_color_space =
-      from_cmyk ? JCS_CMYK : pyfd_libjpeg_color(reading->color);
   in->scale_num = 1;
   in->scale_denom = reading->scale;
   jpeg_set_requant_tables(in, job->tables, job->num_tables);
-  jpeg_start_decompress(in);
-  pyfd_check_scans(s);
-
-  channels = from_cmyk ? 3 : in->output_components;
-  if (job->out_size !=
-      (size_t)in->output_width * in->output_height * (size_t)channels)
+  pyfd_start_rows(s, reading->color, &rows);
+  if (job->out_size != rows.size * in->output_height)
     pyfd_refuse(s, "the buffer does not fit the image");
-  if (from_cmyk)
-    read_rows_from_cmyk(s, job->out, reading->color == PYFD_BGR);
-  else
-    read_rows(s, job->out, (size_t)in->output_width * (size_t)channels);
+  pyfd_read_rows(s, &rows, job->out, in->output_height);
   if (reading->color == PYFD_CMYK)
     invert(job->out, job->out_size);
   s->errors.done = 1;

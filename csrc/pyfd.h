@@ -162,6 +162,17 @@ int pyfd_decode(const uint8_t *data, size_t size, const pyfd_limits *limits,
                 pyfd_status *status);
 
 /*
+ * Decode a file to RGB, encode the pixels onto 1 to 4 tables (steps
+ * 1...PYFD_ENCODER_STEP) without subsampling, and decode the result to RGB,
+ * all at once.  Of reading, only strict is used.  out_size must be the size of
+ * the result, 3 bytes for each pixel.
+ */
+int pyfd_snap(const uint8_t *data, size_t size, const pyfd_limits *limits,
+              const pyfd_reading *reading, const uint16_t *tables,
+              int num_tables, uint8_t *out, size_t out_size,
+              pyfd_status *status);
+
+/*
  * Read the quantized coefficients, component after component, rows of blocks
  * of 64 in natural order, and the tables they were quantized with, one per
  * component.  out_count is the number of coefficients.
@@ -182,6 +193,15 @@ int pyfd_gather_statistics(const uint8_t *data, size_t size,
                            pyfd_status *status);
 
 /*
+ * Write into why, in at most why_size bytes, the reason why the theorem for
+ * files (docs/files-theorem.md) does not cover a file, or "" if it does.
+ * Warnings are errors, as in a strict reading.
+ */
+int pyfd_why_uncovered(const uint8_t *data, size_t size,
+                       const pyfd_limits *limits, char *why, size_t why_size,
+                       pyfd_status *status);
+
+/*
  * Certify the blocks of an image's components, one after the other: those of
  * the quantized coefficients that pyfd_encode() would make of these pixels.
  * With an epsilon of 0...255, each result is 1 if no perturbation of at most
@@ -193,6 +213,18 @@ int pyfd_certify(const uint8_t *pixels, uint32_t width, uint32_t height,
                  int channels, int h_samp, int v_samp, const uint16_t *tables,
                  int num_tables, int epsilon, uint16_t *out, size_t out_count,
                  pyfd_status *status);
+
+/*
+ * Find the radii for files of an image's 8x8 pixels, one after the other: the
+ * smallest number of levels by which a file's decoded pixels must differ from
+ * these there to have coefficients that are quantized to others, if the image
+ * is a decoded file on these tables (1...PYFD_ENCODER_STEP) in 4:4:4, and
+ * pyfd_why_uncovered() accepts the other file.  0 promises nothing.
+ */
+int pyfd_find_file_radii(const uint8_t *pixels, uint32_t width,
+                         uint32_t height, int channels, const uint16_t *tables,
+                         int num_tables, uint16_t *out, size_t out_count,
+                         pyfd_status *status);
 
 /*
  * The functions below write a file into memory that they allocate, and that

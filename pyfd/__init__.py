@@ -14,9 +14,11 @@ from pyfd.codec import (
     probe,
     read_coefficients,
     requantize,
+    snap,
     write_coefficients,
 )
 from pyfd.coefficients import Coefficients
+from pyfd.coverage import why_uncovered
 from pyfd.errors import (
     CorruptJPEGError,
     JPEGError,
@@ -58,5 +60,7 @@ __all__ = [
     "read_coefficients",
     "refine",
     "requantize",
+    "snap",
+    "why_uncovered",
     "write_coefficients",
 ]

@@ -47,6 +47,14 @@ class Certificate:
     radii: tuple[npt.NDArray[np.float64], ...]
     """The radii of each component's blocks (Y, Cb and Cr, or Y alone): ``float64``
     (blocks_high, blocks_wide), read-only."""
+    file_radii: npt.NDArray[np.uint16]
+    """The radius for files of every 8×8 pixels, in whole levels: ``uint16``
+    (blocks_high, blocks_wide), read-only. No file that `pyfd.why_uncovered` has nothing
+    against, and whose pixels, decoded without tables, are less than the radius away from
+    the image's there, has coefficients that the tables quantize to others than the
+    image's. 0 promises nothing: it is the radius of blocks with a pixel at 0 or 255, of
+    padded blocks, of blocks that are not what their coefficients decode to, and with
+    subsampled chroma of all."""
     qtables: QTables
     """The tables that the certificate is valid for."""
     subsampling: Subsampling
@@ -69,6 +77,15 @@ class Certificate:
     def radius(self) -> float:
         """The image's radius: the smallest of all blocks."""
         return float(min(radii.min() for radii in self.radii))
+
+    @property
+    def file_radius(self) -> int:
+        """The image's radius for files: the smallest of all blocks.
+
+        If the image is a decoded file, and another file's pixels are less than the radius
+        away everywhere, then ``decode(other, qtables)`` returns the image.
+        """
+        return int(self.file_radii.min())
 
     def share(self, epsilon: float) -> float:
         """Return the share of `blocks`, 0 to 1, whose radius is greater than `epsilon`.
@@ -94,8 +111,9 @@ def certify(
     The certificate is about the pixels that are passed to `pyfd.encode` with the same
     tables, subsampling and position: for all integers e with |e| ≤ ε < radius and
     image + e in 0...255, ``encode(image + e, qtables)`` holds the same coefficients as
-    ``encode(image, qtables)``. It says nothing about a .jpg file that an attacker passes
-    to `pyfd.decode`, nor about a classifier's answer for the image.
+    ``encode(image, qtables)``. For .jpg files that an attacker passes to `pyfd.decode`,
+    there are other radii, `Certificate.file_radii`. Neither says anything about a
+    classifier's answer for the image.
 
     An image on the tables' grid, ``decode(encode(photo, T), T)``, has the largest radii:
     about Q/16 for a step Q, where its samples were not clipped to 0...255.
@@ -116,6 +134,7 @@ def certify(
     found = binding.certify(pixels, SUBSAMPLING[subsampling], tables.array, blocks)
     return Certificate(
         radii=tuple(map(_as_radii, found)),
+        file_radii=_file_radii(pixels, tables, subsampling, blocks[0]),
         qtables=tables,
         subsampling=subsampling,
         width=pixels.shape[1],
@@ -167,6 +186,17 @@ def _checked(
     luma = -(-height // 8), -(-width // 8)
     chroma = -(-height // (8 * down)), -(-width // (8 * across))
     return tables, pixels, [luma] if pixels.ndim == 2 else [luma, chroma, chroma]
+
+
+def _file_radii(
+    pixels: Pixels, tables: QTables, subsampling: Subsampling, blocks: tuple[int, int]
+) -> npt.NDArray[np.uint16]:
+    if pixels.ndim == 3 and subsampling != "4:4:4":
+        radii = np.zeros(blocks, np.uint16)
+    else:
+        radii = binding.find_file_radii(pixels, tables.array, blocks)
+    radii.flags.writeable = False
+    return radii
 
 
 def _as_radii(found: npt.NDArray[np.uint16]) -> npt.NDArray[np.float64]:

@@ -20,6 +20,7 @@ LAYERS = (
         "pyfd.calibration",
         "pyfd.refinement",
         "pyfd.certificate",
+        "pyfd.coverage",
         "pyfd.plots",
         "pyfd.config",
         "pyfd",

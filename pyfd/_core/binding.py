@@ -58,7 +58,7 @@ Buffer = Any  # bytes, or a memoryview of bytes: cffi takes either
 _BYTES, _STEPS = ffi.typeof("uint8_t[]"), ffi.typeof("uint16_t[]")
 _STATUS = ffi.typeof("pyfd_status *")
 _FOUND, _MADE = ffi.typeof("pyfd_found *"), ffi.typeof("pyfd_made *")
-_COUNTED = ffi.typeof("pyfd_counted *")
+_COUNTED, _COVERED = ffi.typeof("pyfd_counted *"), ffi.typeof("pyfd_covered *")
 
 #: An APPn or COM segment's payload: its offset and size in the file, and its marker.
 Segment: TypeAlias = tuple[int, int, int]
@@ -271,6 +271,25 @@ def decode(
         _check(status, stacklevel + 1)
 
 
+def snap(
+    data: Buffer,
+    reading: Reading,
+    tables: npt.NDArray[np.uint16],
+    out: Pixels,
+    *,
+    stacklevel: int,
+) -> None:
+    """Decode into `out`, H×W×3, through the encoder with these tables and back."""
+    status = ffi.new(_STATUS)
+    source = _held(data)
+    pixels = ffi.from_buffer(_BYTES, out, True)
+    lib.pyfd_snap(
+        source, len(source), _limits(reading.limits), _reading(bool(reading.strict)),
+        *_tables(tables), pixels, len(pixels), status,
+    )  # fmt: skip
+    _check(status, stacklevel + 1)
+
+
 def read_coefficients(
     data: Buffer, reading: Reading, out: npt.NDArray[np.int16], components: int
 ) -> npt.NDArray[np.uint16]:
@@ -303,6 +322,17 @@ def gather_statistics(data: Buffer, reading: Reading) -> npt.NDArray[np.uint64]:
     return np.frombuffer(ffi.buffer(counted), np.uint64, _WORDS, _STATISTICS_AT)
 
 
+def why_uncovered(data: Buffer, limits: Limits) -> str:
+    """Return why the theorem for files does not cover a file, or "" if it does."""
+    covered = ffi.new(_COVERED)
+    source = _held(data)
+    if lib.pyfd_why_uncovered(
+        source, len(source), _limits(limits), covered.why, len(covered.why), covered.status
+    ):
+        _check(covered.status[0], 2)
+    return str(ffi.string(covered.why).decode())
+
+
 def certify(
     pixels: Pixels,
     sampling: tuple[int, int],
@@ -325,6 +355,21 @@ def certify(
         _check(status, 2)
     parts = np.split(found, np.cumsum(sizes)[:-1])
     return [part.reshape(shape) for part, shape in zip(parts, blocks, strict=True)]
+
+
+def find_file_radii(
+    pixels: Pixels, tables: npt.NDArray[np.uint16], blocks: tuple[int, int]
+) -> npt.NDArray[np.uint16]:
+    """Return the radii for files of an image's 8×8 pixels, (high, wide)."""
+    height, width, channels, buffer = _pixels(pixels)
+    found = np.empty(blocks, np.uint16)
+    status = ffi.new(_STATUS)
+    if lib.pyfd_find_file_radii(
+        buffer, width, height, channels, *_tables(tables),
+        ffi.from_buffer(_STEPS, found, require_writable=True), found.size, status,
+    ):  # fmt: skip
+        _check(status, 2)
+    return found
 
 
 def _pixels(pixels: Pixels) -> tuple[int, int, int, Any]:

@@ -25,6 +25,7 @@ ENTRY_POINTS = {
     "defended decode": lambda data, strict: pyfd.decode(data, PRESET, strict=strict),
     "requantize": lambda data, strict: pyfd.requantize(data, PRESET, strict=strict),
     "read_coefficients": lambda data, strict: pyfd.read_coefficients(data, strict=strict),
+    "snap": lambda data, strict: pyfd.snap(data, PRESET, strict=strict),
     "decode_many": lambda data, strict: pyfd.decode_many([data], PRESET, strict=strict),
 }
 # The documented CPU seconds, and a factor for a slow or busy machine
@@ -40,7 +41,7 @@ def bound(call: str, data: bytes) -> float:
     header = pyfd.probe(data)
     if header.width * header.height <= 4_194_304:
         return SMALL
-    return REQUANTIZED if call == "requantize" else DECODED
+    return REQUANTIZED if call in ("requantize", "snap") else DECODED
 
 
 @pytest.fixture(scope="module", params=ATTACKS, ids=lambda attack: attack.name)
@@ -81,6 +82,20 @@ def test_lenient(attack, call):
         else:
             assert len(caught) == (error is not None)
             limit = bound(call, data)
+    assert time.process_time() - start < limit * SLACK
+
+
+def test_why_uncovered(attack):
+    """Files that a strict decode refuses are refused, in time; of the others it has an opinion."""
+    (_, _, error, says, _), data = attack
+    start = time.process_time()
+    if error is None:
+        assert pyfd.why_uncovered(data) != ""
+        limit = bound("why_uncovered", data)
+    else:
+        with pytest.raises(error, match=says):
+            pyfd.why_uncovered(data)
+        limit = REFUSED
     assert time.process_time() - start < limit * SLACK
 
 

@@ -50,6 +50,8 @@ ALL = {
     ),
     "statistics": statistics,
     "read_coefficients": lambda data, limits: pyfd.read_coefficients(data, limits=limits),
+    "snap": lambda data, limits: pyfd.snap(data, TABLES, limits=limits),
+    "why_uncovered": lambda data, limits: pyfd.why_uncovered(data, limits=limits),
 }
 WITHOUT_PROBE = sorted(set(ALL) - {"probe"})
 
@@ -121,7 +123,9 @@ def test_max_memory_of_a_progressive_file(call):
     width, height = 64, 40
     data = progressive_gray(width, height, 1)
     coefficients = 8 * 5 * 128
-    result = {"read_coefficients": coefficients, "statistics": 0}.get(call, width * height * 3)
+    result = {"read_coefficients": coefficients, "statistics": 0, "why_uncovered": 0}.get(
+        call, width * height * 3
+    )
     enough = len(data) + coefficients + result
     if "requantize" in call:  # the output grows; too little left for it is refused later
         enough = len(data) + coefficients
@@ -224,6 +228,8 @@ def run_with_address_space(megabytes: int, code: str) -> str:
         "pyfd.requantize(data, 'fd-2018')",
         "pyfd.read_coefficients(data)",
         "pyfd.decode_many([data], workers=1)",
+        "pyfd.snap(data, 'fd-2018')",
+        "pyfd.why_uncovered(data)",
     ],
 )
 def test_memory_is_not_spent_before_the_limits_speak(call):
