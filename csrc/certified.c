@@ -14,6 +14,7 @@
  * them */
 typedef struct {
   pyfd_values quantized[PYFD_CHANNELS];
+  pyfd_values samples[PYFD_CHANNELS];
   pyfd_pixels pixels;
   int64_t loss; /* the sum of the squared differences to the image's pixels */
 } candidate;
@@ -68,19 +69,18 @@ static int decode(const search *s, candidate *c)
 {
   const pyfd_component *components = s->certified->components;
   const pyfd_arithmetic *arithmetic = components->arithmetic;
-  pyfd_values samples[PYFD_CHANNELS];
   int i, j, alike = 1;
 
   for (i = 0; i < s->channels; i++)
     alike &= is_codable(&c->quantized[i]) &
              (*arithmetic->inverse)(&c->quantized[i], &components[i].steps,
-                                    &samples[i]);
+                                    &c->samples[i]);
   if (s->channels == 1) {
     memset(&c->pixels, 0, sizeof(c->pixels));
     for (j = 0; j < PYFD_BLOCK; j++)
-      c->pixels.plane[0].at[j] = samples[0].at[j] + GRAY;
+      c->pixels.plane[0].at[j] = c->samples[0].at[j] + GRAY;
   } else {
-    (*arithmetic->to_pixels)(samples, &c->pixels);
+    (*arithmetic->to_pixels)(c->samples, &c->pixels);
   }
   pad(s, &c->pixels);
   return alike;
@@ -88,14 +88,18 @@ static int decode(const search *s, candidate *c)
 
 static int holds(const search *s, const candidate *c)
 {
+  const pyfd_certified *certified = s->certified;
   int i;
 
-  for (i = 0; i < s->channels; i++) {
-    if (!pyfd_block_holds(&s->certified->components[i], &s->certified->reach,
+  for (i = 0; i < s->channels && certified->epsilon >= 0; i++) {
+    if (!pyfd_block_holds(&certified->components[i], &certified->reach,
                           &c->pixels, &c->quantized[i]))
       return 0;
   }
-  return 1;
+  return certified->file_epsilon < 0 ||
+         pyfd_block_strength(
+             certified->components, s->channels, c->quantized, c->samples,
+             &c->pixels, certified->file_epsilon) == certified->file_epsilon;
 }
 
 static int is_padded(const search *s)
@@ -229,13 +233,14 @@ static int32_t clamp(int32_t value, int32_t low, int32_t high)
   return value < low ? low : value > high ? high : value;
 }
 
-static int has_level(const search *s, const pyfd_pixels *pixels, int32_t level)
+static int has_level(const search *s, const pyfd_pixels *pixels, int32_t from,
+                     int32_t to)
 {
   int i, j, found = 0;
 
   for (i = 0; i < s->channels; i++) {
     for (j = 0; j < PYFD_BLOCK; j++)
-      found |= pixels->plane[i].at[j] == level;
+      found |= pixels->plane[i].at[j] >= from && pixels->plane[i].at[j] <= to;
   }
   return found;
 }
@@ -285,16 +290,18 @@ static void try_clamped(search *s, const pyfd_pixels *target, int32_t low,
   try_target(s, &pixels);
 }
 
-/* Draw the target's contrast in by ever more, from the ends at which decoded
- * pixels are cut, until one of the candidates holds. */
+/* Draw the target's contrast in by ever more, from the ends that decoded
+ * pixels are too close to, until one of the candidates holds. */
 static void try_levels(search *s, const pyfd_pixels *decoded,
                        const pyfd_pixels *target)
 {
   static const int32_t insets[] = {1,  2,  3,  4,  6,  8,  11,
                                    16, 23, 32, 45, 64, 90, 127};
   const int64_t bound = s->found ? s->best.loss : INT64_MAX;
-  const int dark = has_level(s, decoded, BLACK);
-  const int light = has_level(s, decoded, WHITE);
+  const int file_epsilon = s->certified->file_epsilon;
+  const int close = file_epsilon > 0 ? file_epsilon : 0;
+  const int dark = has_level(s, decoded, BLACK, BLACK + close);
+  const int light = has_level(s, decoded, WHITE - close, WHITE);
   int32_t low, high;
   size_t i;
 
@@ -472,32 +479,36 @@ static void find(search *s, candidate *natural)
     try_grays(s, mean[0]);
 }
 
+/* Return whether a flat block of level 128 holds, where nothing is rounded. */
+static int gray_holds(const pyfd_certified *certified)
+{
+  search s = {certified, certified->image.channels, PYFD_SIDE, PYFD_SIDE};
+  candidate gray;
+
+  memset(gray.quantized, 0, sizeof(gray.quantized));
+  return decode(&s, &gray) && holds(&s, &gray);
+}
+
 int pyfd_set_certified(pyfd_certified *certified, const pyfd_image *image,
                        const uint16_t (*tables)[PYFD_BLOCK], int num_tables,
-                       int epsilon)
+                       int epsilon, int file_epsilon)
 {
-  pyfd_values zeros;
-  pyfd_pixels gray;
-  int i, j, possible = 1;
+  const uint32_t across = image->width % PYFD_SIDE;
+  const uint32_t down = image->height % PYFD_SIDE;
+  int i;
 
   certified->image = *image;
-  if (image->width % PYFD_SIDE > 0)
-    pyfd_set_edge(&certified->right, (int)(image->width % PYFD_SIDE));
-  if (image->height % PYFD_SIDE > 0)
-    pyfd_set_edge(&certified->bottom, (int)(image->height % PYFD_SIDE));
+  certified->epsilon = epsilon;
+  certified->file_epsilon = file_epsilon;
   pyfd_set_reach(&certified->reach, epsilon);
-  memset(&zeros, 0, sizeof(zeros));
-  for (i = 0; i < PYFD_CHANNELS; i++) {
-    for (j = 0; j < PYFD_BLOCK; j++)
-      gray.plane[i].at[j] = GRAY;
-  }
-  for (i = 0; i < image->channels; i++) {
+  if (across > 0)
+    pyfd_set_edge(&certified->right, (int)across);
+  if (down > 0)
+    pyfd_set_edge(&certified->bottom, (int)down);
+  for (i = 0; i < image->channels; i++)
     pyfd_set_component(&certified->components[i], i, image->channels, 1, 1,
                        tables[i < num_tables ? i : num_tables - 1]);
-    possible &= pyfd_block_holds(&certified->components[i], &certified->reach,
-                                 &gray, &zeros);
-  }
-  return possible;
+  return gray_holds(certified);
 }
 
 void pyfd_certify_blocks(const pyfd_certified *certified, uint32_t row,

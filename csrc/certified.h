@@ -12,20 +12,23 @@
 
 #include "certificate.h"
 #include "edges.h"
+#include "file_radius.h"
 
 /* Blocks of an image without subsampling, to be encoded such that they hold */
 typedef struct {
   pyfd_image image;
   pyfd_component components[PYFD_CHANNELS];
+  int epsilon, file_epsilon; /* for pixels and for files; -1: not asked for */
   pyfd_reach reach;
   pyfd_edge right, bottom; /* where the image's sides are not whole blocks */
 } pyfd_certified;
 
-/* Set up the blocks of an image that must hold at epsilon (0...255).  Returns
- * whether they can: whether a flat block of level 128 does. */
+/* Set up the blocks of an image that must hold at epsilon (0...255), for files
+ * at file_epsilon, or both; -1 asks for nothing.  Returns whether they can:
+ * whether a flat block of level 128 does. */
 int pyfd_set_certified(pyfd_certified *certified, const pyfd_image *image,
                        const uint16_t (*tables)[PYFD_BLOCK], int num_tables,
-                       int epsilon);
+                       int epsilon, int file_epsilon);
 
 /* Replace the quantized blocks of all components at one place with others that
  * hold, and whose pixels are as close as possible to the image's, unless these

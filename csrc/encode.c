@@ -47,19 +47,25 @@ static void certify_blocks(void *data, JDIMENSION row, JDIMENSION column,
   pyfd_certify_blocks(certified, row, column, of_components);
 }
 
-/* Let libjpeg write only blocks whose radius is large enough. */
+/* Let libjpeg write only blocks whose radii are large enough. */
 static void certify(pyfd_session *s)
 {
   encode_job *job = s->job;
+  const uint32_t radius = s->writing.radius;
+  const uint32_t file_radius = s->writing.file_radius;
   const pyfd_image image = {job->pixels, job->width, job->height,
                             job->channels};
 
-  if (s->writing.radius > 256)
+  if (radius > PYFD_MAX_RADIUS || file_radius > PYFD_MAX_RADIUS)
     pyfd_refuse(s, "a radius is at most 256");
   if (job->channels == 3 && job->h_samp * job->v_samp > 1)
     pyfd_refuse(s, "subsampled chroma cannot be certified block by block");
+  if (file_radius > 0 &&
+      (job->width % PYFD_SIDE > 0 || job->height % PYFD_SIDE > 0))
+    pyfd_refuse(s, "a radius for files takes sides that are multiples of 8");
   if (!pyfd_set_certified(&job->certified, &image, job->tables,
-                          job->num_tables, (int)s->writing.radius - 1))
+                          job->num_tables, (int)radius - 1,
+                          (int)file_radius - 1))
     pyfd_refuse(s, "no image has this radius with these tables");
   jpeg_filter_blocks(&s->out, certify_blocks, &job->certified);
 }
@@ -83,7 +89,7 @@ static void encode(pyfd_session *s)
   out->optimize_coding = s->writing.optimize != 0;
   if (s->writing.progressive)
     jpeg_simple_progression(out);
-  if (s->writing.radius > 0)
+  if (s->writing.radius > 0 || s->writing.file_radius > 0)
     certify(s);
   jpeg_start_compress(out, TRUE);
   pyfd_put_bytes(s, job->segments, job->segments_size);

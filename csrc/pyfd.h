@@ -44,7 +44,8 @@ extern "C" {
 #define PYFD_DECODER_STEP 32767 /* to decode and to re-quantize */
 #define PYFD_ENCODER_STEP 8191  /* to encode pixels */
 
-#define PYFD_RADII -1 /* pyfd_certify(): find the radii */
+#define PYFD_RADII -1       /* pyfd_certify(): find the radii */
+#define PYFD_MAX_RADIUS 256 /* of a block that nothing changes */
 
 enum pyfd_code {
   PYFD_OK,
@@ -100,8 +101,10 @@ typedef struct {
   uint32_t optimize;     /* make Huffman tables for this image */
   uint32_t keep_density; /* pyfd_requantize(): copy the JFIF density */
   /* pyfd_encode(), without subsampling: the least radius of the blocks of the
-   * decoded image (see pyfd_certify()), 1...256, or 0 to encode plainly */
+   * decoded image, for pixels (see pyfd_certify()) and for files (see
+   * pyfd_find_file_radii()), 1...PYFD_MAX_RADIUS, or 0 for any */
   uint32_t radius;
+  uint32_t file_radius;
 } pyfd_writing;
 
 /*
@@ -280,7 +283,7 @@ const char *pyfd_libjpeg_turbo(void);
 #define PYFD_DEFAULT_LIMITS                                                   \
   {sizeof(pyfd_limits), 64 << 20, 67108864, 768 << 20, 100, 4096, 16 << 20}
 #define PYFD_DEFAULT_READING {sizeof(pyfd_reading), 1, PYFD_RGB, 1}
-#define PYFD_DEFAULT_WRITING {sizeof(pyfd_writing), 0, 0, 0, 0}
+#define PYFD_DEFAULT_WRITING {sizeof(pyfd_writing), 0, 0, 0, 0, 0}
 
 #ifdef __cplusplus
 }

@@ -20,6 +20,7 @@ from pyfd.codec import (
 from pyfd.coefficients import Coefficients
 from pyfd.coverage import why_uncovered
 from pyfd.errors import (
+    CertificateError,
     CorruptJPEGError,
     JPEGError,
     JPEGWarning,
@@ -37,6 +38,7 @@ __version__ = "0.1.0"
 __all__ = [
     "PRESETS",
     "Certificate",
+    "CertificateError",
     "Coefficients",
     "CorruptJPEGError",
     "FrequencyStatistics",

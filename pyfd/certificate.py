@@ -47,14 +47,6 @@ class Certificate:
     radii: tuple[npt.NDArray[np.float64], ...]
     """The radii of each component's blocks (Y, Cb and Cr, or Y alone): ``float64``
     (blocks_high, blocks_wide), read-only."""
-    file_radii: npt.NDArray[np.uint16]
-    """The radius for files of every 8×8 pixels, in whole levels: ``uint16``
-    (blocks_high, blocks_wide), read-only. No file that `pyfd.why_uncovered` has nothing
-    against, and whose pixels, decoded without tables, are less than the radius away from
-    the image's there, has coefficients that the tables quantize to others than the
-    image's. 0 promises nothing: it is the radius of blocks with a pixel at 0 or 255, of
-    padded blocks, of blocks that are not what their coefficients decode to, and with
-    subsampled chroma of all."""
     qtables: QTables
     """The tables that the certificate is valid for."""
     subsampling: Subsampling
@@ -63,6 +55,14 @@ class Certificate:
     """The image's width in pixels."""
     height: int
     """The image's height in pixels."""
+    file_radii: npt.NDArray[np.uint16]
+    """The radius for files of every 8×8 pixels, in whole levels: ``uint16``
+    (blocks_high, blocks_wide), read-only. No file that `pyfd.why_uncovered` has nothing
+    against, and whose pixels, decoded without tables, are less than the radius away from
+    the image's there, has coefficients that the tables quantize to others than the
+    image's. 0 promises nothing: it is the radius of blocks with a pixel at 0 or 255, of
+    padded blocks, of blocks that are not what their coefficients decode to, and with
+    subsampled chroma of all."""
 
     @property
     def blocks(self) -> npt.NDArray[np.float64]:

@@ -19,6 +19,7 @@ from pyfd._core.least_steps import check_holds
 from pyfd._core.pixels import Pixels, pixels_of
 from pyfd._core.reading import DEFAULT_LIMITS, Mode, Scale, reading_with
 from pyfd.coefficients import Coefficients
+from pyfd.errors import CertificateError
 from pyfd.header import SUBSAMPLING, Header
 from pyfd.limits import Limits
 from pyfd.many import decode_many
@@ -224,6 +225,8 @@ def encode(
     icc_profile: bytes | None = None,
     comment: bytes | str | None = None,
     radius: int | None = None,
+    radius_files: int | None = None,
+    max_loss: float = 1.0,
 ) -> bytes:
     r"""Encode an image with exactly the given tables.
 
@@ -242,33 +245,72 @@ def encode(
         exif: An EXIF block, with or without its leading ``Exif\0\0``.
         icc_profile: An ICC profile.
         comment: A comment; text is written as UTF-8.
-        radius: A strength ε in whole 8-bit levels, 0...255. The file then is certified: for
-            its decoded pixels p, `certify` finds a radius beyond ε in every block, and
-            ``encode(p + e, qtables)`` has the coefficients of the file for all integers e
-            with |e| ≤ ε and p + e in 0...255. Blocks that hold anyway keep the
-            coefficients of a plain encoding; others are replaced with the closest ones
-            found that hold, in the last resort flat ones.
+        radius: A strength ε in whole 8-bit levels, 0...255, to certify the file for: its
+            decoded pixels p have a radius beyond ε in every block (`certify`), and for all
+            integers e with |e| ≤ ε and p + e in 0...255, ``encode(p + e, qtables)`` has the
+            file's coefficients. Blocks that hold anyway keep the coefficients of a plain
+            encoding. Others are replaced with the closest ones found that hold, in the
+            last resort flat ones. `QTables.certified` makes tables for it.
+        radius_files: A strength in whole levels, 0...126, to certify the file for against
+            other files (`Certificate.file_radius`). It is a promise of its own; ask for
+            both radii to have both. The sides must be multiples of 8, and the chroma not
+            subsampled.
+        max_loss: The PSNR in dB, of the decoded image against `image`, that a radius may
+            cost compared to a plain encoding. It counts for subsampled chroma only, where
+            the search is for the whole image and may fail.
 
     Returns:
         A JFIF file, which any decoder can read.
 
     Raises:
-        TypeError: The image is a file, the metadata are not bytes, or the radius is not a
+        CertificateError: With subsampled chroma, no file with this radius was found, or
+            it costs more than `max_loss`.
+        TypeError: The image is a file, the metadata are not bytes, or a radius is not a
             whole number.
         ValueError: The image's shape, dtype or mode, a step or the metadata do not fit, or
-            a step is too small for the radius; the message says which it takes.
+            a step is too small for a radius; the message says which it takes.
     """
     tables = steps_within(qtables, BASELINE_STEP if baseline else ENCODER_STEP)
     if subsampling not in SUBSAMPLING:
         raise ValueError(f"subsampling must be one of {', '.join(SUBSAMPLING)}")
     pixels = pixels_of(image)
     segments = _metadata.build(exif, icc_profile, comment)
-    least = 0  # the radius that every block must have
-    if radius is not None:
-        check_holds(tables, radius, 1 if pixels.ndim == 2 else 3)
-        least = operator.index(radius) + 1
-    how = binding.writing(bool(progressive), bool(optimize), radius=least)
-    return binding.encode(pixels, SUBSAMPLING[subsampling], tables, how, segments)
+    sampling = SUBSAMPLING[subsampling] if pixels.ndim == 3 else (1, 1)
+    least = _least_radius(pixels, tables, radius)
+    least_file = _least_file_radius(pixels, tables, sampling, radius_files)
+    if least and sampling != (1, 1):
+        raise CertificateError("subsampled chroma cannot be certified yet")
+    how = binding.writing(bool(progressive), bool(optimize), radius=least, file_radius=least_file)
+    return binding.encode(pixels, sampling, tables, how, segments)
+
+
+def _least_radius(pixels: Pixels, tables: npt.NDArray[np.uint16], epsilon: int | None) -> int:
+    """Return the radius that every block must have; 0 for any."""
+    if epsilon is None:
+        return 0
+    check_holds(tables, epsilon, 1 if pixels.ndim == 2 else 3)
+    return operator.index(epsilon) + 1
+
+
+def _least_file_radius(
+    pixels: Pixels,
+    tables: npt.NDArray[np.uint16],
+    sampling: tuple[int, int],
+    epsilon: int | None,
+) -> int:
+    """Return the radius for files that every block must have; 0 for any."""
+    if epsilon is None:
+        return 0
+    height, width = pixels.shape[:2]
+    if height % 8 or width % 8:
+        raise ValueError(
+            f"radius_files needs sides that are multiples of 8, not {width}×{height}: beyond "
+            "the edge, another file can hold anything"
+        )
+    if sampling != (1, 1):
+        raise ValueError("radius_files needs chroma that is not subsampled")
+    check_holds(tables, epsilon, 1 if pixels.ndim == 2 else 3, files=True)
+    return operator.index(epsilon) + 1
 
 
 def write_coefficients(
@@ -354,5 +396,5 @@ def requantize(
     if metadata:
         _, places = binding.probe_segments(data, limits)
         segments = _metadata.kept(_metadata.payloads(data, places))
-    how = binding.writing(bool(progressive), bool(optimize), bool(metadata))
+    how = binding.writing(bool(progressive), bool(optimize), keep_density=bool(metadata))
     return binding.requantize(data, reading, tables, how, segments)

@@ -44,5 +44,9 @@ class LimitExceededError(JPEGError):
         self.needed = needed
 
 
+class CertificateError(ValueError):
+    """No file with the given radius was found, or it costs too much."""
+
+
 class JPEGWarning(UserWarning):
     """The file is damaged, and ``strict=False`` decoded what it could."""

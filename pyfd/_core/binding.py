@@ -142,7 +142,14 @@ def _options(struct: str, **values: int) -> Any:
 
 
 @functools.cache
-def writing(progressive: bool, optimize: bool, keep_density: bool = False, radius: int = 0) -> Any:
+def writing(
+    progressive: bool,
+    optimize: bool,
+    *,
+    keep_density: bool = False,
+    radius: int = 0,
+    file_radius: int = 0,
+) -> Any:
     """Return the options of a written file, for C."""
     return _options(
         "pyfd_writing",
@@ -150,6 +157,7 @@ def writing(progressive: bool, optimize: bool, keep_density: bool = False, radiu
         optimize=optimize,
         keep_density=keep_density,
         radius=radius,
+        file_radius=file_radius,
     )
 
 

@@ -38,7 +38,14 @@ LUMA = np.array([[1, 2, 3], [4, 5, np.inf]])
 
 
 def certificate(*radii: np.ndarray, subsampling="4:2:2") -> Certificate:
-    return Certificate(radii, QTables.uniform(40), subsampling, width=20, height=16)
+    return Certificate(
+        radii,
+        qtables=QTables.uniform(40),
+        subsampling=subsampling,
+        width=20,
+        height=16,
+        file_radii=np.zeros_like(radii[0], np.uint16),
+    )
 
 
 # ---- heat maps ------------------------------------------------------------
