@@ -2,166 +2,12 @@
  * certified.c - see certified.h.
  */
 
-#include "certified.h"
+#include "candidate.h"
 
 #include <string.h>
 
 #define BLACK 0
 #define WHITE 255
-#define GRAY 128
-
-/* Coefficients of all components at one place, and what a decoder makes of
- * them */
-typedef struct {
-  pyfd_values quantized[PYFD_CHANNELS];
-  pyfd_values samples[PYFD_CHANNELS];
-  pyfd_pixels pixels;
-  int64_t loss; /* the sum of the squared differences to the image's pixels */
-} candidate;
-
-typedef struct {
-  const pyfd_certified *certified;
-  int channels;
-  int wide, high;       /* pixels within the image, 1...8 */
-  pyfd_pixels original; /* padded as the encoder pads it */
-  candidate best;       /* the closest one that holds, if found */
-  int found;
-} search;
-
-/* ---- one candidate ---- */
-
-/* Repeat the last column and row within the image, as the encoder does. */
-static void pad(const search *s, pyfd_pixels *pixels)
-{
-  int i, x, y;
-
-  if (s->wide == PYFD_SIDE && s->high == PYFD_SIDE)
-    return;
-  for (i = 0; i < s->channels; i++) {
-    int32_t *at = pixels->plane[i].at;
-
-    for (y = 0; y < s->high; y++) {
-      for (x = s->wide; x < PYFD_SIDE; x++)
-        at[PYFD_SIDE * y + x] = at[PYFD_SIDE * y + s->wide - 1];
-    }
-    for (y = s->high; y < PYFD_SIDE; y++)
-      memcpy(at + PYFD_SIDE * y, at + PYFD_SIDE * (s->high - 1),
-             PYFD_SIDE * sizeof(*at));
-  }
-}
-
-/* Return whether a baseline file has codes for the coefficients: they end at
- * +-1023, and for DC at -1024. */
-static int is_codable(const pyfd_values *quantized)
-{
-  const int32_t dc = quantized->at[0];
-  int32_t beyond = dc < -1024 || dc > 1023;
-  int i;
-
-  for (i = 1; i < PYFD_BLOCK; i++)
-    beyond |= quantized->at[i] < -1023 || quantized->at[i] > 1023;
-  return !beyond;
-}
-
-/* Decode a candidate as any decoder does.  Returns 0 if decoders differ, or
- * no file can have the coefficients. */
-static int decode(const search *s, candidate *c)
-{
-  const pyfd_component *components = s->certified->components;
-  const pyfd_arithmetic *arithmetic = components->arithmetic;
-  int i, j, alike = 1;
-
-  for (i = 0; i < s->channels; i++)
-    alike &= is_codable(&c->quantized[i]) &
-             (*arithmetic->inverse)(&c->quantized[i], &components[i].steps,
-                                    &c->samples[i]);
-  if (s->channels == 1) {
-    memset(&c->pixels, 0, sizeof(c->pixels));
-    for (j = 0; j < PYFD_BLOCK; j++)
-      c->pixels.plane[0].at[j] = c->samples[0].at[j] + GRAY;
-  } else {
-    (*arithmetic->to_pixels)(c->samples, &c->pixels);
-  }
-  pad(s, &c->pixels);
-  return alike;
-}
-
-static int holds(const search *s, const candidate *c)
-{
-  const pyfd_certified *certified = s->certified;
-  int i;
-
-  for (i = 0; i < s->channels && certified->epsilon >= 0; i++) {
-    if (!pyfd_block_holds(&certified->components[i], &certified->reach,
-                          &c->pixels, &c->quantized[i]))
-      return 0;
-  }
-  return certified->file_epsilon < 0 ||
-         pyfd_block_strength(
-             certified->components, s->channels, c->quantized, c->samples,
-             &c->pixels, certified->file_epsilon) == certified->file_epsilon;
-}
-
-static int is_padded(const search *s)
-{
-  return s->wide < PYFD_SIDE || s->high < PYFD_SIDE;
-}
-
-static int64_t loss_inside(const search *s, const pyfd_values *ours,
-                           const pyfd_values *theirs)
-{
-  int32_t difference, loss = 0;
-  int x, y;
-
-  for (y = 0; y < s->high; y++) {
-    for (x = 0; x < s->wide; x++) {
-      difference = ours->at[PYFD_SIDE * y + x] - theirs->at[PYFD_SIDE * y + x];
-      loss += difference * difference;
-    }
-  }
-  return loss;
-}
-
-static int64_t loss_of(const search *s, const pyfd_pixels *pixels)
-{
-  const pyfd_arithmetic *arithmetic = s->certified->components->arithmetic;
-  int64_t loss = 0;
-  int i;
-
-  for (i = 0; i < s->channels; i++) {
-    if (is_padded(s))
-      loss += loss_inside(s, &pixels->plane[i], &s->original.plane[i]);
-    else
-      loss +=
-          (*arithmetic->difference)(&pixels->plane[i], &s->original.plane[i]);
-  }
-  return loss;
-}
-
-static void quantize(const search *s, const pyfd_pixels *pixels, candidate *c)
-{
-  const pyfd_component *components = s->certified->components;
-  pyfd_values scaled;
-  int i;
-
-  for (i = 0; i < s->channels; i++) {
-    pyfd_transform(&components[i], pixels, &scaled);
-    (*components[i].arithmetic->quantize)(&scaled, &components[i].steps,
-                                          &c->quantized[i]);
-  }
-}
-
-/* Take a candidate if it is closer than the best one, and holds. */
-static void consider(search *s, candidate *c)
-{
-  int alike = decode(s, c);
-
-  c->loss = loss_of(s, &c->pixels);
-  if (!alike || (s->found && c->loss >= s->best.loss) || !holds(s, c))
-    return;
-  s->best = *c;
-  s->found = 1;
-}
 
 /* ---- coefficients next to the image's ---- */
 
@@ -183,7 +29,7 @@ static void insert_flip(flip flips[FLIPS], const flip *new)
 }
 
 /* Find the coefficients that are closest to being rounded the other way. */
-static void find_flips(const search *s, const candidate *natural,
+static void find_flips(const pyfd_search *s, const pyfd_candidate *natural,
                        flip flips[FLIPS])
 {
   const pyfd_component *components = s->certified->components;
@@ -212,17 +58,17 @@ static void find_flips(const search *s, const candidate *natural,
 }
 
 /* Change one coefficient by one step, which draws all roundings again. */
-static void try_flips(search *s, const candidate *natural)
+static void try_flips(pyfd_search *s, const pyfd_candidate *natural)
 {
   flip flips[FLIPS];
-  candidate c;
+  pyfd_candidate c;
   int i;
 
   find_flips(s, natural, flips);
   for (i = 0; i < FLIPS; i++) {
     c = *natural;
     c.quantized[flips[i].component].at[flips[i].at] += flips[i].step;
-    consider(s, &c);
+    pyfd_consider(s, &c);
   }
 }
 
@@ -233,8 +79,8 @@ static int32_t clamp(int32_t value, int32_t low, int32_t high)
   return value < low ? low : value > high ? high : value;
 }
 
-static int has_level(const search *s, const pyfd_pixels *pixels, int32_t from,
-                     int32_t to)
+static int has_level(const pyfd_search *s, const pyfd_pixels *pixels,
+                     int32_t from, int32_t to)
 {
   int i, j, found = 0;
 
@@ -245,16 +91,16 @@ static int has_level(const search *s, const pyfd_pixels *pixels, int32_t from,
   return found;
 }
 
-static void try_target(search *s, const pyfd_pixels *target)
+static void try_target(pyfd_search *s, const pyfd_pixels *target)
 {
-  candidate c;
+  pyfd_candidate c;
 
-  quantize(s, target, &c);
-  consider(s, &c);
+  pyfd_quantize_pixels(s, target, &c);
+  pyfd_consider(s, &c);
 }
 
 /* Draw levels into low...high. */
-static void scale(const search *s, pyfd_pixels *pixels, int32_t low,
+static void scale(const pyfd_search *s, pyfd_pixels *pixels, int32_t low,
                   int32_t high)
 {
   int i, j;
@@ -267,7 +113,7 @@ static void scale(const search *s, pyfd_pixels *pixels, int32_t low,
   }
 }
 
-static void try_scaled(search *s, const pyfd_pixels *target, int32_t low,
+static void try_scaled(pyfd_search *s, const pyfd_pixels *target, int32_t low,
                        int32_t high)
 {
   pyfd_pixels pixels = *target;
@@ -277,7 +123,7 @@ static void try_scaled(search *s, const pyfd_pixels *target, int32_t low,
 }
 
 /* Try the target with its levels cut at low and high. */
-static void try_clamped(search *s, const pyfd_pixels *target, int32_t low,
+static void try_clamped(pyfd_search *s, const pyfd_pixels *target, int32_t low,
                         int32_t high)
 {
   pyfd_pixels pixels = *target;
@@ -292,7 +138,7 @@ static void try_clamped(search *s, const pyfd_pixels *target, int32_t low,
 
 /* Draw the target's contrast in by ever more, from the ends that decoded
  * pixels are too close to, until one of the candidates holds. */
-static void try_levels(search *s, const pyfd_pixels *decoded,
+static void try_levels(pyfd_search *s, const pyfd_pixels *decoded,
                        const pyfd_pixels *target)
 {
   static const int32_t insets[] = {1,  2,  3,  4,  6,  8,  11,
@@ -331,7 +177,8 @@ static void flatten_line(int32_t *at, int stride, int count)
 
 /* Make the pixels constant in the padded directions.  Then padding gives what
  * was dropped. */
-static void flatten(const search *s, int across, int down, pyfd_pixels *pixels)
+static void flatten(const pyfd_search *s, int across, int down,
+                    pyfd_pixels *pixels)
 {
   int i, j;
 
@@ -347,7 +194,7 @@ static void flatten(const search *s, int across, int down, pyfd_pixels *pixels)
  * across the edge, in the domain of the other direction's frequencies.  Each
  * coefficient may move by half its step, less what the perturbation and, by
  * experience, the rounding of the pixels take. */
-static void fit_component(const search *s, int component,
+static void fit_component(const pyfd_search *s, int component,
                           const pyfd_values *scaled, float rounding,
                           pyfd_values *quantized)
 {
@@ -374,21 +221,22 @@ static void fit_component(const search *s, int component,
   }
 }
 
-static void try_fitted(search *s, const pyfd_pixels *target, float rounding)
+static void try_fitted(pyfd_search *s, const pyfd_pixels *target,
+                       float rounding)
 {
   const pyfd_component *components = s->certified->components;
   pyfd_values scaled;
-  candidate c;
+  pyfd_candidate c;
   int i;
 
   for (i = 0; i < s->channels; i++) {
     pyfd_transform(&components[i], target, &scaled);
     fit_component(s, i, &scaled, rounding, &c.quantized[i]);
   }
-  consider(s, &c);
+  pyfd_consider(s, &c);
 }
 
-static void try_padded(search *s, const candidate *natural)
+static void try_padded(pyfd_search *s, const pyfd_candidate *natural)
 {
   static const int32_t insets[] = {0, 8, 24};
   pyfd_pixels flat = s->original, aim = s->original, target;
@@ -409,19 +257,19 @@ static void try_padded(search *s, const candidate *natural)
 
 /* ---- flat blocks ---- */
 
-static void try_flat(search *s, const int32_t dc[PYFD_CHANNELS])
+static void try_flat(pyfd_search *s, const int32_t dc[PYFD_CHANNELS])
 {
-  candidate c;
+  pyfd_candidate c;
   int i;
 
   memset(c.quantized, 0, sizeof(c.quantized));
   for (i = 0; i < s->channels; i++)
     c.quantized[i].at[0] = dc[i];
-  consider(s, &c);
+  pyfd_consider(s, &c);
 }
 
 /* Try the colors next to the mean, which leave the fewest roundings. */
-static void try_flat_colors(search *s, const int32_t mean[PYFD_CHANNELS])
+static void try_flat_colors(pyfd_search *s, const int32_t mean[PYFD_CHANNELS])
 {
   int32_t dc[PYFD_CHANNELS] = {0, 0, 0};
   int i, combination, rest, count = s->channels == 1 ? 3 : 27;
@@ -434,7 +282,7 @@ static void try_flat_colors(search *s, const int32_t mean[PYFD_CHANNELS])
 }
 
 /* Try grays from the mean outwards, up to level 128, which always holds. */
-static void try_grays(search *s, int32_t mean)
+static void try_grays(pyfd_search *s, int32_t mean)
 {
   int32_t dc[PYFD_CHANNELS] = {0, 0, 0};
   int32_t distance, size = mean < 0 ? -mean : mean;
@@ -449,7 +297,7 @@ static void try_grays(search *s, int32_t mean)
 
 /* ---- all candidates ---- */
 
-static void place(search *s, uint32_t row, uint32_t column)
+static void place(pyfd_search *s, uint32_t row, uint32_t column)
 {
   const pyfd_image *image = &s->certified->image;
   const uint32_t wide = image->width - PYFD_SIDE * column;
@@ -459,18 +307,18 @@ static void place(search *s, uint32_t row, uint32_t column)
   s->high = high < PYFD_SIDE ? (int)high : PYFD_SIDE;
 }
 
-static void find(search *s, candidate *natural)
+static void find(pyfd_search *s, pyfd_candidate *natural)
 {
-  candidate c;
+  pyfd_candidate c;
   int32_t mean[PYFD_CHANNELS] = {0, 0, 0};
   int i;
 
   try_flips(s, natural);
-  if (is_padded(s))
+  if (pyfd_is_padded(s))
     try_padded(s, natural);
   else if (!s->found)
     try_levels(s, &natural->pixels, &s->original);
-  quantize(s, &s->original, &c);
+  pyfd_quantize_pixels(s, &s->original, &c);
   for (i = 0; i < s->channels; i++)
     mean[i] = c.quantized[i].at[0];
   if (!s->found)
@@ -482,11 +330,11 @@ static void find(search *s, candidate *natural)
 /* Return whether a flat block of level 128 holds, where nothing is rounded. */
 static int gray_holds(const pyfd_certified *certified)
 {
-  search s = {certified, certified->image.channels, PYFD_SIDE, PYFD_SIDE};
-  candidate gray;
+  pyfd_search s = {certified, certified->image.channels, PYFD_SIDE, PYFD_SIDE};
+  pyfd_candidate gray;
 
   memset(gray.quantized, 0, sizeof(gray.quantized));
-  return decode(&s, &gray) && holds(&s, &gray);
+  return pyfd_decode_candidate(&s, &gray) && pyfd_candidate_holds(&s, &gray);
 }
 
 int pyfd_set_certified(pyfd_certified *certified, const pyfd_image *image,
@@ -514,8 +362,8 @@ int pyfd_set_certified(pyfd_certified *certified, const pyfd_image *image,
 void pyfd_certify_blocks(const pyfd_certified *certified, uint32_t row,
                          uint32_t column, int16_t *blocks[PYFD_CHANNELS])
 {
-  candidate natural;
-  search s;
+  pyfd_candidate natural;
+  pyfd_search s;
   int i, j;
 
   s.certified = certified;
@@ -526,7 +374,8 @@ void pyfd_certify_blocks(const pyfd_certified *certified, uint32_t row,
     for (j = 0; j < PYFD_BLOCK; j++)
       natural.quantized[i].at[j] = blocks[i][j];
   }
-  if (decode(&s, &natural) && holds(&s, &natural))
+  if (pyfd_decode_candidate(&s, &natural) &&
+      pyfd_candidate_holds(&s, &natural))
     return;
   pyfd_load_pixels(&certified->image, certified->components, row, column,
                    &s.original);

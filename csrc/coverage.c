@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "dct.h"
+#include "arithmetic.h"
 
 /* ---- one block ---- */
 
@@ -17,7 +17,7 @@
  * What the sizes of a block's dequantized coefficients add up to says enough
  * of nearly every block.  Let it be no more than SMALL: then the first pass's
  * results are at most 11363 / 2^11 = 5.55 times that, and the samples at most
- * 11363^2 / 2^29 = 0.241 times, plus rounding, which inverse() in dct.c finds
+ * 11363^2 / 2^29 = 0.241 times, plus rounding, which inverse() in dct.h finds
  * good.  (11363 is the largest of the inverse DCT's constants.)  Let it be
  * more than LARGE: then one of the 64 samples is beyond 10 bits.  In between,
  * inverse() decides; its 32 bits are enough for LARGE.

@@ -1,97 +1,177 @@
 /*
- * dct.h - the codec's arithmetic on one block of 8x8 samples, in integers:
- * libjpeg's accurate DCT in both directions, its color conversion, and the
- * interval arithmetic through both that proves what a perturbation can reach.
- *
- * The DCT is a sequence of fixed-point operations whose sums are exact until a
- * pass ends.  So each pass is a product with an integer matrix and a rounding
- * shift, and the results are libjpeg's, bit for bit, SIMD or not.
+ * dct.h - the DCT, for arithmetic.c to compile.
  */
 
 #ifndef PYFD_DCT_H
 #define PYFD_DCT_H
 
-#include "pyfd.h"
+#include "rows.h"
 
-#define PYFD_SIDE 8
-#define PYFD_CHANNELS 3
-#define PYFD_GRAY 3
+#define CONST_BITS 13 /* fraction bits of the constants */
+#define PASS1_BITS 2  /* fraction bits of the results of the first pass */
+#define SCALE_BITS 3  /* both passes scale by 8, which the inverse removes */
 
-/* 64 values in natural order: samples less 128, or coefficients.  The forward
- * DCT scales its coefficients by 8. */
-typedef struct {
-  int32_t at[PYFD_BLOCK];
-} __attribute__((aligned(32))) pyfd_values;
+/* 2^13 times the square root of 8 times the orthonormal DCT, with libjpeg's
+ * rounded constants: rows are frequencies, columns samples.  (Loeffler,
+ * Ligtenberg and Moschytz, ICASSP 1989; multiplied out.) */
+static const int32_t basis[PYFD_SIDE][PYFD_SIDE] = {
+    {8192, 8192, 8192, 8192, 8192, 8192, 8192, 8192},
+    {11363, 9633, 6437, 2260, -2260, -6437, -9633, -11363},
+    {10703, 4433, -4433, -10703, -10703, -4433, 4433, 10703},
+    {9633, -2259, -11362, -6436, 6436, 11362, 2259, -9633},
+    {8192, -8192, -8192, 8192, 8192, -8192, -8192, 8192},
+    {6437, -11362, 2261, 9633, -9633, -2261, 11362, -6437},
+    {4433, -10704, 10704, -4433, -4433, 10704, -10704, 4433},
+    {2260, -6436, 9633, -11363, 11363, -9633, 6436, -2260},
+};
 
-/* The smallest and the largest values that something can have */
-typedef struct {
-  pyfd_values low, high;
-} pyfd_bounds;
+/* The same, transposed: rows are samples */
+static const int32_t transposed[PYFD_SIDE][PYFD_SIDE]
+    __attribute__((aligned(32))) = {
+        {8192, 11363, 10703, 9633, 8192, 6437, 4433, 2260},
+        {8192, 9633, 4433, -2259, -8192, -11362, -10704, -6436},
+        {8192, 6437, -4433, -11362, -8192, 2261, 10704, 9633},
+        {8192, 2260, -10703, -6436, 8192, 9633, -4433, -11363},
+        {8192, -2260, -10703, 6436, 8192, -9633, -4433, 11363},
+        {8192, -6437, -4433, 11362, -8192, -2261, 10704, -9633},
+        {8192, -9633, 4433, 2259, -8192, 11362, -10704, 6436},
+        {8192, -11363, 10703, -9633, 8192, -6437, 4433, -2260},
+};
 
-/* 8x8 pixels: planes of R, G and B, 0...255.  A gray image has one plane; the
- * others are 0. */
-typedef struct {
-  pyfd_values plane[PYFD_CHANNELS];
-} pyfd_pixels;
+/* Return the sum over x of in[x] * weights[x], which is a row. */
+ALWAYS_INLINE row times(const int32_t *in, const row *weights)
+{
+  row sum = in[0] * weights[0];
+  int x;
 
-/* The arithmetic, with the instructions that this processor has.  The variable
- * JSIMD_FORCENONE or JSIMD_FORCESSE2 in the environment keeps to those that
- * every processor has, as in libjpeg-turbo. */
-typedef struct {
-  /* The forward DCT of samples */
-  void (*forward)(const pyfd_values *samples, pyfd_values *out);
+  for (x = 1; x < PYFD_SIDE; x++)
+    sum += in[x] * weights[x];
+  return sum;
+}
 
-  /* The exact bounds of the forward DCT's results: each sample moves on its
-   * own, and reaches a coefficient on one path, with one sign. */
-  void (*forward_bounds)(pyfd_bounds *values);
+/* Return the sum over y < 4 of weights[y] * in[y]. */
+ALWAYS_INLINE row half_weighted(const int32_t *weights, const row *in)
+{
+  return weights[0] * in[0] + weights[1] * in[1] + weights[2] * in[2] +
+         weights[3] * in[3];
+}
 
-  /* The samples of quantized coefficients, cut at -128 and 127.  Returns
-   * whether every decoder gives the same ones: SIMD saturates or wraps around
-   * at 16 bits, and C wraps around at 10. */
-  int (*inverse)(const pyfd_values *quantized, const pyfd_values *steps,
-                 pyfd_values *samples);
+/* Add the lower half of 8 rows, mirrored, to the upper half, and subtract it:
+ * basis functions of even frequencies are symmetric, the others
+ * antisymmetric. */
+ALWAYS_INLINE void fold(const row *in, row *sums, row *differences)
+{
+  int i;
 
-  /* The samples of one component of pixels: 0, 1 and 2 are Y, Cb and Cr,
-   * PYFD_GRAY is the only one of gray pixels */
-  void (*to_component)(const pyfd_pixels *pixels, int component,
-                       pyfd_values *samples);
+  for (i = 0; i < PYFD_SIDE / 2; i++) {
+    sums[i] = in[i] + in[PYFD_SIDE - 1 - i];
+    differences[i] = in[i] - in[PYFD_SIDE - 1 - i];
+  }
+}
 
-  /* The bounds of these samples if each pixel moves by at most epsilon, but
-   * not beyond 0 or 255 */
-  void (*component_bounds)(const pyfd_pixels *pixels, int component,
-                           int epsilon, pyfd_bounds *samples);
+ALWAYS_INLINE void forward(const pyfd_values *samples, pyfd_values *out)
+{
+  const int shift1 = CONST_BITS - PASS1_BITS, shift2 = CONST_BITS + PASS1_BITS;
+  row *result = (row *)out->at, half[PYFD_SIDE];
+  row folded[2][PYFD_SIDE / 2];
+  int i;
 
-  /* The RGB pixels of three planes, Y, Cb and Cr, cut at 0 and 255 */
-  void (*to_pixels)(const pyfd_values *samples, pyfd_pixels *pixels);
+  for (i = 0; i < PYFD_SIDE; i++)
+    half[i] = (times(samples->at + PYFD_SIDE * i, (const row *)transposed) +
+               (1 << (shift1 - 1))) >>
+              shift1;
+  fold(half, folded[0], folded[1]);
+  for (i = 0; i < PYFD_SIDE; i++)
+    result[i] =
+        (half_weighted(basis[i], folded[i % 2]) + (1 << (shift2 - 1))) >>
+        shift2;
+}
 
-  /* The sum of the squared differences of two planes */
-  int32_t (*difference)(const pyfd_values *a, const pyfd_values *b);
+/*
+ * The smallest sum of a pass takes the low values where the weights are
+ * positive, and the high ones where they are negative.  Twice that is the sum
+ * of weight * (low + high) - |weight| * (high - low).
+ */
+ALWAYS_INLINE void forward_bounds(pyfd_bounds *values)
+{
+  const int shift1 = CONST_BITS - PASS1_BITS, shift2 = CONST_BITS + PASS1_BITS;
+  row *low = (row *)values->low.at, *high = (row *)values->high.at;
+  row middle[PYFD_SIDE], reach[PYFD_SIDE], sizes[PYFD_SIDE], m, r;
+  row folded[2][PYFD_SIDE / 2], reaches[PYFD_SIDE / 2];
+  int32_t of_row[PYFD_SIDE / 2];
+  int i, j;
 
-  /* Scaled coefficients, divided by 8 times the steps, rounded half away from
-   * zero */
-  void (*quantize)(const pyfd_values *scaled, const pyfd_values *steps,
-                   pyfd_values *quantized);
+  for (i = 0; i < PYFD_SIDE; i++)
+    sizes[i] = absolute(((const row *)transposed)[i]);
+  for (i = 0; i < PYFD_SIDE; i++) {
+    middle[i] = low[i] + high[i];
+    reach[i] = high[i] - low[i];
+    m = times((int32_t *)&middle[i], (const row *)transposed) + (1 << shift1);
+    r = times((int32_t *)&reach[i], sizes);
+    low[i] = (m - r) >> (shift1 + 1);
+    high[i] = (m + r) >> (shift1 + 1);
+    middle[i] = low[i] + high[i];
+    reach[i] = high[i] - low[i];
+  }
+  fold(middle, folded[0], folded[1]);
+  for (i = 0; i < PYFD_SIDE / 2; i++)
+    reaches[i] = reach[i] + reach[PYFD_SIDE - 1 - i];
+  for (i = 0; i < PYFD_SIDE; i++) {
+    for (j = 0; j < PYFD_SIDE / 2; j++)
+      of_row[j] = magnitude(basis[i][j]);
+    m = half_weighted(basis[i], folded[i % 2]) + (1 << shift2);
+    r = half_weighted(of_row, reaches);
+    low[i] = (m - r) >> (shift2 + 1);
+    high[i] = (m + r) >> (shift2 + 1);
+  }
+}
 
-  /* The largest amounts by which scaled coefficients can rise and fall and
-   * still be quantized to these; negative if they are not now */
-  void (*room)(const pyfd_values *scaled, const pyfd_values *quantized,
-               const pyfd_values *steps, pyfd_values *room);
+/*
+ * All decoders agree if nothing exceeds these powers of 2: SIMD adds and
+ * subtracts pairs of coefficients, and of the first pass's results, at 16
+ * bits, and C keeps 10 bits of a sample.
+ */
+#define LARGEST_TERM (1 << 14)
+#define LARGEST_SAMPLE (1 << 9)
 
-  /* Whether none of the values is smaller than these */
-  int (*is_least)(const pyfd_values *values, const pyfd_values *least);
+ALWAYS_INLINE int inverse(const pyfd_values *quantized,
+                          const pyfd_values *steps, pyfd_values *samples)
+{
+  const int shift1 = CONST_BITS - PASS1_BITS;
+  const int shift2 = CONST_BITS + PASS1_BITS + SCALE_BITS;
+  const row *k = (const row *)quantized->at, *step = (const row *)steps->at;
+  row *out = (row *)samples->at, in[PYFD_SIDE], half[PYFD_SIDE];
+  row even, odd, wrong = {0}, large = {0};
+  int i, u, rows = 1;
 
-  /* Whether all of a block's scaled coefficients, from the lowest to the
-   * highest, are quantized to these */
-  int (*within)(const pyfd_bounds *scaled, const pyfd_values *quantized,
-                const pyfd_values *steps);
-} pyfd_arithmetic;
-
-const pyfd_arithmetic *pyfd_choose_arithmetic(void);
-
-/* Return the L1 norm of basis function u of the forward DCT, times 2^13. */
-int pyfd_gain(int u);
-
-/* Fill in the orthonormal DCT: rows are frequencies, columns samples. */
-void pyfd_basis(float basis[PYFD_SIDE][PYFD_SIDE]);
+  for (i = 0; i < PYFD_SIDE; i++) {
+    in[i] = k[i] * step[i];
+    wrong |= outside(in[i], LARGEST_TERM, 2 * LARGEST_TERM - 1);
+    rows = has_nonzero(in[i]) ? i + 1 : rows;
+  }
+  for (i = 0; i < PYFD_SIDE / 2; i++) {
+    even = (in[0] << CONST_BITS) + (1 << (shift1 - 1));
+    odd = transposed[i][1] * in[1];
+    for (u = 2; u < rows; u += 2) { /* coarse tables leave few rows */
+      even += transposed[i][u] * in[u];
+      odd += transposed[i][u + 1] * in[u + 1];
+    }
+    half[i] = (even + odd) >> shift1;
+    half[PYFD_SIDE - 1 - i] = (even - odd) >> shift1;
+    wrong |= outside(half[i], LARGEST_TERM, 2 * LARGEST_TERM - 1);
+    wrong |=
+        outside(half[PYFD_SIDE - 1 - i], LARGEST_TERM, 2 * LARGEST_TERM - 1);
+  }
+  for (i = 0; i < PYFD_SIDE; i++) {
+    out[i] = (times((int32_t *)&half[i], (const row *)basis) +
+              (1 << (shift2 - 1))) >>
+             shift2;
+    wrong |= outside(out[i], LARGEST_SAMPLE, 2 * LARGEST_SAMPLE - 1);
+    large |= outside(out[i], CENTER, WHITE);
+  }
+  if (has_nonzero(large))
+    cut(out, -CENTER, WHITE - CENTER);
+  return !has_nonzero(wrong);
+}
 
 #endif /* PYFD_DCT_H */

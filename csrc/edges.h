@@ -9,7 +9,7 @@
 #ifndef PYFD_EDGES_H
 #define PYFD_EDGES_H
 
-#include "dct.h"
+#include "arithmetic.h"
 
 typedef float pyfd_floats __attribute__((vector_size(32), aligned(32)));
 

@@ -43,7 +43,7 @@ typedef int32_t ints __attribute__((vector_size(16), may_alias));
 typedef double doubles __attribute__((vector_size(32)));
 typedef int64_t longs __attribute__((vector_size(32)));
 
-#pragma GCC diagnostic ignored "-Wpsabi" /* as in dct.c */
+#pragma GCC diagnostic ignored "-Wpsabi" /* as in arithmetic.c */
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 

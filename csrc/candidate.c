@@ -1,0 +1,141 @@
+/*
+ * candidate.c - see candidate.h.
+ */
+
+#include "candidate.h"
+
+#include <string.h>
+
+#define GRAY 128
+
+/* Repeat the last column and row within the image, as the encoder does. */
+static void pad(const pyfd_search *s, pyfd_pixels *pixels)
+{
+  int i, x, y;
+
+  if (s->wide == PYFD_SIDE && s->high == PYFD_SIDE)
+    return;
+  for (i = 0; i < s->channels; i++) {
+    int32_t *at = pixels->plane[i].at;
+
+    for (y = 0; y < s->high; y++) {
+      for (x = s->wide; x < PYFD_SIDE; x++)
+        at[PYFD_SIDE * y + x] = at[PYFD_SIDE * y + s->wide - 1];
+    }
+    for (y = s->high; y < PYFD_SIDE; y++)
+      memcpy(at + PYFD_SIDE * y, at + PYFD_SIDE * (s->high - 1),
+             PYFD_SIDE * sizeof(*at));
+  }
+}
+
+/* Return whether a baseline file has codes for the coefficients: they end at
+ * +-1023, and for DC at -1024. */
+static int is_codable(const pyfd_values *quantized)
+{
+  const int32_t dc = quantized->at[0];
+  int32_t beyond = dc < -1024 || dc > 1023;
+  int i;
+
+  for (i = 1; i < PYFD_BLOCK; i++)
+    beyond |= quantized->at[i] < -1023 || quantized->at[i] > 1023;
+  return !beyond;
+}
+
+int pyfd_decode_candidate(const pyfd_search *s, pyfd_candidate *c)
+{
+  const pyfd_component *components = s->certified->components;
+  const pyfd_arithmetic *arithmetic = components->arithmetic;
+  int i, j, alike = 1;
+
+  for (i = 0; i < s->channels; i++)
+    alike &= is_codable(&c->quantized[i]) &
+             (*arithmetic->inverse)(&c->quantized[i], &components[i].steps,
+                                    &c->samples[i]);
+  if (s->channels == 1) {
+    memset(&c->pixels, 0, sizeof(c->pixels));
+    for (j = 0; j < PYFD_BLOCK; j++)
+      c->pixels.plane[0].at[j] = c->samples[0].at[j] + GRAY;
+  } else {
+    (*arithmetic->to_pixels)(c->samples, &c->pixels);
+  }
+  pad(s, &c->pixels);
+  return alike;
+}
+
+int pyfd_candidate_holds(const pyfd_search *s, const pyfd_candidate *c)
+{
+  const pyfd_certified *certified = s->certified;
+  int i;
+
+  for (i = 0; i < s->channels && certified->epsilon >= 0; i++) {
+    if (!pyfd_block_holds(&certified->components[i], &certified->reach,
+                          &c->pixels, &c->quantized[i]))
+      return 0;
+  }
+  return certified->file_epsilon < 0 ||
+         pyfd_block_strength(
+             certified->components, s->channels, c->quantized, c->samples,
+             &c->pixels, certified->file_epsilon) == certified->file_epsilon;
+}
+
+int pyfd_is_padded(const pyfd_search *s)
+{
+  return s->wide < PYFD_SIDE || s->high < PYFD_SIDE;
+}
+
+static int64_t loss_inside(const pyfd_search *s, const pyfd_values *ours,
+                           const pyfd_values *theirs)
+{
+  int32_t difference, loss = 0;
+  int x, y;
+
+  for (y = 0; y < s->high; y++) {
+    for (x = 0; x < s->wide; x++) {
+      difference = ours->at[PYFD_SIDE * y + x] - theirs->at[PYFD_SIDE * y + x];
+      loss += difference * difference;
+    }
+  }
+  return loss;
+}
+
+static int64_t loss_of(const pyfd_search *s, const pyfd_pixels *pixels)
+{
+  const pyfd_arithmetic *arithmetic = s->certified->components->arithmetic;
+  int64_t loss = 0;
+  int i;
+
+  for (i = 0; i < s->channels; i++) {
+    if (pyfd_is_padded(s))
+      loss += loss_inside(s, &pixels->plane[i], &s->original.plane[i]);
+    else
+      loss +=
+          (*arithmetic->difference)(&pixels->plane[i], &s->original.plane[i]);
+  }
+  return loss;
+}
+
+void pyfd_quantize_pixels(const pyfd_search *s, const pyfd_pixels *pixels,
+                          pyfd_candidate *c)
+{
+  const pyfd_component *components = s->certified->components;
+  pyfd_values scaled;
+  int i;
+
+  for (i = 0; i < s->channels; i++) {
+    pyfd_transform(&components[i], pixels, &scaled);
+    (*components[i].arithmetic->quantize)(&scaled, &components[i].steps,
+                                          &c->quantized[i]);
+  }
+}
+
+void pyfd_consider(pyfd_search *s, pyfd_candidate *c)
+{
+  int alike = pyfd_decode_candidate(s, c);
+
+  c->loss = loss_of(s, &c->pixels);
+  if (!alike || (s->found && c->loss >= s->best.loss) ||
+      !pyfd_candidate_holds(s, c))
+    return;
+  s->best = *c;
+  s->found = 1;
+}
