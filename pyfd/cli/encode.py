@@ -64,8 +64,8 @@ pyfd encode - < photo.png > photo.jpg""",
     type=click.IntRange(0, WHITE),
     metavar="E",
     help="Write a file that no other .jpg file can move whose plainly decoded pixels lie within E "
-    "levels of this one's: decoded with the tables, both give the same image. For whole 4:4:4 "
-    "files.",
+    "levels of this one's: decoded with the tables, both give the same image. For 4:4:4 and sides "
+    "that are multiples of 8.",
 )
 @click.option(
     "--max-loss",
@@ -95,7 +95,9 @@ def encode(
     This is about pixels at the same place, in the same size and with the same
     subsampling. It does not say that a classifier was right before. It says
     nothing about .jpg files that an attacker hands to the decoder: for these there
-    is --radius-files E, which needs larger steps (-q certified-files:E).
+    is --radius-files E, which needs larger steps (-q certified-files:E). It is a
+    promise of its own, and for files of a usual kind ("pyfd.why_uncovered" says of
+    a file whether it is one).
     """
     check_written_steps(tables, baseline, ENCODER_STEP)
     given = _checked_radii(tables, options)

@@ -77,6 +77,16 @@ def test_least_steps_are_those_of_the_real_dct_to_within_its_rounding(epsilon):
     assert least[0, 0] == 16 * epsilon + 1 == analysis.step_bound(epsilon)
 
 
+@pytest.mark.parametrize("epsilon", [0, 1, 2, 3, 4, 8, 15, 28, 103, 126])
+def test_the_least_steps_for_files(epsilon):
+    least = least_steps(epsilon, files=True)
+    assert pyfd.certify(FLAT, least).file_radius > epsilon
+    for place in PLACES:
+        tables = [least, lowered(least, place)]
+        assert pyfd.certify(FLAT, tables).file_radius <= epsilon
+        assert pyfd.certify(FLAT[:, :, 0], tables).file_radius > epsilon
+
+
 def test_steps_for_files_hold_pixels_too():
     assert all((least_steps(e, files=True) > least_steps(e)).all() for e in range(127))
     assert least_steps(1, files=True)[0, 0] == 25
