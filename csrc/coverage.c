@@ -25,20 +25,15 @@
 #define SMALL 2100
 #define LARGE (64 * 512)
 
-/* Dequantize a block, and return the sum of the coefficients' sizes.  Each is
- * cut at LARGE. */
-static int32_t dequantize(const JCOEF *block, const UINT16 *steps,
-                          pyfd_values *out)
+/* Add up the sizes, each of them cut at LARGE. */
+static uint32_t sum_of_sizes(const JCOEF *block, const UINT16 *steps)
 {
-  uint32_t product;
-  int32_t sum = 0, size;
+  uint32_t sum = 0, size;
   int i;
 
   for (i = 0; i < PYFD_BLOCK; i++) {
-    product = (uint32_t)(block[i] < 0 ? -block[i] : block[i]) * steps[i];
-    size = product < LARGE ? (int32_t)product : LARGE;
-    sum += size;
-    out->at[i] = block[i] < 0 ? -size : size;
+    size = (uint32_t)(block[i] < 0 ? -block[i] : block[i]) * steps[i];
+    sum += size < LARGE ? size : LARGE;
   }
   return sum;
 }
@@ -47,14 +42,17 @@ static int32_t dequantize(const JCOEF *block, const UINT16 *steps,
 static int is_safe(const pyfd_arithmetic *arithmetic, const JCOEF *block,
                    const UINT16 *steps)
 {
-  pyfd_values coefficients, samples, one;
-  const int32_t sum = dequantize(block, steps, &coefficients);
+  const uint32_t sum = sum_of_sizes(block, steps);
+  pyfd_values quantized, table, samples;
   int i;
 
-  for (i = 0; i < PYFD_BLOCK; i++)
-    one.at[i] = 1;
-  return sum <= SMALL || (sum <= LARGE && (*arithmetic->inverse)(
-                                              &coefficients, &one, &samples));
+  if (sum <= SMALL || sum > LARGE)
+    return sum <= SMALL;
+  for (i = 0; i < PYFD_BLOCK; i++) {
+    quantized.at[i] = block[i];
+    table.at[i] = steps[i];
+  }
+  return (*arithmetic->inverse)(&quantized, &table, &samples);
 }
 
 /* ---- the whole file ---- */

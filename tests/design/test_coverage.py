@@ -97,7 +97,7 @@ def test_products_that_wrap():
     difference = abs(pyfd.decode(file, STEPS, mode=None).astype(int) - image)
     if np.array_equal(plain, image):  # with SIMD
         assert broken(file, image, STEPS).sum() == 1
-    assert difference.max() >= 120
+    assert difference.max() > 170
 
 
 def test_coefficients_of_a_whole_column_that_wrap():
