@@ -10,6 +10,18 @@
 #include "dct.h"
 #include "quantize.h"
 
+ALWAYS_INLINE void cut(pyfd_values *values, int32_t lowest, int32_t highest)
+{
+  row *at = (row *)values->at, large = {0};
+  const row low = (large & 0) + lowest, high = (large & 0) + highest;
+  int i;
+
+  for (i = 0; i < PYFD_SIDE; i++)
+    large |= (at[i] < low) | (at[i] > high);
+  for (i = 0; i < PYFD_SIDE && has_nonzero(large); i++)
+    at[i] = minimum(maximum(at[i], low), high);
+}
+
 /* Return the sum of the squared differences of two planes. */
 ALWAYS_INLINE int32_t difference(const pyfd_values *a, const pyfd_values *b)
 {
@@ -57,6 +69,11 @@ ALWAYS_INLINE int32_t difference(const pyfd_values *a, const pyfd_values *b)
   {                                                                           \
     to_pixels(samples, pixels);                                               \
   }                                                                           \
+  target static void cut_##name(pyfd_values *values, int32_t lowest,          \
+                                int32_t highest)                              \
+  {                                                                           \
+    cut(values, lowest, highest);                                             \
+  }                                                                           \
   target static int32_t difference_##name(const pyfd_values *a,               \
                                           const pyfd_values *b)               \
   {                                                                           \
@@ -85,17 +102,11 @@ ALWAYS_INLINE int32_t difference(const pyfd_values *a, const pyfd_values *b)
   {                                                                           \
     return within(scaled, quantized, steps);                                  \
   }                                                                           \
-  static const pyfd_arithmetic arithmetic_##name = {forward_##name,           \
-                                                    forward_bounds_##name,    \
-                                                    inverse_##name,           \
-                                                    to_component_##name,      \
-                                                    component_bounds_##name,  \
-                                                    to_pixels_##name,         \
-                                                    difference_##name,        \
-                                                    quantize_##name,          \
-                                                    room_##name,              \
-                                                    is_least_##name,          \
-                                                    within_##name};
+  static const pyfd_arithmetic arithmetic_##name = {                          \
+      forward_##name,      forward_bounds_##name,   inverse_##name,           \
+      to_component_##name, component_bounds_##name, to_pixels_##name,         \
+      cut_##name,          difference_##name,       quantize_##name,          \
+      room_##name,         is_least_##name,         within_##name};
 
 ARITHMETIC(any, )
 #ifdef __x86_64__

@@ -46,9 +46,9 @@ typedef struct {
    * own, and reaches a coefficient on one path, with one sign. */
   void (*forward_bounds)(pyfd_bounds *values);
 
-  /* The samples of quantized coefficients, cut at -128 and 127.  Returns
-   * whether every decoder gives the same ones: SIMD saturates or wraps around
-   * at 16 bits, and C wraps around at 10. */
+  /* The samples of quantized coefficients, which a decoder then cuts at -128
+   * and 127.  Returns whether every decoder gives the same ones: SIMD
+   * saturates or wraps around at 16 bits, and C wraps around at 10. */
   int (*inverse)(const pyfd_values *quantized, const pyfd_values *steps,
                  pyfd_values *samples);
 
@@ -62,8 +62,12 @@ typedef struct {
   void (*component_bounds)(const pyfd_pixels *pixels, int component,
                            int epsilon, pyfd_bounds *samples);
 
-  /* The RGB pixels of three planes, Y, Cb and Cr, cut at 0 and 255 */
+  /* The RGB pixels of three planes, Y, Cb and Cr, which a decoder then cuts at
+   * 0 and 255 */
   void (*to_pixels)(const pyfd_values *samples, pyfd_pixels *pixels);
+
+  /* Cut values at the lowest and the highest that are allowed. */
+  void (*cut)(pyfd_values *values, int32_t lowest, int32_t highest);
 
   /* The sum of the squared differences of two planes */
   int32_t (*difference)(const pyfd_values *a, const pyfd_values *b);

@@ -6,7 +6,8 @@
 
 #include <string.h>
 
-#define GRAY 128
+#define GRAY 128 /* is 0 after the level shift */
+#define WHITE 255
 
 /* Repeat the last column and row within the image, as the encoder does. */
 static void pad(const pyfd_search *s, pyfd_pixels *pixels)
@@ -41,23 +42,44 @@ static int is_codable(const pyfd_values *quantized)
   return !beyond;
 }
 
+static void cut_planes(const pyfd_search *s, pyfd_values *planes, int32_t low,
+                       int32_t high)
+{
+  const pyfd_arithmetic *arithmetic = s->certified->components->arithmetic;
+  int i;
+
+  for (i = 0; i < s->channels; i++)
+    (*arithmetic->cut)(&planes[i], low, high);
+}
+
+static void to_pixels(const pyfd_search *s, const pyfd_values *samples,
+                      pyfd_pixels *pixels)
+{
+  const pyfd_arithmetic *arithmetic = s->certified->components->arithmetic;
+  int i;
+
+  if (s->channels == PYFD_CHANNELS) {
+    (*arithmetic->to_pixels)(samples, pixels);
+    return;
+  }
+  memset(pixels, 0, sizeof(*pixels));
+  for (i = 0; i < PYFD_BLOCK; i++)
+    pixels->plane[0].at[i] = samples[0].at[i] + GRAY;
+}
+
 int pyfd_decode_candidate(const pyfd_search *s, pyfd_candidate *c)
 {
   const pyfd_component *components = s->certified->components;
-  const pyfd_arithmetic *arithmetic = components->arithmetic;
-  int i, j, alike = 1;
+  int i, alike = 1;
 
   for (i = 0; i < s->channels; i++)
     alike &= is_codable(&c->quantized[i]) &
-             (*arithmetic->inverse)(&c->quantized[i], &components[i].steps,
-                                    &c->samples[i]);
-  if (s->channels == 1) {
-    memset(&c->pixels, 0, sizeof(c->pixels));
-    for (j = 0; j < PYFD_BLOCK; j++)
-      c->pixels.plane[0].at[j] = c->samples[0].at[j] + GRAY;
-  } else {
-    (*arithmetic->to_pixels)(c->samples, &c->pixels);
-  }
+             (*components->arithmetic->inverse)(
+                 &c->quantized[i], &components[i].steps, &c->samples[i]);
+  to_pixels(s, c->samples, &c->uncut);
+  cut_planes(s, c->samples, -GRAY, WHITE - GRAY);
+  to_pixels(s, c->samples, &c->pixels);
+  cut_planes(s, c->pixels.plane, 0, WHITE);
   pad(s, &c->pixels);
   return alike;
 }

@@ -12,6 +12,7 @@
 typedef struct {
   pyfd_values quantized[PYFD_CHANNELS];
   pyfd_values samples[PYFD_CHANNELS];
+  pyfd_pixels uncut; /* before they are cut at 0 and 255, and padded */
   pyfd_pixels pixels;
   int64_t loss; /* the sum of the squared differences to the image's pixels */
 } pyfd_candidate;

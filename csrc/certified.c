@@ -11,7 +11,7 @@
 
 /* ---- coefficients next to the image's ---- */
 
-#define FLIPS 8
+#define FLIPS 5
 
 typedef struct {
   int component, at;
@@ -91,12 +91,14 @@ static int has_level(const pyfd_search *s, const pyfd_pixels *pixels,
   return found;
 }
 
-static void try_target(pyfd_search *s, const pyfd_pixels *target)
+/* Try what the encoder makes of a target; return its loss. */
+static int64_t try_target(pyfd_search *s, const pyfd_pixels *target)
 {
   pyfd_candidate c;
 
   pyfd_quantize_pixels(s, target, &c);
   pyfd_consider(s, &c);
+  return c.loss;
 }
 
 /* Draw levels into low...high. */
@@ -123,8 +125,8 @@ static void try_scaled(pyfd_search *s, const pyfd_pixels *target, int32_t low,
 }
 
 /* Try the target with its levels cut at low and high. */
-static void try_clamped(pyfd_search *s, const pyfd_pixels *target, int32_t low,
-                        int32_t high)
+static int64_t try_clamped(pyfd_search *s, const pyfd_pixels *target,
+                           int32_t low, int32_t high)
 {
   pyfd_pixels pixels = *target;
   int i, j;
@@ -133,31 +135,58 @@ static void try_clamped(pyfd_search *s, const pyfd_pixels *target, int32_t low,
     for (j = 0; j < PYFD_BLOCK; j++)
       pixels.plane[i].at[j] = clamp(pixels.plane[i].at[j], low, high);
   }
-  try_target(s, &pixels);
+  return try_target(s, &pixels);
+}
+
+#define ROUNDS 4
+
+/* Take back what decoded pixels exceed the limits by, and encode what is left,
+ * until they do not: the target moves where it must, and nowhere else. */
+static void try_corrected(pyfd_search *s)
+{
+  const pyfd_arithmetic *arithmetic = s->certified->components->arithmetic;
+  const int file_epsilon = s->certified->file_epsilon;
+  const int32_t low = file_epsilon < 0 ? BLACK : file_epsilon + 1;
+  pyfd_pixels target = s->original, cut;
+  pyfd_candidate c;
+  int round, i, j;
+
+  for (round = 0; round < ROUNDS; round++) {
+    pyfd_quantize_pixels(s, &target, &c);
+    pyfd_consider(s, &c);
+    cut = c.uncut;
+    for (i = 0; i < s->channels; i++) {
+      (*arithmetic->cut)(&cut.plane[i], low, WHITE - low);
+      for (j = 0; j < PYFD_BLOCK; j++)
+        target.plane[i].at[j] += cut.plane[i].at[j] - c.uncut.plane[i].at[j];
+    }
+    if (!memcmp(&cut, &c.uncut, sizeof(cut)))
+      return;
+  }
 }
 
 /* Draw the target's contrast in by ever more, from the ends that decoded
- * pixels are too close to, until one of the candidates holds. */
+ * pixels are too close to, until that loses more than the best candidate. */
 static void try_levels(pyfd_search *s, const pyfd_pixels *decoded,
                        const pyfd_pixels *target)
 {
-  static const int32_t insets[] = {1,  2,  3,  4,  6,  8,  11,
-                                   16, 23, 32, 45, 64, 90, 127};
-  const int64_t bound = s->found ? s->best.loss : INT64_MAX;
+  static const int32_t insets[] = {1, 2, 4, 7, 11, 16, 24, 36, 54, 81, 127};
   const int file_epsilon = s->certified->file_epsilon;
   const int close = file_epsilon > 0 ? file_epsilon : 0;
   const int dark = has_level(s, decoded, BLACK, BLACK + close);
   const int light = has_level(s, decoded, WHITE - close, WHITE);
+  int64_t loss = 0;
   int32_t low, high;
   size_t i;
 
   for (i = 0; i < sizeof(insets) / sizeof(*insets); i++) {
-    if (s->found && s->best.loss < bound)
-      return;
     low = dark || !light ? BLACK + insets[i] : BLACK;
     high = light || !dark ? WHITE - insets[i] : WHITE;
-    try_clamped(s, target, low, high);
-    try_scaled(s, target, low, high);
+    loss = try_clamped(s, target, low, high);
+    if (!s->found)
+      try_scaled(s, target, low, high);
+    if (s->found && loss >= s->best.loss)
+      return;
   }
 }
 
@@ -251,8 +280,7 @@ static void try_padded(pyfd_search *s, const pyfd_candidate *natural)
   }
   flatten(s, 1, 1, &flat);
   try_target(s, &flat);
-  if (!s->found)
-    try_levels(s, &natural->pixels, &flat);
+  try_levels(s, &natural->pixels, &flat);
 }
 
 /* ---- flat blocks ---- */
@@ -316,7 +344,9 @@ static void find(pyfd_search *s, pyfd_candidate *natural)
   try_flips(s, natural);
   if (pyfd_is_padded(s))
     try_padded(s, natural);
-  else if (!s->found)
+  else
+    try_corrected(s);
+  if (!pyfd_is_padded(s))
     try_levels(s, &natural->pixels, &s->original);
   pyfd_quantize_pixels(s, &s->original, &c);
   for (i = 0; i < s->channels; i++)

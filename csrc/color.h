@@ -69,7 +69,7 @@ ALWAYS_INLINE void to_pixels(const pyfd_values samples[PYFD_CHANNELS],
   const row *red = (const row *)samples[2].at;
   const int32_t half = 1 << (COLOR_BITS - 1);
   row *r = (row *)pixels->plane[0].at, *g = (row *)pixels->plane[1].at;
-  row *b = (row *)pixels->plane[2].at, large = {0};
+  row *b = (row *)pixels->plane[2].at;
   int i;
 
   for (i = 0; i < PYFD_SIDE; i++) {
@@ -77,12 +77,6 @@ ALWAYS_INLINE void to_pixels(const pyfd_values samples[PYFD_CHANNELS],
     g[i] = luma[i] + CENTER +
            ((-22554 * blue[i] - 46802 * red[i] + half) >> COLOR_BITS);
     b[i] = luma[i] + CENTER + ((116130 * blue[i] + half) >> COLOR_BITS);
-    large |= outside(r[i] | g[i] | b[i], 0, WHITE);
-  }
-  if (has_nonzero(large)) {
-    cut(r, 0, WHITE);
-    cut(g, 0, WHITE);
-    cut(b, 0, WHITE);
   }
 }
 

@@ -141,7 +141,7 @@ ALWAYS_INLINE int inverse(const pyfd_values *quantized,
   const int shift2 = CONST_BITS + PASS1_BITS + SCALE_BITS;
   const row *k = (const row *)quantized->at, *step = (const row *)steps->at;
   row *out = (row *)samples->at, in[PYFD_SIDE], half[PYFD_SIDE];
-  row even, odd, wrong = {0}, large = {0};
+  row even, odd, wrong = {0};
   int i, u, rows = 1;
 
   for (i = 0; i < PYFD_SIDE; i++) {
@@ -167,10 +167,7 @@ ALWAYS_INLINE int inverse(const pyfd_values *quantized,
               (1 << (shift2 - 1))) >>
              shift2;
     wrong |= outside(out[i], LARGEST_SAMPLE, 2 * LARGEST_SAMPLE - 1);
-    large |= outside(out[i], CENTER, WHITE);
   }
-  if (has_nonzero(large))
-    cut(out, -CENTER, WHITE - CENTER);
   return !has_nonzero(wrong);
 }
 

@@ -30,6 +30,7 @@
 
 #define HALF 4
 #define WHITE 255
+#define CENTER 128
 #define ONE 0x1p41
 
 /* What the rounding of A to units of 2^-20 adds up to in a coefficient, from
@@ -264,7 +265,10 @@ static int pass_through(const pyfd_component *component,
 
   pyfd_transform(component, pixels, &scaled);
   (*arithmetic->quantize)(&scaled, &component->steps, quantized);
-  return (*arithmetic->inverse)(quantized, &component->steps, samples);
+  if (!(*arithmetic->inverse)(quantized, &component->steps, samples))
+    return 0;
+  (*arithmetic->cut)(samples, -CENTER, WHITE - CENTER);
+  return 1;
 }
 
 static int are_pixels_of(const radius_job *job, const pyfd_values *samples,
@@ -278,7 +282,7 @@ static int are_pixels_of(const radius_job *job, const pyfd_values *samples,
     return memcmp(&made, pixels, sizeof(made)) == 0;
   }
   for (i = 0; i < PYFD_BLOCK; i++)
-    made.plane[0].at[i] = samples->at[i] + (WHITE + 1) / 2;
+    made.plane[0].at[i] = samples->at[i] + CENTER;
   return memcmp(made.plane, pixels->plane, sizeof(*made.plane)) == 0;
 }
 

@@ -61,14 +61,4 @@ ALWAYS_INLINE row outside(row values, int32_t added, int32_t limit)
   return (values + added) & ~limit;
 }
 
-/* Cut the values of a block where some were found outside the limits. */
-ALWAYS_INLINE void cut(row *values, int32_t lowest, int32_t highest)
-{
-  const row zero = {0};
-  int i;
-
-  for (i = 0; i < PYFD_SIDE; i++)
-    values[i] = minimum(maximum(values[i], zero + lowest), zero + highest);
-}
-
 #endif /* PYFD_ROWS_H */
