@@ -139,6 +139,7 @@ static int64_t try_clamped(pyfd_search *s, const pyfd_pixels *target,
 }
 
 #define ROUNDS 4
+#define ROUNDS_FOR_FILES 24 /* whose pixels must keep off 0 and 255, too */
 
 /* Take back what decoded pixels exceed the limits by, and encode what is left,
  * until they do not: the target moves where it must, and nowhere else. */
@@ -146,12 +147,13 @@ static void try_corrected(pyfd_search *s)
 {
   const pyfd_arithmetic *arithmetic = s->certified->components->arithmetic;
   const int file_epsilon = s->certified->file_epsilon;
+  const int rounds = file_epsilon < 0 ? ROUNDS : ROUNDS_FOR_FILES;
   const int32_t low = file_epsilon < 0 ? BLACK : file_epsilon + 1;
   pyfd_pixels target = s->original, cut;
   pyfd_candidate c;
   int round, i, j;
 
-  for (round = 0; round < ROUNDS; round++) {
+  for (round = 0; round < rounds; round++) {
     pyfd_quantize_pixels(s, &target, &c);
     pyfd_consider(s, &c);
     cut = c.uncut;
