@@ -127,12 +127,12 @@ def by_defence(evaluation: Evaluation) -> dict[str, Figure]:
 
 
 def by_rate(evaluation: Evaluation) -> dict[str, Figure]:
-    """Return a panel for each ε that is certified, with a point for each defence."""
+    """Return a panel for each ε that is certified, with a numbered point for each defence."""
     points: dict[int, list[Curve]] = {}
-    for name, look in looks(evaluation.defences).items():
+    for number, (name, look) in enumerate(looks(evaluation.defences).items(), 1):
         certified, rate = evaluation.certified.get(name), evaluation.rates.get(name)
         if certified is not None and rate is not None:
-            point = Curve(look, [(rate, certified.accuracy)])
+            point = Curve(look, [(rate, certified.accuracy)], str(number))
             points.setdefault(certified.epsilon, []).append(point)
     panels = {}
     for epsilon, curves in sorted(points.items()):
