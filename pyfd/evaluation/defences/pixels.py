@@ -26,7 +26,7 @@ class PixelGrid(Defence):
     """Two passes without JPEG: camera and classifier round each sample to a grid.
 
     The levels of the grid are 2ε + 1 apart, so that it certifies every image at ε. Its files
-    are not .jpg but lossless WebP, by Pillow at the greatest effort.
+    are not .jpg but lossless WebP, by Pillow at its default effort.
 
     Args:
         epsilon: The strength ε in 8-bit levels, 1...127.
@@ -58,7 +58,7 @@ class PixelGrid(Defence):
         """Return the image on the grid as a lossless WebP file."""
         (rounded,) = self.camera([image])
         buffer = io.BytesIO()
-        Image.fromarray(rounded).save(buffer, "WebP", lossless=True, quality=100, method=6)
+        Image.fromarray(rounded).save(buffer, "WebP", lossless=True)
         return buffer.getvalue()
 
     def certifies(self, image: Pixels) -> bool:
