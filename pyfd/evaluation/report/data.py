@@ -163,7 +163,7 @@ class Accuracy(_Model):
 class Certified(Accuracy):
     """How many images a model gets right, and no perturbation within ε can change."""
 
-    epsilon: Annotated[int, Field(ge=1)]
+    epsilon: Count
 
 
 class Cell(Accuracy):

@@ -172,7 +172,7 @@ def looks(defences: Mapping[str, str]) -> dict[str, Look]:
     places: dict[str, int] = {}
     found = {}
     for name, kind in defences.items():
-        table = name.removeprefix(f"{kind}:")
+        table = name.partition(":")[2] if name.startswith(f"{kind}:") else f":{name}"
         turn, number = divmod(places.setdefault(table, len(places)), len(_MARKERS))
         line, color = _LINES[kind]
         found[name] = Look(line, _MARKERS[number], color, _FILLS[turn % len(_FILLS)])

@@ -119,6 +119,7 @@ def test_a_plot_needs_no_attacks():
 def test_certified_defences_look_like_no_other():
     """They share kinds with plain two passes, and must not share markers too."""
     names = ["two-pass:2", "certified:2", "certified:2@2", "two-pass:pixel-2", "one-pass:2"]
+    names.append("two-pass:certified:2")
     looks = plots.looks({name: name[:8] if name[0] != "c" else "two-pass" for name in names})
     assert len({look[:2] for look in looks.values()}) == len(names)
     assert looks["two-pass:2"].marker == looks["one-pass:2"].marker
@@ -136,7 +137,7 @@ def test_certified_tables_are_no_point_among_plain_ones():
     [
         ({"certified": []}, "report.json/certified: Input should be an object"),
         ({"certified": {"x": 3}}, "certified/x: Input should be an object, not 3"),
-        ({"certified": {"x": certified(0, 9)}}, "certified/x/epsilon: .* equal to 1, not 0"),
+        ({"certified": {"x": certified(-1, 9)}}, "certified/x/epsilon: .* equal to 0, not -1"),
         ({"certified": {"x": certified(2, 9, n=90, accuracy=0.1)}}, "x is not certified on the"),
         (
             {"certified": {"x": {**certified(2, 9), "correct": 121}}},
