@@ -84,13 +84,16 @@ class Work:
         seconds = time.perf_counter() - began
         pairs = zip(moved, images, strict=True)
         distances = [float(np.linalg.norm((a - 1.0 * b) / 255)) for a, b in pairs]
-        promises = {d.name: promise(d, images, seed) for d in trial.judged}
-        seen = self._seen(trial, moved, promises, chosen, seed)
+        handed, seen = self._seen(trial.judged, moved, seed)
+        promises = [p for d in trial.judged if (p := promise(d, images, seed))]
+        numbers = [self.numbers[i] for i in chosen]
+        for p in promises:
+            p.check(handed, seen[p.defence.name], trial.name, numbers)
         classes = {name: predict(self.model, given) for name, given in seen.items()}
         entry: dict[str, Any] = {
             "place": place,
             "chunk": chunk,
-            "right": {name: int((found == labels).sum()) for name, found in classes.items()},
+            "right": {name: int((said == labels).sum()) for name, said in classes.items()},
             "l2": sum(distances),
             "seconds": seconds,
             "certified": {},
@@ -117,38 +120,25 @@ class Work:
         return moved
 
     def _seen(
-        self,
-        trial: Trial,
-        moved: list[Pixels],
-        promises: dict[str, Promise | None],
-        chosen: list[int],
-        seed: int,
-    ) -> dict[str, list[Pixels]]:
-        """Return what the model sees of pixels behind each defence that is judged.
+        self, judged: Sequence[Defence], moved: list[Pixels], seed: int
+    ) -> tuple[list[Pixels], dict[str, list[Pixels]]]:
+        """Return the pixels that the attacker hands over, and what the model sees of them.
 
-        The attacker may hand them over as files. What the defences promise is checked.
+        The attacker may hand them over as files. The model sees them behind each defence.
         """
         if self.attacker_quality is None:
-            handed = moved
-            seen = {d.name: d(moved, seed) for d in trial.judged}
-        else:
-            files = [as_jpeg(image, self.attacker_quality) for image in moved]
-            handed = [pyfd.decode(file) for file in files]
-            seen = {d.name: d.receive(files, seed) for d in trial.judged}
-        numbers = [self.numbers[i] for i in chosen]
-        for name, promised in promises.items():
-            if promised is not None:
-                promised.check(handed, seen[name], trial.name, numbers)
-        return seen
+            return moved, {d.name: d(moved, seed) for d in judged}
+        files = [as_jpeg(image, self.attacker_quality) for image in moved]
+        handed = [pyfd.decode(file) for file in files]
+        return handed, {d.name: d.receive(files, seed) for d in judged}
 
     def _certified(
-        self, promises: dict[str, Promise | None], labels: npt.NDArray[np.int64]
+        self, promises: Sequence[Promise], labels: npt.NDArray[np.int64]
     ) -> dict[str, int]:
         """Return how many images are right and certified, for each defence that promises it."""
         return {
-            name: int(((predict(self.model, p.expected) == labels) & p.certified).sum())
-            for name, p in promises.items()
-            if p is not None
+            p.defence.name: int(((predict(self.model, p.expected) == labels) & p.certified).sum())
+            for p in promises
         }
 
     def _example(
