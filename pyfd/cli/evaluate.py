@@ -174,7 +174,7 @@ def evaluate(
     strength, with the adaptive attacks beside those that ignore the defence.
     """
     messages = Messages()
-    with messages.watching(source), _libraries():
+    with messages.watching(source), _libraries(), _certificates():
         from pyfd.evaluation import dataset, models
         from pyfd.evaluation import evaluate as run
         from pyfd.evaluation import report as reports
@@ -209,6 +209,17 @@ def _libraries() -> Iterator[None]:
         yield
     except ImportError as error:
         raise click.ClickException(str(error)) from error
+
+
+@contextmanager
+def _certificates() -> Iterator[None]:
+    """Turn a broken certificate into an error of the command."""
+    from pyfd.evaluation import BrokenCertificateError
+
+    try:
+        yield
+    except BrokenCertificateError as error:
+        raise click.ClickException(printable(str(error))) from error
 
 
 def _input_size(model: Any) -> int:

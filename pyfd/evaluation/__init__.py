@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pyfd.evaluation.proof import BrokenCertificateError
+
 if TYPE_CHECKING:
     from pyfd.evaluation.run import evaluate as evaluate
 
-__all__ = ["evaluate"]
+__all__ = ["BrokenCertificateError", "evaluate"]
 
 
 def __getattr__(name: str) -> Any:

@@ -22,6 +22,11 @@ class Trial:
     through: Defence | None = None
     """The defence that an adaptive attack is aimed at."""
 
+    @property
+    def name(self) -> str:
+        """The attack and its strength."""
+        return self.attack.name + ("" if self.epsilon is None else f", ε = {self.epsilon}")
+
 
 def plan(
     defences: Sequence[Defence], attacks: Sequence[Attack], epsilons: Sequence[int]

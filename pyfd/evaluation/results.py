@@ -40,6 +40,8 @@ class _Entry(BaseModel):
     right: dict[str, Count]
     l2: Number
     seconds: Number
+    certified: dict[str, Count]
+    rates: dict[str, Number | None]
     examples: list[Example]
 
 
@@ -57,9 +59,17 @@ def finished(
 def _belongs(work: Work, entry: _Entry) -> bool:
     if entry.place >= len(work.trials) or entry.chunk >= len(work.chunks):
         return False
-    names = {defence.name for defence in work.trials[entry.place].judged}
-    most = max(entry.right.values(), default=0)
-    return entry.right.keys() == names and most <= len(work.chunks[entry.chunk])
+    trial = work.trials[entry.place]
+    names = {defence.name for defence in trial.judged}
+    benign = names if trial.attack.threat == "benign" else set()
+    promising = {d.name for d in trial.judged if d.epsilon is not None} & benign
+    most = max([*entry.right.values(), *entry.certified.values()], default=0)
+    return (
+        entry.right.keys() == names
+        and entry.certified.keys() == promising
+        and entry.rates.keys() == benign
+        and most <= len(work.chunks[entry.chunk])
+    )
 
 
 def cells(work: Work, entries: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -83,13 +93,40 @@ def cells(work: Work, entries: Iterable[dict[str, Any]]) -> Iterator[dict[str, A
                 "threat": attack.threat,
                 "epsilon": trial.epsilon,
                 "parameters": _parameters(trial, work.attacker_quality),
-                "correct": correct,
-                "n": n,
-                "accuracy": correct / n,
-                "interval": interval(correct, n),
+                **_share(correct, n),
                 "l2": None if attack.threat == "benign" else sum(part["l2"] for part in parts) / n,
                 "seconds": sum(part["seconds"] for part in parts),
             }
+
+
+def certified(
+    work: Work, defences: Sequence[Defence], entries: Sequence[dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Return how many images are right and certified, for each defence that promises it."""
+    n = len(work.images)
+    found = {}
+    for defence in defences:
+        if defence.epsilon is not None:
+            correct = sum(entry["certified"].get(defence.name, 0) for entry in entries)
+            found[defence.name] = {"epsilon": defence.epsilon, **_share(correct, n)}
+    return found
+
+
+def rates(
+    work: Work, defences: Sequence[Defence], entries: Sequence[dict[str, Any]]
+) -> dict[str, float]:
+    """Return the mean bits per pixel of the files that the defences' cameras send."""
+    found = {}
+    for defence in defences:
+        bits = [entry["rates"][defence.name] for entry in entries if defence.name in entry["rates"]]
+        if None not in bits:
+            found[defence.name] = sum(bits) / len(work.images)
+    return found
+
+
+def _share(correct: int, n: int) -> dict[str, Any]:
+    accuracy = {"correct": correct, "n": n, "accuracy": correct / n}
+    return {**accuracy, "interval": interval(correct, n)}
 
 
 def _parameters(trial: Trial, attacker_quality: int | None) -> dict[str, Any]:
@@ -154,7 +191,8 @@ def warnings(work: Work, found: Sequence[dict[str, Any]]) -> Iterator[str]:
         yield f"The base set has {n} images: below {_FEWEST} the intervals are wide."
     yield from _powerless(found)
     yield from _flat(work)
-    yield from _unequal(found)
+    promising = {d.name for trial in work.trials for d in trial.judged if d.epsilon is not None}
+    yield from _unequal([cell for cell in found if cell["defence"] not in promising])
 
 
 def _powerless(cells: Sequence[dict[str, Any]]) -> Iterator[str]:
@@ -186,6 +224,10 @@ def _flat(work: Work) -> Iterator[str]:
 
 
 def _unequal(cells: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Yield a warning if tables cost unequal benign accuracy.
+
+    Certified defences are left out: what they cost and what they prove is one number.
+    """
     benign = {
         cell["defence"]: cell["accuracy"]
         for cell in cells

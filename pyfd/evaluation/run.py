@@ -36,6 +36,7 @@ from pyfd.evaluation.defences import Defence, parse
 from pyfd.evaluation.fingerprint import Fingerprints
 from pyfd.evaluation.libraries import require
 from pyfd.evaluation.plan import plan
+from pyfd.evaluation.proof import BrokenCertificateError
 from pyfd.evaluation.work import Work
 from pyfd.torch import device_of, predict
 
@@ -73,11 +74,17 @@ def evaluate(
     these are on the grid of its tables. Adversarial images are rounded to 8 bits before
     any defence sees them.
 
+    Some defences promise that no perturbation within a strength ε changes what the classifier
+    sees of an image that they certify. For these, the images that are right and certified are
+    counted, and every image of every attack that lies within ε is compared. For defences whose
+    camera cooperates, the size of its files is counted too.
+
     Args:
         model: A module from N×3×H×W floats in [0, 1] to N×K logits, in evaluation mode.
         images: H×W×3 ``uint8``; their sizes may differ if the model takes any.
         labels: The true class of each image.
-        output: A folder for report.json, report.html and progress.jsonl. An
+        output: A folder for report.json, report.html and progress.jsonl, and for
+            broken-certificate.npz if a promise is broken. An
             evaluation that was interrupted is resumed from progress.jsonl, if everything
             that decides its results is the same: the model's, the defences' and the
             attacks' code and attributes, the images, the other arguments, and the
@@ -101,6 +108,7 @@ def evaluate(
         The content of report.json, with one record per cell of attack, ε and defence.
 
     Raises:
+        BrokenCertificateError: An attack changed what the classifier sees of a certified image.
         RuntimeError: A worker died.
         ImportError: The library of an attack or a defence is missing.
         ValueError: A name or a number is invalid, the model gets no image right, the
@@ -119,7 +127,7 @@ def evaluate(
     if not right:
         raise ValueError("the model gets none of the images right: are the labels its own?")
     base, answers = [images[i] for i in right], truth[right]
-    work = Work(model, surrogate, base, answers, trials, seed, batch_size, attacker_quality)
+    work = Work(model, surrogate, base, answers, right, trials, seed, batch_size, attacker_quality)
     header |= {
         "predictions": Fingerprints().of(classes),
         "epsilons": [int(epsilon) for epsilon in epsilons],
@@ -135,6 +143,8 @@ def evaluate(
         "version": report.VERSION,
         "setting": found,
         "cells": list(results.cells(work, done)),
+        "certified": results.certified(work, chosen, done),
+        "rates": results.rates(work, chosen, done),
         "costs": results.costs(chosen, work.images),
         "examples": [e for entry in done for e in entry["examples"]][:_EXAMPLES],
     }
@@ -197,7 +207,7 @@ def _header(
     prints = Fingerprints()
     return {
         "format": "pyfd-evaluation-progress",
-        "version": 2,
+        "version": 3,
         "model": prints.of(model),
         "surrogate": prints.of(surrogate),
         "device": device_of(model).type,
@@ -222,13 +232,24 @@ def _run(
         found = dict(results.finished(work, log.entries))
         places = itertools.product(range(len(work.trials)), range(len(work.chunks)))
         tasks = [task for task in places if task not in found]
-        with _bar(len(tasks), progress) as bar:
+        with _bar(len(tasks), progress) as bar, _reported(path.parent / "broken-certificate.npz"):
             for entry in _results(work, pickled, tasks, workers):
                 log.append(entry)
                 found[entry["place"], entry["chunk"]] = entry
                 if bar is not None:
                     bar.update()
     return [found[task] for task in sorted(found)]
+
+
+@contextmanager
+def _reported(path: Path) -> Iterator[None]:
+    """Write a file from which the error of a broken certificate can be reproduced."""
+    try:
+        yield
+    except BrokenCertificateError as error:
+        write_atomically(path, error.as_npz())
+        message = f"{error}. {path} holds the pixels"
+        raise BrokenCertificateError(message, pixels=error.pixels) from error
 
 
 def _results(

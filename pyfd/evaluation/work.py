@@ -15,10 +15,12 @@ import numpy.typing as npt
 from PIL import Image
 from torch import nn
 
+import pyfd
 from pyfd._core.pixels import Pixels
 from pyfd.evaluation.attacks import Target
 from pyfd.evaluation.defences import Defence, as_jpeg
 from pyfd.evaluation.plan import Trial
+from pyfd.evaluation.proof import Promise, promise
 from pyfd.torch import batches, predict
 
 _EXAMPLE_SIDE = 224
@@ -34,6 +36,8 @@ class Work:
     images: list[Pixels]
     """The base set: the images that the undefended model gets right."""
     labels: npt.NDArray[np.int64]
+    numbers: list[int]
+    """The images' places among all images that were given."""
     trials: list[Trial]
     seed: int
     batch_size: int
@@ -65,27 +69,40 @@ class Work:
 
         Returns:
             An entry of the log, which JSON can hold.
+
+        Raises:
+            BrokenCertificateError: The attack breaks what a defence promises.
         """
         trial = self.trials[place]
         chosen = self.chunks[chunk]
         seed = self.seed + chosen[0]
         labels = self.labels[chosen]
-        images = trial.start.camera([self.images[i] for i in chosen])
+        photographs = [self.images[i] for i in chosen]
+        images = trial.start.camera(photographs)
         began = time.perf_counter()
         moved = self._attacked(trial, images, labels, seed)
         seconds = time.perf_counter() - began
         pairs = zip(moved, images, strict=True)
         distances = [float(np.linalg.norm((a - 1.0 * b) / 255)) for a, b in pairs]
-        seen = {d.name: self._seen(d, moved, seed) for d in trial.judged}
+        handed, seen = self._seen(trial.judged, moved, seed)
+        promises = [p for d in trial.judged if (p := promise(d, images, seed))]
+        numbers = [self.numbers[i] for i in chosen]
+        for p in promises:
+            p.check(handed, seen[p.defence.name], trial.name, numbers)
         classes = {name: predict(self.model, given) for name, given in seen.items()}
         entry: dict[str, Any] = {
             "place": place,
             "chunk": chunk,
-            "right": {name: int((found == labels).sum()) for name, found in classes.items()},
+            "right": {name: int((said == labels).sum()) for name, said in classes.items()},
             "l2": sum(distances),
             "seconds": seconds,
+            "certified": {},
+            "rates": {},
             "examples": [],
         }
+        if trial.attack.threat == "benign":
+            entry["certified"] = self._certified(promises, labels)
+            entry["rates"] = {d.name: _bits(d, photographs) for d in trial.judged}
         if chunk == 0 and trial.attack.threat != "benign":
             defence = trial.judged[-1]
             entry["examples"] = [
@@ -102,11 +119,27 @@ class Work:
         _check(trial, images, moved)
         return moved
 
-    def _seen(self, defence: Defence, images: list[Pixels], seed: int) -> list[Pixels]:
-        """Return what the model sees of pixels, which the attacker may hand over as files."""
+    def _seen(
+        self, judged: Sequence[Defence], moved: list[Pixels], seed: int
+    ) -> tuple[list[Pixels], dict[str, list[Pixels]]]:
+        """Return the pixels that the attacker hands over, and what the model sees of them.
+
+        The attacker may hand them over as files. The model sees them behind each defence.
+        """
         if self.attacker_quality is None:
-            return defence(images, seed)
-        return defence.receive([as_jpeg(image, self.attacker_quality) for image in images], seed)
+            return moved, {d.name: d(moved, seed) for d in judged}
+        files = [as_jpeg(image, self.attacker_quality) for image in moved]
+        handed = [pyfd.decode(file) for file in files]
+        return handed, {d.name: d.receive(files, seed) for d in judged}
+
+    def _certified(
+        self, promises: Sequence[Promise], labels: npt.NDArray[np.int64]
+    ) -> dict[str, int]:
+        """Return how many images are right and certified, for each defence that promises it."""
+        return {
+            p.defence.name: int(((predict(self.model, p.expected) == labels) & p.certified).sum())
+            for p in promises
+        }
 
     def _example(
         self,
@@ -121,9 +154,8 @@ class Work:
         triple = [images[0], moved[0], seen[0]]
         said = predict(self.model, triple).tolist()
         difference = 128.0 + _AMPLIFIED * (moved[0].astype(float) - images[0])
-        strength = "" if trial.epsilon is None else f", ε = {trial.epsilon}"
         return {
-            "title": f"{trial.attack.name}{strength}",
+            "title": trial.name,
             "label": int(labels[0]),
             "predicted": dict(zip(("benign", "attacked", "defended"), said, strict=True)),
             "original": _png(images[0]),
@@ -133,6 +165,17 @@ class Work:
             "defended": _png(seen[0]),
             "defence": defence.name,
         }
+
+
+def _bits(defence: Defence, photographs: Sequence[Pixels]) -> float | None:
+    """Return the sum of the bits per pixel that the camera sends; None if any file will do."""
+    bits = 0.0
+    for image in photographs:
+        file = defence.file(image)
+        if file is None:
+            return None
+        bits += 8 * len(file) / (image.shape[0] * image.shape[1])
+    return bits
 
 
 def _check(trial: Trial, images: Sequence[Pixels], moved: Sequence[Pixels]) -> None:

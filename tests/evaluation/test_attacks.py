@@ -111,12 +111,13 @@ def test_what_attackers_know():
 
 
 def test_which_defences_are_attacked_adaptively():
-    names = ("none", "one-pass:16", "two-pass:16", "jpeg:75", "bits:3", "tvm", "shield")
+    names = ("none", "one-pass:16", "two-pass:16", "certified:1", "two-pass:pixel-1", "jpeg:75")
+    names += ("bits:3", "tvm", "shield")
     aimed = {
         name: [d for d in names if attacks.find(name).applies_to(parse(d))]
         for name in ("bpda", "grid")
     }
-    assert aimed == {"bpda": list(names[1:]), "grid": ["one-pass:16", "two-pass:16"]}
+    assert aimed == {"bpda": list(names[1:]), "grid": list(names[1:4])}
 
 
 def test_needs_decide():

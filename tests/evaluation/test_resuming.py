@@ -220,6 +220,7 @@ def test_other_weights_and_buffers(tmp_path, other):
         ({"attacks": ("bim",)}, "attacks"),
         ({"defences": ("none", "two-pass:16")}, "defences"),
         ({"defences": ("two-pass:16", "none")}, "defences"),
+        ({"defences": ("none", "two-pass:pixel-2")}, "defences"),
     ],
 )
 def test_other_arguments(tmp_path, change, name):
@@ -243,7 +244,11 @@ def test_other_versions(tmp_path, monkeypatch):
         ('{"format": "notes"}', "it has the format 'notes', not 'pyfd-evaluation-progress'"),
         (
             '{"format": "pyfd-evaluation-progress", "digest": "1"}',
-            r"another version of pyfd wrote it \(format None, not 2\)",
+            r"another version of pyfd wrote it \(format None, not 3\)",
+        ),
+        (
+            '{"format": "pyfd-evaluation-progress", "version": 2}',
+            r"another version of pyfd wrote it \(format 2, not 3\)",
         ),
     ],
 )

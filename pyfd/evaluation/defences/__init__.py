@@ -8,10 +8,13 @@ torch and other slow libraries inside functions, so that the help does not wait 
 
 from __future__ import annotations
 
+import re
+
 from pyfd.evaluation.defences.art import BitDepth, TotalVariation
 from pyfd.evaluation.defences.base import Defence, Kind
-from pyfd.evaluation.defences.distillation import Distillation
+from pyfd.evaluation.defences.distillation import Certified, Distillation
 from pyfd.evaluation.defences.jpeg import JPEG, SHIELD_BLOCK, SHIELD_QUALITIES, Shield, as_jpeg
+from pyfd.evaluation.defences.pixels import PixelGrid
 
 __all__ = [
     "DEFENCES",
@@ -20,9 +23,11 @@ __all__ = [
     "SHIELD_BLOCK",
     "SHIELD_QUALITIES",
     "BitDepth",
+    "Certified",
     "Defence",
     "Distillation",
     "Kind",
+    "PixelGrid",
     "Shield",
     "TotalVariation",
     "as_jpeg",
@@ -31,7 +36,16 @@ __all__ = [
 ]
 
 #: The classes that `parse` makes defences of.
-DEFENCES: list[type[Defence]] = [Defence, Distillation, JPEG, BitDepth, TotalVariation, Shield]
+DEFENCES: list[type[Defence]] = [
+    Defence,
+    Distillation,
+    Certified,
+    PixelGrid,
+    JPEG,
+    BitDepth,
+    TotalVariation,
+    Shield,
+]
 
 
 def known() -> str:
@@ -55,14 +69,25 @@ def parse(text: str) -> Defence:
         OSError: A table file cannot be read.
         ImportError: The defence's library is missing.
     """
-    name, colon, argument = text.partition(":")
-    patterns = {pattern.partition(":")[:2]: kind for kind in DEFENCES for pattern in kind.patterns}
-    kind = patterns.get((name, colon))
+    kind = _kind(text)
     if kind is None:
         raise ValueError(f"no defence {text!r}; there are {known()}")
+    name, _, argument = text.partition(":")
     try:
         defence = kind.parsed(name, argument)
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{text!r}: {error}") from error
     defence.name = text
     return defence
+
+
+def _kind(text: str) -> type[Defence] | None:
+    """Return the class with the pattern that fits a name: of several, the most specific."""
+    fitting = {}
+    for kind in DEFENCES:
+        for pattern in kind.patterns:
+            name, colon, argument = pattern.partition(":")
+            start = name + colon + re.split("[A-Z]", argument, maxsplit=1)[0]
+            if text == pattern or (start != pattern and text.startswith(start)):
+                fitting[start] = kind
+    return fitting[max(fitting, key=len)] if fitting else None

@@ -15,7 +15,8 @@ from pyfd.qtables import QTables
 if TYPE_CHECKING:
     from torch import nn
 
-#: "one-pass" and "two-pass" are defences by quantization tables; see `Distillation`.
+#: With "two-pass", the camera cooperates: it wrote the image in a way that the classifier's side
+#: knows. With "one-pass", only the classifier's side has the tables.
 Kind: TypeAlias = Literal["none", "one-pass", "two-pass", "transformation"]
 
 
@@ -23,8 +24,10 @@ class Defence:
     """A defence that does nothing, and the base class of all others.
 
     A defence of your own overrides `name`, `kind`, `defend` and, if it can be
-    differentiated, `module`. If it draws random numbers, it sets `random` to True.
-    With more than one worker, its class must be importable, so that it can be pickled.
+    differentiated, `module`. If it draws random numbers, it sets `random` to True. If its
+    camera cooperates, it overrides `camera` and `file`, and if it proves something, `epsilon`
+    and `certifies`. With more than one worker, its class must be importable, so that it can
+    be pickled.
     """
 
     description: str = "no defence"
@@ -32,7 +35,7 @@ class Defence:
     libraries: ClassVar[Mapping[str, str]] = {}
     """The modules that it imports, and the names under which people install them."""
     patterns: ClassVar[tuple[str, ...]] = ("none",)
-    """The names under which `parse` makes it. The part after a colon stands for an
+    """The names under which `parse` makes it. What begins with a capital stands for an
     argument: "jpeg:QUALITY"."""
     argument: ClassVar[tuple[str, str] | None] = None
     """The word for the argument, and its values if the word does not tell them."""
@@ -46,6 +49,10 @@ class Defence:
     """The quantization tables, if there is one set of them."""
     subsampling: str | None = None
     """The chroma subsampling of the pixels that the tables quantize: "4:4:4", "4:2:0"."""
+    epsilon: int | None = None
+    """The strength, in 8-bit levels, that it promises to withstand: no perturbation within
+    ±`epsilon` of an image that it `certifies` changes what the classifier sees. None: it
+    promises nothing. An evaluation stops with an error if an attack breaks the promise."""
 
     @classmethod
     def parsed(cls, name: str, argument: str) -> Defence:  # noqa: ARG003
@@ -59,6 +66,18 @@ class Defence:
     def camera(self, images: Sequence[Pixels]) -> list[Pixels]:
         """Return images as the camera's encoder leaves them, from which an attacker starts."""
         return [image.copy() for image in checked(images)]
+
+    def file(self, image: Pixels) -> bytes | None:  # noqa: ARG002
+        """Return the file that the camera sends; None if the defence leaves that to the camera."""
+        return None
+
+    def certifies(self, image: Pixels) -> bool:  # noqa: ARG002
+        """Return whether it is proved that `epsilon` is withstood.
+
+        Args:
+            image: An image as `camera` returns it.
+        """
+        return False
 
     def __call__(self, images: Sequence[Pixels], seed: int = 0) -> list[Pixels]:
         """Return images as the classifier sees them.

@@ -10,7 +10,7 @@ import numpy as np
 
 import pyfd
 from pyfd._core.pixels import Pixels
-from pyfd.evaluation.defences.base import Defence
+from pyfd.evaluation.defences.base import Defence, checked, whole_number
 from pyfd.qtables import QTables, parse_tables
 
 if TYPE_CHECKING:
@@ -58,6 +58,12 @@ class Distillation(Defence):
         """Return images on the tables' grid with two passes, or unchanged with one pass."""
         return super().camera(images) if self.kind == "one-pass" else self(images)
 
+    def file(self, image: Pixels) -> bytes | None:
+        """Return the file with the tables, with Huffman tables made for it; None with one pass."""
+        if self.kind == "one-pass":
+            return None
+        return pyfd.encode(image, self.qtables, baseline=False, optimize=True)
+
     def receive(self, files: Sequence[bytes], seed: int = 0) -> list[Pixels]:  # noqa: ARG002
         """Return JPEG files decoded with the tables."""
         return [pyfd.decode(file, self.qtables) for file in files]
@@ -76,3 +82,59 @@ class Distillation(Defence):
         from pyfd.torch import FeatureDistillation
 
         return FeatureDistillation(self.qtables)
+
+
+class Certified(Distillation):
+    """Two passes whose camera writes only files that no perturbation within ε can move.
+
+    The camera encodes with ``radius=epsilon``. The classifier's side encodes and decodes the
+    pixels that it is given, since the proof is about pixels that are handed to the encoder.
+
+    Args:
+        epsilon: The strength ε, in 8-bit levels.
+        qtables: Tables that can hold ε; by default those of `pyfd.QTables.certified`.
+
+    Raises:
+        ValueError: A step is too small for ε, or larger than 8191.
+    """
+
+    description = (
+        "feature distillation whose camera writes files certified at E, with the tables T, "
+        "or with the finest that hold E"
+    )
+    patterns = ("certified:E", "certified:T@E")
+    argument = ("E", "a strength in 8-bit levels, at which every image is certified")
+
+    def __init__(self, epsilon: int, qtables: QTables | None = None) -> None:
+        found = QTables.certified(epsilon, baseline=False) if qtables is None else qtables
+        super().__init__(found, two_pass=True)
+        self.epsilon: int = epsilon
+        self.file(np.zeros((8, 8, 3), np.uint8))  # refuses steps that cannot hold ε
+        tables = "" if qtables is None else f"{qtables.name or 'tables'}@"
+        self.name = f"certified:{tables}{epsilon}"
+
+    @classmethod
+    def parsed(cls, name: str, argument: str) -> Certified:  # noqa: ARG003
+        """Make the defence from ε, after the tables' name and an "@" if they are given."""
+        tables, at, epsilon = argument.rpartition("@")
+        return cls(whole_number(epsilon), parse_tables(tables) if at else None)
+
+    def camera(self, images: Sequence[Pixels]) -> list[Pixels]:
+        """Return images as they are decoded from certified files."""
+        return [pyfd.decode(self.file(image)) for image in checked(images)]
+
+    def file(self, image: Pixels) -> bytes:
+        """Return the certified file, with Huffman tables made for it."""
+        return pyfd.encode(image, self.qtables, baseline=False, optimize=True, radius=self.epsilon)
+
+    def certifies(self, image: Pixels) -> bool:
+        """Return whether all blocks hold at ε, by the exact check."""
+        return bool(pyfd.holds(image, self.qtables, self.epsilon).all())
+
+    def receive(self, files: Sequence[bytes], seed: int = 0) -> list[Pixels]:  # noqa: ARG002
+        """Return JPEG files of any kind decoded, encoded and decoded again."""
+        return [pyfd.snap(file, self.qtables) for file in files]
+
+    def service_call(self, image: Pixels) -> Callable[[], object]:
+        """Return the decoding, encoding and decoding of a file that the camera wrote."""
+        return functools.partial(pyfd.snap, self.file(image), self.qtables)

@@ -135,7 +135,38 @@ class Setting(_Model, extra="allow"):
     n: Count
 
 
-class Cell(_Model):
+class Accuracy(_Model):
+    """A share of the base set."""
+
+    correct: Count
+    n: Count
+    rounded: Share = Field(alias="accuracy")
+    interval: list[Share]
+
+    @property
+    def accuracy(self) -> float:
+        """The exact share, 0 to 1."""
+        return self.correct / self.n
+
+    @model_validator(mode="after")
+    def _is_a_share(self) -> Accuracy:
+        if not 0 < self.n >= self.correct:
+            raise ValueError(f"correct must be at most n, {self.n}, and n at least 1")
+        if abs(self.rounded - self.accuracy) > _ROUNDING:
+            raise ValueError(f"accuracy must be correct/n, {self.correct}/{self.n}")
+        low, high = self.interval if len(self.interval) == 2 else (1, 0)
+        if not low - _ROUNDING <= self.accuracy <= high + _ROUNDING:
+            raise ValueError("interval must be two numbers around the accuracy")
+        return self
+
+
+class Certified(Accuracy):
+    """How many images a model gets right, and no perturbation within ε can change."""
+
+    epsilon: Count
+
+
+class Cell(Accuracy):
     """One accuracy: how many images of the base set a model gets right behind a defence."""
 
     defence: Text
@@ -146,10 +177,6 @@ class Cell(_Model):
     uniform_step: Count | None = None
     epsilon: Number | None
     parameters: dict[str, Any]
-    correct: Count
-    n: Count
-    rounded: Share = Field(alias="accuracy")
-    interval: list[Share]
     l2: Number | None
     seconds: Number
 
@@ -157,11 +184,6 @@ class Cell(_Model):
     def column(self) -> Column:
         """The place of the cell in its row."""
         return Column(self.threat, self.attack, self.epsilon, self.title)
-
-    @property
-    def accuracy(self) -> float:
-        """The exact share, 0 to 1."""
-        return self.correct / self.n
 
     @model_validator(mode="before")
     @classmethod
@@ -177,13 +199,6 @@ class Cell(_Model):
     def _agrees_with_itself(self) -> Cell:
         if "benign" in (self.threat, self.attack) and self.column != BENIGN:
             raise ValueError("threat and attack must both be benign, without epsilon, or neither")
-        if not 0 < self.n >= self.correct:
-            raise ValueError(f"correct must be at most n, {self.n}, and n at least 1")
-        if abs(self.rounded - self.accuracy) > _ROUNDING:
-            raise ValueError(f"accuracy must be correct/n, {self.correct}/{self.n}")
-        low, high = self.interval if len(self.interval) == 2 else (1, 0)
-        if not low - _ROUNDING <= self.accuracy <= high + _ROUNDING:
-            raise ValueError("interval must be two numbers around the accuracy")
         return self
 
 
@@ -216,6 +231,10 @@ class Evaluation(_Model):
     version: int
     setting: Setting
     cells: list[Cell]
+    certified: dict[str, Certified] = Field(default_factory=dict)
+    """By defence; older reports have none."""
+    rates: dict[str, Number] = Field(default_factory=dict)
+    """The mean bits per pixel that the camera sends, by defence; older reports have none."""
     costs: dict[str, Number]
     warnings: list[Text]
     examples: list[Example]
@@ -240,6 +259,9 @@ class Evaluation(_Model):
             if cell.n != self.setting.n:
                 raise ValueError(f"{cell.defence} is not measured on the setting's n")
             seen.add((cell.defence, cell.column))
+        for name, certified in self.certified.items():
+            if certified.n != self.setting.n:
+                raise ValueError(f"{name} is not certified on the setting's n")
         for name in self.defences:
             if (name, BENIGN) not in seen:
                 raise ValueError(f"{name} has no benign accuracy")
@@ -263,9 +285,12 @@ class Evaluation(_Model):
 
     @cached_property
     def uniform(self) -> Sequence[tuple[int, str]]:
-        """The defences by uniform tables, as pairs of step and name, in the order of steps."""
+        """The defences by uniform tables, as pairs of step and name, in the order of steps.
+
+        Certified ones are not among them: their cameras write other images.
+        """
         found = {(c.uniform_step, c.defence) for c in self.cells if c.uniform_step is not None}
-        return sorted(found)
+        return sorted(pair for pair in found if pair[1] not in self.certified)
 
     @property
     def attacks(self) -> Sequence[Column]:

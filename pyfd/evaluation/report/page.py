@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from pyfd._core.extras import missing
 from pyfd.evaluation.report import plots
-from pyfd.evaluation.report.data import BENIGN, Cell, Evaluation, read
+from pyfd.evaluation.report.data import BENIGN, Accuracy, Cell, Evaluation, read
 
 try:
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -51,6 +51,7 @@ def page(content: Mapping[str, Any]) -> str:
         by_epsilon=plots.by_epsilon(evaluation),
         by_step=plots.by_step(evaluation),
         by_defence=plots.by_defence(evaluation),
+        by_rate=plots.by_rate(evaluation),
         costs=sorted(evaluation.costs.items(), key=lambda item: item[1]),
         terms=_terms(evaluation),
         attacks=list(_attacks(evaluation)),
@@ -60,20 +61,35 @@ def page(content: Mapping[str, Any]) -> str:
 def text(content: Mapping[str, Any]) -> str:
     """Return the main table in Markdown: accuracy in % and its 95 % interval.
 
+    If there are any, it has the columns "certified" (the accuracy that is proved, and its ε)
+    and "bits per pixel" (of the files that a defence's camera sends).
+
     Raises:
         ValueError: The content is not an evaluation's; the message names the field.
     """
     evaluation = read(content)
-    titles = [c.label if c == BENIGN else f"{c.threat}: {c.label}" for c in evaluation.columns]
-    rows = [["defence", *titles], ["---", *["---:"] * len(titles)]]
-    for defence in evaluation.defences:
-        cells = [evaluation.cell(defence, column) for column in evaluation.columns]
-        shown = [f"{_percent(c.accuracy)} ({_span(c)})" if c else "–" for c in cells]
-        rows.append([defence, *shown])
+    titles, cells = zip(*_columns(evaluation), strict=True)
+    head = [("defence", *titles), ("---", *["---:"] * len(titles))]
+    rows = [*head, *zip(evaluation.defences, *cells, strict=True)]
     return "".join(
         f"| {' | '.join(row if number == 1 else map(_markdown, row))} |\n"
         for number, row in enumerate(rows)
     )
+
+
+def _columns(evaluation: Evaluation) -> Iterator[tuple[str, list[str]]]:
+    """Yield the columns of the main table: a title, and a text for each defence."""
+    for column in evaluation.columns:
+        cells = [evaluation.cell(name, column) for name in evaluation.defences]
+        title = column.label if column == BENIGN else f"{column.threat}: {column.label}"
+        yield title, [_with_interval(cell) if cell else "–" for cell in cells]
+        if column == BENIGN and evaluation.certified:
+            found = [evaluation.certified.get(name) for name in evaluation.defences]
+            shown = [f"{_with_interval(c)} at ε = {c.epsilon}" if c else "–" for c in found]
+            yield "certified", shown
+    if evaluation.rates:
+        rates = [evaluation.rates.get(name) for name in evaluation.defences]
+        yield "bits per pixel", ["–" if r is None else _three_digits(r) for r in rates]
 
 
 # ---- facts -----------------------------------------------------------------
@@ -144,12 +160,16 @@ def _distances(found: Sequence[float]) -> str:
 # ---- words -----------------------------------------------------------------
 
 
+def _with_interval(found: Accuracy) -> str:
+    return f"{_percent(found.accuracy)} ({_span(found)})"
+
+
 def _percent(share: float) -> str:
     return f"{100 * share:.1f}"
 
 
-def _span(cell: Cell) -> str:
-    low, high = cell.interval
+def _span(found: Accuracy) -> str:
+    low, high = found.interval
     return f"{100 * low:.0f}–{100 * high:.0f}"
 
 

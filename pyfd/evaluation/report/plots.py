@@ -126,6 +126,21 @@ def by_defence(evaluation: Evaluation) -> dict[str, Figure]:
     return panels
 
 
+def by_rate(evaluation: Evaluation) -> dict[str, Figure]:
+    """Return a panel for each ε that is certified, with a numbered point for each defence."""
+    points: dict[int, list[Curve]] = {}
+    for number, (name, look) in enumerate(looks(evaluation.defences).items(), 1):
+        certified, rate = evaluation.certified.get(name), evaluation.rates.get(name)
+        if certified is not None and rate is not None:
+            point = Curve(look, [(rate, certified.accuracy)], str(number))
+            points.setdefault(certified.epsilon, []).append(point)
+    panels = {}
+    for epsilon, curves in sorted(points.items()):
+        panels[f"ε = {epsilon}"] = figure = accuracies(curves, "bits per pixel")
+        figure.axes[0].set_xlim(left=0)
+    return panels
+
+
 def _rows(evaluation: Evaluation, threats: Sequence[str], epsilon: float | None) -> Iterator[Row]:
     """Yield a row for each defence that was attacked, the best benign accuracy first."""
     numbers = {name: str(number) for number, name in enumerate(evaluation.defences, 1)}
@@ -149,7 +164,7 @@ def _attacks(evaluation: Evaluation) -> Iterator[tuple[str, list[Column]]]:
 def looks(defences: Mapping[str, str]) -> dict[str, Look]:
     """Return the look of each defence: line and color by kind, marker by table.
 
-    One pass and two passes with the same table share a marker.
+    One pass and two passes with the same tables share a marker.
 
     Args:
         defences: The kind of each defence, by name.
@@ -157,7 +172,7 @@ def looks(defences: Mapping[str, str]) -> dict[str, Look]:
     places: dict[str, int] = {}
     found = {}
     for name, kind in defences.items():
-        table = name.partition(":")[2] if kind in ("one-pass", "two-pass") else name
+        table = name.partition(":")[2] if name.startswith(f"{kind}:") else f":{name}"
         turn, number = divmod(places.setdefault(table, len(places)), len(_MARKERS))
         line, color = _LINES[kind]
         found[name] = Look(line, _MARKERS[number], color, _FILLS[turn % len(_FILLS)])
@@ -184,10 +199,11 @@ def accuracies(curves: Sequence[Curve], x_label: str) -> Figure:
     for curve in curves:
         axes.plot(*zip(*curve.points, strict=True), label=curve.label, **_drawn(curve.look))
     ticks = sorted({x for curve in curves for x, _ in curve.points})
-    if len(ticks) <= 6:
+    whole = all(x == int(x) for x in ticks)
+    if whole and len(ticks) <= 6:
         axes.set_xticks(ticks, [f"{x:g}" for x in ticks])
     else:
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=all(x == int(x) for x in ticks)))
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=whole))
     if labelled:
         _legend(figure, min(labelled, _LEGEND_COLUMNS))
     return figure

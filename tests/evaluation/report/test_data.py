@@ -42,7 +42,7 @@ REMOVED = object()
         ("cells", [], "report.json: there are no cells: nothing was measured"),
         ("cells.0", REMOVED, "report.json: none has no benign accuracy"),
         ("cells.1", 3, "report.json/cells/1: Input should be an object, not 3"),
-        ("cells.1", {}, "report.json/cells/1/defence: this field is missing"),
+        ("cells.1", {}, "report.json/cells/1/correct: this field is missing"),
         ("cells.1.threat", "white-box", "cells/1/threat: .* 'black-box', not 'white-box'"),
         ("cells.1.attack", "benign", "cells/1: threat and attack must both be benign"),
         ("cells.0.epsilon", 4, "cells/0: threat and attack must both be benign, without epsilon"),
