@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from pyfd._core import binding, decoding, intervals
 from pyfd._core.arithmetic import BASIS, DCT, YCBCR
+from pyfd._core.luma import Blocks, flipped, holding, nearest
 from pyfd._core.pixels import Pixels
 from pyfd._core.reading import Reading
 from pyfd._core.smoothing import Chroma, mend, response, spread
@@ -18,6 +19,7 @@ Bools = npt.NDArray[np.bool_]
 
 _ROUNDING = 3 / 8  # of the integer DCT
 _ROUNDS = 100
+WEIGHT = 10
 _TRUSTED = Limits.unlimited()
 GAINS = np.outer(*(2 * [np.abs(DCT).sum(axis=1)])).reshape(64)
 
@@ -121,7 +123,7 @@ class Search:
         Y, *C = self.parts
         dirty = np.ones(C[0].shape, bool)
         for c in self.parts:
-            c.acc = np.zeros(c.k.shape)
+            c.base = c.k.copy()
             c.last = np.zeros(c.shape, int)
         self.padded = np.zeros(Y.shape, bool)
         if self.height % 8: self.padded[-1] = True
@@ -139,25 +141,27 @@ class Search:
                 print(r, left, "pad", int((Y.failing&self.padded).sum()), "loss", round(self.loss(p), 2))
             if not any(left) or self.loss(p) > 2 * max_loss:
                 break
-            for c in self.parts:
+            for c in C:
                 c.tries += c.failing
             before = [c.k.copy() for c in self.parts]
-            cuts = self.unclip(p)
-            self.mend_luma(cuts[0])
+            ycc = self.decode("YCbCr")
+            cuts = self.unclip(ycc)
             self.mend_chroma(cuts[1:])
+            moved = spread(np.any([(c.k != b).any(2) for c, b in zip(C, before[1:])], axis=0))
+            self.mend_luma(ycc, ~self.luma_mask(moved))
             self.give_up()
             ch = [(c.k != b).any(2) for c, b in zip(self.parts, before)]
             dirty = self.chroma_mask(ch[0]) | spread(ch[1] | ch[2])
         return left, r, self.loss(p), p
 
-    def unclip(self, p):
+    def unclip(self, ycc):
         Y, *C = self.parts
         a, d = self.factors
         mcu = self.chroma_mask(Y.failing) | C[0].failing | C[1].failing
         cuts = [np.zeros(c.k.shape) for c in self.parts]
         y, x = np.nonzero(mcu)
         n = len(y)
-        ycc = C[0].pixels_of(self.decode("YCbCr"), mcu).astype(float) - 128
+        ycc = C[0].pixels_of(ycc, mcu).astype(float) - 128
         h, w = Y.shape
         yy = d * y[:, None, None] + np.arange(d)[:, None]
         xx = a * x[:, None, None] + np.arange(a)
@@ -173,20 +177,12 @@ class Search:
         luma = luma.reshape(n, d, a, 64)
         both = cut[..., 1:].reshape(n, 8, d, 8, a, 2).mean((2, 4))
         both = (DCT @ both.transpose(3, 0, 1, 2) @ DCT.T).reshape(2, n, 64)
-        trouble = np.maximum(np.abs(luma).max((1, 2, 3)), np.abs(both).max((0, 2))) > 1
-        beta = self.beta(mcu)
-        at = inside & trouble[:, None, None]
         I = np.broadcast_to(np.arange(n)[:, None, None], inside.shape)
         by, bx = np.broadcast_arrays(yy, xx)
         cuts[0][by[inside], bx[inside]] = luma[inside]
-        self.push(Y, (by[at], bx[at]), luma[at] * beta[I[at]][:, None])
         for c, part, cutm in zip(C, both, cuts[1:]):
             cutm[y, x] = part
         return cuts
-
-    def beta(self, mcu):
-        t = self.mcu_tries()[mcu]
-        return np.minimum(1.2**t, 4)
 
     def mcu_tries(self):
         Y, *C = self.parts
@@ -196,51 +192,35 @@ class Search:
         full[: Y.shape[0], : Y.shape[1]] = Y.tries
         return np.maximum(full.reshape(h, d, w, a).max((1, 3)), np.maximum(C[0].tries, C[1].tries))
 
-    def push(self, c, at, by):
-        c.acc[at] += by
-        moves = np.rint(c.acc[at] / c.steps)
-        c.acc[at] -= moves * c.steps
-        c.k[at] += moves.astype(np.int64)
-        moved = np.zeros(c.shape, bool); moved[at] = moves.any(1)
-        c.last[moved] = 0
-        c.pushed = moved
-
-    def mend_luma(self, cut):
+    def mend_luma(self, ycc, ready):
         Y = self.parts[0]
-        pad = Y.failing & self.padded
-        if pad.any():
-            self.mend([Y], [cut], pad[None], self.luma_response)
-            self.low_pass_padding(pad & (Y.tries > 6))
-        tired = Y.failing & (Y.tries > 16) & (np.abs(cut).max(2) > 1)
-        Y.scale[tired] = (Y.scale[tired] - 4 / 128).clip(min=0)
-        Y.k[tired] = Y.rounded(tired)
-        Y.last[tired] = 0
-        bad = Y.failing & (np.abs(cut).max(2) <= 1) & ~self.padded
+        bad = Y.failing & ready
         y, x = np.nonzero(bad)
         if not len(y):
             return
-        last = Y.last[bad]
-        undo = last != 0
-        Y.k[y[undo], x[undo], np.abs(last[undo]) - 1] -= np.sign(last[undo])
-        off = Y.origin[bad] - Y.k[bad] * Y.steps
-        cost = Y.steps**2 - 2 * Y.steps * np.abs(off)
-        order = np.argsort(cost, axis=1)
-        j = order[np.arange(len(y)), (Y.tries[bad] - 1) % 64]
-        s = np.where(off[np.arange(len(y)), j] >= 0, 1, -1)
-        Y.k[y, x, j] += s
-        Y.last[bad] = s * (j + 1)
-
-    def low_pass_padding(self, mask):
-        Y = self.parts[0]
-        y, x = np.nonzero(mask)
-        k = Y.k[mask].reshape(-1, 8, 8)
-        top = (14 - Y.tries[mask]).clip(min=1)[:, None]
-        f = np.arange(8)
-        if self.height % 8:
-            k[((y == Y.shape[0] - 1)[:, None] & (f >= top))] = 0
-        if self.width % 8:
-            k.swapaxes(1, 2)[((x == Y.shape[1] - 1)[:, None] & (f >= top))] = 0
-        Y.k[mask] = k.reshape(-1, 64)
+        _, cb, cr = np.moveaxis(Y.pixels_of(ycc, bad).astype(np.int64).reshape(len(y), 64, 3) - 128, 2, 0)
+        shifts = np.stack([91881 * cr, -22554 * cb - 46802 * cr, 116130 * cb], axis=2)
+        shifts = ((shifts + (1 << 15)) >> 16).astype(np.float32)
+        rows = np.minimum(np.arange(8), self.height - 1 - 8 * y[:, None])
+        cols = np.minimum(np.arange(8), self.width - 1 - 8 * x[:, None])
+        shown = (8 * rows[:, :, None] + cols[:, None]).reshape(-1, 64)
+        blocks = Blocks(shifts, shown, Y.origin[bad].astype(np.float32), Y.steps.astype(np.float32), Y.margins.astype(np.float32), (WEIGHT * (Y.steps.max() / 24)**2 * 4.0**Y.tries[bad].clip(max=12)).astype(np.float32))
+        Y.tries[bad] += 1
+        k = Y.k[bad]
+        own = holding(blocks, k)
+        rank = Y.last[bad]
+        noisy = np.flatnonzero(own)
+        base = np.where(rank[:, None] > 0, Y.base[bad], k)
+        Y.base[bad] = base
+        if len(noisy):
+            k[noisy] = flipped(blocks.some(noisy), base[noisy], rank[noisy])
+        rank[noisy] += 1
+        rest = np.flatnonzero(~own)
+        if len(rest):
+            k[rest] = nearest(blocks.some(rest), k[rest])
+        rank[rest] = 0
+        Y.last[bad] = rank
+        Y.k[bad] = k
 
     def mend(self, C, cuts, fail, resp):
         k = np.stack([c.k for c in C])
