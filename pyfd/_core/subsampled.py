@@ -38,6 +38,8 @@ _STEPS = 40  # rounds of `mend` for each of these
 # After so many rounds in which a block did not hold, it is treated otherwise
 _LOW_PASS, _PALE, _FLAT, _SPREAD = 12, 16, 32, 40
 
+_PALER = 0.93, 0.8
+
 _ROUNDING = 3 / 8  # what the integer DCT rounds at most
 _CUT = 1.0  # from here on, what is cut off matters
 _PRICE, _WEIGHT = 0.1, 10.0  # see `Chroma.price` and `Blocks.weight`; tuned on photographs
@@ -235,7 +237,7 @@ class _Image:
         chroma.errors[near] -= grid[near]
         errors = chroma.errors - self._cut(planes)
         pale = chroma.failing & (np.abs(chroma.errors - errors).max(axis=3) > _CUT) & (tries % 4 != 0)
-        self.contrast[pale] *= np.where(tries[pale] > _PALE, 0.8, 0.93)
+        self.contrast[pale] *= np.where(tries[pale] > _PALE, *_PALER[::-1])
         wish = self.contrast[..., np.newaxis] * chroma.original
         chroma.coefficients[pale] = chroma.rounded(wish)[pale]
         rest = chroma.failing & ~pale
@@ -247,7 +249,7 @@ class _Image:
             chroma.coefficients,
             *(
                 array.astype(np.float32)
-                for array in (chroma.steps, chroma.original, errors, margins, _PRICE * 0.5**tries)
+                for array in (chroma.steps, wish, errors, margins, _PRICE * 0.5**tries)
             ),
         )
         mend(state, rest, self.response, _STEPS)
