@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from pyfd._core import binding, decoding
+from pyfd._core import binding, decoding, subsampled
 from pyfd._core import metadata as _metadata
 from pyfd._core.files import Source, read_source
 from pyfd._core.least_steps import check_holds
 from pyfd._core.pixels import Pixels, pixels_of
 from pyfd._core.reading import DEFAULT_LIMITS, Mode, Scale, reading_with
 from pyfd.coefficients import Coefficients
-from pyfd.errors import CertificateError
 from pyfd.header import SUBSAMPLING, Header
 from pyfd.limits import Limits
 from pyfd.many import decode_many
@@ -279,7 +278,12 @@ def encode(
     least = _least_radius(pixels, tables, radius)
     least_file = _least_file_radius(pixels, tables, sampling, radius_files)
     if least and sampling != (1, 1):
-        raise CertificateError("subsampled chroma cannot be certified yet")
+        parts = subsampled.search(pixels, sampling, tables, least - 1, max_loss)
+        flat = np.concatenate([part.ravel() for part in parts])
+        three = tables[[min(i, len(tables) - 1) for i in range(3)]]
+        frame = pixels.shape[1], pixels.shape[0], "YCbCr", (sampling, (1, 1), (1, 1))
+        how = binding.writing(bool(progressive), bool(optimize))
+        return binding.write_coefficients(frame, flat, three, how, segments)
     how = binding.writing(bool(progressive), bool(optimize), radius=least, file_radius=least_file)
     return binding.encode(pixels, sampling, tables, how, segments)
 
