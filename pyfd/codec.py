@@ -6,8 +6,7 @@ Data flows one way: bytes → probe → limits → C → array.
 from __future__ import annotations
 
 import math
-import operator
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +14,8 @@ import numpy.typing as npt
 from pyfd._core import binding, decoding, subsampled
 from pyfd._core import metadata as _metadata
 from pyfd._core.files import Source, read_source
-from pyfd._core.least_steps import check_holds
 from pyfd._core.pixels import Pixels, pixels_of
+from pyfd._core.radii import least_file_radius, least_radius
 from pyfd._core.reading import DEFAULT_LIMITS, Mode, Scale, reading_with
 from pyfd.coefficients import Coefficients
 from pyfd.header import SUBSAMPLING, Header
@@ -275,46 +274,33 @@ def encode(
     pixels = pixels_of(image)
     segments = _metadata.build(exif, icc_profile, comment)
     sampling = SUBSAMPLING[subsampling] if pixels.ndim == 3 else (1, 1)
-    least = _least_radius(pixels, tables, radius)
-    least_file = _least_file_radius(pixels, tables, sampling, radius_files)
+    if not max_loss >= 0:
+        raise ValueError(f"max_loss must be 0 dB or more, not {max_loss}")
+    least = least_radius(pixels, tables, radius)
+    least_file = least_file_radius(pixels, tables, sampling, radius_files)
     if least and sampling != (1, 1):
-        parts = subsampled.search(pixels, sampling, tables, least - 1, max_loss)
-        flat = np.concatenate([part.ravel() for part in parts])
-        three = tables[[min(i, len(tables) - 1) for i in range(3)]]
-        frame = pixels.shape[1], pixels.shape[0], "YCbCr", (sampling, (1, 1), (1, 1))
         how = binding.writing(bool(progressive), bool(optimize))
-        return binding.write_coefficients(frame, flat, three, how, segments)
+        return _encode_subsampled(pixels, tables, sampling, least - 1, max_loss, how, segments)
     how = binding.writing(bool(progressive), bool(optimize), radius=least, file_radius=least_file)
     return binding.encode(pixels, sampling, tables, how, segments)
 
 
-def _least_radius(pixels: Pixels, tables: npt.NDArray[np.uint16], epsilon: int | None) -> int:
-    """Return the radius that every block must have; 0 for any."""
-    if epsilon is None:
-        return 0
-    check_holds(tables, epsilon, 1 if pixels.ndim == 2 else 3)
-    return operator.index(epsilon) + 1
-
-
-def _least_file_radius(
+def _encode_subsampled(
     pixels: Pixels,
     tables: npt.NDArray[np.uint16],
     sampling: tuple[int, int],
-    epsilon: int | None,
-) -> int:
-    """Return the radius for files that every block must have; 0 for any."""
-    if epsilon is None:
-        return 0
+    epsilon: int,
+    max_loss: float,
+    how: Any,
+    segments: bytes,
+) -> bytes:
+    """Encode color with subsampled chroma such that it holds a strength."""
+    found = subsampled.search(pixels, sampling, tables, epsilon, max_loss)
+    of_components = tables[[min(i, len(tables) - 1) for i in range(3)]]
     height, width = pixels.shape[:2]
-    if height % 8 or width % 8:
-        raise ValueError(
-            f"radius_files needs sides that are multiples of 8, not {width}×{height}: beyond "
-            "the edge, another file can hold anything"
-        )
-    if sampling != (1, 1):
-        raise ValueError("radius_files needs chroma that is not subsampled")
-    check_holds(tables, epsilon, 1 if pixels.ndim == 2 else 3, files=True)
-    return operator.index(epsilon) + 1
+    frame = width, height, "YCbCr", (sampling, (1, 1), (1, 1))
+    flat = np.concatenate([component.ravel() for component in found])
+    return binding.write_coefficients(frame, flat, of_components, how, segments)
 
 
 def write_coefficients(

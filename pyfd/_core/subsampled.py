@@ -165,8 +165,7 @@ class _Image:
         parts = np.split(flat, np.cumsum(sizes)[:-1])
         shapes = [(*blocks, 64) for blocks in self.blocks]
         return [
-            part.reshape(shape).astype(np.int64)
-            for part, shape in zip(parts, shapes, strict=True)
+            part.reshape(shape).astype(np.int64) for part, shape in zip(parts, shapes, strict=True)
         ]
 
     def coefficients(self) -> list[npt.NDArray[np.int16]]:
@@ -194,9 +193,7 @@ class _Image:
     def check(self) -> int:
         """Find the blocks that do not hold, and return their number."""
         self.decoded = self.decode()
-        found = binding.certify(
-            self.decoded, self.factors, self.tables, self.blocks, self.epsilon
-        )
+        found = binding.certify(self.decoded, self.factors, self.tables, self.blocks, self.epsilon)
         moved = [
             (ours != theirs).any(axis=2)
             for ours, theirs in zip(
@@ -236,7 +233,9 @@ class _Image:
         grid = chroma.coefficients * chroma.steps[:, np.newaxis, np.newaxis]
         chroma.errors[near] -= grid[near]
         errors = chroma.errors - self._cut(planes)
-        pale = chroma.failing & (np.abs(chroma.errors - errors).max(axis=3) > _CUT) & (tries % 4 != 0)
+        pale = (
+            chroma.failing & (np.abs(chroma.errors - errors).max(axis=3) > _CUT) & (tries % 4 != 0)
+        )
         self.contrast[pale] *= np.where(tries[pale] > _PALE, *_PALER[::-1])
         wish = self.contrast[..., np.newaxis] * chroma.original
         chroma.coefficients[pale] = chroma.rounded(wish)[pale]
