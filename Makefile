@@ -32,7 +32,7 @@ SYSTEM_TEST_PACKAGES = chromium ffmpeg gdal-bin graphicsmagick imagemagick \
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
 
-demo: $(VENV)/demo  ## Defend photographs and look at the result (demo-output/)
+demo: $(VENV)/demo  ## Defend and certify photographs, and look at the result (demo-output/)
 	$(BIN)/pyfd demo --output demo-output
 
 test: $(VENV)/test  ## Run the tests, with PYFD_PHOTOS=FOLDER also on these photographs
