@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 APT := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -y -q
 JOBS ?= $(shell nproc)
-# `make fuzz`: seconds for each of the five targets
+# `make fuzz`: seconds for each of the six targets
 SECONDS ?= 60
 # `make bench`: options of benchmarks/speed.py, such as --quick
 BENCH ?=
@@ -32,7 +32,7 @@ SYSTEM_TEST_PACKAGES = chromium ffmpeg gdal-bin graphicsmagick imagemagick \
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
 
-demo: $(VENV)/demo  ## Defend photographs and look at the result (demo-output/)
+demo: $(VENV)/demo  ## Defend and certify photographs, and look at the result (demo-output/)
 	$(BIN)/pyfd demo --output demo-output
 
 test: $(VENV)/test  ## Run the tests, with PYFD_PHOTOS=FOLDER also on these photographs
@@ -51,7 +51,7 @@ asan: $(VENV)/test  ## Run the tests under AddressSanitizer and UndefinedBehavio
 fuzz: $(VENV)/test $(VENV)/clang  ## Fuzz each C entry point for SECONDS
 	PYFD_SANITIZE=$(CHECKS),fuzzer-no-link CC=clang $(BIN)/python fuzz/build.py build/fuzz
 	PYTHONPATH=. $(BIN)/python fuzz/seeds.py build/fuzz/seeds
-	@for target in probe decode requantize coefficients snap; do \
+	@for target in probe decode requantize coefficients snap certified; do \
 	  mkdir -p build/fuzz/corpus/$$target; \
 	  echo "fuzzing $$target for $(SECONDS) s"; \
 	  build/fuzz/$$target -max_total_time=$(SECONDS) -timeout=10 -max_len=6000 -print_final_stats=1 \

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-TARGETS = ("probe", "decode", "requantize", "coefficients", "snap")
+TARGETS = ("probe", "decode", "requantize", "coefficients", "snap", "certified")
 
 
 def main() -> None:

@@ -2,8 +2,9 @@
  * fuzz.h - helpers that the fuzz targets share.
  *
  * A target is a libFuzzer entry point.  Its input is eight bytes that choose
- * the call's options, and then a file.  Targets read the whole output of a
- * call, so that a sanitizer finds bytes that were never written.
+ * the call's options, and then a file, or pixels for certified.c.  Targets
+ * read the whole output of a call, so that a sanitizer finds bytes that were
+ * never written.
  */
 
 #ifndef PYFD_FUZZ_H

@@ -1,4 +1,4 @@
-"""Write seed files for the fuzz targets: option bytes, followed by a small JPEG.
+"""Write seed files for the fuzz targets: option bytes, followed by a small JPEG or by pixels.
 
 python fuzz/seeds.py FOLDER
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 from tests import jpegs
 
 OPTIONS = 8  # bytes, as in fuzz.h
-VARIANTS = 2  # of the options, for each JPEG
+VARIANTS = 2  # of the options, for each JPEG and each picture
 
 
 def files() -> dict[str, bytes]:
@@ -39,10 +39,23 @@ def files() -> dict[str, bytes]:
     }
 
 
+def pixels() -> dict[str, bytes]:
+    """Return the samples of small pictures by name, for `certified`, which encodes them."""
+    return {
+        "photo": jpegs.picture(24, 24).tobytes(),
+        "text": b"".join(bytes([255] * 29 + [0] * (number % 7)) for number in range(80)),
+        "checkerboard": b"\x00\x00\x00\xff\xff\xff",
+        "saturated": b"\xff\x00\x00" * 8 + b"\x00\x00\xff" * 8,
+        "gradient": bytes(range(256)),
+        "black": b"\x00",
+        "white": b"\xff",
+    }
+
+
 def main() -> None:
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    for number, (name, data) in enumerate(files().items()):
+    for number, (name, data) in enumerate({**files(), **pixels()}.items()):
         for variant in range(VARIANTS):
             options = bytes((number * 7 + variant * 3 + i) % 256 for i in range(OPTIONS))
             (folder / f"{name}-{variant}").write_bytes(options + data)

@@ -14,7 +14,8 @@ from PIL import Image
 
 import pyfd
 from pyfd.cli import cli
-from pyfd.cli.demo import contact_sheet, measurement, summary
+from pyfd.cli.demo import certified, contact_sheet, measurement, summary
+from pyfd.cli.demo.aimed import aim
 
 DEFAULT = pyfd.QTables.preset("fd-cvpr2019")
 
@@ -31,6 +32,15 @@ def photos(tmp_path: Path) -> list[Path]:
         Image.fromarray((waves + texture).astype(np.uint8)).save(tmp_path / name, quality=95)
         made.append(tmp_path / name)
     return made
+
+
+@pytest.fixture
+def harsh(tmp_path: Path) -> Path:
+    """A stand-in that is calm at the left, and clipped at the right, where few blocks hold."""
+    rows, columns = np.mgrid[:96, :128, :1][:2]
+    waves = 128 + (40 + columns) * np.sin(rows / [17, 21, 33] + columns / 19)
+    Image.fromarray(waves.clip(0, 255).astype(np.uint8)).save(tmp_path / "harsh.png")
+    return tmp_path / "harsh.png"
 
 
 def main(*args: object) -> int:
@@ -88,6 +98,71 @@ def test_the_shares_are_those_of_the_coefficients(photos):
     assert measurement._outcome(benign, benign, DEFAULT)[0] == (1, 1)
 
 
+def moved_blocks(pixels: np.ndarray, e: np.ndarray, tables: pyfd.QTables) -> np.ndarray:
+    """Return the blocks whose coefficients a perturbation changes."""
+    attacked = (pixels + e).clip(0, 255).astype(np.uint8)
+    files = (pyfd.encode(image, tables, baseline=False) for image in (pixels, attacked))
+    pairs = zip(*(pyfd.read_coefficients(file).components for file in files), strict=True)
+    return np.any([(a != b).any(axis=(2, 3)) for a, b in pairs], axis=0)
+
+
+@pytest.mark.parametrize("epsilon", [1, 4, 16])
+def test_aim_moves_the_blocks_that_do_not_hold(harsh, epsilon):
+    tables = pyfd.QTables.certified(epsilon, baseline=False)
+    pixels = pyfd.decode(pyfd.encode(measurement.load(harsh), tables, baseline=False))
+    signs = aim(pixels, tables, epsilon)
+    assert signs.shape == pixels.shape
+    assert np.unique(signs).tolist() == [-1, 1]
+    holds = pyfd.holds(pixels, tables, epsilon)
+    assert 0.2 < holds.mean() < 0.95
+    moved = moved_blocks(pixels, epsilon * signs, tables)
+    assert not moved[holds].any()
+    assert moved[~holds].mean() > 0.98
+
+
+def test_aim_reaches_the_boundary_at_the_radius(photos):
+    """A level less moves no block, so that the demo's attack is as weak as one can be."""
+    tables = pyfd.QTables.certified(2)
+    pixels = pyfd.decode(pyfd.encode(measurement.load(photos[0]), tables, radius=2))
+    radii = pyfd.certify(pixels, tables).blocks
+    strength = radii.repeat(8, 0).repeat(8, 1)[..., np.newaxis].astype(int)
+    signs = aim(pixels, tables, int(radii.min()))
+    assert not moved_blocks(pixels, (strength - 1) * signs, tables).any()
+    assert moved_blocks(pixels, strength * signs, tables).mean() > 0.9
+
+
+def test_aim_where_the_edge_cuts_blocks(harsh):
+    tables = pyfd.QTables.certified(4)
+    pixels = pyfd.decode(pyfd.encode(measurement.load(harsh)[:83, :117], tables))
+    signs = aim(pixels, tables, 4)
+    assert signs.shape == (83, 117, 3)
+    assert np.array_equal(signs[:80, :112], aim(pixels[:80, :112], tables, 4))
+
+
+def test_a_certified_photograph_beside_a_plain_one(harsh, tmp_path):
+    original = measurement.load(harsh)
+    tables = pyfd.QTables.certified(4)
+    pair = certified.compare(harsh, 4, tmp_path / "out")
+    file = pyfd.encode(original, tables, radius=4)
+    assert (tmp_path / "out" / "certified" / "harsh.jpg").read_bytes() == file
+    files = pyfd.encode(original, tables), file
+    for (trial, attack), data in zip(pair, files, strict=True):
+        assert (trial.name, trial.bytes) == ("harsh", len(data))
+        assert np.array_equal(attack.pixels, pyfd.decode(data))
+        assert trial.psnr == measurement.psnr(original, attack.pixels)
+        assert trial.holding == pyfd.certify(attack.pixels, tables).share(4)
+        assert np.unique(np.abs(attack.moves)).tolist() == [4]
+        attacked = (attack.pixels + attack.moves).clip(0, 255).astype(np.uint8)
+        again = pyfd.decode(pyfd.encode(attacked, tables), tables)
+        assert np.array_equal((again == attack.pixels).all(axis=2), attack.unchanged)
+        assert trial.aimed == attack.unchanged.mean()
+    plain, proved = pair.plain[0], pair.certified[0]
+    assert (proved.holding, proved.noise, proved.aimed) == (1, 1, 1)
+    assert plain.holding < 0.9 > plain.aimed
+    assert plain.noise < 1
+    assert plain.psnr > proved.psnr
+
+
 def test_demo(photos, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(measurement, "photographs", lambda: photos)
     out = tmp_path / "out"
@@ -101,9 +176,17 @@ def test_demo(photos, tmp_path, monkeypatch, capsys):
     sizes = [int(line.split()[2].replace(",", "")) for line in lines[3:5]]
     assert int(lines[6].split()[3].replace(",", "")) == sum(sizes)
     assert str(out / "contact-sheet.png") in lines[-1]
+    assert f"pyfd certify {out / 'certified'} -q certified:4 --epsilon 4" in lines[-2]
+    title = lines.index("Certified files: perturbations within 4, tables certified:4")
+    rows = [line.split() for line in lines[title + 5 : title + 9]]
+    assert [row[0] for row in rows] == ["one", "two", "-" * len(lines[title + 4]), "sum"]
+    for row in (rows[0], rows[1], rows[3]):
+        assert row[-5] == row[-3] == row[-1] == "100.00%"
     assert sorted(str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()) == [
         "attacked/one.jpg",
         "attacked/two.jpg",
+        "certified/one.jpg",
+        "certified/two.jpg",
         "contact-sheet.png",
         "defended/one.jpg",
         "defended/two.jpg",
@@ -111,23 +194,43 @@ def test_demo(photos, tmp_path, monkeypatch, capsys):
     for path in out.rglob("*.jpg"):
         pyfd.decode(path)
     with Image.open(out / "contact-sheet.png") as sheet:
-        assert sheet.size == (1568, 724)
+        assert sheet.size == (1568, 1416)
 
 
 def test_contact_sheet_keeps_to_its_margins(photos, tmp_path):
     """Nothing is drawn outside the columns, however long the name and the numbers are."""
     tables = pyfd.QTables(DEFAULT.array, name="a name that is much longer than a column is wide")
-    measured = [measurement.measure(path, tables, 3, tmp_path) for path in photos]
-    sheet = np.asarray(contact_sheet.draw(measured, tables, 3))
+    measured = [measurement.measure(path, tables, 64, tmp_path) for path in photos]
+    pairs = [certified.compare(path, 64, tmp_path) for path in photos]
+    sections = (
+        contact_sheet.defended_section(measured, tables, 64),
+        contact_sheet.certified_section(pairs, 64),
+    )
+    sheet = np.asarray(contact_sheet.draw(sections))
     margin = contact_sheet._MARGIN
     blank = (sheet == 255).all(axis=(2))
     assert blank[:margin].all()
     assert blank[-margin:].all()
-    below = blank[margin + contact_sheet._TITLE_HEIGHT :]
-    for column in range(6):
-        left = contact_sheet._left(column)
-        assert below[:, left - contact_sheet._GAP + 3 : left].all()
-    assert not below[:, margin : margin + contact_sheet._CELL[0]].all(axis=0).any()
+    top = margin
+    for section in sections:
+        bottom = top + section.height
+        assert blank[bottom : bottom + margin].all()
+        below = blank[top + contact_sheet._TITLE_HEIGHT : bottom]
+        for column in range(6):
+            left = contact_sheet._left(column)
+            assert below[:, left - contact_sheet._GAP + 3 : left].all()
+        assert not below[:, margin : margin + contact_sheet._CELL[0]].all(axis=0).any()
+        top = bottom + margin
+    assert top == len(sheet)
+
+
+def test_changes_are_marked_where_they_are(harsh, tmp_path):
+    for trial, attack in certified.compare(harsh, 4, tmp_path):
+        picture = np.asarray(contact_sheet._marked(attack))
+        red = (picture == (0xE0, 0, 0x20)).all(axis=2)
+        assert red.shape == contact_sheet._CELL[::-1]
+        assert red.mean() == pytest.approx(1 - trial.aimed, abs=0.02)  # nothing is cut off
+        assert red.any() == (not attack.unchanged.all())
 
 
 def test_percentages_are_rounded_down():
@@ -138,7 +241,7 @@ def test_percentages_are_rounded_down():
 
 def test_psnr_of_equal_pictures():
     pixels = np.zeros((8, 8, 3), np.uint8)
-    assert measurement._psnr(pixels, pixels) == float("inf")
+    assert measurement.psnr(pixels, pixels) == float("inf")
 
 
 @pytest.mark.parametrize("missing", ["skimage", "foolbox"])

@@ -28,6 +28,18 @@ KINDS = {
     "optimized": {"optimize": True},
     "three tables": {"qtables": QTables([np.full((8, 8), step) for step in (12, 25, 40)])},
 }
+CERTIFIED = {
+    "certified": {"radius": 1},
+    "certified gray": {"radius": 1, "channels": 1},
+    "certified progressive": {"radius": 1, "progressive": True},
+    "certified by finer tables": {"radius": 1, "qtables": QTables.certified(1)},
+    "certified for files": {
+        "radius": 1,
+        "radius_files": 1,
+        "qtables": QTables.certified(1, files=True),
+    },
+}
+KINDS |= CERTIFIED
 
 
 def defended_file(path: Path, kind: str) -> np.ndarray:
@@ -100,6 +112,20 @@ def test_chromium_opens_our_files(tmp_path, kind):
 def djpeg(data: bytes, *options: str) -> np.ndarray:
     pnm = run("djpeg", "-dct", "int", "-pnm", *options, input=data)
     return np.asarray(Image.open(io.BytesIO(pnm)))
+
+
+@pytest.mark.parametrize("kind", CERTIFIED)
+def test_the_stock_library_shows_the_certified_pixels(tmp_path, kind):
+    """The certificate is about pixels, so that they must be the same for whoever decodes them."""
+    tables = CERTIFIED[kind].get("qtables", PRESET)
+    ours = defended_file(tmp_path / "x.jpg", kind)
+    plain = pyfd.decode(tmp_path / "x.jpg", mode=None)
+    stock = djpeg((tmp_path / "x.jpg").read_bytes())
+    assert np.array_equal(stock, plain)
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "x.jpg")), plain)
+    assert np.array_equal(plain if plain.ndim == 3 else np.stack([plain] * 3, 2), ours)
+    assert pyfd.holds(stock, tables, 1).all()
+    assert (pyfd.certify(stock, tables).file_radius > 1) == ("radius_files" in CERTIFIED[kind])
 
 
 def test_a_plain_decode_is_the_stock_librarys(photos):

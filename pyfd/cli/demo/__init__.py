@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 from pathlib import Path
 
 import click
@@ -12,7 +13,7 @@ from pyfd.cli.messages import Messages
 from pyfd.cli.options import DEFAULT_TABLES, Examples, check_steps, tables_option
 from pyfd.qtables import BASELINE_STEP, QTables
 
-_SHEET_ROWS = 5
+_SHEET_ROWS = 3
 
 
 @click.command(
@@ -43,8 +44,9 @@ def demo(output: Path, epsilon: int, tables: QTables) -> None:
     """Show the defence at work on real photographs.
 
     Defends photographs that come with scikit-image and foolbox, perturbs them,
-    decodes them, and measures what is left of the perturbation. Prints a table
-    of numbers, and draws a picture to look at.
+    decodes them, and measures what is left of the perturbation. Then certifies
+    the photographs, and aims at each block's weakest spot. Prints tables of
+    numbers, and draws a picture to look at.
     """
     from pyfd.cli.demo import measurement
 
@@ -63,13 +65,24 @@ def demo(output: Path, epsilon: int, tables: QTables) -> None:
 def _run(
     photos: list[Path], tables: QTables, epsilon: int, output: Path, messages: Messages
 ) -> None:
-    from pyfd.cli.demo import contact_sheet, measurement, summary
+    from pyfd.cli.demo import certified, contact_sheet, measurement, summary
 
     bar = messages.progress(photos, len(photos), unit="photo", leave=False)
-    measured = [measurement.measure(path, tables, epsilon, output) for path in bar]
+    measured, pairs = [], []
+    for path in bar:
+        measured.append(measurement.measure(path, tables, epsilon, output))
+        pairs.append(certified.compare(path, epsilon, output))
     click.echo(summary.table([result for result, _ in measured]))
-    buffer = io.BytesIO()
-    contact_sheet.draw(measured[:_SHEET_ROWS], tables, epsilon).save(buffer, "PNG")
+    click.echo(f"\n{summary.certified_table(pairs, epsilon)}")
     sheet = output / "contact-sheet.png"
+    sections = (
+        contact_sheet.defended_section(measured[:_SHEET_ROWS], tables, epsilon),
+        contact_sheet.certified_section(pairs[:_SHEET_ROWS], epsilon),
+    )
+    buffer = io.BytesIO()
+    contact_sheet.draw(sections).save(buffer, "PNG")
     measurement.write(sheet, buffer.getvalue())
-    click.echo(f"\nThe .jpg files are in {output}; look at {sheet}")
+    folder = shlex.quote(str(output / "certified"))
+    command = f"pyfd certify {folder} -q certified:{epsilon} --epsilon {epsilon}"
+    click.echo(f"\nThis certifies them again: {command}")
+    click.echo(f"The .jpg files are in {output}; look at {sheet}")

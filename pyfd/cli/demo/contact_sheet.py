@@ -3,79 +3,136 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from pyfd._core.pixels import Pixels
-from pyfd.cli.demo.measurement import Result, View, Views
+from pyfd.cli.demo.certified import Attack, Pair, tables_for
+from pyfd.cli.demo.measurement import Differences, Result, Views, moved
 from pyfd.cli.demo.summary import percent
 from pyfd.cli.messages import printable
 from pyfd.qtables import QTables
 
 _CELL = (288, 216)
+_COLUMNS = 5
 _GAP, _MARGIN = 16, 32
 _TITLE_HEIGHT, _HEAD_HEIGHT, _CAPTION_HEIGHT = 84, 60, 34
-_PAPER, _INK, _FAINT = "#ffffff", "#1a1a1a", "#5c5c5c"
+_PAPER, _INK, _FAINT, _MARK = "#ffffff", "#1a1a1a", "#5c5c5c", "#e00020"
 _SHOWN = 64  # levels: a perturbation of epsilon is amplified to this
 
+Cell: TypeAlias = tuple[Image.Image, str]
+"""A picture and its caption."""
 
-def draw(shown: Sequence[tuple[Result, Views]], tables: QTables, epsilon: int) -> Image.Image:
-    """Return the contact sheet.
 
-    Args:
-        shown: The measured photographs, a row for each.
-        tables: The tables that defended them.
-        epsilon: The strength of the attack, in 8-bit levels.
-    """
-    gain = _SHOWN / epsilon
-    rows_top = _MARGIN + _TITLE_HEIGHT + _HEAD_HEIGHT
-    row_height = _CELL[1] + _CAPTION_HEIGHT + _GAP
-    height = rows_top + len(shown) * row_height - _GAP + _MARGIN
-    sheet = Image.new("RGB", (_left(5) - _GAP + _MARGIN, height), _PAPER)
-    pen = ImageDraw.Draw(sheet)
-    _draw_heads(pen, tables, epsilon, gain)
-    for row, (result, views) in enumerate(shown):
-        top = rows_top + row * row_height
-        for column, (picture, caption) in enumerate(_cells(result, views, gain)):
-            sheet.paste(picture, (_left(column), top))
-            _text(pen, (_left(column), top + _CELL[1] + 6), caption, 18)
+class Section(NamedTuple):
+    """Rows of pictures below heads of their own."""
+
+    title: str
+    legend: str
+    heads: Sequence[tuple[str, str]]
+    rows: Sequence[Sequence[Cell]]
+
+    @property
+    def height(self) -> int:
+        """The height in pixels, without the margins around it."""
+        row = _CELL[1] + _CAPTION_HEIGHT + _GAP
+        return _TITLE_HEIGHT + _HEAD_HEIGHT + len(self.rows) * row - _GAP
+
+
+def draw(sections: Sequence[Section]) -> Image.Image:
+    """Return the contact sheet, with one section below the other."""
+    height = sum(section.height + _MARGIN for section in sections) + _MARGIN
+    sheet = Image.new("RGB", (_left(_COLUMNS) - _GAP + _MARGIN, height), _PAPER)
+    top = _MARGIN
+    for section in sections:
+        _draw_section(sheet, section, top)
+        top += section.height + _MARGIN
     return sheet
+
+
+def defended_section(
+    shown: Sequence[tuple[Result, Views]], tables: QTables, epsilon: int
+) -> Section:
+    """Return the section of photographs that `tables` defend, a row for each."""
+    gain = _SHOWN / epsilon
+    legend = "Below the diagonals: the attack's changes, amplified"
+    return Section(
+        title="The perturbation that the decoder leaves",
+        legend=f"{legend} {gain:.3g} times. Plain gray means no change.",
+        heads=(
+            ("original", "at quality 95"),
+            ("defended", f"encoded with {printable(tables.name or 'these tables')}"),
+            ("attacked", f"random noise of ±{epsilon}"),
+            ("one pass", "tables in the decoder alone"),
+            ("two passes", "tables in the camera as well"),
+        ),
+        rows=[_defended_row(result, views, gain) for result, views in shown],
+    )
+
+
+def _defended_row(result: Result, views: Views, gain: float) -> list[Cell]:
+    attacked = float(np.mean((views.attacked.left == 0).all(axis=2)))
+    return [
+        (_thumbnail(views.original), f"{result.ordinary_bytes:,} bytes"),
+        (_thumbnail(views.defended), f"{result.defended_bytes:,} bytes, {result.psnr:.1f} dB"),
+        (_split(*views.attacked, gain), _caption(attacked)),
+        (_split(*views.one_pass, gain), _caption(result.one_pass.pixels)),
+        (_split(*views.two_pass, gain), _caption(result.two_pass.pixels)),
+    ]
+
+
+def certified_section(pairs: Sequence[Pair], epsilon: int) -> Section:
+    """Return the section of photographs with and without a certificate, a row for each."""
+    return Section(
+        title="The perturbation that no certified file lets through",
+        legend="The attacker pushes each block towards its nearest rounding boundary. "
+        "Red: what the classifier sees has changed.",
+        heads=(
+            ("two passes", f"encoded with {tables_for(epsilon).name}"),
+            ("attacked", f"±{epsilon} to the nearest boundaries"),
+            ("two passes, attacked", "red: what has changed"),
+            ("certified", f"the same, with radius={epsilon}"),
+            ("certified, attacked", "in the same way: no red"),
+        ),
+        rows=[_certified_row(pair, _SHOWN / epsilon) for pair in pairs],
+    )
+
+
+def _certified_row(pair: Pair, gain: float) -> list[Cell]:
+    (plain, attack), (certified, foiled) = pair
+    return [
+        (_thumbnail(attack.pixels), f"{plain.bytes:,} bytes, {plain.psnr:.1f} dB"),
+        (
+            _split(moved(attack.pixels, attack.moves), attack.moves, gain),
+            f"{percent(plain.holding)} of blocks hold",
+        ),
+        (_marked(attack), _caption(plain.aimed)),
+        (_thumbnail(foiled.pixels), f"{certified.bytes:,} bytes, {certified.psnr:.1f} dB"),
+        (_marked(foiled), _caption(certified.aimed)),
+    ]
 
 
 def _left(column: int) -> int:
     return _MARGIN + column * (_CELL[0] + _GAP)
 
 
-def _draw_heads(pen: ImageDraw.ImageDraw, tables: QTables, epsilon: int, gain: float) -> None:
-    room = _left(5) - _MARGIN
-    _text(pen, (_MARGIN, _MARGIN), "The perturbation that the decoder leaves", 32, room=room)
-    legend = "Below the diagonals: the attack's changes, amplified"
-    legend = f"{legend} {gain:.3g} times. Plain gray means no change."
-    _text(pen, (_MARGIN, _MARGIN + 42), legend, 19, _FAINT, room)
-    heads = (
-        ("original", "at quality 95"),
-        ("defended", f"encoded with {printable(tables.name or 'these tables')}"),
-        ("attacked", f"random noise of ±{epsilon}"),
-        ("one pass", "tables in the decoder alone"),
-        ("two passes", "tables in the camera as well"),
-    )
-    top = _MARGIN + _TITLE_HEIGHT
-    for column, (title, subtitle) in enumerate(heads):
+def _draw_section(sheet: Image.Image, section: Section, top: int) -> None:
+    pen = ImageDraw.Draw(sheet)
+    room = _left(_COLUMNS) - _GAP - _MARGIN
+    _text(pen, (_MARGIN, top), section.title, 32, room=room)
+    _text(pen, (_MARGIN, top + 42), section.legend, 19, _FAINT, room)
+    top += _TITLE_HEIGHT
+    for column, (title, subtitle) in enumerate(section.heads):
         _text(pen, (_left(column), top), title, 23)
         _text(pen, (_left(column), top + 29), subtitle, 17, _FAINT)
-
-
-def _cells(result: Result, views: Views, gain: float) -> list[tuple[Image.Image, str]]:
-    """Return a row's pictures with their captions."""
-    attacked = float(np.mean((views.attacked.left == 0).all(axis=2)))
-    return [
-        (_thumbnail(views.original), f"{result.ordinary_bytes:,} bytes"),
-        (_thumbnail(views.defended), f"{result.defended_bytes:,} bytes, {result.psnr:.1f} dB"),
-        (_split(views.attacked, gain), _caption(attacked)),
-        (_split(views.one_pass, gain), _caption(result.one_pass.pixels)),
-        (_split(views.two_pass, gain), _caption(result.two_pass.pixels)),
-    ]
+    top += _HEAD_HEIGHT
+    for row in section.rows:
+        for column, (picture, caption) in enumerate(row):
+            sheet.paste(picture, (_left(column), top))
+            _text(pen, (_left(column), top + _CELL[1] + 6), caption, 18)
+        top += _CELL[1] + _CAPTION_HEIGHT + _GAP
 
 
 def _caption(unmoved: float) -> str:
@@ -86,17 +143,29 @@ def _thumbnail(pixels: Pixels) -> Image.Image:
     return ImageOps.fit(Image.fromarray(pixels), _CELL, Image.Resampling.LANCZOS)
 
 
-def _split(view: View, gain: float) -> Image.Image:
-    """Return a picture that shows the attack's changes, amplified, below its diagonal."""
-    picture = _thumbnail(view.pixels)
-    amplified = (128 + gain * view.left).clip(0, 255).astype(np.uint8)
-    # not averaged, which would make the change look smaller than it is
-    below = ImageOps.fit(Image.fromarray(amplified), _CELL, Image.Resampling.NEAREST)
+def _unaveraged(pixels: Pixels) -> Image.Image:
+    """Return a thumbnail in which no change looks smaller than it is."""
+    return ImageOps.fit(Image.fromarray(pixels), _CELL, Image.Resampling.NEAREST)
+
+
+def _split(pixels: Pixels, left: Differences, gain: float) -> Image.Image:
+    """Return a picture that shows an attack's changes, amplified, below its diagonal."""
+    picture = _thumbnail(pixels)
+    below = _unaveraged((128 + gain * left).clip(0, 255).astype(np.uint8))
     mask = Image.new("1", _CELL)
     width, height = _CELL
     ImageDraw.Draw(mask).polygon([(width, 0), (width, height), (0, height)], fill=1)
     picture.paste(below, mask=mask)
     ImageDraw.Draw(picture).line([(0, height), (width, 0)], fill=_PAPER, width=3)
+    return picture
+
+
+def _marked(attack: Attack) -> Image.Image:
+    """Return a pale picture with the pixels in red that the attack changes."""
+    gray = _thumbnail(attack.pixels).convert("L").convert("RGB")
+    picture = Image.blend(gray, Image.new("RGB", _CELL, _PAPER), 0.5)
+    changed = np.where(attack.unchanged, 0, 255).astype(np.uint8)
+    picture.paste(_MARK, mask=_unaveraged(changed))
     return picture
 
 

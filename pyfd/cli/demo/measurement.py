@@ -102,7 +102,8 @@ def photographs() -> list[Path]:
     return found
 
 
-def _load(path: Path) -> Pixels:
+def load(path: Path) -> Pixels:
+    """Return a photograph's pixels, H×W×3."""
     if path.suffix == ".jpg":
         return pyfd.decode(path)
     with Image.open(path) as image:
@@ -114,13 +115,13 @@ def _load(path: Path) -> Pixels:
 
 def measure(path: Path, tables: QTables, epsilon: int, output: Path) -> tuple[Result, Views]:
     """Defend, attack and measure one photograph, and write its .jpg files into `output`."""
-    original = _load(path)
-    noise = _noise(original.shape, epsilon)
+    original = load(path)
+    perturbation = noise(original.shape, epsilon)
     ordinary = pyfd.encode(original, _ORDINARY)
     defended = pyfd.encode(original, tables)
     benign = pyfd.decode(defended)
-    attacked = _moved(benign, noise)
-    attack = pyfd.encode(_moved(original, noise), _ORDINARY)
+    attacked = moved(benign, perturbation)
+    attack = pyfd.encode(moved(original, perturbation), _ORDINARY)
     write(output / "defended" / f"{path.stem}.jpg", defended)
     write(output / "attacked" / f"{path.stem}.jpg", attack)
 
@@ -133,13 +134,13 @@ def measure(path: Path, tables: QTables, epsilon: int, output: Path) -> tuple[Re
         height=original.shape[0],
         ordinary_bytes=len(ordinary),
         defended_bytes=len(defended),
-        psnr=_psnr(original, benign),
+        psnr=psnr(original, benign),
         one_pass=one_pass,
         two_pass=two_pass,
         plain_ms=plain_ms,
         defended_ms=defended_ms,
     )
-    perturbed = View(attacked, _difference(attacked, benign))
+    perturbed = View(attacked, difference(attacked, benign))
     return result, Views(original, benign, perturbed, one_pass_view, two_pass_view)
 
 
@@ -150,7 +151,7 @@ def _outcome(benign: bytes, attack: bytes, tables: QTables) -> tuple[Unmoved, Vi
     pairs = list(zip(before.components, after.components, strict=True))
     equal = sum(int(np.count_nonzero(old == new)) for old, new in pairs)
     pixels = pyfd.decode(attack, tables)
-    left = _difference(pixels, pyfd.decode(benign, tables))
+    left = difference(pixels, pyfd.decode(benign, tables))
     unmoved = Unmoved(
         coefficients=equal / sum(old.size for old, _ in pairs),
         pixels=float(np.mean((left == 0).all(axis=2))),
@@ -158,23 +159,31 @@ def _outcome(benign: bytes, attack: bytes, tables: QTables) -> tuple[Unmoved, Vi
     return unmoved, View(pixels, left)
 
 
-def _noise(shape: tuple[int, ...], epsilon: int) -> Differences:
-    """Return random noise of full strength: +epsilon or -epsilon for each sample."""
-    signs = np.random.default_rng(_SEED).integers(0, 2, shape, dtype=np.int16)
+def noise(shape: tuple[int, ...], epsilon: int, number: int = 0) -> Differences:
+    """Return random noise of full strength: +epsilon or -epsilon for each sample.
+
+    Args:
+        shape: The picture's shape.
+        epsilon: The strength, in 8-bit levels.
+        number: Another number gives other noise.
+    """
+    signs = np.random.default_rng(_SEED + number).integers(0, 2, shape, dtype=np.int16)
     return (2 * signs - 1) * np.int16(epsilon)
 
 
-def _moved(pixels: Pixels, noise: Differences) -> Pixels:
-    return (pixels + noise).clip(0, 255).astype(np.uint8)
+def moved(pixels: Pixels, perturbation: Differences) -> Pixels:
+    """Return perturbed pixels, cut at 0 and 255."""
+    return (pixels + perturbation).clip(0, 255).astype(np.uint8)
 
 
-def _difference(a: Pixels, b: Pixels) -> Differences:
+def difference(a: Pixels, b: Pixels) -> Differences:
+    """Return a - b."""
     return a.astype(np.int16) - b
 
 
-def _psnr(a: Pixels, b: Pixels) -> float:
+def psnr(a: Pixels, b: Pixels) -> float:
     """Return the peak signal-to-noise ratio over all samples, in dB."""
-    error = float(np.mean(np.square(_difference(a, b), dtype=np.float64)))
+    error = float(np.mean(np.square(difference(a, b), dtype=np.float64)))
     return float("inf") if error == 0 else float(10 * np.log10(255**2 / error))
 
 

@@ -1,4 +1,4 @@
-"""The measurements as a table of text."""
+"""The measurements as tables of text."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from statistics import median
 
+from pyfd.cli.demo.certified import NOISES, Pair, Trial, tables_for
 from pyfd.cli.demo.measurement import Result
 
 _HEADS = (
@@ -22,16 +23,41 @@ _LEGEND = """\
   edge cuts, and everywhere if the steps are too fine for epsilon.
 plain, defended: decoding the attacker's .jpg without and with the tables."""
 
+_CERTIFIED_HEADS = (
+    "photograph/", "plain/bytes", "certified/bytes", "plain/dB", "certified/dB",
+    "plain/hold", "certified/hold", "plain/noise", "certified/noise",
+    "plain/aimed", "certified/aimed",
+)  # fmt: skip
+_CERTIFIED_LEGEND = f"""\
+plain, certified: two passes, without and with a certificate for this strength.
+hold: the share of blocks for which it is proved that no perturbation changes them.
+noise: the share of pixels that none of {NOISES} random perturbations of full strength changes.
+aimed: the share of pixels that the perturbation towards each block's nearest rounding
+  boundary does not change. The certified photographs withstand every other one, too.
+A certificate is about perturbed pixels, not about a file that an attacker has made."""
+
 
 def table(results: Sequence[Result]) -> str:
     """Return a row for each result, and a last row with sums of bytes and medians of the rest."""
-    heads = zip(*(head.split("/") for head in _HEADS), strict=True)
     rows = [(r.name, f"{r.width}x{r.height}", *_numbers([r])) for r in results]
-    rows = [*heads, *rows, ("sum or median", "", *_numbers(results))]
+    rows.append(("sum or median", "", *_numbers(results)))
+    return _laid_out(_HEADS, rows, _LEGEND)
+
+
+def certified_table(pairs: Sequence[Pair], epsilon: int) -> str:
+    """Return a title, and a table like `table` of the photographs with a certificate."""
+    rows = [(pair.plain[0].name, *_certified_numbers([pair])) for pair in pairs]
+    rows.append(("sum or median", *_certified_numbers(pairs)))
+    title = f"Certified files: perturbations within {epsilon}, tables {tables_for(epsilon).name}"
+    return f"{title}\n\n{_laid_out(_CERTIFIED_HEADS, rows, _CERTIFIED_LEGEND)}"
+
+
+def _laid_out(heads: Sequence[str], rows: Sequence[Sequence[str]], legend: str) -> str:
+    rows = [*zip(*(head.split("/") for head in heads), strict=True), *rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [_line(row, widths) for row in rows]
     rule = "-" * (sum(widths) + 2 * len(widths) - 2)
-    return "\n".join([*lines[:2], rule, *lines[2:-1], rule, lines[-1], "", _LEGEND])
+    return "\n".join([*lines[:2], rule, *lines[2:-1], rule, lines[-1], "", legend])
 
 
 def _numbers(results: Sequence[Result]) -> tuple[str, ...]:
@@ -46,6 +72,23 @@ def _numbers(results: Sequence[Result]) -> tuple[str, ...]:
         f"{median(r.plain_ms for r in results):.2f}",
         f"{median(r.defended_ms for r in results):.2f}",
         f"{median(r.defended_ms / r.plain_ms for r in results):.2f}",
+    )
+
+
+def _certified_numbers(pairs: Sequence[Pair]) -> list[str]:
+    """Return the numbers of plain and certified photographs, in turn."""
+    both = [[pair.plain[0] for pair in pairs], [pair.certified[0] for pair in pairs]]
+    columns = zip(*map(_trial_numbers, both), strict=True)
+    return [number for column in columns for number in column]
+
+
+def _trial_numbers(trials: Sequence[Trial]) -> tuple[str, ...]:
+    return (
+        f"{sum(trial.bytes for trial in trials):,}",
+        f"{median(trial.psnr for trial in trials):.1f}",
+        percent(median(trial.holding for trial in trials)),
+        percent(median(trial.noise for trial in trials)),
+        percent(median(trial.aimed for trial in trials)),
     )
 
 
