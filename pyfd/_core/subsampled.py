@@ -39,6 +39,8 @@ _STEPS = 40  # rounds of `mend` for each of these
 _LOW_PASS, _PALE, _FLAT, _SPREAD = 12, 16, 32, 40
 
 _PALER = 0.93, 0.8
+_NOISE = 0.7
+_LATE = 20
 
 _ROUNDING = 3 / 8  # what the integer DCT rounds at most
 _CUT = 1.0  # from here on, what is cut off matters
@@ -151,6 +153,7 @@ class _Image:
         self.luma = _State(planes[:1], steps[:1], epsilon, pixels)
         self.chroma = _State(planes[1:], steps[1:], epsilon, pixels)
         self.blocks = [plane.shape for plane in planes]
+        self.rounds = 0
         self.contrast = np.ones(self.chroma.shape)
         self.response = response(height, width, factors)
         self.luma.coefficients[0], *self.chroma.coefficients[:] = self.quantized(pixels)
@@ -217,7 +220,10 @@ class _Image:
         """Change the coefficients of blocks that do not hold, and of those near them."""
         planes = self.decode("YCbCr")
         before = self.chroma.coefficients.copy()
+        self.rounds += 1
         self.chroma.tries += self.chroma.failing
+        late = np.where(self.chroma.failing, self.rounds - _LATE, 0)
+        np.maximum(self.chroma.tries, late, out=self.chroma.tries)
         if self.chroma.failing.any():
             self._mend_chroma(planes)
         moved = (self.chroma.coefficients != before).any(axis=(0, 3))
@@ -243,6 +249,7 @@ class _Image:
         rest = chroma.failing & ~pale
         self._low_pass(rest & (tries > _LOW_PASS) & (tries % 3 == 0))
         margins = np.broadcast_to(chroma.margins[:, np.newaxis, np.newaxis], errors.shape)
+        margins = np.maximum(margins - _NOISE, margins * 0.7)
         holding = ~chroma.failing[..., np.newaxis]
         margins = np.where(holding, np.maximum(margins, np.abs(errors)), margins)
         state = Chroma(
