@@ -278,12 +278,8 @@ def encode(
     least = _least_radius(pixels, tables, radius)
     least_file = _least_file_radius(pixels, tables, sampling, radius_files)
     if least and sampling != (1, 1):
-        parts = subsampled.search(pixels, sampling, tables, least - 1, max_loss)
-        flat = np.concatenate([part.ravel() for part in parts])
-        three = tables[[min(i, len(tables) - 1) for i in range(3)]]
-        frame = pixels.shape[1], pixels.shape[0], "YCbCr", (sampling, (1, 1), (1, 1))
         how = binding.writing(bool(progressive), bool(optimize))
-        return binding.write_coefficients(frame, flat, three, how, segments)
+        return subsampled.encode(pixels, sampling, tables, least - 1, max_loss, how, segments)
     how = binding.writing(bool(progressive), bool(optimize), radius=least, file_radius=least_file)
     return binding.encode(pixels, sampling, tables, how, segments)
 
