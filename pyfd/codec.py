@@ -6,7 +6,7 @@ Data flows one way: bytes → probe → limits → C → array.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -280,27 +280,9 @@ def encode(
     least_file = least_file_radius(pixels, tables, sampling, radius_files)
     if least and sampling != (1, 1):
         how = binding.writing(bool(progressive), bool(optimize))
-        return _encode_subsampled(pixels, tables, sampling, least - 1, max_loss, how, segments)
+        return subsampled.encode(pixels, sampling, tables, least - 1, max_loss, how, segments)
     how = binding.writing(bool(progressive), bool(optimize), radius=least, file_radius=least_file)
     return binding.encode(pixels, sampling, tables, how, segments)
-
-
-def _encode_subsampled(
-    pixels: Pixels,
-    tables: npt.NDArray[np.uint16],
-    sampling: tuple[int, int],
-    epsilon: int,
-    max_loss: float,
-    how: Any,
-    segments: bytes,
-) -> bytes:
-    """Encode color with subsampled chroma such that it holds a strength."""
-    found = subsampled.search(pixels, sampling, tables, epsilon, max_loss)
-    of_components = tables[[min(i, len(tables) - 1) for i in range(3)]]
-    height, width = pixels.shape[:2]
-    frame = width, height, "YCbCr", (sampling, (1, 1), (1, 1))
-    flat = np.concatenate([component.ravel() for component in found])
-    return binding.write_coefficients(frame, flat, of_components, how, segments)
 
 
 def write_coefficients(

@@ -58,11 +58,14 @@ class Plane(NamedTuple):
         down = samples[:, :, np.newaxis] * self.down + np.arange(self.down)
         down = down.reshape(-1, 8 * self.down, 1).clip(max=self.height - 1)
         right = (8 * columns * self.across + np.arange(8 * self.across)).clip(max=self.width - 1)
-        return image[down, right[:, np.newaxis]]
+        found: Pixels = image[down, right[:, np.newaxis]]
+        return found
 
-    def averages(self, pixels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Return the sum of the pixels under each sample: (blocks, 8, 8)."""
-        return pixels.reshape(-1, 8, self.down, 8, self.across).sum(axis=(2, 4))
+    def sums(self, pixels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return the sum of the pixels of each sample: (blocks, 8, 8)."""
+        under = pixels.reshape(-1, 8, self.down, 8, self.across)
+        found: npt.NDArray[np.float64] = under.sum(axis=(2, 4))
+        return found
 
     def coefficients(self, image: Pixels, places: Places) -> npt.NDArray[np.float64]:
         """Return the coefficients of some blocks of RGB pixels before quantization.
@@ -81,7 +84,7 @@ class Plane(NamedTuple):
         total = pixels @ np.array(TO_YCC[self.component], np.float64)
         levels = np.floor((total + TO_YCC_OFFSETS[self.component]) / 2**COLOR_BITS)
         biases = np.tile(_BIASES[self.across, self.down], 4)
-        samples = np.floor((self.averages(levels) + biases) / (self.across * self.down)) - 128
+        samples = np.floor((self.sums(levels) + biases) / (self.across * self.down)) - 128
         return forward(samples) / 8
 
 

@@ -59,10 +59,9 @@ def response(height: int, width: int, factors: tuple[int, int]) -> Response:
         factors: The pixels per sample, horizontally and vertically.
     """
     across, down = factors
-    wide, high = -(-width // across), -(-height // down)
-    interpolated = across == 1 or wide > 2  # libjpeg repeats the samples of narrower chroma
-    columns, horizontal = _one_way(wide, across == 2 and interpolated)
-    rows, vertical = _one_way(high, down == 2 and interpolated)
+    interpolated = across == 1 or width > 4  # libjpeg repeats the samples of narrower chroma
+    columns, horizontal = _one_way(width, across, interpolated, averaged=False)
+    rows, vertical = _one_way(height, down, interpolated, averaged=True)
     # kind of row and column; coefficient (u, v); block (i, j); error (y, x)
     table = np.einsum("riyu,cjxv->rcuvijyx", vertical, horizontal)
     for u, v in np.ndindex(8, 8):
@@ -71,25 +70,37 @@ def response(height: int, width: int, factors: tuple[int, int]) -> Response:
 
 
 def _one_way(
-    samples: int, interpolated: bool
+    pixels: int, factor: int, interpolated: bool, *, averaged: bool
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:
     """Return the kind of each block along an axis, and what each kind of block becomes.
 
     Blocks far from both ends are all alike. So a short axis stands for a long one.
 
+    Args:
+        pixels: The image's side.
+        factor: The pixels per sample.
+        interpolated: Whether the decoder interpolates.
+        averaged: Whether the encoder repeats the last sample, not the last pixel.
+
     Returns:
         The kinds, and (kinds, 3 blocks around, 8 frequencies that result, 8 coefficients).
     """
+    samples = -(-pixels // factor)
     blocks = -(-samples // 8)
     short = min(blocks, 2 * _ENDS + 1)
     places = np.arange(blocks)
     kinds = np.maximum(np.minimum(places, _ENDS), places - (blocks - short))
     samples -= 8 * (blocks - short)
     waves = np.kron(np.eye(short), DCT)[:, :samples]  # of each block, the 8 basis functions
-    if interpolated:
-        eighths = np.diff(waves) / 8
-        waves = waves + np.pad(eighths, ((0, 0), (0, 1))) - np.pad(eighths, ((0, 0), (1, 0)))
-    waves = np.pad(waves, ((0, 0), (0, 8 * short - samples)), mode="edge")
+    edge = waves[:, -1:]
+    if factor == 2 and interpolated:
+        eighths = np.pad(np.diff(waves) / 8, ((0, 0), (1, 1)))
+        waves = waves + eighths[:, 1:] - eighths[:, :-1]
+        if pixels % 2:  # the last sample is one pixel, a quarter of which is its neighbour's
+            edge = waves[:, -1:] = waves[:, -1:] - eighths[:, -2:-1]
+        elif averaged:
+            edge = waves[:, -1:]
+    waves = np.hstack([waves, edge.repeat(8 * short - samples, axis=1)])
     found = waves.reshape(short, 8, short, 8) @ DCT.T
     around = np.pad(found, ((0, 0), (0, 0), (1, 1), (0, 0)))
     near = np.stack([around[i, :, i : i + 3] for i in range(short)])
@@ -165,7 +176,10 @@ def highest(values: npt.NDArray[np.generic], by: int) -> npt.NDArray[np.generic]
 
 def _beyond(errors: Floats, margins: Floats) -> Bools:
     """Return the blocks that have errors beyond their margins, without the frame around."""
-    return (np.abs(errors) > margins).any(axis=3)[:, 1:-1, 1:-1]
+    inner = slice(None), slice(1, -1), slice(1, -1)
+    beyond: Bools = np.abs(errors[inner]) > margins[inner]
+    found: Bools = np.any(beyond, axis=3)
+    return found
 
 
 def _frames(places: Places) -> Places:

@@ -13,7 +13,7 @@ takes its neighbours with it: an image of nothing but level 128 always holds.
 from __future__ import annotations
 
 import math
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -35,14 +35,18 @@ Bools: TypeAlias = npt.NDArray[np.bool_]
 _ROUNDS = 100
 _STEPS = 40  # rounds of `mend` for each of these
 
-# After so many rounds in which a block did not hold, it is treated otherwise
+# After so many rounds in which a block did not hold, it is treated otherwise. A block that
+# does not hold after more than `_LATE` rounds counts as if it had not held in all the others.
 _LOW_PASS, _PALE, _FLAT, _SPREAD = 12, 16, 32, 40
+_LATE = 20
 
-_PALER = 0.93, 0.8
+# The numbers that follow were tuned on photographs, whose loss hardly depends on them
+_PALER, _MUCH_PALER = 0.93, 0.8  # the contrast that a round leaves
+_CUT = 1.0  # levels of a coefficient from which on cut colors are made paler
+_PRICE, _WEIGHT = 0.1, 10.0  # the first of `Chroma.price` and of `Blocks.weight`
 
-_ROUNDING = 3 / 8  # what the integer DCT rounds at most
-_CUT = 1.0  # from here on, what is cut off matters
-_PRICE, _WEIGHT = 0.1, 10.0  # see `Chroma.price` and `Blocks.weight`; tuned on photographs
+_ROUNDING = 3 / 8  # of a coefficient by the integer DCT, at most
+_NOISE = 0.7  # what the rounding of pixels usually adds to the errors of chroma
 
 _GAINS = np.outer(*(2 * [np.abs(DCT).sum(axis=1)])).ravel()
 _FREQUENCIES = np.add.outer(np.arange(8), np.arange(8)).ravel()
@@ -55,29 +59,35 @@ _TRUSTED = Limits.unlimited()
 _PLAIN = binding.writing(False, False)
 
 
-def search(
+def encode(
     pixels: Pixels,
     factors: tuple[int, int],
     tables: npt.NDArray[np.uint16],
     epsilon: int,
     max_loss: float,
-) -> list[npt.NDArray[np.int16]]:
-    """Find coefficients close to those of a plain encoding that hold a strength everywhere.
+    how: Any,
+    segments: bytes,
+) -> bytes:
+    """Encode RGB pixels so that every block of the file holds a strength.
 
     Args:
-        pixels: RGB pixels.
+        pixels: The pixels.
         factors: The pixels per chroma sample, horizontally and vertically.
         tables: The tables, (tables, 8, 8); the last one also serves the components after it.
-        epsilon: The strength, with which level 128 must hold.
+        epsilon: The strength, at which level 128 must hold with these tables.
         max_loss: The PSNR in dB that this may cost compared to a plain encoding.
-
-    Returns:
-        The coefficients of Y, Cb and Cr: (high, wide, 8, 8).
+        how: As `binding.writing` returns it.
+        segments: The segments to insert.
 
     Raises:
-        CertificateError: None were found, or they cost more.
+        CertificateError: No such file was found, or it costs more.
     """
     image = _Image(pixels, factors, tables, epsilon)
+    _search(image, max_loss)
+    return image.file(how, segments)
+
+
+def _search(image: _Image, max_loss: float) -> None:
     left, loss = image.check(), 0.0
     for _ in range(_ROUNDS):
         if not left or loss > 2 * max_loss:
@@ -88,22 +98,27 @@ def search(
         image.flatten()
         left, loss = image.check(), image.loss()
     if left or loss > max_loss:
-        raise CertificateError(_message(left, loss, epsilon, max_loss))
-    return image.coefficients()
+        raise CertificateError(_message(left, loss, image.epsilon, max_loss))
 
 
 def _message(left: int, loss: float, epsilon: int, max_loss: float) -> str:
     advice = "larger steps for chroma cost less, and 4:4:4 always succeeds"
+    blocks = f"{left} block{'s do' if left > 1 else ' does'} not hold it"
     if loss <= max_loss:
         return (
-            f"with subsampled chroma, {left} blocks still do not hold radius {epsilon} after "
-            f"{_ROUNDS} rounds; max_loss=math.inf makes them flat; {advice}"
+            f"with subsampled chroma, no file with radius {epsilon} was found: after {_ROUNDS} "
+            f"rounds, {blocks}; max_loss=math.inf allows flat ones; {advice}"
         )
-    so_far = f" so far, with {left} blocks left" if left else ""
+    so_far = f" so far, and {blocks}" if left else ""
     return (
-        f"with subsampled chroma, radius {epsilon} costs {loss:.2f} dB{so_far}, more than "
-        f"max_loss={max_loss:g}: a larger max_loss allows it; {advice}"
+        f"with subsampled chroma, radius {epsilon} costs {loss:.2f} dB{so_far}: more than "
+        f"max_loss={max_loss:g}, which may be raised; {advice}"
     )
+
+
+def _places(mask: Bools) -> Places:
+    rows, columns = np.nonzero(mask)
+    return rows, columns
 
 
 class _State:
@@ -124,7 +139,7 @@ class _State:
     def transform(self, image: Pixels, mask: Bools, out: Floats) -> None:
         """Put the coefficients of some blocks of an image, before quantization, into `out`."""
         for plane, where, found in zip(self.planes, mask, out, strict=True):
-            found[where] = plane.coefficients(image, np.nonzero(where))
+            found[where] = plane.coefficients(image, _places(where))
 
     def rounded(self, values: Floats) -> Integers:
         """Return the quantized coefficients of all blocks."""
@@ -145,12 +160,14 @@ class _Image:
         height, width = pixels.shape[:2]
         self.pixels, self.factors, self.epsilon = pixels, factors, epsilon
         self.tables = tables[[min(i, len(tables) - 1) for i in range(3)]]
+        self.tables.flags.writeable = False
         self.frame = width, height, "YCbCr", (factors, (1, 1), (1, 1))
         steps = self.tables.astype(np.float64)
         planes = [Plane(i, height, width, *(factors if i else (1, 1))) for i in range(3)]
         self.luma = _State(planes[:1], steps[:1], epsilon, pixels)
         self.chroma = _State(planes[1:], steps[1:], epsilon, pixels)
         self.blocks = [plane.shape for plane in planes]
+        self.rounds = 0
         self.contrast = np.ones(self.chroma.shape)
         self.response = response(height, width, factors)
         self.luma.coefficients[0], *self.chroma.coefficients[:] = self.quantized(pixels)
@@ -168,16 +185,16 @@ class _Image:
             part.reshape(shape).astype(np.int64) for part, shape in zip(parts, shapes, strict=True)
         ]
 
-    def coefficients(self) -> list[npt.NDArray[np.int16]]:
-        """Return the coefficients, (high, wide, 8, 8) for each component."""
+    def file(self, how: Any, segments: bytes) -> bytes:
+        """Return a file of the coefficients."""
         parts = [*self.luma.coefficients, *self.chroma.coefficients]
-        return [part.reshape(*part.shape[:2], 8, 8).astype(np.int16) for part in parts]
+        flat = np.concatenate([part.ravel() for part in parts]).astype(np.int16)
+        return binding.write_coefficients(self.frame, flat, self.tables, how, segments)
 
     def decode(self, mode: Mode = "RGB") -> Pixels:
         """Decode the coefficients."""
-        flat = np.concatenate([part.ravel() for part in self.coefficients()])
-        data = binding.write_coefficients(self.frame, flat, self.tables, _PLAIN, b"")
-        return decoding.decode(data, None, Reading(limits=_TRUSTED, mode=mode))
+        reading = Reading(limits=_TRUSTED, mode=mode)
+        return decoding.decode(self.file(_PLAIN, b""), None, reading)
 
     def error(self, decoded: Pixels) -> float:
         """Return the mean squared error of a decoded image."""
@@ -212,55 +229,66 @@ class _Image:
 
     def mend(self) -> None:
         """Change the coefficients of blocks that do not hold, and of those near them."""
+        self.rounds += 1
         planes = self.decode("YCbCr")
         before = self.chroma.coefficients.copy()
-        self.chroma.tries += self.chroma.failing
+        self._count(self.chroma, self.chroma.failing)
         if self.chroma.failing.any():
             self._mend_chroma(planes)
+        # Luma that these pixels tell nothing about waits for the next round
         moved = (self.chroma.coefficients != before).any(axis=(0, 3))
-        ready = self.luma.failing[0] & ~self._over_luma(spread(moved))
-        self.luma.tries[0] += ready
+        ready = self.luma.failing & ~self._over_luma(spread(moved))
+        self._count(self.luma, ready)
         if ready.any():
-            self._mend_luma(planes, ready)
+            self._mend_luma(planes, ready[0])
         self._give_up()
+
+    def _count(self, state: _State, failing: Bools) -> None:
+        """Count the rounds in which a block did not hold."""
+        state.tries[failing] = np.maximum(state.tries[failing] + 1, self.rounds - _LATE)
 
     # ---- chroma ---------------------------------------------------------------
 
     def _mend_chroma(self, planes: Pixels) -> None:
         chroma, tries = self.chroma, self.chroma.tries
-        chroma.transform(self.decoded, spread(chroma.failing, 2), chroma.errors)
-        near = spread(chroma.failing, 2)
-        grid = chroma.coefficients * chroma.steps[:, np.newaxis, np.newaxis]
-        chroma.errors[near] -= grid[near]
-        errors = chroma.errors - self._cut(planes)
-        pale = (
-            chroma.failing & (np.abs(chroma.errors - errors).max(axis=3) > _CUT) & (tries % 4 != 0)
-        )
-        self.contrast[pale] *= np.where(tries[pale] > _PALE, *_PALER[::-1])
+        cut = self._cut(planes)
+        pale = chroma.failing & (np.abs(cut).max(axis=3) > _CUT) & (tries % 4 != 0)
+        self.contrast[pale] *= np.where(tries[pale] > _PALE, _MUCH_PALER, _PALER)
         wish = self.contrast[..., np.newaxis] * chroma.original
+        errors = self._errors() - cut
         chroma.coefficients[pale] = chroma.rounded(wish)[pale]
         rest = chroma.failing & ~pale
         self._low_pass(rest & (tries > _LOW_PASS) & (tries % 3 == 0))
-        margins = np.broadcast_to(chroma.margins[:, np.newaxis, np.newaxis], errors.shape)
-        holding = ~chroma.failing[..., np.newaxis]
-        margins = np.where(holding, np.maximum(margins, np.abs(errors)), margins)
-        state = Chroma(
-            chroma.coefficients,
-            *(
-                array.astype(np.float32)
-                for array in (chroma.steps, wish, errors, margins, _PRICE * 0.5**tries)
-            ),
-        )
-        mend(state, rest, self.response, _STEPS)
+        price = _PRICE * 0.5**tries
+        margins = self._chroma_margins(errors)
+        inputs = (each.astype(np.float32) for each in (chroma.steps, wish, errors, margins, price))
+        mend(Chroma(chroma.coefficients, *inputs), rest, self.response, _STEPS)
+
+    def _errors(self) -> Floats:
+        """Return how far the decoded chroma is from the grid: for blocks near failing ones."""
+        chroma = self.chroma
+        near = spread(chroma.failing, 2)
+        chroma.transform(self.decoded, near, chroma.errors)
+        grid = chroma.coefficients * chroma.steps[:, np.newaxis, np.newaxis]
+        chroma.errors[near] -= grid[near]
+        return chroma.errors
+
+    def _chroma_margins(self, errors: Floats) -> Floats:
+        """Return the errors to aim at; blocks that hold may keep those that they have."""
+        margins = self.chroma.margins[:, np.newaxis, np.newaxis]
+        aim = np.broadcast_to(np.maximum(margins - _NOISE, 0.7 * margins), errors.shape).copy()
+        holding = ~self.chroma.failing
+        aim[holding] = np.maximum(aim, np.abs(errors))[holding]
+        return aim
 
     def _cut(self, planes: Pixels) -> Floats:
         """Return what the cut to 0...255 in RGB adds to the coefficients of failing blocks."""
         found = np.zeros(self.chroma.errors.shape)
         for plane, where, out in zip(self.chroma.planes, self.chroma.failing, found, strict=True):
-            levels = plane.pixels(planes, np.nonzero(where)) - np.array([0.0, 128, 128])
+            levels = plane.pixels(planes, _places(where)) - np.array([0.0, 128, 128])
             colors = levels @ _TO_RGB.T
             cut = (colors.clip(-0.5, 255.5) - colors) @ YCBCR[plane.component]
-            samples = plane.averages(cut) / (plane.across * plane.down)
+            samples = plane.sums(cut) / (plane.across * plane.down)
             out[where] = (DCT @ samples @ DCT.T).reshape(-1, 64)
         return found
 
@@ -268,13 +296,13 @@ class _Image:
         """Take away the highest frequencies that are left, but not DC."""
         part = self.chroma.coefficients[mask]
         top = np.where(part, _FREQUENCIES, 0).max(axis=1, initial=0)[:, np.newaxis]
-        part[(_FREQUENCIES >= top) & (_FREQUENCIES > 0)] = 0
+        part[(_FREQUENCIES > 0) & (top <= _FREQUENCIES)] = 0
         self.chroma.coefficients[mask] = part
 
     # ---- luma -----------------------------------------------------------------
 
     def _mend_luma(self, planes: Pixels, mask: Bools) -> None:
-        places = np.nonzero(mask)
+        places = _places(mask)
         blocks = self._luma_blocks(planes, places)
         luma = self.luma.coefficients[0]
         luma[mask] = nearest(blocks, luma[mask])
@@ -316,17 +344,18 @@ class _Image:
         return tired
 
     def _over_luma(self, mask: Bools) -> Bools:
-        """Return the luma blocks of some blocks of chroma."""
+        """Return the luma blocks over some blocks of chroma."""
         across, down = self.factors
         _, high, wide = self.luma.shape
         found: Bools = mask.repeat(down, 0).repeat(across, 1)[:high, :wide]
         return found
 
     def _over_chroma(self, mask: Bools) -> Bools:
-        """Return the chroma blocks of some blocks of luma."""
+        """Return the chroma blocks under some blocks of luma."""
         across, down = self.factors
         _, high, wide = self.chroma.shape
         whole = np.zeros((high * down, wide * across), np.bool_)
         whole[: mask.shape[0], : mask.shape[1]] = mask
-        found: Bools = whole.reshape(high, down, wide, across).any(axis=(1, 3))
+        parts = whole.reshape(high, down, wide, across)
+        found: Bools = np.any(parts, axis=(1, 3))
         return found
