@@ -48,7 +48,8 @@ typedef struct {
 
   /* The samples of quantized coefficients, which a decoder then cuts at -128
    * and 127.  Returns whether every decoder gives the same ones: SIMD
-   * saturates or wraps around at 16 bits, and C wraps around at 10. */
+   * saturates or wraps around at 16 bits, and C wraps around at 10.  The
+   * products of coefficients and steps must fit 32 bits. */
   int (*inverse)(const pyfd_values *quantized, const pyfd_values *steps,
                  pyfd_values *samples);
 
