@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from unittest import mock
 
@@ -271,3 +272,20 @@ def test_photographs_are_certified_as_a_whole(photos):
         image = pyfd.decode(photo)
         data = pyfd.encode(image, FD, radius=1, optimize=True)
         assert pyfd.certify(pyfd.decode(data), FD).radius > 1
+
+
+def test_no_memory_but_the_file():
+    """Blocks are searched for while a baseline file is written: its coefficients take 12 MiB."""
+    code = """
+        import resource, numpy as np, pyfd
+        image = np.zeros((1024, 2048, 3), np.uint8)
+        image[::2, ::3] = 255
+        tables = pyfd.QTables.certified(1)
+        data = pyfd.encode(image[:64], tables, radius=1)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        data = pyfd.encode(image, tables, radius=1)
+        grown = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+        assert data != pyfd.encode(image, tables)
+        assert grown < 4 * len(data) + (1 << 20), (grown, len(data))
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, check=True)
