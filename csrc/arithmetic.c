@@ -5,10 +5,12 @@
 #include "arithmetic.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "color.h"
 #include "dct.h"
 #include "quantize.h"
+#include "strength.h"
 
 ALWAYS_INLINE void cut(pyfd_values *values, int32_t lowest, int32_t highest)
 {
@@ -102,22 +104,38 @@ ALWAYS_INLINE int32_t difference(const pyfd_values *a, const pyfd_values *b)
   {                                                                           \
     return within(scaled, quantized, steps);                                  \
   }                                                                           \
+  target static int strength_##name(const pyfd_values *quantized,             \
+                                    const pyfd_values *steps,                 \
+                                    const pyfd_values *samples, int most)     \
+  {                                                                           \
+    return strength(quantized, steps, samples, most);                         \
+  }                                                                           \
   static const pyfd_arithmetic arithmetic_##name = {                          \
       forward_##name,      forward_bounds_##name,   inverse_##name,           \
       to_component_##name, component_bounds_##name, to_pixels_##name,         \
       cut_##name,          difference_##name,       quantize_##name,          \
-      room_##name,         is_least_##name,         within_##name};
+      room_##name,         is_least_##name,         within_##name,            \
+      strength_##name};
 
 ARITHMETIC(any, )
 #ifdef __x86_64__
 ARITHMETIC(avx2, __attribute__((target("avx2"))))
 #endif
 
+#ifdef __x86_64__
+static int is_set(const char *variable)
+{
+  const char *value = getenv(variable);
+
+  return value != NULL && strcmp(value, "1") == 0;
+}
+#endif
+
 const pyfd_arithmetic *pyfd_choose_arithmetic(void)
 {
 #ifdef __x86_64__
-  if (__builtin_cpu_supports("avx2") && !getenv("JSIMD_FORCENONE") &&
-      !getenv("JSIMD_FORCESSE2"))
+  if (__builtin_cpu_supports("avx2") && !is_set("JSIMD_FORCENONE") &&
+      !is_set("JSIMD_FORCESSE2"))
     return &arithmetic_avx2;
 #endif
   return &arithmetic_any;

@@ -35,9 +35,9 @@ typedef struct {
   pyfd_values plane[PYFD_CHANNELS];
 } pyfd_pixels;
 
-/* The arithmetic, with the instructions that this processor has.  The variable
- * JSIMD_FORCENONE or JSIMD_FORCESSE2 in the environment keeps to those that
- * every processor has, as in libjpeg-turbo. */
+/* The arithmetic, with the instructions that this processor has.  If
+ * JSIMD_FORCENONE or JSIMD_FORCESSE2 is "1" in the environment, then with
+ * those that every processor has, as in libjpeg-turbo. */
 typedef struct {
   /* The forward DCT of samples */
   void (*forward)(const pyfd_values *samples, pyfd_values *out);
@@ -48,7 +48,8 @@ typedef struct {
 
   /* The samples of quantized coefficients, which a decoder then cuts at -128
    * and 127.  Returns whether every decoder gives the same ones: SIMD
-   * saturates or wraps around at 16 bits, and C wraps around at 10. */
+   * saturates or wraps around at 16 bits, and C wraps around at 10.  The
+   * products of coefficients and steps must fit 32 bits. */
   int (*inverse)(const pyfd_values *quantized, const pyfd_values *steps,
                  pyfd_values *samples);
 
@@ -89,6 +90,15 @@ typedef struct {
    * highest, are quantized to these */
   int (*within)(const pyfd_bounds *scaled, const pyfd_values *quantized,
                 const pyfd_values *steps);
+
+  /* The strength of one component's block of a file, with these quantized
+   * coefficients, steps, and decoded samples, none of which was cut: the
+   * largest e, at most `most` (0...255), such that no file that
+   * pyfd_why_uncovered() accepts, and whose samples in this block are within e
+   * of these and not cut either, has coefficients there that are quantized to
+   * others than these.  -1 if not even e = 0 will do. */
+  int (*strength)(const pyfd_values *quantized, const pyfd_values *steps,
+                  const pyfd_values *samples, int most);
 } pyfd_arithmetic;
 
 const pyfd_arithmetic *pyfd_choose_arithmetic(void);

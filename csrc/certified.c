@@ -141,6 +141,11 @@ static int64_t try_clamped(pyfd_search *s, const pyfd_pixels *target,
 #define ROUNDS 4
 #define ROUNDS_FOR_FILES 24 /* whose pixels must keep off 0 and 255, too */
 
+/* The ends of targets: the forward DCT's 32 bits are enough for samples (less
+ * 128) within 1023, and these are within 896. */
+#define DARKEST -768
+#define LIGHTEST 1023
+
 /* Take back what decoded pixels exceed the limits by, and encode what is left,
  * until they do not: the target moves where it must, and nowhere else. */
 static void try_corrected(pyfd_search *s)
@@ -161,6 +166,7 @@ static void try_corrected(pyfd_search *s)
       (*arithmetic->cut)(&cut.plane[i], low, WHITE - low);
       for (j = 0; j < PYFD_BLOCK; j++)
         target.plane[i].at[j] += cut.plane[i].at[j] - c.uncut.plane[i].at[j];
+      (*arithmetic->cut)(&target.plane[i], DARKEST, LIGHTEST);
     }
     if (!memcmp(&cut, &c.uncut, sizeof(cut)))
       return;

@@ -134,6 +134,17 @@ ALWAYS_INLINE void forward_bounds(pyfd_bounds *values)
 #define LARGEST_TERM (1 << 14)
 #define LARGEST_SAMPLE (1 << 9)
 
+/* Leave gray samples where decoders differ: with larger terms, the next sums
+ * may not fit 32 bits. */
+ALWAYS_INLINE int give_up(pyfd_values *samples)
+{
+  int i;
+
+  for (i = 0; i < PYFD_BLOCK; i++)
+    samples->at[i] = 0;
+  return 0;
+}
+
 ALWAYS_INLINE int inverse(const pyfd_values *quantized,
                           const pyfd_values *steps, pyfd_values *samples)
 {
@@ -149,6 +160,8 @@ ALWAYS_INLINE int inverse(const pyfd_values *quantized,
     wrong |= outside(in[i], LARGEST_TERM, 2 * LARGEST_TERM - 1);
     rows = has_nonzero(in[i]) ? i + 1 : rows;
   }
+  if (has_nonzero(wrong))
+    return give_up(samples);
   for (i = 0; i < PYFD_SIDE / 2; i++) {
     even = (in[0] << CONST_BITS) + (1 << (shift1 - 1));
     odd = transposed[i][1] * in[1];
@@ -162,6 +175,8 @@ ALWAYS_INLINE int inverse(const pyfd_values *quantized,
     wrong |=
         outside(half[PYFD_SIDE - 1 - i], LARGEST_TERM, 2 * LARGEST_TERM - 1);
   }
+  if (has_nonzero(wrong))
+    return give_up(samples);
   for (i = 0; i < PYFD_SIDE; i++) {
     out[i] = (times((int32_t *)&half[i], (const row *)basis) +
               (1 << (shift2 - 1))) >>

@@ -82,8 +82,9 @@ class Certificate:
     def file_radius(self) -> int:
         """The image's radius for files: the smallest of all blocks.
 
-        If the image is a decoded file, and another file's pixels are less than the radius
-        away everywhere, then ``decode(other, qtables)`` returns the image.
+        If the image is a decoded file, and the pixels of another file that
+        `pyfd.why_uncovered` has nothing against are less than the radius away everywhere,
+        then ``decode(other, qtables)`` returns the image.
         """
         return int(self.file_radii.min())
 

@@ -60,8 +60,8 @@ def certified(epsilon: int, *, slack: int, files: bool, baseline: bool) -> Integ
         slack = operator.index(slack)
     except TypeError:
         raise TypeError(f"slack must be an integer, not {slack!r}") from None
-    if slack < 0:
-        raise ValueError(f"slack must be 0 or more, not {slack}")
+    if not 0 <= slack <= ENCODER_STEP:
+        raise ValueError(f"slack must be in 0...{ENCODER_STEP}, not {slack}")
     steps = _with_slack(epsilon, slack, files)
     if (largest := steps.max()) > ENCODER_STEP:
         raise ValueError(f"steps must be in 1...{ENCODER_STEP} here, not {largest}: less slack")

@@ -1,6 +1,11 @@
 """Certified files: no perturbation within ε moves what they decode to."""
 
+import hashlib
 import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -14,6 +19,8 @@ from tests import intervals
 from tests.jpegs import picture
 
 FD = QTables.preset("fd-cvpr2019")
+
+ROOT = Path(__file__).parents[2]
 
 SIGNS = np.sign(np.cos(np.outer(np.arange(8), 2 * np.arange(8) + 1) * np.pi / 16))
 """The signs of the one-dimensional DCT's basis functions: (frequency, sample)."""
@@ -126,6 +133,27 @@ def test_nothing_within_the_radius_moves_the_picture(
 
 @given(
     kind=st.sampled_from(KINDS),
+    height=st.integers(1, 24),
+    width=st.integers(1, 24),
+    epsilon=st.sampled_from([0, 1, 4, 40]),
+    spread=st.sampled_from([1, 2, 8]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_steps_of_any_size_hold(kind, height, width, epsilon, spread, seed):
+    """Blocks with such steps may decode far beyond 0 and 255, and beyond 16 bits."""
+    steps = 8191 * np.random.default_rng(seed).random((3, 8, 8)) ** spread
+    tables = QTables(np.maximum(steps.astype(int), least_steps(epsilon)))
+    image = drawn(kind, height, width, seed)
+    data = pyfd.encode(image, tables, radius=epsilon, baseline=False)
+    decoded = pyfd.decode(data)
+    assert pyfd.holds(decoded, tables, epsilon).all()
+    for e in (0, *perturbations(decoded, epsilon, seed)):
+        moved = (decoded + e).clip(0, 255).astype(np.uint8)
+        assert same(coefficients(pyfd.encode(moved, tables, baseline=False)), coefficients(data))
+
+
+@given(
+    kind=st.sampled_from(KINDS),
     height=st.integers(1, 40),
     width=st.integers(1, 40),
     epsilon=st.sampled_from([1, 2, 4]),
@@ -156,10 +184,38 @@ def test_the_instructions_of_the_processor_do_not_matter(kind, height, width, ep
     image = drawn(kind, height, width, seed)
     tables = tables_for(epsilon, 8, seed)
     expected = pyfd.encode(image, tables, radius=epsilon)
-    decoded = pyfd.decode(expected)
-    with mock.patch.dict(os.environ, JSIMD_FORCENONE="1"):
+    with mock.patch.dict(os.environ, JSIMD_FORCENONE="1"):  # the search reads it at each call
         assert pyfd.encode(image, tables, radius=epsilon) == expected
-        assert np.array_equal(pyfd.decode(expected), decoded)
+
+
+def certified_digest() -> str:
+    """Return a digest of certified files, their pixels, and what perturbed pixels return to."""
+    digest = hashlib.sha256()
+    for seed, kind in enumerate(KINDS):
+        for epsilon in (0, 1, 4, 16):
+            image, tables = drawn(kind, 19, 37, seed), tables_for(epsilon, 8, seed)
+            data = pyfd.encode(image, tables, radius=epsilon, baseline=False)
+            decoded = pyfd.decode(data)
+            digest.update(data + decoded.tobytes())
+            for e in perturbations(decoded, epsilon, seed):
+                moved = (decoded + e).clip(0, 255).astype(np.uint8)
+                digest.update(pyfd.encode(moved, tables, baseline=False))
+    return digest.hexdigest()
+
+
+@pytest.mark.parametrize("variable", ["JSIMD_FORCENONE", "JSIMD_FORCESSE2"])
+def test_the_instructions_of_the_codec_do_not_matter(variable):
+    """libjpeg reads the variable once, so this takes another process."""
+    code = "from tests.codec.test_radius import certified_digest; print(certified_digest())"
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, variable: "1"},
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert found.stdout.strip() == certified_digest()
 
 
 @pytest.mark.parametrize("epsilon", [1, 2, 4, 9, 127, 128, 200, 255])
@@ -216,3 +272,20 @@ def test_photographs_are_certified_as_a_whole(photos):
         image = pyfd.decode(photo)
         data = pyfd.encode(image, FD, radius=1, optimize=True)
         assert pyfd.certify(pyfd.decode(data), FD).radius > 1
+
+
+def test_no_memory_but_the_file():
+    """Blocks are searched for while a baseline file is written: its coefficients take 12 MiB."""
+    code = """
+        import resource, numpy as np, pyfd
+        image = np.zeros((1024, 2048, 3), np.uint8)
+        image[::2, ::3] = 255
+        tables = pyfd.QTables.certified(1)
+        data = pyfd.encode(image[:64], tables, radius=1)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        data = pyfd.encode(image, tables, radius=1)
+        grown = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+        assert data != pyfd.encode(image, tables)
+        assert grown < 4 * len(data) + (1 << 20), (grown, len(data))
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, check=True)

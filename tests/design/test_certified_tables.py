@@ -167,7 +167,9 @@ def test_strengths_are_whole(epsilon):
         QTables.certified(epsilon)
 
 
-@pytest.mark.parametrize(("slack", "error"), [(-1, ValueError), (1.5, TypeError), ("8", TypeError)])
+@pytest.mark.parametrize(
+    ("slack", "error"), [(-1, ValueError), (10**30, ValueError), (1.5, TypeError), ("8", TypeError)]
+)
 def test_slack_is_checked(slack, error):
     with pytest.raises(error, match="slack"):
         QTables.certified(1, slack=slack)
