@@ -218,11 +218,11 @@ int pyfd_certify(const uint8_t *pixels, uint32_t width, uint32_t height,
                  pyfd_status *status);
 
 /*
- * Find the radii for files of an image's 8x8 pixels, one after the other: the
- * smallest number of levels by which a file's decoded pixels must differ from
- * these there to have coefficients that are quantized to others, if the image
- * is a decoded file on these tables (1...PYFD_ENCODER_STEP) in 4:4:4, and
- * pyfd_why_uncovered() accepts the other file.  0 promises nothing.
+ * Find the radii for files of an image's 8x8 pixels, one after the other.  If
+ * the image is a decoded file on these tables (1...PYFD_ENCODER_STEP) in
+ * 4:4:4, and pyfd_why_uncovered() accepts another file, then that one's pixels
+ * must differ from these there by at least so many levels to have coefficients
+ * that are quantized to others.  0 promises nothing.
  */
 int pyfd_find_file_radii(const uint8_t *pixels, uint32_t width,
                          uint32_t height, int channels, const uint16_t *tables,
