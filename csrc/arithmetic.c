@@ -12,7 +12,7 @@
 #include "quantize.h"
 #include "strength.h"
 
-ALWAYS_INLINE void cut(pyfd_values *values, int32_t lowest, int32_t highest)
+ALWAYS_INLINE int cut(pyfd_values *values, int32_t lowest, int32_t highest)
 {
   row *at = (row *)values->at, large = {0};
   const row low = (large & 0) + lowest, high = (large & 0) + highest;
@@ -20,8 +20,11 @@ ALWAYS_INLINE void cut(pyfd_values *values, int32_t lowest, int32_t highest)
 
   for (i = 0; i < PYFD_SIDE; i++)
     large |= (at[i] < low) | (at[i] > high);
-  for (i = 0; i < PYFD_SIDE && has_nonzero(large); i++)
+  if (!has_nonzero(large))
+    return 0;
+  for (i = 0; i < PYFD_SIDE; i++)
     at[i] = minimum(maximum(at[i], low), high);
+  return 1;
 }
 
 /* Return the sum of the squared differences of two planes. */
@@ -71,10 +74,10 @@ ALWAYS_INLINE int32_t difference(const pyfd_values *a, const pyfd_values *b)
   {                                                                           \
     to_pixels(samples, pixels);                                               \
   }                                                                           \
-  target static void cut_##name(pyfd_values *values, int32_t lowest,          \
-                                int32_t highest)                              \
+  target static int cut_##name(pyfd_values *values, int32_t lowest,           \
+                               int32_t highest)                               \
   {                                                                           \
-    cut(values, lowest, highest);                                             \
+    return cut(values, lowest, highest);                                      \
   }                                                                           \
   target static int32_t difference_##name(const pyfd_values *a,               \
                                           const pyfd_values *b)               \

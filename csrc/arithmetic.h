@@ -67,8 +67,9 @@ typedef struct {
    * 0 and 255 */
   void (*to_pixels)(const pyfd_values *samples, pyfd_pixels *pixels);
 
-  /* Cut values at the lowest and the highest that are allowed. */
-  void (*cut)(pyfd_values *values, int32_t lowest, int32_t highest);
+  /* Cut values at the lowest and the highest that are allowed; return whether
+   * any was beyond. */
+  int (*cut)(pyfd_values *values, int32_t lowest, int32_t highest);
 
   /* The sum of the squared differences of two planes */
   int32_t (*difference)(const pyfd_values *a, const pyfd_values *b);

@@ -42,14 +42,15 @@ static int is_codable(const pyfd_values *quantized)
   return !beyond;
 }
 
-static void cut_planes(const pyfd_search *s, pyfd_values *planes, int32_t low,
-                       int32_t high)
+static int cut_planes(const pyfd_search *s, pyfd_values *planes, int32_t low,
+                      int32_t high)
 {
   const pyfd_arithmetic *arithmetic = s->certified->components->arithmetic;
-  int i;
+  int i, any = 0;
 
   for (i = 0; i < s->channels; i++)
-    (*arithmetic->cut)(&planes[i], low, high);
+    any |= (*arithmetic->cut)(&planes[i], low, high);
+  return any;
 }
 
 static void to_pixels(const pyfd_search *s, const pyfd_values *samples,
@@ -76,23 +77,28 @@ int pyfd_decode_candidate(const pyfd_search *s, pyfd_candidate *c)
     alike &= is_codable(&c->quantized[i]) &
              (*components->arithmetic->inverse)(
                  &c->quantized[i], &components[i].steps, &c->samples[i]);
-  to_pixels(s, c->samples, &c->uncut);
-  cut_planes(s, c->samples, -GRAY, WHITE - GRAY);
   to_pixels(s, c->samples, &c->pixels);
+  if (s->uncut != NULL)
+    *s->uncut = c->pixels;
+  if (cut_planes(s, c->samples, -GRAY, WHITE - GRAY))
+    to_pixels(s, c->samples, &c->pixels);
   cut_planes(s, c->pixels.plane, 0, WHITE);
   pad(s, &c->pixels);
   return alike;
 }
 
-int pyfd_candidate_holds(const pyfd_search *s, const pyfd_candidate *c)
+int pyfd_candidate_holds(pyfd_search *s, const pyfd_candidate *c)
 {
   const pyfd_certified *certified = s->certified;
-  int i;
+  int i, component;
 
   for (i = 0; i < s->channels && certified->epsilon >= 0; i++) {
-    if (!pyfd_block_holds(&certified->components[i], &certified->reach,
-                          &c->pixels, &c->quantized[i]))
+    component = (s->weakest + i) % s->channels;
+    if (!pyfd_block_holds(&certified->components[component], &certified->reach,
+                          &c->pixels, &c->quantized[component])) {
+      s->weakest = component;
       return 0;
+    }
   }
   return certified->file_epsilon < 0 ||
          pyfd_block_strength(

@@ -12,7 +12,6 @@
 typedef struct {
   pyfd_values quantized[PYFD_CHANNELS];
   pyfd_values samples[PYFD_CHANNELS];
-  pyfd_pixels uncut; /* before they are cut at 0 and 255, and padded */
   pyfd_pixels pixels;
   int64_t loss; /* the sum of the squared differences to the image's pixels */
 } pyfd_candidate;
@@ -25,6 +24,8 @@ typedef struct {
   pyfd_pixels original; /* padded as the encoder pads it */
   pyfd_candidate best;  /* the closest one that holds, if found */
   int found;
+  int weakest;        /* the component that was the last not to hold */
+  pyfd_pixels *uncut; /* for the next decoded pixels before they are cut */
 } pyfd_search;
 
 int pyfd_is_padded(const pyfd_search *s);
@@ -38,7 +39,7 @@ void pyfd_quantize_pixels(const pyfd_search *s, const pyfd_pixels *pixels,
 int pyfd_decode_candidate(const pyfd_search *s, pyfd_candidate *c);
 
 /* Decide whether a decoded candidate has the radii that are asked for. */
-int pyfd_candidate_holds(const pyfd_search *s, const pyfd_candidate *c);
+int pyfd_candidate_holds(pyfd_search *s, const pyfd_candidate *c);
 
 /* Decode a candidate, and keep it if it is closer than the best one, and
  * holds. */

@@ -65,7 +65,7 @@ static void try_flips(pyfd_search *s, const pyfd_candidate *natural)
   int i;
 
   find_flips(s, natural, flips);
-  for (i = 0; i < FLIPS; i++) {
+  for (i = 0; i < FLIPS && !s->found; i++) {
     c = *natural;
     c.quantized[flips[i].component].at[flips[i].at] += flips[i].step;
     pyfd_consider(s, &c);
@@ -154,23 +154,23 @@ static void try_corrected(pyfd_search *s)
   const int file_epsilon = s->certified->file_epsilon;
   const int rounds = file_epsilon < 0 ? ROUNDS : ROUNDS_FOR_FILES;
   const int32_t low = file_epsilon < 0 ? BLACK : file_epsilon + 1;
-  pyfd_pixels target = s->original, cut;
-  pyfd_candidate c;
+  pyfd_pixels target = s->original, uncut, cut;
   int round, i, j;
 
+  s->uncut = &uncut;
   for (round = 0; round < rounds; round++) {
-    pyfd_quantize_pixels(s, &target, &c);
-    pyfd_consider(s, &c);
-    cut = c.uncut;
+    try_target(s, &target);
+    cut = uncut;
     for (i = 0; i < s->channels; i++) {
       (*arithmetic->cut)(&cut.plane[i], low, WHITE - low);
       for (j = 0; j < PYFD_BLOCK; j++)
-        target.plane[i].at[j] += cut.plane[i].at[j] - c.uncut.plane[i].at[j];
+        target.plane[i].at[j] += cut.plane[i].at[j] - uncut.plane[i].at[j];
       (*arithmetic->cut)(&target.plane[i], DARKEST, LIGHTEST);
     }
-    if (!memcmp(&cut, &c.uncut, sizeof(cut)))
-      return;
+    if (!memcmp(&cut, &uncut, sizeof(cut)))
+      break;
   }
+  s->uncut = NULL;
 }
 
 /* Draw the target's contrast in by ever more, from the ends that decoded
@@ -275,7 +275,7 @@ static void try_fitted(pyfd_search *s, const pyfd_pixels *target,
 
 static void try_padded(pyfd_search *s, const pyfd_candidate *natural)
 {
-  static const int32_t insets[] = {0, 8, 24};
+  static const int32_t insets[] = {0, 12};
   pyfd_pixels flat = s->original, aim = s->original, target;
   size_t i;
 
@@ -350,11 +350,11 @@ static void find(pyfd_search *s, pyfd_candidate *natural)
   int i;
 
   try_flips(s, natural);
-  if (pyfd_is_padded(s))
+  if (!s->found && pyfd_is_padded(s))
     try_padded(s, natural);
-  else
+  else if (!s->found)
     try_corrected(s);
-  if (!pyfd_is_padded(s))
+  if (!s->found)
     try_levels(s, &natural->pixels, &s->original);
   pyfd_quantize_pixels(s, &s->original, &c);
   for (i = 0; i < s->channels; i++)
@@ -407,6 +407,8 @@ void pyfd_certify_blocks(const pyfd_certified *certified, uint32_t row,
   s.certified = certified;
   s.channels = certified->image.channels;
   s.found = 0;
+  s.weakest = 0;
+  s.uncut = NULL;
   place(&s, row, column);
   for (i = 0; i < s.channels; i++) {
     for (j = 0; j < PYFD_BLOCK; j++)

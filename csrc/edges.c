@@ -137,7 +137,7 @@ int pyfd_fit_line(const pyfd_edge *edge, const float target[PYFD_SIDE],
   search_from(&s, target, steps, natural, 0, quantized);
   if (s.error < FLT_MAX)
     return 1;
-  for (moves = 2; moves <= 4 && s.error == FLT_MAX; moves += 2) {
+  for (moves = 2; moves <= 3 && s.error == FLT_MAX; moves++) {
     if (edge->pixels >= FEW_PIXELS)
       search_from(&s, target, steps, natural, moves, quantized);
   }
