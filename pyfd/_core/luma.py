@@ -18,11 +18,11 @@ from pyfd._core.arithmetic import COLOR_BITS, DCT, TO_YCC
 from pyfd._core.planes import inverse
 
 Floats: TypeAlias = npt.NDArray[np.float32]
-Integers: TypeAlias = npt.NDArray[np.int64]
+Integers: TypeAlias = npt.NDArray[np.int32]
 
 _AT_ONCE = 64  # blocks, each with 128 candidates
 _STEPS = 12  # from the best start
-_UNITS = np.concatenate([np.eye(64, dtype=np.int64), -np.eye(64, dtype=np.int64)])
+_UNITS = np.concatenate([np.eye(64, dtype=np.int32), -np.eye(64, dtype=np.int32)])
 
 # The starts: less and less contrast, down to none, and fewer and fewer frequencies
 _CONTRASTS = 1 - np.array([1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64]) / 64
@@ -100,7 +100,7 @@ def _closest(blocks: Blocks, candidates: Integers) -> Integers:
 
 
 def _rounded(values: npt.NDArray[np.float64]) -> Integers:
-    return np.copysign(np.floor(np.abs(values) + 0.5), values).astype(np.int64)
+    return np.copysign(np.floor(np.abs(values) + 0.5), values).astype(np.int32)
 
 
 def _descend(blocks: Blocks, coefficients: Integers) -> Integers:

@@ -110,7 +110,7 @@ def _one_way(
 class Chroma(NamedTuple):
     """The chroma of an image, in arrays (2, high, wide, 64)."""
 
-    coefficients: Integers
+    coefficients: npt.NDArray[np.int32]
     """The quantized coefficients, which `mend` changes."""
     steps: Floats
     """Their steps, (2, 64)."""

@@ -28,8 +28,8 @@ from pyfd._core.smoothing import Chroma, mend, response, spread
 from pyfd.errors import CertificateError
 from pyfd.limits import Limits
 
-Floats: TypeAlias = npt.NDArray[np.float64]
-Integers: TypeAlias = npt.NDArray[np.int64]
+Floats: TypeAlias = npt.NDArray[np.float32]
+Integers: TypeAlias = npt.NDArray[np.int32]
 Bools: TypeAlias = npt.NDArray[np.bool_]
 
 _ROUNDS = 100
@@ -48,7 +48,7 @@ _PRICE, _WEIGHT = 0.1, 10.0  # the first of `Chroma.price` and of `Blocks.weight
 _ROUNDING = 3 / 8  # of a coefficient by the integer DCT, at most
 _NOISE = 0.7  # what the rounding of pixels usually adds to the errors of chroma
 
-_GAINS = np.outer(*(2 * [np.abs(DCT).sum(axis=1)])).ravel()
+_GAINS = np.outer(*(2 * [np.abs(DCT).sum(axis=1)])).ravel().astype(np.float32)
 _FREQUENCIES = np.add.outer(np.arange(8), np.arange(8)).ravel()
 _TO_RGB = np.linalg.inv(YCBCR)
 
@@ -124,27 +124,33 @@ def _places(mask: Bools) -> Places:
 class _State:
     """The luma or the chroma of an image: arrays of one or two components."""
 
-    def __init__(self, planes: list[Plane], steps: Floats, epsilon: int, image: Pixels) -> None:
+    def __init__(self, planes: list[Plane], steps: Floats, epsilon: int) -> None:
         self.planes = planes
         self.shape = len(planes), *planes[0].shape
         self.steps = steps.reshape(-1, 64)
         self.margins = (self.steps / 2 - _GAINS * epsilon - _ROUNDING).clip(min=0)
-        self.coefficients: Integers = np.zeros((*self.shape, 64), np.int64)
+        self.coefficients: Integers = np.zeros((*self.shape, 64), np.int32)
         self.failing: Bools = np.zeros(self.shape, np.bool_)
-        self.tries: Integers = np.zeros(self.shape, np.int64)
-        self.errors: Floats = np.zeros((*self.shape, 64))
-        self.original: Floats = np.zeros((*self.shape, 64))
-        self.transform(image, np.ones(self.shape, np.bool_), self.original)
+        self.tries = np.zeros(self.shape, np.int32)
 
-    def transform(self, image: Pixels, mask: Bools, out: Floats) -> None:
-        """Put the coefficients of some blocks of an image, before quantization, into `out`."""
-        for plane, where, found in zip(self.planes, mask, out, strict=True):
-            found[where] = plane.coefficients(image, _places(where))
+    def transformed(self, image: Pixels, mask: Bools) -> Floats:
+        """Return the coefficients of an image before quantization, zeros outside the mask."""
+        found = np.zeros((*self.shape, 64), np.float32)
+        for plane, where, out in zip(self.planes, mask, found, strict=True):
+            out[where] = plane.coefficients(image, _places(where))
+        return found
+
+    def errors(self, decoded: Pixels, mask: Bools) -> Floats:
+        """Return how far the decoded image is from the grid, zeros outside the mask."""
+        found = self.transformed(decoded, mask)
+        grid = self.coefficients * self.steps[:, np.newaxis, np.newaxis]
+        found[mask] -= grid[mask]
+        return found
 
     def rounded(self, values: Floats) -> Integers:
         """Return the quantized coefficients of all blocks."""
         sizes = np.floor(np.abs(values) / self.steps[:, np.newaxis, np.newaxis] + 0.5)
-        return np.copysign(sizes, values).astype(np.int64)
+        return np.copysign(sizes, values).astype(np.int32)
 
 
 class _Image:
@@ -162,13 +168,14 @@ class _Image:
         self.tables = tables[[min(i, len(tables) - 1) for i in range(3)]]
         self.tables.flags.writeable = False
         self.frame = width, height, "YCbCr", (factors, (1, 1), (1, 1))
-        steps = self.tables.astype(np.float64)
+        steps = self.tables.astype(np.float32)
         planes = [Plane(i, height, width, *(factors if i else (1, 1))) for i in range(3)]
-        self.luma = _State(planes[:1], steps[:1], epsilon, pixels)
-        self.chroma = _State(planes[1:], steps[1:], epsilon, pixels)
+        self.luma = _State(planes[:1], steps[:1], epsilon)
+        self.chroma = _State(planes[1:], steps[1:], epsilon)
+        self.original = self.chroma.transformed(pixels, np.ones(self.chroma.shape, np.bool_))
         self.blocks = [plane.shape for plane in planes]
         self.rounds = 0
-        self.contrast = np.ones(self.chroma.shape)
+        self.contrast = np.ones(self.chroma.shape, np.float32)
         self.response = response(height, width, factors)
         self.luma.coefficients[0], *self.chroma.coefficients[:] = self.quantized(pixels)
         self.plain_error = self.error(self.decode())
@@ -182,7 +189,7 @@ class _Image:
         parts = np.split(flat, np.cumsum(sizes)[:-1])
         shapes = [(*blocks, 64) for blocks in self.blocks]
         return [
-            part.reshape(shape).astype(np.int64) for part, shape in zip(parts, shapes, strict=True)
+            part.reshape(shape).astype(np.int32) for part, shape in zip(parts, shapes, strict=True)
         ]
 
     def file(self, how: Any, segments: bytes) -> bytes:
@@ -254,36 +261,31 @@ class _Image:
         cut = self._cut(planes)
         pale = chroma.failing & (np.abs(cut).max(axis=3) > _CUT) & (tries % 4 != 0)
         self.contrast[pale] *= np.where(tries[pale] > _PALE, _MUCH_PALER, _PALER)
-        wish = self.contrast[..., np.newaxis] * chroma.original
-        errors = self._errors() - cut
+        wish = self.contrast[..., np.newaxis] * self.original
+        errors = chroma.errors(self.decoded, spread(chroma.failing, 2)) - cut
         chroma.coefficients[pale] = chroma.rounded(wish)[pale]
         rest = chroma.failing & ~pale
         self._low_pass(rest & (tries > _LOW_PASS) & (tries % 3 == 0))
-        price = _PRICE * 0.5**tries
         margins = self._chroma_margins(errors)
-        inputs = (each.astype(np.float32) for each in (chroma.steps, wish, errors, margins, price))
-        mend(Chroma(chroma.coefficients, *inputs), rest, self.response, _STEPS)
-
-    def _errors(self) -> Floats:
-        """Return how far the decoded chroma is from the grid: for blocks near failing ones."""
-        chroma = self.chroma
-        near = spread(chroma.failing, 2)
-        chroma.transform(self.decoded, near, chroma.errors)
-        grid = chroma.coefficients * chroma.steps[:, np.newaxis, np.newaxis]
-        chroma.errors[near] -= grid[near]
-        return chroma.errors
+        price = np.float32(_PRICE) * np.float32(0.5) ** tries
+        mend(
+            Chroma(chroma.coefficients, chroma.steps, wish, errors, margins, price),
+            rest,
+            self.response,
+            _STEPS,
+        )
 
     def _chroma_margins(self, errors: Floats) -> Floats:
         """Return the errors to aim at; blocks that hold may keep those that they have."""
         margins = self.chroma.margins[:, np.newaxis, np.newaxis]
-        aim = np.broadcast_to(np.maximum(margins - _NOISE, 0.7 * margins), errors.shape).copy()
-        holding = ~self.chroma.failing
-        aim[holding] = np.maximum(aim, np.abs(errors))[holding]
-        return aim
+        aim = np.maximum(margins - _NOISE, 0.7 * margins)
+        kept = np.where(self.chroma.failing[..., np.newaxis], 0, np.abs(errors))
+        allowed: Floats = np.maximum(aim, kept)
+        return allowed
 
     def _cut(self, planes: Pixels) -> Floats:
         """Return what the cut to 0...255 in RGB adds to the coefficients of failing blocks."""
-        found = np.zeros(self.chroma.errors.shape)
+        found = np.zeros((*self.chroma.shape, 64), np.float32)
         for plane, where, out in zip(self.chroma.planes, self.chroma.failing, found, strict=True):
             levels = plane.pixels(planes, _places(where)) - np.array([0.0, 128, 128])
             colors = levels @ _TO_RGB.T
@@ -310,7 +312,7 @@ class _Image:
     def _luma_blocks(self, planes: Pixels, places: Places) -> Blocks:
         luma = self.luma
         (plane,), steps = luma.planes, luma.steps[0]
-        chroma = plane.pixels(planes, places).reshape(-1, 64, 3)[..., 1:].astype(np.int64) - 128
+        chroma = plane.pixels(planes, places).reshape(-1, 64, 3)[..., 1:].astype(np.int32) - 128
         rows = np.minimum(np.arange(8), plane.height - 1 - 8 * places[0][:, np.newaxis])
         columns = np.minimum(np.arange(8), plane.width - 1 - 8 * places[1][:, np.newaxis])
         shown = 8 * rows[:, :, np.newaxis] + columns[:, np.newaxis]
@@ -318,7 +320,7 @@ class _Image:
         return Blocks(
             chroma=((chroma @ _SHIFTS + (1 << 15)) >> 16).astype(np.float32),
             shown=shown.reshape(-1, 64),
-            wish=luma.original[0][places].astype(np.float32),
+            wish=plane.coefficients(self.pixels, places).astype(np.float32),
             steps=steps.astype(np.float32),
             margins=luma.margins[0].astype(np.float32),
             weight=weight.astype(np.float32),
@@ -333,7 +335,7 @@ class _Image:
             if state is self.chroma:
                 tired = tired | self._over_chroma(self._tired(self.luma)[0])
             part = state.coefficients[tired]
-            state.coefficients[tired] = np.trunc(0.8 * part).astype(np.int64)
+            state.coefficients[tired] = np.trunc(0.8 * part).astype(np.int32)
 
     @staticmethod
     def _tired(state: _State) -> Bools:
