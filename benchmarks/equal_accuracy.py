@@ -63,18 +63,24 @@ def certainty(
         labels: The true class of each.
         qtables: The tables.
     """
-    defence, device = Distillation(qtables), device_of(model)
+    defence = Distillation(qtables)
 
-    @torch.no_grad()
     def total(chosen: list[int]) -> float:
-        seen = torch.from_numpy(np.stack(defence([images[i] for i in chosen]))).to(device)
-        probabilities = model(seen.permute(0, 3, 1, 2).float() / 255).softmax(1).cpu().numpy()
-        return float(probabilities[np.arange(len(chosen)), labels[chosen]].sum())
+        found = probabilities(model, defence([images[i] for i in chosen]))
+        return float(found[np.arange(len(chosen)), labels[chosen]].sum())
 
     parts = batches([image.shape for image in images], BATCH)
     # One thread per core, each with a single torch thread, is the fastest
     with ThreadPoolExecutor(CORES, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         return sum(pool.map(total, parts)) / len(images)
+
+
+@torch.no_grad()
+def probabilities(model: nn.Module, images: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the N×K probabilities that a model gives the classes of images of one size."""
+    batch = torch.from_numpy(np.stack(images)).to(device_of(model))
+    found: np.ndarray = model(batch.permute(0, 3, 1, 2).float() / 255).softmax(1).cpu().numpy()
+    return found
 
 
 def strongest(members: Sequence[QTables], fits: Callable[[QTables], bool]) -> QTables:
