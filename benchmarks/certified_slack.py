@@ -49,25 +49,17 @@ class Point(NamedTuple):
     answers: Answers
 
 
-def study(
-    model: nn.Module,
-    photos: Sequence[Pixels],
-    labels: np.ndarray,
-    slacks: Sequence[int] = SLACKS,
-    epsilons: Sequence[int] = EPSILONS,
-) -> list[Point]:
+def study(model: nn.Module, photos: Sequence[Pixels], labels: np.ndarray) -> list[Point]:
     """Certify photographs with every slack at every strength, and ask a model about them.
 
     Args:
         model: A module from N×3×H×W floats in [0, 1] to N×K logits, in evaluation mode.
         photos: H×W×3 ``uint8`` arrays of one size.
         labels: The true class of each.
-        slacks: The slacks.
-        epsilons: The strengths.
     """
     points = []
-    for epsilon in epsilons:
-        for slack in slacks:
+    for epsilon in EPSILONS:
+        for slack in SLACKS:
             tables = QTables.certified(epsilon, slack=slack)
             costs, answers = tried(model, photos, labels, tables, epsilon)
             points.append(Point(epsilon, slack, tables, summary(costs), answers))
@@ -87,18 +79,18 @@ def tried(
     def batch(start: int) -> tuple[list[Cost], np.ndarray]:
         chosen = slice(start, start + BATCH)
         found = [pair(photo, tables, epsilon, optimize=True) for photo in photos[chosen]]
-        sides = [[each.certified for each in found], [each.plain for each in found]]
-        places = np.arange(len(found)), labels[chosen]
-        seen = [probabilities(model, side) for side in sides]
-        numbers = [x for p in seen for x in (p.argmax(1) == labels[chosen], p[places])]
-        return [each.cost for each in found], np.stack(numbers, axis=1)
+        truth, places = labels[chosen], np.arange(len(found))
+        certified = probabilities(model, [each.certified for each in found])
+        plain = probabilities(model, [each.plain for each in found])
+        right = [p.argmax(1) == truth for p in (certified, plain)]
+        certain = [p[places, truth] for p in (certified, plain)]
+        return [each.cost for each in found], np.stack([*right, *certain], axis=1)
 
     # One thread per core, each with a single torch thread, is the fastest
     with ThreadPoolExecutor(CORES, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         results = list(pool.map(batch, range(0, len(photos), BATCH)))
-    right, certainty, plain_right, plain_certainty = np.concatenate([r[1] for r in results]).mean(0)
-    answers = map(float, (right, plain_right, certainty, plain_certainty))
-    return [cost for result in results for cost in result[0]], Answers(*answers)
+    numbers = np.concatenate([result[1] for result in results]).mean(0, dtype=np.float64)
+    return [cost for result in results for cost in result[0]], Answers(*map(float, numbers))
 
 
 # ---- the page ----------------------------------------------------------------

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import pyfd
-from benchmarks import memory, peers, timing, twin
+from benchmarks import certificate_rows, memory, peers, timing, twin
+from benchmarks.cases import Case, Row, UnmeasuredError, thinned
 from benchmarks.files import BASELINE, FEW, LARGE, OWN, PROGRESSIVE, SIZES, TILE, WAYS, Files, Kind
 from benchmarks.timing import Bounds, Effort, Measurement, interleaved, inverse
 from pyfd import QTables
@@ -17,29 +17,6 @@ from pyfd.codec import Subsampling
 PRESET = QTables.preset("fd-cvpr2019")
 SMALL = ("64×64", "224×224", OWN)
 NAMED = {"fd-cvpr2019": PRESET} | {f"q{q}": QTables.annex_k(q) for q in (75, 90, 95)}
-
-
-@dataclass(frozen=True)
-class Case:
-    """A ratio to measure, and its target; `measure` may raise `UnmeasuredError`."""
-
-    label: str
-    bounds: Bounds
-    measure: Callable[[Effort], Measurement]
-
-
-@dataclass(frozen=True)
-class Row:
-    """A line of the table: cases of one comparison."""
-
-    key: str
-    what: str
-    cases: list[Case]
-    unit: str = ""
-
-
-class UnmeasuredError(Exception):
-    """This machine lacks something that a case needs."""
 
 
 def plain(data: bytes) -> object:
@@ -56,13 +33,6 @@ def rows(files: Files, quick: bool = False) -> list[Row]:
     if quick:
         made = [Row(row.key, row.what, thinned(row.cases), row.unit) for row in made]
     return made
-
-
-def thinned(cases: list[Case]) -> list[Case]:
-    """Return the first, the middle and the last case, and one with each target."""
-    kept = {0, len(cases) // 2, len(cases) - 1}
-    kept |= {[c.bounds for c in cases].index(bounds) for bounds in {c.bounds for c in cases}}
-    return [cases[i] for i in sorted(kept)]
 
 
 # ---- decoding -----------------------------------------------------------------
@@ -355,6 +325,7 @@ ROWS: list[Callable[[Files], Row]] = [
     reference,
     total_variation,
     peak_memory,
+    *certificate_rows.ROWS,
     scaling,
     twins,  # last, because loading torch changes the process
 ]

@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import floor, instructions, machine, pages, speed_page, speed_plots
+from benchmarks.cases import Case, Row, UnmeasuredError
 from benchmarks.files import PHOTOS_HELP, Files
-from benchmarks.rows import Case, Row, UnmeasuredError, rows, selected
+from benchmarks.rows import rows, selected
 from benchmarks.timing import Effort
 from pyfd._core import native
 

@@ -75,6 +75,17 @@ def seconds(call: Callable[..., object], *arguments: Any) -> float:
     return time.perf_counter() - start
 
 
+def cpu_seconds(call: Callable[..., object], *arguments: Any) -> float:
+    """Return the seconds that this thread computes during a call.
+
+    Another program that wants the core interrupts long calls, but seldom short ones.
+    So this is the clock for a ratio of calls that differ much in length.
+    """
+    start = time.thread_time()
+    call(*arguments)
+    return time.thread_time() - start
+
+
 @contextmanager
 def undisturbed() -> Iterator[None]:
     """Keep the garbage collector from running in the middle of a call."""

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import equal_accuracy, hostile, pages, reproduction, speed
+from benchmarks import certified, equal_accuracy, hostile, pages, reproduction, speed
 
 MAKERS = {
     speed.MAKER: "docs/performance.md",
     hostile.MAKER: "docs/security.md",
     reproduction.MAKER: "docs/reproduction.md",
     equal_accuracy.MAKER: "docs/tables.md",
+    certified.MAKER: "docs/certificate-results.md",
 }
 ROOT = Path(__file__).parents[2]
 

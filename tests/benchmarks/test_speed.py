@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from benchmarks import instructions, pages, speed, speed_page, speed_plots
+from benchmarks.cases import Case, Row, UnmeasuredError
 from benchmarks.files import BASELINE, OWN
-from benchmarks.rows import Case, Row, UnmeasuredError
 from benchmarks.timing import Bounds, Effort, Measurement
 
 ONCE = Effort(seconds=0, rounds=1)
