@@ -13,7 +13,7 @@ import argparse
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -35,6 +35,8 @@ KINDS, PRESETS = ("one-pass", "two-pass"), ("fd-2018", "fd-cvpr2019")
 ONE_PASS, TWO_PASS = "one-pass:fd-cvpr2019", "two-pass:fd-cvpr2019"
 
 Content = dict[str, Any]
+#: The size of the photographs: the model's input size, or their own.
+Scale: TypeAlias = Literal["model", "photo"]
 
 
 class Part(NamedTuple):
@@ -46,6 +48,12 @@ class Part(NamedTuple):
     attacks: Sequence[str]
     epsilons: Sequence[int]
     count: int = COUNT
+    scale: Scale = "model"
+
+    @property
+    def folder(self) -> str:
+        """The name of the part's folder."""
+        return "-".join([self.name, self.model, *(["own-size"] if self.scale == "photo" else [])])
 
 
 def parts() -> list[Part]:
@@ -100,7 +108,7 @@ class Photos:
 
     def __init__(self, folder: Path, labels: Path) -> None:
         self.all = dataset.load(folder, labels)
-        self.right: dict[str, tuple[list[np.ndarray], np.ndarray]] = {}
+        self.right: dict[tuple[str, Scale], tuple[list[np.ndarray], np.ndarray]] = {}
         self.models: dict[str, Any] = {}
 
     def model(self, name: str) -> Any:
@@ -109,31 +117,32 @@ class Photos:
             self.models[name] = models.load(name)
         return self.models[name]
 
-    def of(self, model: str) -> tuple[list[np.ndarray], np.ndarray]:
-        """Return the photographs that a model gets right, at its input size, and their labels."""
-        if model not in self.right:
-            network = self.model(model)
-            pixels = [dataset.at_input_size(x, network.input_size) for x in self.all.pixels]
+    def of(self, model: str, scale: Scale = "model") -> tuple[list[np.ndarray], np.ndarray]:
+        """Return the photographs that a model gets right at a size, and their labels."""
+        if (model, scale) not in self.right:
+            network, pixels = self.model(model), self.all.pixels
+            if scale == "model":
+                pixels = [dataset.at_input_size(x, network.input_size) for x in pixels]
             chosen = np.flatnonzero(predict(network, pixels) == self.all.labels)
             chosen = np.random.default_rng(0).permutation(chosen)  # they may be sorted by class
-            self.right[model] = [pixels[i] for i in chosen], self.all.labels[chosen]
-        return self.right[model]
+            self.right[model, scale] = [pixels[i] for i in chosen], self.all.labels[chosen]
+        return self.right[model, scale]
 
 
 def run(part: Part, photos: Photos, output: Path, name: str) -> Content:
     """Evaluate a part, and return its report."""
-    pixels, labels = photos.of(part.model)
+    pixels, labels = photos.of(part.model, part.scale)
     return evaluate(
         photos.model(part.model),
         pixels[: part.count],
         labels[: part.count],
-        output=output / f"{part.name}-{part.model}",
+        output=output / part.folder,
         defences=part.defences,
         attacks=part.attacks,
         epsilons=part.epsilons,
         workers=len(os.sched_getaffinity(0)),
         progress=True,
-        setting={"model": part.model, "images": name, "scale": "model"},
+        setting={"model": part.model, "images": name, "scale": part.scale},
     )
 
 
