@@ -22,6 +22,8 @@ class Cost(NamedTuple):
     """The blocks that hold in the plain file."""
     changed: int
     """The blocks whose coefficients differ between the files."""
+    whole: int
+    """Those of them that the plain file shows without padding and without a 0 or 255."""
     psnr: float
     """Of the certified file against the photograph, in dB."""
     plain_psnr: float
@@ -58,6 +60,7 @@ def pair(photo: Pixels, tables: QTables, epsilon: int, *, optimize: bool = False
         blocks=changed.size,
         held=int(pyfd.holds(plain, tables, epsilon).sum()),
         changed=int(changed.sum()),
+        whole=int((changed & _whole(plain)).sum()),
         psnr=psnr(photo, certified),
         plain_psnr=psnr(photo, plain),
         bytes=len(files[1]),
@@ -72,6 +75,15 @@ def _changed(one: bytes, other: bytes) -> np.ndarray:
     components = (pyfd.read_coefficients(file).components for file in (one, other))
     differences = (np.any(a != b, axis=(2, 3)) for a, b in zip(*components, strict=True))
     return np.logical_or.reduce(list(differences))
+
+
+def _whole(pixels: Pixels) -> np.ndarray:
+    """Return which blocks have neither padding nor a sample of 0 or 255."""
+    height, width = pixels.shape[:2]
+    inside = np.zeros((-(-height // 8) * 8, -(-width // 8) * 8), bool)
+    inside[:height, :width] = ((pixels > 0) & (pixels < 255)).all(2)
+    blocks: np.ndarray = inside.reshape(len(inside) // 8, 8, -1, 8).all((1, 3))
+    return blocks
 
 
 def psnr(one: Pixels, other: Pixels) -> float:
@@ -95,6 +107,8 @@ class Summary(NamedTuple):
     """The share of all blocks that hold in the plain files."""
     changed: float
     """The share of all blocks that differ."""
+    whole: float
+    """The share of all blocks that differ, but have neither padding nor a 0 or 255."""
     psnr: float
     plain_psnr: float
     loss: float
@@ -116,6 +130,7 @@ def summary(costs: Sequence[Cost]) -> Summary:
         before=sum(cost.held == cost.blocks for cost in costs),
         held=sum(cost.held for cost in costs) / blocks,
         changed=sum(cost.changed for cost in costs) / blocks,
+        whole=sum(cost.whole for cost in costs) / blocks,
         psnr=float(np.mean([cost.psnr for cost in costs])),
         plain_psnr=float(np.mean([cost.plain_psnr for cost in costs])),
         loss=max(losses),

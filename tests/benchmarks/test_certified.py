@@ -46,11 +46,23 @@ def test_cost_is_that_of_the_two_files():
     pixels = (found.plain != found.certified).reshape(3, 8, 5, 8, 3).any((1, 3, 4))
     assert (cost.blocks, cost.held, cost.changed) == (15, held.sum(), pixels.sum())
     assert 0 < cost.changed == (~held).sum() < 15
+    clipped = np.isin(found.plain, (0, 255)).reshape(3, 8, 5, 8, 3).any((1, 3, 4))
+    assert cost.whole == (pixels & ~clipped).sum()
     assert (cost.bytes, cost.plain_bytes, cost.pixels) == (len(file), len(plain), 40 * 24)
     error = np.mean((found.certified.astype(float) - photo) ** 2)
     assert cost.psnr == pytest.approx(10 * np.log10(255**2 / error))
     assert cost.plain_psnr == psnr(photo, found.plain) > cost.psnr
     assert cost.certified
+
+
+def test_padded_and_clipped_blocks_are_not_whole():
+    """With a step that leaves no room for rounding, gray blocks change too."""
+    photo = np.full((20, 17, 3), 100, np.uint8) + np.arange(17, dtype=np.uint8)[:, np.newaxis]
+    photo[:8, :8] = 255
+    cost = pair(photo, QTables.uniform(17), 1).cost
+    held = pyfd.holds(pyfd.decode(pyfd.encode(photo, QTables.uniform(17))), QTables.uniform(17), 1)
+    assert cost.changed == (~held).sum()
+    assert cost.whole == (~held[:2, :2]).sum() - (not held[0, 0]) > 0
 
 
 def test_huffman_tables_may_be_made_for_each_file():
@@ -84,16 +96,16 @@ def test_equal_pictures_have_no_error():
 # ---- many photographs ----------------------------------------------------------
 
 COSTS = [
-    Cost(True, 10, 10, 0, 33.0, 33.0, 100, 100, 640),
-    Cost(True, 30, 20, 12, 30.0, 32.5, 150, 200, 1920),
-    Cost(False, 60, 54, 3, 28.5, 29.0, 340, 300, 3840),
+    Cost(True, 10, 10, 0, 0, 33.0, 33.0, 100, 100, 640),
+    Cost(True, 30, 20, 12, 1, 30.0, 32.5, 150, 200, 1920),
+    Cost(False, 60, 54, 3, 1, 28.5, 29.0, 340, 300, 3840),
 ]
 
 
 def test_summary_weighs_blocks_and_photographs():
     found = summary(COSTS)
     assert (found.photos, found.certified, found.before) == (3, 2, 1)
-    assert (found.held, found.changed) == (0.84, 0.15)
+    assert (found.held, found.changed, found.whole) == (0.84, 0.15, 0.02)
     assert (found.psnr, found.plain_psnr) == (30.5, 31.5)
     assert (found.loss, found.loser) == (2.5, 1)
     assert found.bytes == pytest.approx(590 / 600)
@@ -105,7 +117,7 @@ def test_tables_name_the_worst_photographs():
     case = Case("24 everywhere", TABLES, 1)
     (row,) = certified.cost_table({case: COSTS}, names).splitlines()[2:]
     assert row == (
-        "| 24 everywhere, ε = 1 | 84.0 % | 1 → 2 of 3 | 15.0 % | 31.50 → 30.50 "
+        "| 24 everywhere, ε = 1 | 84.0 % | 1 → 2 of 3 | 15.0 % | 2.0 % | 31.50 → 30.50 "
         "| 2.5 dB (barn owl) | 0.983 |"
     )
     (row,) = certified.time_table({case: [1.0, 2.0, 9.0]}, names).splitlines()[2:]
