@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.fft import dctn, idctn
 
-from benchmarks import peers, speed
+import pyfd
+from benchmarks import certificate_rows, memory, peers, speed
 from benchmarks.files import Files
 from benchmarks.rows import ROWS, rows
 from benchmarks.timing import Effort
@@ -39,6 +40,28 @@ def test_quick_keeps_a_case_of_each_bound(files):
 def test_first_case_of_a_row_can_be_measured(files, make):
     found = speed.measure(make(files).cases[0], ONCE)
     assert "unmeasured" in found or (found["value"] > 0 and found["low"] <= found["high"])
+
+
+def test_the_median_photograph_is_repeated(files, monkeypatch):
+    monkeypatch.setattr(certificate_rows, "SIZES", {"0.25 MP": (40, 24), "12 MP": (96, 56)})
+    small = certificate_rows.photos(files, "0.25 MP", 1)
+    assert [photo.shape for photo in small] == [(24, 40, 3)] * 4
+    shares = [certificate_rows.share(photo, 1) for photo in small]
+    assert len(set(shares)) > 2
+    (large,) = certificate_rows.photos(files, "12 MP", 1)
+    assert large.shape == (56, 96, 3)
+    median = small[shares.index(sorted(shares)[2])]
+    assert (large[:24, :40] == median).all()
+    assert (large[24:48, 40:80] == median).all()
+
+
+@pytest.mark.parametrize("radius", [None, 1])
+def test_memory_beyond_a_file_is_bounded(radius):
+    """A hundred rows of blocks take no more than one row, a megabyte being many rows."""
+    data = pyfd.encode(np.zeros((8, 4096, 3), np.uint8), "fd-cvpr2019")
+    more = pyfd.encode(np.zeros((800, 4096, 3), np.uint8), "fd-cvpr2019")
+    few, many = (memory.beyond_file(each, "fd-cvpr2019", radius) for each in (data, more))
+    assert many - few < 1
 
 
 @pytest.mark.filterwarnings("ignore")

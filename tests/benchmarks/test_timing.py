@@ -41,6 +41,14 @@ def test_seconds_may_come_from_another_clock():
     assert found == (1.5, 1.5, 1.5, 6, 4.5, 3)
 
 
+def test_the_clock_of_a_thread_counts_its_calls(monkeypatch):
+    clock = iter([10.0, 12.5])
+    monkeypatch.setattr(timing.time, "thread_time", lambda: next(clock))
+    calls = []
+    assert timing.cpu_seconds(lambda *items: calls.append(items), "a", "b") == 2.5
+    assert calls == [("a", "b")]
+
+
 def test_rounds_go_on_until_the_effort_is_spent():
     assert list(timing.rounds(Effort(seconds=0, rounds=3))) == [0, 1, 2]
     assert next(timing.rounds(Effort(seconds=60, rounds=0))) == 0
