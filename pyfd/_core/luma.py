@@ -81,14 +81,20 @@ def nearest(blocks: Blocks, coefficients: Integers) -> Integers:
 
 
 def _nearest(blocks: Blocks, coefficients: Integers) -> Integers:
+    found = _descend(blocks, coefficients.copy())
+    left = np.flatnonzero(judge(blocks, found[:, np.newaxis])[0][:, 0])
+    if left.size:
+        some = blocks.some(left)
+        starts = _closest(some, _starts(some, coefficients[left]))
+        ends = np.stack([found[left], _descend(some, starts)], axis=1)
+        found[left] = _closest(some, ends)
+    return found
+
+
+def _starts(blocks: Blocks, coefficients: Integers) -> Integers:
     drawn = _rounded(blocks.wish[:, np.newaxis] * _CONTRASTS[:, np.newaxis] / blocks.steps)
     passed = coefficients[:, np.newaxis] * _PASSED
-    starts = np.concatenate([coefficients[:, np.newaxis], drawn, passed], axis=1)
-    ends = [
-        _descend(blocks, coefficients.copy()),
-        _descend(blocks, _closest(blocks, starts)),
-    ]
-    return _closest(blocks, np.stack(ends, axis=1))
+    return np.concatenate([coefficients[:, np.newaxis], drawn, passed], axis=1)
 
 
 def _closest(blocks: Blocks, candidates: Integers) -> Integers:

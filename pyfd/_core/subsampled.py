@@ -43,7 +43,7 @@ _LATE = 20
 # The numbers that follow were tuned on photographs, whose loss hardly depends on them
 _PALER, _MUCH_PALER = 0.93, 0.8  # the contrast that a round leaves
 _CUT = 1.0  # levels of a coefficient from which on cut colors are made paler
-_PRICE, _WEIGHT = 0.1, 10.0  # the first of `Chroma.price` and of `Blocks.weight`
+_PRICE, _WEIGHT = 0.1, 40.0  # the first of `Chroma.price` and of `Blocks.weight`
 
 _ROUNDING = 3 / 8  # of a coefficient by the integer DCT, at most
 _NOISE = 0.7  # what the rounding of pixels usually adds to the errors of chroma
