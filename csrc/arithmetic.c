@@ -132,17 +132,34 @@ static int is_set(const char *variable)
 
   return value != NULL && strcmp(value, "1") == 0;
 }
-#endif
 
-const pyfd_arithmetic *pyfd_choose_arithmetic(void)
+static const pyfd_arithmetic *find_arithmetic(void)
 {
-#ifdef __x86_64__
   if (__builtin_cpu_supports("avx2") && !is_set("JSIMD_FORCENONE") &&
       !is_set("JSIMD_FORCESSE2"))
     return &arithmetic_avx2;
-#endif
   return &arithmetic_any;
 }
+
+/* Another thread may change the environment, so it is read only once, as in
+ * libjpeg-turbo.  Threads that find nothing here all find the same. */
+const pyfd_arithmetic *pyfd_choose_arithmetic(void)
+{
+  static const pyfd_arithmetic *chosen;
+  const pyfd_arithmetic *found = __atomic_load_n(&chosen, __ATOMIC_RELAXED);
+
+  if (found == NULL) {
+    found = find_arithmetic();
+    __atomic_store_n(&chosen, found, __ATOMIC_RELAXED);
+  }
+  return found;
+}
+#else
+const pyfd_arithmetic *pyfd_choose_arithmetic(void)
+{
+  return &arithmetic_any;
+}
+#endif
 
 void pyfd_basis(float out[PYFD_SIDE][PYFD_SIDE])
 {

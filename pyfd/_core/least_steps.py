@@ -102,6 +102,7 @@ def check_holds(
     too_small = np.argwhere(tables[:components] < least)
     if len(too_small):
         index, row, column = too_small[0]
+        option += ", baseline=False" if least.max() > BASELINE_STEP else ""
         raise ValueError(
             f"qtables[{index}] has step {tables[index, row, column]} at ({row}, {column}), which "
             f"cannot hold {argument} {epsilon}: it needs {least[row, column]} or more. "

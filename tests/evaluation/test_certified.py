@@ -95,6 +95,20 @@ def test_a_certified_defence_is_the_codec(defence, tables):
     assert len(defence.file(image)) < len(file)  # its Huffman tables are the image's own
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("certified:", "'' is not a whole number"),
+        ("certified:@2", "names no tables before the @"),
+        ("certified:40@", "'' is not a whole number"),
+        ("two-pass:pixel-x", "'x' is not a whole number"),
+    ],
+)
+def test_names_that_say_too_little(name, message):
+    with pytest.raises(ValueError, match=message):
+        parse(name)
+
+
 def test_names_of_certified_defences(tmp_path):
     path = tmp_path / "my@tables.json"
     QTables.uniform(40).save(path)

@@ -117,6 +117,8 @@ class Certified(Distillation):
     def parsed(cls, name: str, argument: str) -> Certified:  # noqa: ARG003
         """Make the defence from ε, after the tables' name and an "@" if they are given."""
         tables, at, epsilon = argument.rpartition("@")
+        if at and not tables:
+            raise ValueError(f"{argument!r} names no tables before the @")
         return cls(whole_number(epsilon), parse_tables(tables) if at else None)
 
     def camera(self, images: Sequence[Pixels]) -> list[Pixels]:
