@@ -53,6 +53,7 @@ def test_the_forks_functions_have_a_version_of_their_own():
     header = "\n".join(path.read_text() for path in (ROOT / "third_party").rglob("*.patch"))
     assert ours == {
         "jpeg_end_mcus",
+        "jpeg_filter_blocks",
         "jpeg_get_requantize_method",
         "jpeg_init_requantizer",
         "jpeg_override_quant_tables",
