@@ -12,7 +12,6 @@ minutes on two cores. Needs 'pyfd-jpeg[evaluate]'.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +25,7 @@ import pyfd
 from benchmarks import certified_slack, pages
 from benchmarks.certified_files import Cost, pair, summary
 from benchmarks.certified_slack import CORES, DEFAULT, Point
-from benchmarks.reproduction import COUNT, Photos
+from benchmarks.reproduction import COUNT, Photos, read_arguments
 from benchmarks.timing import cpu_seconds, undisturbed
 from pyfd import QTables
 from pyfd._core.pixels import Pixels
@@ -204,12 +203,7 @@ def record(found: Results) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("photos", type=Path)
-    parser.add_argument("labels", type=Path)
-    parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--write", type=Path, help="the page to put the tables in")
-    arguments = parser.parse_args()
+    arguments = read_arguments(__doc__)
     arguments.output.mkdir(parents=True, exist_ok=True)
     found = measure(arguments.photos, arguments.labels)
     (arguments.output / "certified.json").write_text(json.dumps(record(found), indent=1) + "\n")

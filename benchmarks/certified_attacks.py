@@ -13,13 +13,20 @@ DIR; an interrupted run is resumed from there. Takes about an hour on two cores.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
-from pathlib import Path
 
 import pyfd
 from benchmarks import pages
-from benchmarks.reproduction import MODELS, Content, Part, Photos, Scale, cell, run
+from benchmarks.reproduction import (
+    MODELS,
+    Content,
+    Part,
+    Photos,
+    Scale,
+    cell,
+    read_arguments,
+    run,
+)
 
 MAKER = "benchmarks/certified_attacks.py"
 EPSILONS = (1, 2, 4)
@@ -120,12 +127,7 @@ def percent(share: float | None) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("photos", type=Path)
-    parser.add_argument("labels", type=Path)
-    parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--write", type=Path, help="the page to put the tables in")
-    arguments = parser.parse_args()
+    arguments = read_arguments(__doc__)
     photos = Photos(arguments.photos, arguments.labels)
     contents = {}
     for part in parts():

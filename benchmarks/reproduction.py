@@ -240,13 +240,18 @@ def costs(content: Content) -> str:
     return pages.table(["defence", "ms per image", "times a defended decode"], rows)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+def read_arguments(description: str) -> argparse.Namespace:
+    """Return the arguments of a study: photographs, labels, a folder, a page to write to."""
+    parser = argparse.ArgumentParser(description=description.partition("\n")[0])
     parser.add_argument("photos", type=Path)
     parser.add_argument("labels", type=Path)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--write", type=Path, help="the page to put the tables in")
-    arguments = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = read_arguments(__doc__)
     photos = Photos(arguments.photos, arguments.labels)
     contents = {}
     for part in [slow(photos), *parts()]:
