@@ -227,13 +227,15 @@ static void flatten(const pyfd_search *s, int across, int down,
   }
 }
 
+/* What the rounding of the pixels moves a coefficient by, by experience */
+#define ROUNDING 1.5f
+
 /* Quantize one component such that its padding changes little: line by line
  * across the edge, in the domain of the other direction's frequencies.  Each
- * coefficient may move by half its step, less what the perturbation and, by
- * experience, the rounding of the pixels take. */
+ * coefficient may move by half its step, less what the perturbation and the
+ * rounding take. */
 static void fit_component(const pyfd_search *s, int component,
-                          const pyfd_values *scaled, float rounding,
-                          pyfd_values *quantized)
+                          const pyfd_values *scaled, pyfd_values *quantized)
 {
   const pyfd_certified *certified = s->certified;
   const pyfd_values *all_steps = &certified->components[component].steps;
@@ -249,7 +251,7 @@ static void fit_component(const pyfd_search *s, int component,
       target[i] = (float)scaled->at[at] / 8;
       steps[i] = (float)all_steps->at[at];
       allowed[i] =
-          steps[i] / 2 - (float)certified->reach.most.at[at] / 8 - rounding;
+          steps[i] / 2 - (float)certified->reach.most.at[at] / 8 - ROUNDING;
     }
     if (!pyfd_fit_line(edge, target, steps, allowed, line))
       memset(line, 0, sizeof(line));
@@ -258,8 +260,7 @@ static void fit_component(const pyfd_search *s, int component,
   }
 }
 
-static void try_fitted(pyfd_search *s, const pyfd_pixels *target,
-                       float rounding)
+static void try_fitted(pyfd_search *s, const pyfd_pixels *target)
 {
   const pyfd_component *components = s->certified->components;
   pyfd_values scaled;
@@ -268,7 +269,7 @@ static void try_fitted(pyfd_search *s, const pyfd_pixels *target,
 
   for (i = 0; i < s->channels; i++) {
     pyfd_transform(&components[i], target, &scaled);
-    fit_component(s, i, &scaled, rounding, &c.quantized[i]);
+    fit_component(s, i, &scaled, &c.quantized[i]);
   }
   pyfd_consider(s, &c);
 }
@@ -284,7 +285,7 @@ static void try_padded(pyfd_search *s, const pyfd_candidate *natural)
   for (i = 0; i < sizeof(insets) / sizeof(*insets) && !s->found; i++) {
     target = aim;
     scale(s, &target, insets[i], WHITE - insets[i]);
-    try_fitted(s, &target, 1.5f);
+    try_fitted(s, &target);
   }
   flatten(s, 1, 1, &flat);
   try_target(s, &flat);
@@ -343,7 +344,7 @@ static void place(pyfd_search *s, uint32_t row, uint32_t column)
   s->high = high < PYFD_SIDE ? (int)high : PYFD_SIDE;
 }
 
-static void find(pyfd_search *s, pyfd_candidate *natural)
+static void find(pyfd_search *s, const pyfd_candidate *natural)
 {
   pyfd_candidate c;
   int32_t mean[PYFD_CHANNELS] = {0, 0, 0};
@@ -356,11 +357,12 @@ static void find(pyfd_search *s, pyfd_candidate *natural)
     try_corrected(s);
   if (!s->found)
     try_levels(s, &natural->pixels, &s->original);
+  if (s->found)
+    return;
   pyfd_quantize_pixels(s, &s->original, &c);
   for (i = 0; i < s->channels; i++)
     mean[i] = c.quantized[i].at[0];
-  if (!s->found)
-    try_flat_colors(s, mean);
+  try_flat_colors(s, mean);
   if (!s->found)
     try_grays(s, mean[0]);
 }
