@@ -107,7 +107,7 @@ $(VENV)/python: $(VENV)/system
 # The package, which is rebuilt when its compiled sources change
 FORK := third_party/libjpeg-turbo
 SOURCES := pyproject.toml setup.py build.py pyfd/_core/checkout.py \
-  $(wildcard csrc/* $(FORK)/*.* $(FORK)/series $(FORK)/patches/*)
+  $(wildcard csrc/* $(FORK)/*.* $(FORK)/series $(FORK)/patches/*/*)
 $(VENV)/pyfd: $(VENV)/python $(SOURCES)
 	$(BIN)/pip install -q -e .
 	@touch $@

@@ -20,7 +20,7 @@ _SOURCES = (
     "third_party/libjpeg-turbo/fork.py",
     "third_party/libjpeg-turbo/pin.json",
     "third_party/libjpeg-turbo/series",
-    "third_party/libjpeg-turbo/patches/*",
+    "third_party/libjpeg-turbo/patches/*/*",
 )
 
 

@@ -81,13 +81,13 @@ def unpack(tarball: Path, target: Path) -> Path:
 def test_a_patch_that_does_not_apply(fork, tarball, tmp_path):
     source = unpack(tarball, tmp_path)
     (source / "jddctmgr.c").write_text("something else\n")
-    message = fail(fork, fork.apply_series, source)
+    message = fail(fork, fork.apply_series, source, fork.CORE)
     assert "0001-requantize-on-decode.patch does not apply to libjpeg-turbo-2.1.5" in message
 
 
 def test_the_series_applies_without_fuzz(fork, tarball, tmp_path):
     source = unpack(tarball, tmp_path)
-    fork.apply_series(source)
+    fork.apply_series(source, fork.CORE_AND_SPEED)
     assert (source / "jrequant.h").is_file()
     assert not list(source.rglob("*.orig"))
 
@@ -95,7 +95,9 @@ def test_the_series_applies_without_fuzz(fork, tarball, tmp_path):
 def test_every_patch_is_in_the_series_and_says_why():
     folder = ROOT / FORK
     series = (folder / "series").read_text().split()
-    assert sorted(series) == sorted(path.name for path in (folder / "patches").iterdir())
+    patches = folder / "patches"
+    assert sorted(series) == sorted(str(path.relative_to(patches)) for path in patches.glob("*/*"))
+    assert sorted(series) == series
     for name in series:
         head = (folder / "patches" / name).read_text().partition("\n---\n")[0]
         assert head.startswith("Description: ")
@@ -138,7 +140,7 @@ def test_nothing_of_upstreams_is_here():
     """Except for the archive, which a source distribution includes and git ignores."""
     files = {str(path.relative_to(ROOT / FORK)) for path in (ROOT / FORK).rglob("*.*")}
     ours = {name for name in files if not name.endswith((".tar.gz", ".pyc", "__pycache__"))}
-    patches = {name for name in ours if name.startswith("patches/0")}
+    patches = {name for name in ours if name.startswith(("patches/core/0", "patches/speed/0"))}
     assert ours - patches == {"README.md", "fork.py", "pin.json"}
     assert {Path(name).suffix for name in patches} == {".patch"}
     assert "third_party/libjpeg-turbo/*.tar.*" in (ROOT / ".gitignore").read_text()
@@ -150,7 +152,7 @@ def test_a_missing_tool(fork, monkeypatch, tmp_path, tool):
     monkeypatch.setenv("CC", "gcc-of-nobody" if tool == "gcc-of-nobody" else "true")
     monkeypatch.setattr(fork.platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(fork.shutil, "which", lambda name: None if name == tool else real("true"))
-    call = (fork.apply_series, tmp_path) if tool == "patch" else (fork.check_tools,)
+    call = (fork.apply_series, tmp_path, fork.CORE) if tool == "patch" else (fork.check_tools,)
     message = fail(fork, *call)
     assert tool in message
     assert "install" in message

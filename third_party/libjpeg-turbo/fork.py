@@ -23,6 +23,10 @@ PIN = json.loads((FORK / "pin.json").read_text())
 SOURCE_NAME = f"{PIN['name']}-{PIN['version']}"
 TARBALL_VARIABLE = "PYFD_LIBJPEG_TURBO_TARBALL"
 
+# The two series of patches: what pyfd needs and what is right, and what only makes it faster
+CORE = ("core",)
+CORE_AND_SPEED = ("core", "speed")
+
 CMAKE_OPTIONS = [
     "-DCMAKE_BUILD_TYPE=Release",
     "-DCMAKE_POLICY_VERSION_MINIMUM=3.5",  # CMake 4 refuses 2.1.5 without it
@@ -182,16 +186,17 @@ def download_with_apt(cache: Path) -> None:
 # ---- the patches ----------------------------------------------------------
 
 
-def read_series() -> list[Path]:
-    """Return the patches in the order in which they are applied."""
-    return [FORK / "patches" / name for name in (FORK / "series").read_text().split()]
+def read_series(parts: tuple[str, ...]) -> list[Path]:
+    """Return the patches of some series in the order in which they are applied."""
+    names = (FORK / "series").read_text().split()
+    return [FORK / "patches" / name for name in names if name.split("/")[0] in parts]
 
 
-def apply_series(source: Path) -> None:
+def apply_series(source: Path, parts: tuple[str, ...]) -> None:
     """Patch an unpacked release."""
     if not shutil.which("patch"):
         raise BuildError("the program 'patch' is missing.", "apt-get install patch")
-    for patch in read_series():
+    for patch in read_series(parts):
         command = ["patch", "-p1", "--fuzz=0", "--batch", "--input", str(patch)]
         result = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)
         if result.returncode:
@@ -201,13 +206,13 @@ def apply_series(source: Path) -> None:
             )
 
 
-def version() -> str:
+def version(parts: tuple[str, ...] = CORE_AND_SPEED) -> str:
     """Return upstream's version and a digest of the pin and the patches.
 
     Example: ``2.1.5+pyfd.0a1b2c3d``.
     """
     digest = hashlib.sha256()
-    for path in [FORK / "pin.json", FORK / "series", *read_series()]:
+    for path in [FORK / "pin.json", FORK / "series", *read_series(parts)]:
         digest.update(path.read_bytes())
     return f"{PIN['version']}+pyfd.{digest.hexdigest()[:8]}"
 
@@ -227,17 +232,23 @@ def check_tools() -> None:
             raise BuildError(f"the program '{tool}' is missing.", f"pip install {tool}")
 
 
-def build_static(cache: Path) -> Path:
+def build_static(cache: Path, parts: tuple[str, ...] = CORE_AND_SPEED) -> Path:
     """Build libjpeg.a and return the folder that holds ``src/`` and ``build/``."""
-    return build_tree(cache, "jpeg-static", STATIC_OPTIONS, STATIC_CFLAGS)
+    return build_tree(cache, parts, "jpeg-static", STATIC_OPTIONS, STATIC_CFLAGS)
 
 
 def build_drop_in(cache: Path) -> Path:
-    """Build libjpeg.so.62 and return the folder that holds ``src/`` and ``build/``."""
-    return build_tree(cache, "jpeg", SHARED_OPTIONS, SHARED_CFLAGS)
+    """Build libjpeg.so.62 and return the folder that holds ``src/`` and ``build/``.
+
+    Other people's programs load it, so it has only those patches without which it would
+    not do its work, or would do it wrongly.
+    """
+    return build_tree(cache, CORE, "jpeg", SHARED_OPTIONS, SHARED_CFLAGS)
 
 
-def build_tree(cache: Path, target: str, options: list[str], cflags: list[str]) -> Path:
+def build_tree(
+    cache: Path, parts: tuple[str, ...], target: str, options: list[str], cflags: list[str]
+) -> Path:
     """Build one target of the fork and return the folder that holds ``src/`` and ``build/``.
 
     The folder's name is a digest of everything that went into the build, so a second
@@ -250,7 +261,7 @@ def build_tree(cache: Path, target: str, options: list[str], cflags: list[str]) 
         f"-DREQUIRE_SIMD={'ON' if simd else 'OFF'}",
         f"-DCMAKE_C_FLAGS={' '.join(cflags)}",
     ]
-    recipe = [version(), platform.machine(), os.environ.get("CC", "cc"), *options]
+    recipe = [version(parts), platform.machine(), os.environ.get("CC", "cc"), *options]
     stamp = hashlib.sha256("\n".join(recipe).encode()).hexdigest()[:16]
     done = cache / f"{SOURCE_NAME}-{stamp}"
     if done.is_dir():
@@ -263,7 +274,7 @@ def build_tree(cache: Path, target: str, options: list[str], cflags: list[str]) 
         with tarfile.open(tarball) as archive:
             archive.extractall(work)  # trusted: its checksum is the pin's
         (work / SOURCE_NAME).rename(work / "src")
-        apply_series(work / "src")
+        apply_series(work / "src", parts)
         source, build = str(work / "src"), str(work / "build")
         run_tool(["cmake", "-G", "Ninja", "-S", source, "-B", build, *options], "cmake")
         run_tool(["cmake", "--build", build, "--target", target], "compiling the fork")

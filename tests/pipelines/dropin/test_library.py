@@ -77,7 +77,7 @@ def test_nothing_else_than_libjpegs_is_exported():
 def test_no_patch_touches_the_public_header():
     touched = [
         line.split()[1]
-        for path in (ROOT / "third_party/libjpeg-turbo/patches").iterdir()
+        for path in (ROOT / "third_party/libjpeg-turbo/patches").rglob("*.patch")
         for line in path.read_text().splitlines()
         if line.startswith("+++ ")
     ]
