@@ -13,6 +13,7 @@ import platform
 import re
 import shutil
 import subprocess
+import sys
 import tarfile
 import tempfile
 import zlib
@@ -44,17 +45,35 @@ SHARED_OPTIONS = [
     "-DENABLE_STATIC=OFF",
     "-DPYFD_ENVIRONMENT=ON",
     "-DCMAKE_SKIP_RPATH=ON",
-    "-DCMAKE_SHARED_LINKER_FLAGS=-pthread -Wl,-z,relro,-z,now,-z,noexecstack,-s",
 ]
-PROTECTION = ["-fstack-protector-strong", "-fstack-clash-protection"]
-# 2.1.5 ignores CMake's own option for hidden visibility (policy CMP0063)
-HARDENING = ["-fvisibility=hidden", *PROTECTION]
-SHARED_CFLAGS = [*PROTECTION, "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2"]
-# "address,undefined", for `make asan` and the fuzz targets. FORTIFY_SOURCE is off
-# there, because it would hide errors from the sanitizers.
+# "address,undefined", for `make asan` and the fuzz targets
 SANITIZE = os.environ.get("PYFD_SANITIZE", "")
 CHECKS = [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
-STATIC_CFLAGS = ["-fvisibility=hidden", "-g", *CHECKS] if SANITIZE else HARDENING
+
+
+def accepts(flag: str) -> bool:
+    """Return whether the C compiler knows a flag."""
+    compiler = os.environ.get("CC", "cc").split()
+    if not shutil.which(compiler[0]):
+        return False
+    command = [*compiler, flag, "-x", "c", "-c", "-o", os.devnull, os.devnull]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+# For all C code of a build without sanitizers, from which FORTIFY_SOURCE would hide errors
+HARDENING = [
+    "-fstack-protector-strong",
+    "-fstack-clash-protection",
+    "-U_FORTIFY_SOURCE",
+    "-D_FORTIFY_SOURCE=3",
+    # GCC 12 and clang 16 know the first, and only those for x86-64 the second (Intel's CET)
+    *filter(accepts, ["-ftrivial-auto-var-init=zero", "-fcf-protection=full"]),
+]
+# Debian's startup files lack the mark of CET, and the libraries work without any.
+# The table of symbols (-s) would name the assembly files with their folder.
+HARDENED_LINK = ["-s", "-nostartfiles", "-Wl,-z,relro,-z,now,-z,noexecstack"]
+# 2.1.5 ignores CMake's own option for hidden visibility (policy CMP0063)
+STATIC_CFLAGS = ["-fvisibility=hidden", *(["-g", *CHECKS] if SANITIZE else HARDENING)]
 
 
 class BuildError(SystemExit):
@@ -220,8 +239,18 @@ def version(parts: tuple[str, ...] = CORE_AND_SPEED) -> str:
 # ---- the libraries --------------------------------------------------------
 
 
+def check_system() -> None:
+    """Raise an error on systems for which the build is not made."""
+    if sys.platform != "linux":
+        raise BuildError(
+            f"pyfd is built on Linux only (x86-64 or arm64), and this is {platform.system()}.",
+            "Build or install it in a Linux container or virtual machine.",
+        )
+
+
 def check_tools() -> None:
     """Raise an error if a program that the build needs is missing."""
+    check_system()
     compiler = (os.environ.get("CC") or "cc").split()[0]
     if not shutil.which(compiler):
         raise BuildError(f"no C compiler ({compiler}).", "apt-get install gcc libc6-dev, or set CC")
@@ -229,7 +258,7 @@ def check_tools() -> None:
         raise BuildError("the assembler 'nasm' is missing.", "apt-get install nasm")
     for tool in ("cmake", "ninja"):
         if not shutil.which(tool):
-            raise BuildError(f"the program '{tool}' is missing.", f"pip install {tool}")
+            raise BuildError(f"the program '{tool}' is missing.", f"pip install {tool}, or apt-get install cmake ninja-build")
 
 
 def build_static(cache: Path, parts: tuple[str, ...] = CORE_AND_SPEED) -> Path:
@@ -243,7 +272,9 @@ def build_drop_in(cache: Path) -> Path:
     Other people's programs load it, so it has only those patches without which it would
     not do its work, or would do it wrongly.
     """
-    return build_tree(cache, CORE, "jpeg", SHARED_OPTIONS, SHARED_CFLAGS)
+    link = " ".join(["-pthread", *HARDENED_LINK])
+    options = [*SHARED_OPTIONS, f"-DCMAKE_SHARED_LINKER_FLAGS={link}"]
+    return build_tree(cache, CORE, "jpeg", options, HARDENING)
 
 
 def build_tree(
