@@ -171,7 +171,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--prefix", required=True, help="an absolute path, such as /usr/local")
     parser.add_argument("--destdir", default="", help="a folder that stands for /, for packages")
     chosen = parser.parse_args(arguments)
-    if not os.path.isabs(chosen.prefix):
+    if not Path(chosen.prefix).is_absolute():
         parser.error(f"--prefix must be an absolute path, not {chosen.prefix!r}")
     if fork.SANITIZE:
         parser.error("other programs cannot load sanitized libraries: unset PYFD_SANITIZE")

@@ -7,6 +7,7 @@ install or which variable to set.
 from __future__ import annotations
 
 import hashlib
+import http.client
 import json
 import os
 import platform
@@ -16,6 +17,8 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
+import urllib.request
 import zlib
 from pathlib import Path
 
@@ -23,6 +26,9 @@ FORK = Path(__file__).resolve().parent
 PIN = json.loads((FORK / "pin.json").read_text())
 SOURCE_NAME = f"{PIN['name']}-{PIN['version']}"
 TARBALL_VARIABLE = "PYFD_LIBJPEG_TURBO_TARBALL"
+
+# Limits of a download: bytes (also of the tar inside), seconds of silence, and in all
+LARGEST, TIMEOUT, PATIENCE = 64 << 20, 30, 600
 
 # The two series of patches: what pyfd needs and what is right, and what only makes it faster
 CORE = ("core",)
@@ -101,14 +107,14 @@ def is_pinned(tarball: Path) -> bool:
         return True
     if data[:2] == b"\x1f\x8b":
         try:
-            data = zlib.decompress(data, wbits=31)
+            data = zlib.decompressobj(wbits=31).decompress(data, LARGEST)
         except zlib.error:
             return False
     return hashlib.sha256(data).hexdigest() == PIN["tar_sha256"]
 
 
 def find_tarball(cache: Path) -> Path:
-    """Return the pinned archive: the one in the environment, beside the pin, or from apt."""
+    """Return the pinned archive: named in the environment, beside the pin, or downloaded."""
     named = os.environ.get(TARBALL_VARIABLE)
     if named:
         if not Path(named).is_file():
@@ -120,7 +126,7 @@ def find_tarball(cache: Path) -> Path:
     else:
         candidates = [FORK / PIN["archive"], cache / PIN["archive"]]
         if not any(path.is_file() for path in candidates):
-            download_with_apt(cache)
+            download(cache)
     tarball = next(path for path in candidates if path.is_file())
     if not is_pinned(tarball):
         raise BuildError(
@@ -166,14 +172,25 @@ def deb822_source_lines(stanza: str) -> list[str]:
     ]
 
 
-def download_with_apt(cache: Path) -> None:
-    """Download the source archive with apt, in folders of our own: no root needed."""
-    remedy = (
+def download(cache: Path) -> None:
+    """Download the archive into the cache, from wherever it is to be had."""
+    problems = []
+    for way in (download_with_apt, download_release):
+        problem = way(cache)
+        if problem is None:
+            return
+        problems.append(problem)
+    raise BuildError(
+        f"cannot download the sources of {SOURCE_NAME}:\n      " + "\n      ".join(problems),
         f"Set {TARBALL_VARIABLE} to a pristine {SOURCE_NAME} source archive "
-        f"(SHA-256 {PIN['archive_sha256']})."
+        f"(SHA-256 {PIN['archive_sha256']}).",
     )
+
+
+def download_with_apt(cache: Path) -> str | None:
+    """Download with apt, in folders of our own (no root needed), or return why that failed."""
     if not shutil.which("apt-get"):
-        raise BuildError(f"no {SOURCE_NAME} sources, and no apt-get to fetch them.", remedy)
+        return "there is no apt-get."
     release = dict(re.findall(r'(?m)^(\w+)="?([^"\n]*)"?$', Path("/etc/os-release").read_text()))
     suite = release.get("VERSION_CODENAME", "")
     apt = cache / "apt"
@@ -194,12 +211,42 @@ def download_with_apt(cache: Path) -> None:
     found = next(apt.glob(f"{PIN['name']}_{PIN['version']}*.orig.tar.*"), None)
     if found is None:
         reason = (result.stderr.strip() or result.stdout.strip()).splitlines()[-1:]
-        raise BuildError(
-            f"apt has no {SOURCE_NAME} source package for '{suite}' "
-            f"(Debian 12, 13 and Ubuntu 24.04 have): {''.join(reason)}",
-            remedy,
+        return (
+            f"apt has no source package of it for '{suite}' "
+            f"(Debian 12, 13 and Ubuntu 24.04 have): {''.join(reason)}"
         )
     found.replace(cache / PIN["archive"])
+    return None
+
+
+def download_release(cache: Path) -> str | None:
+    """Download from the project's release address, or return why that failed."""
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache, prefix="download-") as folder:
+        found = Path(folder) / PIN["archive"]
+        try:
+            with urllib.request.urlopen(PIN["url"], timeout=TIMEOUT) as answer:
+                found.write_bytes(read_answer(answer))
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            return f"{PIN['url']}: {error}"
+        if not is_pinned(found):
+            return f"{PIN['url']} has another archive: its checksum differs."
+        found.replace(cache / PIN["archive"])
+    return None
+
+
+def read_answer(answer: http.client.HTTPResponse) -> bytearray:
+    """Return what a server sends, within limits."""
+    data, end = bytearray(), time.monotonic() + PATIENCE
+    while part := answer.read1(1 << 16):
+        data += part
+        if len(data) > LARGEST:
+            raise OSError(f"it sends more than {LARGEST} bytes")
+        if time.monotonic() > end:
+            raise TimeoutError(f"it took more than {PATIENCE} seconds")
+    if answer.length:
+        raise OSError(f"it stopped {answer.length} bytes before the end")
+    return data
 
 
 # ---- the patches ----------------------------------------------------------
@@ -258,7 +305,10 @@ def check_tools() -> None:
         raise BuildError("the assembler 'nasm' is missing.", "apt-get install nasm")
     for tool in ("cmake", "ninja"):
         if not shutil.which(tool):
-            raise BuildError(f"the program '{tool}' is missing.", f"pip install {tool}, or apt-get install cmake ninja-build")
+            raise BuildError(
+                f"the program '{tool}' is missing.",
+                f"pip install {tool}, or apt-get install cmake ninja-build",
+            )
 
 
 def build_static(cache: Path, parts: tuple[str, ...] = CORE_AND_SPEED) -> Path:
