@@ -33,15 +33,10 @@ _DECODE, _ENCODE = "PYFD_DECODE_QTABLES", "PYFD_ENCODE_QTABLES"
 # The exit codes of a shell for a program that cannot be run, and for one that does not exist
 _NOT_RUNNABLE, _NOT_FOUND = 126, 127
 
-_PASSED_ON = (
-    signal.SIGHUP,
-    signal.SIGINT,
-    signal.SIGQUIT,
-    signal.SIGTERM,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-)
-_FROM_KEYBOARD = (signal.SIGINT, signal.SIGQUIT)
+# Windows, where this module is imported too, lacks some of them
+_FROM_KEYBOARD = [getattr(signal, n) for n in ("SIGINT", "SIGQUIT") if hasattr(signal, n)]
+_PASSED_ON = [*_FROM_KEYBOARD, signal.SIGTERM]
+_PASSED_ON += [getattr(signal, n) for n in ("SIGHUP", "SIGUSR1", "SIGUSR2") if hasattr(signal, n)]
 
 
 @click.command(
@@ -130,7 +125,7 @@ def _warn_of_privileges(path: str) -> None:
 def _has_capabilities(path: str) -> bool:
     try:
         return bool(os.getxattr(path, "security.capability"))
-    except OSError:
+    except (OSError, AttributeError):  # only Linux has such capabilities
         return False
 
 
