@@ -13,6 +13,9 @@ BENCH ?=
 # `make bench-compare`: two commits; by default, the second is the working tree
 OLD ?= HEAD
 NEW ?=
+# `make c-install`: where to, and for packages, the folder that stands for /
+PREFIX ?= /usr/local
+DESTDIR ?=
 # `make test`: an index with CPU builds of torch, if pip is not configured for one
 TORCH_INDEX ?=
 # `make asan`: which tests to run; by default, all
@@ -27,7 +30,7 @@ SYSTEM_TEST_PACKAGES = chromium ffmpeg gdal-bin graphicsmagick imagemagick \
   libjpeg-turbo-progs libvips-tools python3-opencv python3-pil
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-system asan fuzz lint format docs bench bench-compare sdist wheel clean
+.PHONY: help demo test test-system asan fuzz lint format docs bench bench-compare sdist wheel c-install clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
@@ -86,6 +89,10 @@ sdist: $(VENV)/build  ## Build the source distribution (dist/)
 
 wheel: $(VENV)/python  ## Build a self-contained wheel (dist/)
 	$(BIN)/pip wheel --no-deps --wheel-dir dist .
+
+# Needs Python, but no package of it: a C compiler, patch, cmake, ninja and, on x86-64, nasm
+c-install:  ## Install the libraries for C programs, without Python's: PREFIX=, DESTDIR=
+	$(PYTHON) csrc/native.py --prefix '$(PREFIX)' --destdir '$(DESTDIR)'
 
 clean:  ## Remove everything that was built or installed here
 	rm -rf $(VENV) build dist demo-output *.egg-info pyfd/_core/*.so pyfd/_core/*.stamp pyfd/native

@@ -41,7 +41,7 @@ from pyfd.cli import cli
 pixels = np.random.default_rng(0).integers(0, 256, (40, 56, 3)).astype(np.uint8)
 data = pyfd.encode(pixels, "fd-2018")
 assert np.array_equal(pyfd.decode_many([data] * 3)[2], pyfd.decode(data))
-assert pyfd.calibrate([data, data]).counts is not None
+assert pyfd.calibrate([data, data]).images == 2
 for turn in range(2):
     with Log("log", {{"format": "test", "version": 1}}) as log:
         assert log.entries == [[0]] * turn
