@@ -15,6 +15,8 @@ OLD ?= HEAD
 NEW ?=
 # `make test`: an index with CPU builds of torch, if pip is not configured for one
 TORCH_INDEX ?=
+# `make test-arm64`: "digests" compares only the results' digests, which takes three minutes
+ARM64 ?= tests
 # `make asan`: which tests to run; by default, all
 ASAN_TESTS ?= -m "not system" --deselect tests/packaging --deselect tests/docs
 CHECKS := address,undefined
@@ -27,7 +29,7 @@ SYSTEM_TEST_PACKAGES = chromium ffmpeg gdal-bin graphicsmagick imagemagick \
   libjpeg-turbo-progs libvips-tools python3-opencv python3-pil
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-system asan fuzz lint format docs bench bench-compare sdist wheel clean
+.PHONY: help demo test test-system test-arm64 asan fuzz lint format docs bench bench-compare sdist wheel clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
@@ -40,6 +42,9 @@ test: $(VENV)/test  ## Run the tests, with PYFD_PHOTOS=FOLDER also on these phot
 
 test-system: $(VENV)/test $(VENV)/system-test  ## Install Debian's programs, and run the tests with them
 	$(BIN)/python -m pytest -m system
+
+test-arm64: $(VENV)/pyfd $(VENV)/arm64  ## Run the codec's tests on an emulated arm64, which it installs
+	$(SUDO) env PIP=$(abspath $(BIN)/pip) CI=$(CI) tests/arm64.sh $(ARM64)
 
 asan: $(VENV)/test  ## Run the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	PYFD_SANITIZE=$(CHECKS) $(BIN)/pip install -q --no-deps --upgrade --target build/asan .
@@ -88,6 +93,7 @@ wheel: $(VENV)/python  ## Build a self-contained wheel (dist/)
 	$(BIN)/pip wheel --no-deps --wheel-dir dist .
 
 clean:  ## Remove everything that was built or installed here
+	[ ! -d build/arm64 ] || $(SUDO) rm -rf build/arm64
 	rm -rf $(VENV) build dist demo-output *.egg-info pyfd/_core/*.so pyfd/_core/*.stamp pyfd/native
 
 # ---- what the targets need; each file in .venv marks a finished installation ----
@@ -136,4 +142,9 @@ $(VENV)/clang: $(VENV)/system
 
 $(VENV)/system-test: $(VENV)/system Makefile
 	$(APT) update && $(APT) install $(SYSTEM_TEST_PACKAGES)
+	@touch $@
+
+$(VENV)/arm64: $(VENV)/system
+	$(APT) update && $(APT) install binutils-aarch64-linux-gnu cmake debian-archive-keyring \
+	  debootstrap ninja-build qemu-user-static
 	@touch $@
