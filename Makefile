@@ -43,8 +43,8 @@ test: $(VENV)/test  ## Run the tests, with PYFD_PHOTOS=FOLDER also on these phot
 test-system: $(VENV)/test $(VENV)/system-test  ## Install Debian's programs, and run the tests with them
 	$(BIN)/python -m pytest -m system
 
-test-arm64: $(VENV)/pyfd $(VENV)/arm64  ## Run the codec's tests on an emulated arm64, which it installs
-	$(SUDO) env PIP=$(abspath $(BIN)/pip) CI=$(CI) tests/arm64.sh $(ARM64)
+test-arm64: $(VENV)/$(if $(filter digests,$(ARM64)),pyfd,test) $(VENV)/arm64  ## Run the codec's tests on an emulated arm64, which it installs
+	$(SUDO) env PYTHON=$(abspath $(BIN)/python) tests/arm64.sh $(ARM64)
 
 asan: $(VENV)/test  ## Run the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	PYFD_SANITIZE=$(CHECKS) $(BIN)/pip install -q --no-deps --upgrade --target build/asan .
