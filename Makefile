@@ -18,6 +18,8 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 # `make test`: an index with CPU builds of torch, if pip is not configured for one
 TORCH_INDEX ?=
+# `make test-arm64`: "digests" compares only the results' digests, which takes three minutes
+ARM64 ?= tests
 # `make asan`: which tests to run; by default, all
 ASAN_TESTS ?= -m "not system" --deselect tests/packaging --deselect tests/docs
 CHECKS := address,undefined
@@ -30,7 +32,7 @@ SYSTEM_TEST_PACKAGES = chromium ffmpeg gdal-bin graphicsmagick imagemagick \
   libjpeg-turbo-progs libvips-tools python3-opencv python3-pil
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-system asan fuzz lint format docs bench bench-compare fork-port sdist wheel c-install clean
+.PHONY: help demo test test-system test-arm64 asan fuzz lint format docs bench bench-compare fork-port sdist wheel c-install clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
@@ -43,6 +45,9 @@ test: $(VENV)/test  ## Run the tests, with PYFD_PHOTOS=FOLDER also on these phot
 
 test-system: $(VENV)/test $(VENV)/system-test  ## Install Debian's programs, and run the tests with them
 	$(BIN)/python -m pytest -m system
+
+test-arm64: $(VENV)/$(if $(filter digests,$(ARM64)),pyfd,test) $(VENV)/arm64  ## Run the codec's tests on an emulated arm64, which it installs
+	$(SUDO) env PYTHON=$(abspath $(BIN)/python) tests/arm64.sh $(ARM64)
 
 asan: $(VENV)/test  ## Run the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	PYFD_SANITIZE=$(CHECKS) $(BIN)/pip install -q --no-deps --upgrade --target build/asan .
@@ -98,6 +103,7 @@ c-install:  ## Install the libraries for C programs, without Python's: PREFIX=, 
 	$(PYTHON) csrc/native.py --prefix '$(PREFIX)' --destdir '$(DESTDIR)'
 
 clean:  ## Remove everything that was built or installed here
+	[ ! -d build/arm64 ] || $(SUDO) rm -rf build/arm64
 	rm -rf $(VENV) build dist demo-output *.egg-info pyfd/_core/*.so pyfd/_core/*.stamp pyfd/native
 
 # ---- what the targets need; each file in .venv marks a finished installation ----
@@ -146,4 +152,9 @@ $(VENV)/clang: $(VENV)/system
 
 $(VENV)/system-test: $(VENV)/system Makefile
 	$(APT) update && $(APT) install $(SYSTEM_TEST_PACKAGES)
+	@touch $@
+
+$(VENV)/arm64: $(VENV)/system
+	$(APT) update && $(APT) install binutils-aarch64-linux-gnu cmake debian-archive-keyring \
+	  debootstrap ninja-build qemu-user-static
 	@touch $@
