@@ -15,6 +15,8 @@ OLD ?= HEAD
 NEW ?=
 # `make test`: an index with CPU builds of torch, if pip is not configured for one
 TORCH_INDEX ?=
+# `make test-upstream`: options of upstream_tests.py, such as --quick
+UPSTREAM ?=
 # `make asan`: which tests to run; by default, all
 ASAN_TESTS ?= -m "not system" --deselect tests/packaging --deselect tests/docs
 CHECKS := address,undefined
@@ -27,7 +29,7 @@ SYSTEM_TEST_PACKAGES = chromium ffmpeg gdal-bin graphicsmagick imagemagick \
   libjpeg-turbo-progs libvips-tools python3-opencv python3-pil
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-system asan fuzz lint format docs bench bench-compare sdist wheel clean
+.PHONY: help demo test test-system test-upstream asan fuzz lint format docs bench bench-compare sdist wheel clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
@@ -40,6 +42,9 @@ test: $(VENV)/test  ## Run the tests, with PYFD_PHOTOS=FOLDER also on these phot
 
 test-system: $(VENV)/test $(VENV)/system-test  ## Install Debian's programs, and run the tests with them
 	$(BIN)/python -m pytest -m system
+
+test-upstream: $(VENV)/cmake  ## Run upstream's tests on the patched trees (eight minutes; UPSTREAM=--quick: one)
+	PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python third_party/libjpeg-turbo/upstream_tests.py $(UPSTREAM)
 
 asan: $(VENV)/test  ## Run the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	PYFD_SANITIZE=$(CHECKS) $(BIN)/pip install -q --no-deps --upgrade --target build/asan .
@@ -118,6 +123,11 @@ $(VENV)/demo: $(VENV)/pyfd
 
 $(VENV)/build: $(VENV)/python requirements-dev.txt
 	$(BIN)/pip install -q $$(grep ^build== requirements-dev.txt)
+	@touch $@
+
+# What compiles the fork, apart from pip's own installation of it
+$(VENV)/cmake: $(VENV)/python requirements-dev.txt
+	$(BIN)/pip install -q $$(grep -E '^(cmake|ninja)==' requirements-dev.txt)
 	@touch $@
 
 $(VENV)/test: $(VENV)/pyfd requirements-dev.txt
