@@ -168,7 +168,7 @@ static void write_planes(job *j)
 static void open_target(job *j, uint8_t option)
 {
   if (option & TO_MEMORY)
-    jpeg_mem_dest(&j->out, &j->file, &j->file_size);
+    init_memory(&j->out, &j->file, &j->file_size);
   else
     init_small(&j->out, &j->target, 1 + draw(j) % 700, option & SUSPENDING);
 }
@@ -184,23 +184,23 @@ static void encode(job *j, const uint8_t *options)
     write_planes(j);
   else
     write_rows(j);
-  if (options[1] & ABORTED && draw(j) % 2)
+  if (options[1] & ABORTED && draw(j) % 2) {
     jpeg_abort_compress(&j->out);
-  else
-    jpeg_finish_compress(&j->out);
+    return;
+  }
+  jpeg_finish_compress(&j->out);
+  if (options[1] & TO_MEMORY)
+    digest(&j->sum, j->file, j->file_size);
 }
 
-/* Forget what one image leaves. */
+/* Forget what an image leaves. */
 static void end_image(job *j)
 {
   digest(&j->sum, &j->target.sum, sizeof(j->target.sum));
   digest(&j->sum, &j->errors.pub.msg_code, sizeof(int));
-  if (j->file)
-    digest(&j->sum, j->file, j->file_size);
   free(j->rows);
-  free(j->file);
   free(j->target.buffer);
-  j->rows = j->file = NULL;
+  j->rows = NULL;
   memset(&j->target, 0, sizeof(j->target));
 }
 

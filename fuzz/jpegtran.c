@@ -47,7 +47,7 @@ static void open_file(job *j, const uint8_t *data, size_t size)
 static void open_target(job *j)
 {
   if (j->options[0] & TO_MEMORY)
-    jpeg_mem_dest(&j->out, &j->file, &j->file_size);
+    init_memory(&j->out, &j->file, &j->file_size);
   else
     init_small(&j->out, &j->target, 1 + j->options[2], 0);
 }
@@ -153,6 +153,8 @@ static void transcode(job *j, const uint8_t *data, size_t size)
     requantize(j);
   else
     copy(j);
+  if (j->file)
+    digest(&j->sum, j->file, j->file_size);
 }
 
 static uint64_t run(const uint8_t *data, size_t size, int content, int tables)
@@ -176,14 +178,11 @@ static uint64_t run(const uint8_t *data, size_t size, int content, int tables)
   digest(&j.sum, &j.in_errors.pub.msg_code, sizeof(int));
   digest(&j.sum, &j.out_errors.pub.msg_code, sizeof(int));
   digest(&j.sum, &j.target.sum, sizeof(j.target.sum));
-  if (j.file)
-    digest(&j.sum, j.file, j.file_size);
   jpeg_destroy_compress(&j.out);
   jpeg_destroy_decompress(&j.in);
   memory_content = -1;
   free(j.source.given);
   free(j.target.buffer);
-  free(j.file);
   return j.sum;
 }
 

@@ -19,6 +19,7 @@
 #include <jrequant.h>
 
 #define MAX_SAMPLES (1 << 16)
+#define MAX_FILE (16 << 20)
 #define MAX_SCANS 12
 #define FNV_OFFSET 14695981039346656037u
 #define FNV_PRIME 1099511628211u
@@ -177,7 +178,21 @@ static inline void give_more(j_decompress_ptr cinfo)
   }
 }
 
-/* ---- a destination ----
+/* ---- destinations ---- */
+
+/* Write to memory that is large enough: libjpeg's own would be lost with an
+ * error. */
+static inline void init_memory(j_compress_ptr cinfo, uint8_t **file,
+                               unsigned long *size)
+{
+  static uint8_t memory[MAX_FILE];
+
+  *file = memory;
+  *size = MAX_FILE;
+  jpeg_mem_dest(cinfo, file, size);
+}
+
+/*
  * A buffer that is too small for anything.  It is emptied when it is full, or
  * when the caller does it after the encoder has suspended. */
 
