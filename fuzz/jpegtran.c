@@ -129,6 +129,8 @@ static void requantize(job *j)
   jpeg_start_decompress(&j->in);
   jpeg_copy_critical_parameters(&j->in, &j->out);
   for (c = 0; c < j->in.num_components; c++) {
+    if (!j->in.comp_info[c].quant_table) /* in a later scan */
+      longjmp(j->in_errors.jump, 1);
     fill_tables(steps, 1, option32(o + 4) + (uint32_t)c, PYFD_DECODER_STEP);
     jpeg_init_requantizer(&requantizers[c],
                           j->in.comp_info[c].quant_table->quantval, steps);
