@@ -20,6 +20,8 @@ DESTDIR ?=
 TORCH_INDEX ?=
 # `make test-arm64`: "digests" compares only the results' digests, which takes three minutes
 ARM64 ?= tests
+# `make test-upstream`: options of upstream_tests.py, such as --quick
+UPSTREAM ?=
 # `make asan`: which tests to run; by default, all
 ASAN_TESTS ?= -m "not system" --deselect tests/packaging --deselect tests/docs
 CHECKS := address,undefined
@@ -32,7 +34,8 @@ SYSTEM_TEST_PACKAGES = chromium ffmpeg gdal-bin graphicsmagick imagemagick \
   libjpeg-turbo-progs libvips-tools python3-opencv python3-pil
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-system test-arm64 asan fuzz lint format docs bench bench-compare fork-port sdist wheel c-install clean
+.PHONY: help demo test test-system test-arm64 test-upstream asan fuzz lint format docs bench bench-compare \
+  fork-port sdist wheel c-install clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
@@ -48,6 +51,9 @@ test-system: $(VENV)/test $(VENV)/system-test  ## Install Debian's programs, and
 
 test-arm64: $(VENV)/$(if $(filter digests,$(ARM64)),pyfd,test) $(VENV)/arm64  ## Run the codec's tests on an emulated arm64, which it installs
 	$(SUDO) env PYTHON=$(abspath $(BIN)/python) tests/arm64.sh $(ARM64)
+
+test-upstream: $(VENV)/cmake  ## Run upstream's tests on the patched trees (eight minutes; UPSTREAM=--quick: one)
+	PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python third_party/libjpeg-turbo/upstream_tests.py $(UPSTREAM)
 
 asan: $(VENV)/test  ## Run the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	PYFD_SANITIZE=$(CHECKS) $(BIN)/pip install -q --no-deps --upgrade --target build/asan .
@@ -134,6 +140,11 @@ $(VENV)/demo: $(VENV)/pyfd
 
 $(VENV)/build: $(VENV)/python requirements-dev.txt
 	$(BIN)/pip install -q $$(grep ^build== requirements-dev.txt)
+	@touch $@
+
+# What compiles the fork, apart from pip's own installation of it
+$(VENV)/cmake: $(VENV)/python requirements-dev.txt
+	$(BIN)/pip install -q $$(grep -E '^(cmake|ninja)==' requirements-dev.txt)
 	@touch $@
 
 $(VENV)/test: $(VENV)/pyfd requirements-dev.txt

@@ -10,26 +10,43 @@ from __future__ import annotations
 import importlib.util
 import sys
 from pathlib import Path
+from types import ModuleType
 
 ROOT = Path(__file__).resolve().parents[1]
-TARGETS = ("probe", "decode", "requantize", "coefficients", "snap", "certified")
+# Of the C layer, as the extension has it
+LAYER_TARGETS = ("probe", "decode", "requantize", "coefficients", "snap", "certified")
+# Of libjpeg's interface, as the drop-in has it
+LIBJPEG_TARGETS = ("djpeg", "cjpeg", "jpegtran")
 
 
 def main() -> None:
     spec = importlib.util.spec_from_file_location("pyfd_build", ROOT / "build.py")
     build = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
     spec.loader.exec_module(build)  # type: ignore[union-attr]
-    tree = build.fork.build_static(ROOT / "build")
+    fork, cache = build.fork, ROOT / "build"
+    layer = sorted((ROOT / "csrc").glob("*.c"))
+    tree = fork.build_static(cache)
+    for target in LAYER_TARGETS:
+        compile_target(build, target, tree, layer)
+    # with arithmetic coding, which the extension leaves out
+    tree = fork.build_tree(
+        cache, fork.CORE, "jpeg-static", ["-DENABLE_SHARED=OFF"], fork.STATIC_CFLAGS
+    )
+    for target in LIBJPEG_TARGETS:
+        upstreams = [tree / "src" / "transupp.c"] if target == "jpegtran" else []
+        compile_target(build, target, tree, upstreams)
+
+
+def compile_target(build: ModuleType, target: str, tree: Path, sources: list[Path]) -> None:
+    """Compile a target and other sources, and link them with a tree's library."""
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    for target in TARGETS:
-        command = ["clang", *build.LAYER_CFLAGS, "-fsanitize=fuzzer"]
-        command += [f'-DPYFD_LIBJPEG_TURBO="{build.fork.version()}"']
-        command += [f"-I{path}" for path in (ROOT / "csrc", tree / "build", tree / "src")]
-        command += [str(ROOT / "fuzz" / f"{target}.c")]
-        command += [str(path) for path in sorted((ROOT / "csrc").glob("*.c"))]
-        command += [str(tree / "build" / "libjpeg.a"), "-o", str(folder / target)]
-        build.fork.run_tool(command, f"compiling the fuzz target {target}")
+    command = ["clang", *build.LAYER_CFLAGS, "-fsanitize=fuzzer"]
+    command += [f'-DPYFD_LIBJPEG_TURBO="{build.fork.version()}"']
+    command += [f"-I{path}" for path in (ROOT / "csrc", tree / "build", tree / "src")]
+    command += [str(ROOT / "fuzz" / f"{target}.c"), *map(str, sources)]
+    command += [str(tree / "build" / "libjpeg.a"), "-o", str(folder / target)]
+    build.fork.run_tool(command, f"compiling the fuzz target {target}")
 
 
 if __name__ == "__main__":

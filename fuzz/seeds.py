@@ -5,13 +5,14 @@ python fuzz/seeds.py FOLDER
 
 from __future__ import annotations
 
+import random
 import sys
 from pathlib import Path
 
 from tests import jpegs
 
 OPTIONS = 8  # bytes, as in fuzz.h
-VARIANTS = 2  # of the options, for each JPEG and each picture
+VARIANTS = 4  # of the options, for each JPEG and each picture
 
 
 def files() -> dict[str, bytes]:
@@ -35,8 +36,18 @@ def files() -> dict[str, bytes]:
         "cmyk-progressive": jpegs.encode_with_pillow(
             jpegs.picture(9, 9, channels=4), progressive=True
         ),
+        "4x2": subsampled((0x42, 0x11, 0x11)),
+        "3x1": subsampled((0x31, 0x11, 0x21)),
+        "1x4": subsampled((0x14, 0x11, 0x11)),
         "empty-scans": jpegs.progressive_gray(24, 24, 4),
     }
+
+
+def subsampled(sampling: tuple[int, ...], blocks: int = 40) -> bytes:
+    """Return noise with these sampling factors, which Pillow's encoder does not have."""
+    noise = random.Random(0).randbytes(blocks * 12).replace(b"\xff", b"")
+    head = jpegs.SOI + jpegs.dqt(9) + jpegs.sof(70, 40, sampling)
+    return head + jpegs.sos(tuple(range(1, len(sampling) + 1))) + noise + jpegs.EOI
 
 
 def pixels() -> dict[str, bytes]:
@@ -57,7 +68,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for number, (name, data) in enumerate({**files(), **pixels()}.items()):
         for variant in range(VARIANTS):
-            options = bytes((number * 7 + variant * 3 + i) % 256 for i in range(OPTIONS))
+            options = random.Random(number * VARIANTS + variant).randbytes(OPTIONS)
             (folder / f"{name}-{variant}").write_bytes(options + data)
 
 

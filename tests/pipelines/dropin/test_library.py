@@ -244,6 +244,17 @@ def test_programs_write_the_tables(programs, tmp_path, tables, options):
     assert np.array_equal(pyfd.decode(data), pyfd.decode(written))
 
 
+@pytest.mark.parametrize("step", [4259, 5332])
+def test_the_fast_dct_takes_steps_whose_divisors_exceed_16_bits(programs, tmp_path, step):
+    """They became small ones, or 0, which ended the program."""
+    ppm = b"P6 83 61 255 " + picture(83, 61).tobytes()
+    name = tables_file(tmp_path, QTables.uniform(step))
+    result = attempt(programs / "cjpeg", "-dct", "fast", data=ppm, **{ENCODE: name})
+    assert result.returncode == 0
+    planes = pyfd.read_coefficients(result.stdout).components
+    assert max(np.abs(plane).max() for plane in planes) <= 1
+
+
 def test_steps_beyond_255_are_written_in_16_bits(programs, tmp_path):
     ppm = b"P6 83 61 255 " + picture(83, 61).tobytes()
     tables = QTables.uniform(8191)
