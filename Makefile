@@ -27,7 +27,7 @@ SYSTEM_TEST_PACKAGES = chromium ffmpeg gdal-bin graphicsmagick imagemagick \
   libjpeg-turbo-progs libvips-tools python3-opencv python3-pil
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-system asan fuzz lint format docs bench bench-compare sdist wheel clean
+.PHONY: help demo test test-system asan fuzz lint format docs bench bench-compare fork-port sdist wheel clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
@@ -80,6 +80,9 @@ bench: $(VENV)/bench  ## Measure all speeds of pyfd and its peers (build/bench; 
 
 bench-compare: $(VENV)/bench  ## Compare the speed of two commits: OLD=, NEW=
 	$(BIN)/python -m benchmarks.compare $(OLD) $(NEW)
+
+fork-port: $(VENV)/system  ## Say which hunks of the fork apply to another release: TARBALL=
+	@$(PYTHON) $(FORK)/port.py "$(TARBALL)"
 
 sdist: $(VENV)/build  ## Build the source distribution (dist/)
 	$(BIN)/python -m build --sdist
