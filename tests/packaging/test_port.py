@@ -120,9 +120,18 @@ def test_files_that_are_missing_or_already_there(port, tmp_path):
 
 
 def test_sources_deep_inside_another_package(port, tmp_path):
-    result = port(pack(tmp_path / "deep.tar.gz", RELEASE, "package-1/third_party/jpeg/"))
+    result = port(pack(tmp_path / "deep.tar.gz", RELEASE, "package-1/third_party/j\x1bpeg/"))
     assert result.returncode == 0, result.stdout
-    assert result.stdout.startswith("jpeg:\n")
+    assert result.stdout.startswith("j?peg:\n")
+
+
+def test_a_malformed_patch_applies_nowhere(port, tmp_path):
+    patch = tmp_path / "fork/patches/speed/0001-on-top.patch"
+    patch.write_text(patch.read_text().replace("+line 10, faster\n", ""))
+    result = port(pack(tmp_path / "same.tar.gz", RELEASE))
+    assert result.returncode == 1
+    assert "  speed/0001-on-top: 1 of 2 hunks apply\n    jmade.c:7 (" in result.stdout
+    assert "malformed patch" in result.stdout
 
 
 @pytest.mark.parametrize("name", ["../outside.c", "FOLDER/outside.c", "a/../../outside.c"])

@@ -101,15 +101,15 @@ def apply(release: Path, change: Change) -> list[str]:
         env={**os.environ, "LC_ALL": "C"},
     )
     failed = [int(number) for number in FAILED.findall(result.stdout)]
-    if result.returncode and not failed:  # for example, the file is a symbolic link
-        reason = (result.stderr + result.stdout).strip().splitlines()
+    if result.returncode and not failed:  # a malformed patch
+        reason = (result.stdout + result.stderr).strip().splitlines()
         return [f"{target}:{line} ({''.join(reason[-1:])})" for line in change.lines]
     return [f"{target}:{change.lines[number - 1]}" for number in failed]
 
 
 def report(release: Path) -> bool:
     """Apply the series to a release, print what applies, and return whether all does."""
-    print(f"{release.name}:")
+    print(re.sub(r"[^\w.+-]", "?", release.name) + ":")  # the archive's own word
     totals = dict.fromkeys(fork.CORE_AND_SPEED, (0, 0))
     for patch in fork.read_series(fork.CORE_AND_SPEED):
         changes = read_changes(patch)
