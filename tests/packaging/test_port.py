@@ -119,6 +119,13 @@ def test_files_that_are_missing_or_already_there(port, tmp_path):
     assert "core: 1 of 4 hunks apply" in result.stdout
 
 
+def test_a_patch_without_hunks_is_an_error(port, tmp_path):
+    (tmp_path / "fork/patches/speed/0001-on-top.patch").write_text("Description: nothing\n---\n")
+    result = port(pack(tmp_path / "same.tar.gz", RELEASE))
+    assert result.returncode == 1
+    assert "0001-on-top.patch changes nothing" in result.stderr
+
+
 def test_sources_deep_inside_another_package(port, tmp_path):
     result = port(pack(tmp_path / "deep.tar.gz", RELEASE, "package-1/third_party/j\x1bpeg/"))
     assert result.returncode == 0, result.stdout
