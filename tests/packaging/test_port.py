@@ -2,6 +2,7 @@
 
 import difflib
 import io
+import re
 import shutil
 import subprocess
 import sys
@@ -202,3 +203,11 @@ def test_the_pinned_release_takes_the_whole_series(tarball):
     command = [sys.executable, ROOT / FORK / "port.py", tarball]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_the_page_on_upstreams_fixes_names_patches_of_the_series():
+    page = (ROOT / "docs/fork-upstream.md").read_text()
+    series = (ROOT / FORK / "series").read_text().split()
+    named = set(re.findall(r"core/\d{4}", page))
+    assert len(named) > 10
+    assert named <= {name[: len("core/0000")] for name in series}
