@@ -71,7 +71,8 @@ static void compare_with_definition(void)
   }
   jpeg_init_requantizer(&requantizer, from, to);
   for (k = 0; k < 65536; k++) {
-    for (i = 0; i < DCTSIZE2; i++) { /* sizes in order, so blocks differ in theirs */
+    for (i = 0; i < DCTSIZE2; i++) {
+      /* Sizes in order, so that blocks of small ones need no division */
       block[i] = (JCOEF)((k ^ i) * (i % 2 ? 1 : -1));
       expected[i] = (JCOEF)defined(block[i], from[i], to[i], i == 0);
     }
@@ -92,8 +93,8 @@ static void compare_products(int fraction)
   for (k = -2047; k <= 2047; k += DCTSIZE2) {
     for (i = 0; i < DCTSIZE2; i++) {
       block[i] = (JCOEF)(k + i <= 2047 ? k + i : 2047);
-      expected[i] = (JCOEF)(block[i] * whole +
-                            ((block[i] * fraction + 0x4000) >> 15));
+      expected[i] =
+          (JCOEF)(block[i] * whole + ((block[i] * fraction + 0x4000) >> 15));
     }
     check(block, expected);
   }
@@ -114,6 +115,6 @@ int main(int argc, char **argv)
   requantizer.all_fine = 0;
   for (i = 0; i < 32768; i += stride)
     compare_products(i);
-  printf("%d blocks are equal\n", tables * 65536 + (32768 + stride - 1) / stride * 64);
+  printf("the requantizer is as defined\n");
   return 0;
 }
