@@ -143,6 +143,20 @@ def test_programs_decode_onto_the_tables(programs, tmp_path, tables, kind):
     assert raw == expected.tobytes()
 
 
+@pytest.mark.parametrize("variable", ["JSIMD_FORCENONE", "JSIMD_FORCESSE2"])
+@pytest.mark.parametrize("options", [{"subsampling": 0}, {"subsampling": 2, "progressive": True}])
+def test_other_instructions_give_the_same_results(programs, tmp_path, variable, options):
+    data = encode_with_pillow(picture(83, 61), quality=90, **options)
+    (tmp_path / "x.jpg").write_bytes(data)
+    variables = {variable: "1", DECODE: tables_file(tmp_path), ENCODE: tables_file(tmp_path)}
+    raw = call(programs / "dropin", "rows", tmp_path / "x.jpg", **variables)
+    assert raw == pyfd.decode(data, PRESET).tobytes()
+    ppm = b"P6 83 61 255 " + raw
+    encoded = call(programs / "cjpeg", "-optimize", data=ppm, **variables)
+    del variables[variable]
+    assert encoded == call(programs / "cjpeg", "-optimize", data=ppm, **variables)
+
+
 @pytest.mark.parametrize("scale", [2, 4, 8])
 def test_programs_that_scale_decode_onto_the_tables(programs, photo, tmp_path, scale):
     pnm = call(
