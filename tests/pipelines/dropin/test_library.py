@@ -125,6 +125,16 @@ def test_unset_it_encodes_as_stock(programs):
             assert np.array_equal(a, b)
 
 
+def test_every_pixel_of_two_bytes_is_written(programs, tmp_path):
+    """Rows that do not begin at a multiple of four bytes once lost their last pixels."""
+    data = encode_with_pillow(picture(83, 61), subsampling=2)
+    (tmp_path / "x.jpg").write_bytes(data)
+    raw = call(programs / "dropin", "565", tmp_path / "x.jpg")
+    red, green, blue = np.moveaxis(pyfd.decode(data).astype(np.uint16), 2, 0)
+    expected = red >> 3 << 11 | green >> 2 << 5 | blue >> 3
+    assert np.array_equal(np.frombuffer(raw, "<u2").reshape(61, 83), expected)
+
+
 # ---- decoding ---------------------------------------------------------------
 
 
