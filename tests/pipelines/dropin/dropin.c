@@ -174,7 +174,8 @@ static void raw(job *j)
   finish(j);
 }
 
-/* Read pixels of two bytes, two rows at a time. */
+/* Read pixels of two bytes, two rows at a time, the first of which does not
+ * begin at a multiple of four bytes. */
 static void read_565(job *j)
 {
   size_t stride, y;
@@ -183,14 +184,14 @@ static void read_565(job *j)
   start(j, "565");
   stride = (size_t)j->in.output_width * 2;
   j->size = stride * j->in.output_height;
-  j->pixels = malloc(j->size + stride);
-  memset(j->pixels, 0x55, j->size + stride);
+  j->pixels = calloc(1, 2 + j->size + stride);
   while ((y = j->in.output_scanline) < j->in.output_height) {
-    rows[0] = j->pixels + y * stride;
+    rows[0] = j->pixels + 2 + y * stride;
     rows[1] = rows[0] + stride;
     jpeg_read_scanlines(&j->in, rows, 2);
   }
   finish(j);
+  memmove(j->pixels, j->pixels + 2, j->size);
 }
 
 /* Write the columns from 16 to 48 of the rows from 8 on. */
