@@ -13,8 +13,13 @@ BENCH ?=
 # `make bench-compare`: two commits; by default, the second is the working tree
 OLD ?= HEAD
 NEW ?=
+# `make c-install`: where to, and for packages, the folder that stands for /
+PREFIX ?= /usr/local
+DESTDIR ?=
 # `make test`: an index with CPU builds of torch, if pip is not configured for one
 TORCH_INDEX ?=
+# `make test-arm64`: "digests" compares only the results' digests, which takes three minutes
+ARM64 ?= tests
 # `make test-upstream`: options of upstream_tests.py, such as --quick
 UPSTREAM ?=
 # `make asan`: which tests to run; by default, all
@@ -29,10 +34,11 @@ SYSTEM_TEST_PACKAGES = chromium ffmpeg gdal-bin graphicsmagick imagemagick \
   libjpeg-turbo-progs libvips-tools python3-opencv python3-pil
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-system test-upstream asan fuzz lint format docs bench bench-compare sdist wheel clean
+.PHONY: help demo test test-system test-arm64 test-upstream asan fuzz lint format docs bench bench-compare \
+  fork-port sdist wheel c-install clean
 
 help:  ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
 
 demo: $(VENV)/demo  ## Defend and certify photographs, and look at the result (demo-output/)
 	$(BIN)/pyfd demo --output demo-output
@@ -42,6 +48,9 @@ test: $(VENV)/test  ## Run the tests, with PYFD_PHOTOS=FOLDER also on these phot
 
 test-system: $(VENV)/test $(VENV)/system-test  ## Install Debian's programs, and run the tests with them
 	$(BIN)/python -m pytest -m system
+
+test-arm64: $(VENV)/$(if $(filter digests,$(ARM64)),pyfd,test) $(VENV)/arm64  ## Run the codec's tests on an emulated arm64, which it installs
+	$(SUDO) env PYTHON=$(abspath $(BIN)/python) tests/arm64.sh $(ARM64)
 
 test-upstream: $(VENV)/cmake  ## Run upstream's tests on the patched trees (eight minutes; UPSTREAM=--quick: one)
 	PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python third_party/libjpeg-turbo/upstream_tests.py $(UPSTREAM)
@@ -86,13 +95,21 @@ bench: $(VENV)/bench  ## Measure all speeds of pyfd and its peers (build/bench; 
 bench-compare: $(VENV)/bench  ## Compare the speed of two commits: OLD=, NEW=
 	$(BIN)/python -m benchmarks.compare $(OLD) $(NEW)
 
+fork-port: $(VENV)/system  ## Say which hunks of the fork apply to another release: TARBALL=
+	@$(PYTHON) $(FORK)/port.py "$(TARBALL)"
+
 sdist: $(VENV)/build  ## Build the source distribution (dist/)
 	$(BIN)/python -m build --sdist
 
 wheel: $(VENV)/python  ## Build a self-contained wheel (dist/)
 	$(BIN)/pip wheel --no-deps --wheel-dir dist .
 
+# Needs Python, but no package of it: a C compiler, patch, cmake, ninja and, on x86-64, nasm
+c-install:  ## Install the libraries for C programs, without Python's: PREFIX=, DESTDIR=
+	$(PYTHON) csrc/native.py --prefix '$(PREFIX)' --destdir '$(DESTDIR)'
+
 clean:  ## Remove everything that was built or installed here
+	[ ! -d build/arm64 ] || $(SUDO) rm -rf build/arm64
 	rm -rf $(VENV) build dist demo-output *.egg-info pyfd/_core/*.so pyfd/_core/*.stamp pyfd/native
 
 # ---- what the targets need; each file in .venv marks a finished installation ----
@@ -146,4 +163,9 @@ $(VENV)/clang: $(VENV)/system
 
 $(VENV)/system-test: $(VENV)/system Makefile
 	$(APT) update && $(APT) install $(SYSTEM_TEST_PACKAGES)
+	@touch $@
+
+$(VENV)/arm64: $(VENV)/system
+	$(APT) update && $(APT) install binutils-aarch64-linux-gnu cmake debian-archive-keyring \
+	  debootstrap ninja-build qemu-user-static
 	@touch $@

@@ -3,7 +3,8 @@
     python -m benchmarks.compare OLD [NEW] [--photos DIR] [--seconds S]
 
 Each commit is built into its own folder below build/compare. Two processes, one with
-each build, do the same work in turn; a ratio is new over old. Without NEW, the working
+each build, do the same work in turn; a ratio is new over old. The seconds are those for
+which the process computes, so other programs disturb them little. Without NEW, the working
 tree is compared, without the files that git does not track.
 """
 
@@ -30,6 +31,7 @@ WORKER = Path(__file__).with_name("compare_worker.py")
 DRIVER = instructions.DRIVER.relative_to(ROOT)
 OPERATIONS = instructions.OPERATIONS
 SIZES = ("64×64", OWN, "4 MP")
+COUNTED = ("64×64", OWN)  # counting takes fifty times as long as timing
 KINDS = [*FEW, Kind(75, "4:4:4"), Kind(95, "4:2:0")]
 SHORTEST = 0.004  # the fewest seconds worth measuring: shorter work is repeated
 ROUNDS = 5  # the fewest rounds of each case
@@ -177,21 +179,25 @@ def shown(found: Measurement) -> list[str]:
 
 
 def counted(sites: Sequence[Path], files: Files) -> str:
-    """Return a table of the instructions per block of both builds."""
-    old, new = (
-        instructions.count(site / "pyfd/native", files, KINDS, OPERATIONS, site / DRIVER.name)
-        for site in sites
-    )
-    lines = [
-        [
-            before["operation"],
-            before["kind"],
-            f"{after['per_block'] / before['per_block']:.4f}",
-            f"{before['per_block']:,.1f}",
-            f"{after['per_block']:,.1f}",
+    """Return a table of the instructions per block of both builds, for operations of both."""
+    drivers = [(site / DRIVER.name).read_text() for site in sites]
+    known = [name for name in OPERATIONS if all(f'"{name}"' in text for text in drivers)]
+    lines = []
+    for size in COUNTED:
+        old, new = (
+            instructions.count(site / "pyfd/native", files, KINDS, known, site / DRIVER.name, size)
+            for site in sites
+        )
+        lines += [
+            [
+                before["operation"],
+                f"{size}, {before['kind']}",
+                f"{after['per_block'] / before['per_block']:.4f}",
+                f"{before['per_block']:,.1f}",
+                f"{after['per_block']:,.1f}",
+            ]
+            for before, after in zip(old, new, strict=True)
         ]
-        for before, after in zip(old, new, strict=True)
-    ]
     return pages.table(["operation", "file", "new / old", "old", "new"], lines)
 
 
@@ -208,7 +214,7 @@ def main() -> None:
     libraries = all((site / "pyfd" / "native" / "lib").is_dir() for site in sites)
     if libraries and instructions.available():
         print(f"Instructions per 8×8 block\n\n{counted(sites, files)}\n", flush=True)
-    print(f"Seconds\n\n{timed(sites, files, arguments.seconds)}")
+    print(f"CPU seconds\n\n{timed(sites, files, arguments.seconds)}")
 
 
 if __name__ == "__main__":

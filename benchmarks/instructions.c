@@ -2,7 +2,8 @@
  * Run one operation of pyfd.h on files, for benchmarks/instructions.py.
  * valgrind counts the instructions inside measured(), which is called once for
  * each file, after a decode that loads everything that is loaded only once.
- *   instructions plain|defended|requantize|calibrate|encode FILE...
+ *   instructions plain|defended|requantize|calibrate|encode|
+ *                encode-optimized|encode-progressive FILE...
  */
 
 #include <pyfd.h>
@@ -10,10 +11,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum operation { PLAIN, DEFENDED, REQUANTIZE, CALIBRATE, ENCODE, OPERATIONS };
+enum operation {
+  PLAIN,
+  DEFENDED,
+  REQUANTIZE,
+  CALIBRATE,
+  ENCODE,
+  ENCODE_OPTIMIZED,
+  ENCODE_PROGRESSIVE,
+  OPERATIONS
+};
 
 static const char *const names[OPERATIONS] = {
-    "plain", "defended", "requantize", "calibrate", "encode"};
+    "plain",  "defended",         "requantize",        "calibrate",
+    "encode", "encode-optimized", "encode-progressive"};
 
 static const pyfd_limits limits = PYFD_DEFAULT_LIMITS;
 static const pyfd_reading reading = PYFD_DEFAULT_READING;
@@ -55,15 +66,19 @@ static int calibrate(const input *in, pyfd_status *status)
                                 status);
 }
 
-static int encode(const input *in, pyfd_status *status)
+static int encode(const input *in, int optimize, int progressive,
+                  pyfd_status *status)
 {
-  static const pyfd_writing writing = PYFD_DEFAULT_WRITING;
+  pyfd_writing writing = PYFD_DEFAULT_WRITING;
   uint8_t *out = NULL;
   size_t size;
-  int code = pyfd_encode(in->pixels, in->header.width, in->header.height, 3,
-                         (int)in->header.h_samp[0], (int)in->header.v_samp[0],
-                         table, 1, &writing, NULL, 0, &out, &size, status);
+  int code;
 
+  writing.optimize = optimize;
+  writing.progressive = progressive;
+  code = pyfd_encode(in->pixels, in->header.width, in->header.height, 3,
+                     (int)in->header.h_samp[0], (int)in->header.v_samp[0],
+                     table, 1, &writing, NULL, 0, &out, &size, status);
   pyfd_free(out);
   return code;
 }
@@ -82,7 +97,8 @@ __attribute__((noinline)) int measured(enum operation what, const input *in,
   case CALIBRATE:
     return calibrate(in, status);
   default:
-    return encode(in, status);
+    return encode(in, what == ENCODE_OPTIMIZED, what == ENCODE_PROGRESSIVE,
+                  status);
   }
 }
 

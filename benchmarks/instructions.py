@@ -27,7 +27,8 @@ DRIVER = Path(__file__).with_suffix(".c")
 KINDS = [Kind(quality, way) for way in WAYS for quality in QUALITIES]
 KINDS += [Kind(90, "4:2:0", progressive=True)]
 DECODES = ("plain", "defended")
-OPERATIONS = (*DECODES, "requantize", "calibrate", "encode")
+ENCODES = ("encode", "encode-optimized", "encode-progressive")
+OPERATIONS = (*DECODES, "requantize", "calibrate", *ENCODES)
 PHOTOS = 3  # per kind of file
 
 #: Regular expressions by stage: a function belongs to the first one that its name matches.
@@ -126,6 +127,7 @@ def count(
     kinds: Sequence[Kind],
     operations: Sequence[str] = DECODES,
     driver: Path = DRIVER,
+    size: str = OWN,
 ) -> list[dict[str, Any]]:
     """Count the instructions of operations on kinds of files.
 
@@ -135,6 +137,7 @@ def count(
         kinds: The kinds of files.
         operations: Some of `OPERATIONS`.
         driver: As for `build`.
+        size: One of `SIZES`.
 
     Returns:
         A record for each kind and operation, as from `record`.
@@ -144,7 +147,7 @@ def count(
         folder = Path(scratch)
         program = build(libraries, folder, driver)
         for kind in kinds:
-            sources = files.of(OWN, kind)[:PHOTOS]
+            sources = files.of(size, kind)[:PHOTOS]
             paths = [folder / f"{i}.jpg" for i in range(len(sources))]
             for path, data in zip(paths, sources, strict=True):
                 path.write_bytes(data)

@@ -4,6 +4,9 @@
  * The walk takes time linear in the file's size, and allocates nothing.  It
  * skips and accepts the bytes between markers as libjpeg does (jdmarker.c:
  * next_marker), so both see the same segments.  See ITU-T T.81, Annex B.
+ *
+ * Another thread, or another process, may change the data during the walk.
+ * So no byte that a decision rests on is read a second time.
  */
 
 #include "markers.h"
@@ -22,16 +25,18 @@
 static int next_marker(pyfd_walker *w)
 {
   const uint8_t *p = w->data + w->pos, *end = w->data + w->size;
+  uint8_t code;
 
   while (p < end && (p = memchr(p, 0xFF, (size_t)(end - p))) != NULL) {
     while (p < end && *p == 0xFF)
       p++;
     if (p == end)
       break;
-    if (*p != 0 && *p != TEM && !(*p >= RST0 && *p <= RST7)) {
+    code = *p;
+    if (code != 0 && code != TEM && !(code >= RST0 && code <= RST7)) {
       w->marker_pos = (size_t)(p - w->data);
       w->pos = w->marker_pos + 1;
-      return *p;
+      return code;
     }
     p++;
   }

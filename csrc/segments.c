@@ -14,6 +14,9 @@
  * the largest image that the default limits admit, about a second of work */
 #define MAX_REFINED (UINT64_C(1) << 30)
 
+/* The size of a frame header of 255 components; a scan header is smaller */
+#define LONGEST_HEADER (6 + 3 * 255)
+
 static const uint8_t natural_order[PYFD_BLOCK] = {
     0,  1,  8,  16, 9,  2,  3,  10, 17, 24, 32, 25, 18, 11, 4,  5,
     12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6,  7,  14, 21, 28,
@@ -92,11 +95,12 @@ static unsigned int read_steps(uint16_t *table, const uint8_t *p, int wide)
 static int read_dqt(pyfd_walker *w, const uint8_t *p, size_t size)
 {
   const uint8_t *end = p + size;
-  int wide, slot;
+  int head, wide, slot;
 
   while (p < end) {
-    wide = *p >> 4 != 0;
-    slot = *p++ & 15;
+    head = *p++;
+    wide = head >> 4 != 0;
+    slot = head & 15;
     if (slot > 3)
       return pyfd_fail(w->status, PYFD_CORRUPT,
                        "quantization table in slot %d (0 to 3 exist)", slot);
@@ -111,7 +115,8 @@ static int read_dqt(pyfd_walker *w, const uint8_t *p, size_t size)
   return PYFD_OK;
 }
 
-/* Record JFIF and Adobe segments, from which the color space is guessed. */
+/* Record JFIF and Adobe segments, from which the color space is guessed.  The
+ * data may change in between, but only the guess would be another. */
 static void examine_app(pyfd_walker *w, int marker, const uint8_t *p,
                         size_t size)
 {
@@ -302,6 +307,16 @@ static int read_sos(pyfd_walker *w, const uint8_t *p, size_t size)
                                 : check_sequence(w, p + 1, p[0]);
 }
 
+/* Read a frame or scan header from a copy, because its fields, such as the
+ * number of components, are checked before they are used. */
+static int read_copy(pyfd_walker *w, int marker, const uint8_t *p, size_t size)
+{
+  uint8_t copy[LONGEST_HEADER];
+
+  memcpy(copy, p, size < sizeof(copy) ? size : sizeof(copy));
+  return marker == SOS ? read_sos(w, copy, size) : read_sof(w, copy, size);
+}
+
 static int refuse(pyfd_walker *w, int marker)
 {
   static const char *const processes[4] = {"lossless or hierarchical",
@@ -337,11 +352,11 @@ int pyfd_read_segment(pyfd_walker *w, int marker, const uint8_t *p,
   case SOF1:
   case SOF2:
     w->header->progressive = marker == SOF2;
-    return read_sof(w, p, size);
+    return read_copy(w, marker, p, size);
+  case SOS:
+    return read_copy(w, marker, p, size);
   case DQT:
     return read_dqt(w, p, size);
-  case SOS:
-    return read_sos(w, p, size);
   case DHT:
   case DRI:
     return PYFD_OK; /* libjpeg checks these */

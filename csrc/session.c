@@ -190,6 +190,11 @@ J_COLOR_SPACE pyfd_libjpeg_color(uint32_t color)
   }
 }
 
+void pyfd_ignore_jpegmem(struct jpeg_memory_mgr *mem)
+{
+  mem->max_memory_to_use = 0; /* no bound */
+}
+
 /* ---- input ---- */
 
 static void init_source(j_decompress_ptr cinfo)
@@ -261,6 +266,7 @@ void pyfd_open_input(pyfd_session *s)
   s->source.next_input_byte = s->data;
   s->source.bytes_in_buffer = s->walk.end;
   jpeg_create_decompress(&s->in);
+  pyfd_ignore_jpegmem(s->in.mem);
   s->in.src = &s->source;
   jpeg_read_header(&s->in, TRUE);
   if (!is_as_walked(s))
@@ -338,6 +344,7 @@ void pyfd_open_output(pyfd_session *s, uint64_t max_size)
   s->destination.pub.term_destination = term_destination;
   s->destination.max_size = max_size;
   jpeg_create_compress(&s->out);
+  pyfd_ignore_jpegmem(s->out.mem);
   s->out.client_data = s;
   s->out.dest = &s->destination.pub;
 }

@@ -81,6 +81,10 @@ void pyfd_warn(pyfd_session *s, const char *message);
 /* Translate a pyfd_color to libjpeg's name of it. */
 J_COLOR_SPACE pyfd_libjpeg_color(uint32_t color);
 
+/* Forget the bound that JPEGMEM in the environment sets for an object that was
+ * just created.  Beyond it, libjpeg would refuse good files. */
+void pyfd_ignore_jpegmem(struct jpeg_memory_mgr *mem);
+
 /* Walk the file and open a decompressor on its well-formed part. */
 void pyfd_open_input(pyfd_session *s);
 

@@ -113,6 +113,7 @@ static void start_back(pyfd_session *s)
   job->source.bytes_in_buffer = header->capacity - header->pub.free_in_buffer;
   back->err = &s->errors.pub;
   jpeg_create_decompress(back);
+  pyfd_ignore_jpegmem(back->mem);
   back->client_data = s;
   back->src = &job->source;
   jpeg_read_header(back, TRUE);

@@ -30,6 +30,7 @@ typedef struct {
 typedef struct {
   JCOEF batch[BATCH][PYFD_BLOCK];
   int batch_size;
+  batch_sums total; /* of the batch */
   const UINT16 *steps;
   uint16_t small[PYFD_BLOCK]; /* largest |k| for the batches' sums */
   int64_t sums[PYFD_BLOCK];   /* of k */
@@ -123,19 +124,19 @@ static void add_exactly(component_sums *c, int i, int k)
 static void add_blocks(const statistics_job *job, component_sums *c,
                        const JCOEF *blocks, int count)
 {
-  batch_sums total;
+  batch_sums *total = &c->total;
   int i, large = 0;
 
-  (*job->add)(&total, blocks, count);
+  (*job->add)(total, blocks, count);
   for (i = 0; i < PYFD_BLOCK; i++)
-    large |= total.sizes[i] > c->small[i];
+    large |= total->sizes[i] > c->small[i];
   if (large) {
     for (i = 0; i < count * PYFD_BLOCK; i++)
       add_exactly(c, i % PYFD_BLOCK, blocks[i]);
   } else {
     for (i = 0; i < PYFD_BLOCK; i++) {
-      c->sums[i] += total.sums[i];
-      c->squares[i] += total.squares[i];
+      c->sums[i] += total->sums[i];
+      c->squares[i] += total->squares[i];
     }
   }
   *c->blocks += (uint64_t)count;

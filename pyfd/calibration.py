@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from pyfd._core import bands, binding
 from pyfd._core.arithmetic import DCT, YCBCR
+from pyfd._core.cores import usable_cores
 from pyfd._core.files import Source, read_source, write_atomically
 from pyfd._core.pixels import Pixels, pixels_of
 from pyfd._core.progress import bar
@@ -307,7 +308,7 @@ def calibrate(
         ImportError: `progress` is true, and tqdm is missing.
     """
     if workers is None:
-        workers = len(os.sched_getaffinity(0))
+        workers = usable_cores()
     if operator.index(workers) < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     bounds = Limits() if limits is None else limits

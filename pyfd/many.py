@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 from pyfd._core import decoding
+from pyfd._core.cores import usable_cores
 from pyfd._core.files import Source
 from pyfd._core.pixels import Pixels
 from pyfd._core.reading import ReadingOptions, reading_of
@@ -51,7 +52,7 @@ def decode_many(
     if errors not in ("raise", "return"):
         raise ValueError(f'errors must be "raise" or "return", not {errors!r}')
     if workers is None:
-        workers = len(os.sched_getaffinity(0))
+        workers = usable_cores()
     if operator.index(workers) < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if isinstance(sources, str | bytes | bytearray | os.PathLike):

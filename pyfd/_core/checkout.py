@@ -17,6 +17,7 @@ _SOURCES = (
     "build.py",
     "setup.py",
     "csrc/*.[ch]",
+    "csrc/native.py",
     "third_party/libjpeg-turbo/fork.py",
     "third_party/libjpeg-turbo/pin.json",
     "third_party/libjpeg-turbo/series",

@@ -94,8 +94,9 @@ class Log:
         self.close()
 
     def _ends_with_newline(self) -> bool:
-        size = os.fstat(self._file.fileno()).st_size
-        return os.pread(self._file.fileno(), 1, max(size - 1, 0)) == b"\n"
+        size = self._file.seek(0, os.SEEK_END)
+        self._file.seek(max(size - 1, 0))
+        return self._file.read(1) == b"\n"
 
     @contextmanager
     def _naming_the_path(self) -> Iterator[None]:
@@ -151,7 +152,9 @@ class Log:
 
 def _opened(path: Path, flags: int = 0) -> io.FileIO:
     """Open a regular file to read and append; do not wait for the other end of a FIFO."""
-    flags |= os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+    flags |= os.O_RDWR | os.O_APPEND
+    for name in ("O_CLOEXEC", "O_NONBLOCK", "O_NOCTTY", "O_BINARY"):  # no system has all
+        flags |= getattr(os, name, 0)
     descriptor = os.open(path, flags, 0o666)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import click
 
+from pyfd._core.cores import usable_cores
 from pyfd.cli.messages import Messages, printable, reason
 from pyfd.cli.options import Examples
 
@@ -190,7 +190,7 @@ def evaluate(
             chosen.labels[:limit],
             output=output,
             surrogate=None if surrogate is None else models.load(surrogate),
-            workers=workers or len(os.sched_getaffinity(0)),
+            workers=workers or usable_cores(),
             progress=True,
             setting={"model": model, "images": source, "scale": scale},
             **options,

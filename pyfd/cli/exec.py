@@ -17,6 +17,7 @@ from types import FrameType
 
 import click
 
+from pyfd._core.binding import libjpeg_turbo_version
 from pyfd._core.native import DROP_IN
 from pyfd.cli.messages import printable
 from pyfd.cli.options import (
@@ -33,15 +34,10 @@ _DECODE, _ENCODE = "PYFD_DECODE_QTABLES", "PYFD_ENCODE_QTABLES"
 # The exit codes of a shell for a program that cannot be run, and for one that does not exist
 _NOT_RUNNABLE, _NOT_FOUND = 126, 127
 
-_PASSED_ON = (
-    signal.SIGHUP,
-    signal.SIGINT,
-    signal.SIGQUIT,
-    signal.SIGTERM,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-)
-_FROM_KEYBOARD = (signal.SIGINT, signal.SIGQUIT)
+# Windows, where this module is imported too, lacks some of them
+_FROM_KEYBOARD = [getattr(signal, n) for n in ("SIGINT", "SIGQUIT") if hasattr(signal, n)]
+_PASSED_ON = [*_FROM_KEYBOARD, signal.SIGTERM]
+_PASSED_ON += [getattr(signal, n) for n in ("SIGHUP", "SIGUSR1", "SIGUSR2") if hasattr(signal, n)]
 
 
 @click.command(
@@ -70,7 +66,8 @@ def exec_(
     ffmpeg, opencv-python and Chrome: docs/pipelines/drop-in.md has a list.
 
     The exit code is the program's; 128 + N if signal N ended it; 127 if the
-    program does not exist, 126 if it cannot be run.
+    program does not exist, 126 if it cannot be run, 2 if it needs a newer
+    libjpeg than pyfd's.
     """
     if tables is None and written is None:
         raise click.UsageError("Give --qtables, --encode-qtables or both.")
@@ -83,9 +80,17 @@ def exec_(
         click.echo(f"pyfd: {problem}", err=True)
         context.exit(1)
     path = _find(program[0])
+    preloaded = ":".join(filter(None, (str(DROP_IN), os.environ.get("LD_PRELOAD"))))
+    if missing := _missing_function(path, preloaded):
+        release = libjpeg_turbo_version().partition("+")[0]
+        click.echo(
+            f"pyfd: {printable(path)}: needs {printable(missing)}, which the system's libjpeg has "
+            f"and pyfd's, of libjpeg-turbo {release}, does not: see docs/pipelines/drop-in.md",
+            err=True,
+        )
+        context.exit(2)
     _warn_of_privileges(path)
     with _table_files({_DECODE: tables, _ENCODE: written}) as variables:
-        preloaded = ":".join(filter(None, (str(DROP_IN), os.environ.get("LD_PRELOAD"))))
         context.exit(_run(path, program, {**os.environ, **variables, "LD_PRELOAD": preloaded}))
 
 
@@ -113,6 +118,55 @@ def _find(program: str) -> str:
     return path
 
 
+def _missing_function(path: str, preloaded: str) -> str | None:
+    """Return a function that the program finds in the system's libjpeg, but not in ours.
+
+    libjpeg-turbo 3.x has more functions under the same library name.  A program that needs
+    one of them would not start with our library.
+    """
+    missing = _undefined_functions(path, preloaded)
+    if missing:
+        missing -= _undefined_functions(path, os.environ.get("LD_PRELOAD", ""))
+    return min(missing, default=None)
+
+
+def _undefined_functions(path: str, preloaded: str) -> set[str]:
+    """Ask the loader which functions a program would lack at its start, without running it.
+
+    Of a file that the loader of this Python does not load, such as a script or a statically
+    linked program, nothing is known, and the set is empty.
+    """
+    try:
+        maps = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace")
+        loader = re.search(r"(?m)/\S*/ld-[^/\s]+$", maps)
+        if loader is None:
+            return set()
+        program = str(Path(path).absolute())
+        # ld.so(8): --verify tells whether the loader can load the file, and the variables
+        # make it report what is missing instead of running the program
+        variables = {"LD_PRELOAD": preloaded, "LD_TRACE_LOADED_OBJECTS": "1", "LD_WARN": "1"}
+        if _ask([loader[0], "--verify", program], {}).returncode:
+            return set()
+        answer = _ask([loader[0], program], variables)
+    except (OSError, subprocess.TimeoutExpired):
+        return set()
+    return set(re.findall(r"undefined symbol: ([^\s,]+)", answer.stdout))
+
+
+def _ask(command: list[str], variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        env={**os.environ, **variables},
+        timeout=10,
+        check=False,
+    )
+
+
 def _warn_of_privileges(path: str) -> None:
     """Warn if the loader will ignore our library: plain decoding would look like a defence."""
     status = Path(path).stat()
@@ -130,7 +184,7 @@ def _warn_of_privileges(path: str) -> None:
 def _has_capabilities(path: str) -> bool:
     try:
         return bool(os.getxattr(path, "security.capability"))
-    except OSError:
+    except (OSError, AttributeError):  # only Linux has such capabilities
         return False
 
 

@@ -1,6 +1,7 @@
 """Every limit on every entry point that it applies to, with the smallest file that exceeds it."""
 
 import dataclasses
+import os
 import subprocess
 import sys
 import textwrap
@@ -319,3 +320,23 @@ def test_limits_are_checked(value, error):
 def test_limits_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         Limits().max_scans = 3
+
+
+def test_the_environment_sets_no_limit():
+    """libjpeg reads JPEGMEM, and would refuse files of several scans beyond it."""
+    script = """
+import sys, pyfd
+data = sys.stdin.buffer.read()
+pixels = pyfd.decode(data, "fd-cvpr2019")
+pyfd.snap(data, "fd-cvpr2019")
+pyfd.read_coefficients(data)
+pyfd.requantize(data, "fd-cvpr2019")
+pyfd.encode(pixels, "fd-cvpr2019", progressive=True)
+"""
+    data = encode_with_pillow(picture(200, 200), progressive=True)
+    subprocess.run(
+        [sys.executable, "-c", script],
+        input=data,
+        env={**os.environ, "JPEGMEM": "1"},
+        check=True,
+    )

@@ -20,7 +20,9 @@ def build(tmp_path, monkeypatch) -> ModuleType:
     for archive in (tmp_path / FORK).glob("*.tar.*"):
         archive.unlink()
     monkeypatch.delenv("PYFD_LIBJPEG_TURBO_TARBALL", raising=False)
-    return load_build(tmp_path)
+    module = load_build(tmp_path)
+    module.fork.PIN["url"] = "http://127.0.0.1:9/"  # where nobody listens
+    return module
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ def test_a_sanitized_build_has_no_drop_in(build, monkeypatch, tmp_path):
     """Other programs could not load it, and the one of an earlier build is removed."""
     (tmp_path / "native/lib").mkdir(parents=True)
     monkeypatch.setattr(build.fork, "SANITIZE", "address")
-    build.install_native(tmp_path / "native", tmp_path / "cache", "0.1.0")
+    build.native.write_files(tmp_path / "native", tmp_path / "cache", "0.1.0")
     assert not (tmp_path / "native").exists()
 
 
@@ -23,10 +23,34 @@ def test_a_sanitized_build_has_no_drop_in(build, monkeypatch, tmp_path):
     ("header", "name"), [("pyfd.h", "pyfd_requantize"), ("binding.h", "pyfd_found")]
 )
 def test_the_declarations_are_the_headers(build, header, name):
-    declarations = build.cffi_declarations(header)
+    declarations = build.native.declarations(header)
     assert name in declarations
     assert "/*" not in declarations
     assert "#include" not in declarations
+
+
+@pytest.mark.parametrize("system", ["darwin", "win32", "freebsd14"])
+def test_other_systems_are_told_what_is_supported(build, monkeypatch, system):
+    """They are told at once, before anything is downloaded or compiled."""
+    monkeypatch.setattr(build.fork.sys, "platform", system)
+    monkeypatch.setattr(build.fork.subprocess, "run", lambda *_, **__: pytest.fail("ran a program"))
+    command = build.BuildExt(Distribution({"ext_modules": []}))
+    for call in (command.run, build.fork.check_tools):
+        with pytest.raises(build.fork.BuildError, match=r"Linux only \(x86-64 or arm64\)"):
+            call()
+
+
+def test_a_flag_that_the_compiler_does_not_know_is_left_out(build, monkeypatch):
+    assert build.fork.accepts("-O2")
+    assert not build.fork.accepts("-fno-such-flag")
+    monkeypatch.setenv("CC", "gcc-of-nobody")
+    assert not build.fork.accepts("-O2")
+
+
+def test_pythons_own_run_time_folder_is_left_out(build):
+    """Python's LDSHARED has it where Python is built as a shared library, as by pyenv."""
+    command = ["gcc", "-shared", "-L/opt/py/lib", "-Wl,-rpath,/opt/py/lib", "-Wl,-O1"]
+    assert build.without_rpath(command) == ["gcc", "-shared", "-L/opt/py/lib", "-Wl,-O1"]
 
 
 # ---- the source folder ----------------------------------------------------

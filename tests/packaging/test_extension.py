@@ -44,24 +44,6 @@ def test_the_extension_uses_the_limited_api():
         assert _libpyfd.__file__.endswith(".abi3.so")
 
 
-def readelf(option: str) -> str:
-    command = ["readelf", "-W", option, _libpyfd.__file__]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-
-
-def test_the_extension_is_hardened():
-    """It has full RELRO, no executable stack, the stack protector and FORTIFY_SOURCE."""
-    segments, dynamic = readelf("--segments"), readelf("--dynamic")
-    assert "GNU_RELRO" in segments
-    assert "BIND_NOW" in dynamic
-    assert "TEXTREL" not in dynamic
-    (stack,) = [line for line in segments.splitlines() if "GNU_STACK" in line]
-    assert "RWE" not in stack
-    undefined = {name.partition("@")[0] for name in dynamic_symbols("--undefined-only")}
-    assert "__stack_chk_fail" in undefined
-    assert any(name.endswith("_chk") for name in undefined)
-
-
 # The results of decoding, requantizing and encoding, which must not depend on the
 # instruction set.
 DIGESTS = """

@@ -141,7 +141,8 @@ def test_nothing_of_upstreams_is_here():
     files = {str(path.relative_to(ROOT / FORK)) for path in (ROOT / FORK).rglob("*.*")}
     ours = {name for name in files if not name.endswith((".tar.gz", ".pyc", "__pycache__"))}
     patches = {name for name in ours if name.startswith(("patches/core/0", "patches/speed/0"))}
-    assert ours - patches == {"README.md", "fork.py", "pin.json", "upstream_tests.py"}
+    programs = {"fork.py", "port.py", "upstream_tests.py"}
+    assert ours - patches == {"README.md", "pin.json", *programs}
     assert {Path(name).suffix for name in patches} == {".patch"}
     assert "third_party/libjpeg-turbo/*.tar.*" in (ROOT / ".gitignore").read_text()
 

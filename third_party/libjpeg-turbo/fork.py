@@ -7,14 +7,18 @@ install or which variable to set.
 from __future__ import annotations
 
 import hashlib
+import http.client
 import json
 import os
 import platform
 import re
 import shutil
 import subprocess
+import sys
 import tarfile
 import tempfile
+import time
+import urllib.request
 import zlib
 from pathlib import Path
 
@@ -22,6 +26,9 @@ FORK = Path(__file__).resolve().parent
 PIN = json.loads((FORK / "pin.json").read_text())
 SOURCE_NAME = f"{PIN['name']}-{PIN['version']}"
 TARBALL_VARIABLE = "PYFD_LIBJPEG_TURBO_TARBALL"
+
+# Limits of a download: bytes (also of the tar inside), seconds of silence, and in all
+LARGEST, TIMEOUT, PATIENCE = 64 << 20, 30, 600
 
 # The two series of patches: what pyfd needs and what is right, and what only makes it faster
 CORE = ("core",)
@@ -44,17 +51,35 @@ SHARED_OPTIONS = [
     "-DENABLE_STATIC=OFF",
     "-DPYFD_ENVIRONMENT=ON",
     "-DCMAKE_SKIP_RPATH=ON",
-    "-DCMAKE_SHARED_LINKER_FLAGS=-pthread -Wl,-z,relro,-z,now,-z,noexecstack,-s",
 ]
-PROTECTION = ["-fstack-protector-strong", "-fstack-clash-protection"]
-# 2.1.5 ignores CMake's own option for hidden visibility (policy CMP0063)
-HARDENING = ["-fvisibility=hidden", *PROTECTION]
-SHARED_CFLAGS = [*PROTECTION, "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2"]
-# "address,undefined", for `make asan` and the fuzz targets. FORTIFY_SOURCE is off
-# there, because it would hide errors from the sanitizers.
+# "address,undefined", for `make asan` and the fuzz targets
 SANITIZE = os.environ.get("PYFD_SANITIZE", "")
 CHECKS = [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
-STATIC_CFLAGS = ["-fvisibility=hidden", "-g", *CHECKS] if SANITIZE else HARDENING
+
+
+def accepts(flag: str) -> bool:
+    """Return whether the C compiler knows a flag."""
+    compiler = os.environ.get("CC", "cc").split()
+    if not shutil.which(compiler[0]):
+        return False
+    command = [*compiler, flag, "-x", "c", "-c", "-o", os.devnull, os.devnull]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+# For all C code of a build without sanitizers, from which FORTIFY_SOURCE would hide errors
+HARDENING = [
+    "-fstack-protector-strong",
+    "-fstack-clash-protection",
+    "-U_FORTIFY_SOURCE",
+    "-D_FORTIFY_SOURCE=3",
+    # GCC 12 and clang 16 know the first, and only those for x86-64 the second (Intel's CET)
+    *filter(accepts, ["-ftrivial-auto-var-init=zero", "-fcf-protection=full"]),
+]
+# Debian's startup files lack the mark of CET, and the libraries work without any.
+# The table of symbols (-s) would name the assembly files with their folder.
+HARDENED_LINK = ["-s", "-nostartfiles", "-Wl,-z,relro,-z,now,-z,noexecstack"]
+# 2.1.5 ignores CMake's own option for hidden visibility (policy CMP0063)
+STATIC_CFLAGS = ["-fvisibility=hidden", *(["-g", *CHECKS] if SANITIZE else HARDENING)]
 
 
 class BuildError(SystemExit):
@@ -82,14 +107,14 @@ def is_pinned(tarball: Path) -> bool:
         return True
     if data[:2] == b"\x1f\x8b":
         try:
-            data = zlib.decompress(data, wbits=31)
+            data = zlib.decompressobj(wbits=31).decompress(data, LARGEST)
         except zlib.error:
             return False
     return hashlib.sha256(data).hexdigest() == PIN["tar_sha256"]
 
 
 def find_tarball(cache: Path) -> Path:
-    """Return the pinned archive: the one in the environment, beside the pin, or from apt."""
+    """Return the pinned archive: named in the environment, beside the pin, or downloaded."""
     named = os.environ.get(TARBALL_VARIABLE)
     if named:
         if not Path(named).is_file():
@@ -101,7 +126,7 @@ def find_tarball(cache: Path) -> Path:
     else:
         candidates = [FORK / PIN["archive"], cache / PIN["archive"]]
         if not any(path.is_file() for path in candidates):
-            download_with_apt(cache)
+            download(cache)
     tarball = next(path for path in candidates if path.is_file())
     if not is_pinned(tarball):
         raise BuildError(
@@ -147,14 +172,25 @@ def deb822_source_lines(stanza: str) -> list[str]:
     ]
 
 
-def download_with_apt(cache: Path) -> None:
-    """Download the source archive with apt, in folders of our own: no root needed."""
-    remedy = (
+def download(cache: Path) -> None:
+    """Download the archive into the cache, from wherever it is to be had."""
+    problems = []
+    for way in (download_with_apt, download_release):
+        problem = way(cache)
+        if problem is None:
+            return
+        problems.append(problem)
+    raise BuildError(
+        f"cannot download the sources of {SOURCE_NAME}:\n      " + "\n      ".join(problems),
         f"Set {TARBALL_VARIABLE} to a pristine {SOURCE_NAME} source archive "
-        f"(SHA-256 {PIN['archive_sha256']})."
+        f"(SHA-256 {PIN['archive_sha256']}).",
     )
+
+
+def download_with_apt(cache: Path) -> str | None:
+    """Download with apt, in folders of our own (no root needed), or return why that failed."""
     if not shutil.which("apt-get"):
-        raise BuildError(f"no {SOURCE_NAME} sources, and no apt-get to fetch them.", remedy)
+        return "there is no apt-get."
     release = dict(re.findall(r'(?m)^(\w+)="?([^"\n]*)"?$', Path("/etc/os-release").read_text()))
     suite = release.get("VERSION_CODENAME", "")
     apt = cache / "apt"
@@ -175,12 +211,42 @@ def download_with_apt(cache: Path) -> None:
     found = next(apt.glob(f"{PIN['name']}_{PIN['version']}*.orig.tar.*"), None)
     if found is None:
         reason = (result.stderr.strip() or result.stdout.strip()).splitlines()[-1:]
-        raise BuildError(
-            f"apt has no {SOURCE_NAME} source package for '{suite}' "
-            f"(Debian 12, 13 and Ubuntu 24.04 have): {''.join(reason)}",
-            remedy,
+        return (
+            f"apt has no source package of it for '{suite}' "
+            f"(Debian 12, 13 and Ubuntu 24.04 have): {''.join(reason)}"
         )
     found.replace(cache / PIN["archive"])
+    return None
+
+
+def download_release(cache: Path) -> str | None:
+    """Download from the project's release address, or return why that failed."""
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache, prefix="download-") as folder:
+        found = Path(folder) / PIN["archive"]
+        try:
+            with urllib.request.urlopen(PIN["url"], timeout=TIMEOUT) as answer:
+                found.write_bytes(read_answer(answer))
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            return f"{PIN['url']}: {error}"
+        if not is_pinned(found):
+            return f"{PIN['url']} has another archive: its checksum differs."
+        found.replace(cache / PIN["archive"])
+    return None
+
+
+def read_answer(answer: http.client.HTTPResponse) -> bytearray:
+    """Return what a server sends, within limits."""
+    data, end = bytearray(), time.monotonic() + PATIENCE
+    while part := answer.read1(1 << 16):
+        data += part
+        if len(data) > LARGEST:
+            raise OSError(f"it sends more than {LARGEST} bytes")
+        if time.monotonic() > end:
+            raise TimeoutError(f"it took more than {PATIENCE} seconds")
+    if answer.length:
+        raise OSError(f"it stopped {answer.length} bytes before the end")
+    return data
 
 
 # ---- the patches ----------------------------------------------------------
@@ -220,8 +286,18 @@ def version(parts: tuple[str, ...] = CORE_AND_SPEED) -> str:
 # ---- the libraries --------------------------------------------------------
 
 
+def check_system() -> None:
+    """Raise an error on systems for which the build is not made."""
+    if sys.platform != "linux":
+        raise BuildError(
+            f"pyfd is built on Linux only (x86-64 or arm64), and this is {platform.system()}.",
+            "Build or install it in a Linux container or virtual machine.",
+        )
+
+
 def check_tools() -> None:
     """Raise an error if a program that the build needs is missing."""
+    check_system()
     compiler = (os.environ.get("CC") or "cc").split()[0]
     if not shutil.which(compiler):
         raise BuildError(f"no C compiler ({compiler}).", "apt-get install gcc libc6-dev, or set CC")
@@ -229,7 +305,10 @@ def check_tools() -> None:
         raise BuildError("the assembler 'nasm' is missing.", "apt-get install nasm")
     for tool in ("cmake", "ninja"):
         if not shutil.which(tool):
-            raise BuildError(f"the program '{tool}' is missing.", f"pip install {tool}")
+            raise BuildError(
+                f"the program '{tool}' is missing.",
+                f"pip install {tool}, or apt-get install cmake ninja-build",
+            )
 
 
 def build_static(cache: Path, parts: tuple[str, ...] = CORE_AND_SPEED) -> Path:
@@ -243,7 +322,9 @@ def build_drop_in(cache: Path) -> Path:
     Other people's programs load it, so it has only those patches without which it would
     not do its work, or would do it wrongly.
     """
-    return build_tree(cache, CORE, "jpeg", SHARED_OPTIONS, SHARED_CFLAGS)
+    link = " ".join(["-pthread", *HARDENED_LINK])
+    options = [*SHARED_OPTIONS, f"-DCMAKE_SHARED_LINKER_FLAGS={link}"]
+    return build_tree(cache, CORE, "jpeg", options, HARDENING)
 
 
 def build_tree(

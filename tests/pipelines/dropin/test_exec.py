@@ -199,3 +199,91 @@ def test_exec_hands_open_files_over(tmp_path):
         fd = file.fileno()
         pyfd_exec("-q", "16", "sh", "-c", f"echo here >/dev/fd/{fd}", pass_fds=[fd])
     assert (tmp_path / "x").read_text() == "here\n"
+
+
+# ---- programs that need a newer libjpeg ---------------------------------------
+
+NEWER = "int jpeg12_read_scanlines(void) { return 3; } int jpeg_quality_scaling(void) { return 4; }"
+NEEDS = {
+    "newer": "int jpeg12_read_scanlines(void); int main(void) { return jpeg12_read_scanlines(); }",
+    "plain": "int jpeg_quality_scaling(int); int main(void) { return jpeg_quality_scaling(50); }",
+    "lacking": "int nowhere(void); int main(void) { return nowhere(); }",
+}
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory) -> Path:
+    """A folder with a libjpeg.so.62 like that of libjpeg-turbo 3.x, and programs linked with it."""
+    folder = tmp_path_factory.mktemp("system")
+    (folder / "newer.map").write_text("LIBJPEG_6.2 { global: jpeg*; };\n")
+
+    def cc(name: str, text: str, *options: str) -> None:
+        (folder / "source.c").write_text(text)
+        command = ["cc", "-w", "source.c", "-o", name, *options]
+        subprocess.run(command, check=True, cwd=folder)
+
+    shared = ("-shared", "-fPIC", "-Wl,--version-script=newer.map")
+    cc("libjpeg.so.62", NEWER, *shared, "-Wl,-soname,libjpeg.so.62")
+    cc("libother.so", "int nowhere(void) { return 5; }", "-shared", "-fPIC")
+    for name, text in NEEDS.items():
+        cc(name, text, "./libjpeg.so.62", "-L.", "-lother", "-Wl,-z,now", "-Wl,-rpath,$ORIGIN")
+    cc("libother.so", "int other;", "-shared", "-fPIC")
+    cc("static", "int main(void) { return 7; }", "-static")
+    (folder / "cut").write_bytes((folder / "newer").read_bytes()[:4000])
+    (folder / "script").write_text(f"#!/bin/sh\nexec {folder / 'plain'}\n")
+    for name in ("cut", "script"):
+        (folder / name).chmod(0o755)
+    return folder
+
+
+def test_exec_refuses_a_program_that_needs_a_newer_libjpeg(system):
+    assert subprocess.run([system / "newer"], check=False).returncode == 3
+    result = pyfd_exec("-q", "16", system / "newer")
+    assert result.returncode == 2
+    assert result.stderr.decode() == (
+        f"pyfd: {system / 'newer'}: needs jpeg12_read_scanlines, which the system's libjpeg has "
+        "and pyfd's, of libjpeg-turbo 2.1.5, does not: see docs/pipelines/drop-in.md\n"
+    )
+
+
+@pytest.mark.parametrize(("name", "code"), [("plain", 100), ("static", 7), ("script", 100)])
+def test_exec_runs_what_does_not_need_a_newer_libjpeg(system, name, code):
+    """With our library, plain returns what libjpeg does: a factor of 100 for quality 50."""
+    result = pyfd_exec("-q", "16", system / name)
+    assert (result.returncode, result.stderr) == (code, b"")
+
+
+def shell_code(code: int) -> int:
+    return code if code >= 0 else 128 - code
+
+
+@pytest.mark.parametrize("name", ["lacking", "cut"])
+def test_exec_does_not_mind_what_fails_anyway(system, name):
+    """What a program lacks without pyfd too, and files that crash a loader, are not our concern."""
+    alone = subprocess.run([system / name], capture_output=True, check=False)
+    result = pyfd_exec("-q", "16", system / name)
+    assert (result.returncode, result.stderr) == (shell_code(alone.returncode), alone.stderr)
+
+
+def test_exec_does_not_run_the_program_to_look(monkeypatch, tmp_path):
+    from pyfd.cli import exec as cli_exec
+
+    text = b'#include <stdlib.h>\nint main(void) { return system("touch ran"); }'
+    command = ["cc", "-x", "c", "-", "-o", "program"]
+    subprocess.run(command, input=text, check=True, cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert cli_exec._undefined_functions("program", str(DROP_IN)) == set()
+    assert not (tmp_path / "ran").exists()
+    subprocess.run([tmp_path / "program"], check=True)
+    assert (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("failure", [OSError(), subprocess.TimeoutExpired("ld.so", 10)])
+def test_exec_when_the_loader_does_not_answer(run, monkeypatch, failure):
+    from pyfd.cli import exec as cli_exec
+
+    def ask(*_: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(cli_exec, "_ask", ask)
+    assert run("exec", "-q", "16", "true") == (0, "", "")
