@@ -41,6 +41,10 @@ static void start(job *j, const char *mode)
   jpeg_read_header(&j->in, TRUE);
   j->in.raw_data_out = !strcmp(mode, "raw");
   j->in.buffered_image = !strcmp(mode, "buffered");
+  if (!strcmp(mode, "565")) {
+    j->in.out_color_space = JCS_RGB565;
+    j->in.dither_mode = JDITHER_NONE;
+  }
   if (!strcmp(mode, "own")) {
     for (i = 0; i < DCTSIZE2; i++)
       tables[0][i] = 60;
@@ -170,6 +174,26 @@ static void raw(job *j)
   finish(j);
 }
 
+/* Read pixels of two bytes, two rows at a time, the first of which does not
+ * begin at a multiple of four bytes. */
+static void read_565(job *j)
+{
+  size_t stride, y;
+  JSAMPROW rows[2];
+
+  start(j, "565");
+  stride = (size_t)j->in.output_width * 2;
+  j->size = stride * j->in.output_height;
+  j->pixels = calloc(1, 2 + j->size + stride);
+  while ((y = j->in.output_scanline) < j->in.output_height) {
+    rows[0] = j->pixels + 2 + y * stride;
+    rows[1] = rows[0] + stride;
+    jpeg_read_scanlines(&j->in, rows, 2);
+  }
+  finish(j);
+  memmove(j->pixels, j->pixels + 2, j->size);
+}
+
 /* Write the columns from 16 to 48 of the rows from 8 on. */
 static void crop(job *j)
 {
@@ -239,6 +263,8 @@ int main(int argc, char **argv)
     raw(&j);
   } else if (!strcmp(mode, "crop")) {
     crop(&j);
+  } else if (!strcmp(mode, "565")) {
+    read_565(&j);
   } else if (!strncmp(mode, "transcode", 9)) {
     transcode(&j, mode);
     return 0;

@@ -125,6 +125,16 @@ def test_unset_it_encodes_as_stock(programs):
             assert np.array_equal(a, b)
 
 
+def test_every_pixel_of_two_bytes_is_written(programs, tmp_path):
+    """Rows that do not begin at a multiple of four bytes once lost their last pixels."""
+    data = encode_with_pillow(picture(83, 61), subsampling=2)
+    (tmp_path / "x.jpg").write_bytes(data)
+    raw = call(programs / "dropin", "565", tmp_path / "x.jpg")
+    red, green, blue = np.moveaxis(pyfd.decode(data).astype(np.uint16), 2, 0)
+    expected = red >> 3 << 11 | green >> 2 << 5 | blue >> 3
+    assert np.array_equal(np.frombuffer(raw, "<u2").reshape(61, 83), expected)
+
+
 # ---- decoding ---------------------------------------------------------------
 
 
@@ -141,6 +151,20 @@ def test_programs_decode_onto_the_tables(programs, tmp_path, tables, kind):
     if kind == "CMYK":  # libjpeg does not invert Adobe's CMYK
         expected = 255 - expected
     assert raw == expected.tobytes()
+
+
+@pytest.mark.parametrize("variable", ["JSIMD_FORCENONE", "JSIMD_FORCESSE2"])
+@pytest.mark.parametrize("options", [{"subsampling": 0}, {"subsampling": 2, "progressive": True}])
+def test_other_instructions_give_the_same_results(programs, tmp_path, variable, options):
+    data = encode_with_pillow(picture(83, 61), quality=90, **options)
+    (tmp_path / "x.jpg").write_bytes(data)
+    variables = {variable: "1", DECODE: tables_file(tmp_path), ENCODE: tables_file(tmp_path)}
+    raw = call(programs / "dropin", "rows", tmp_path / "x.jpg", **variables)
+    assert raw == pyfd.decode(data, PRESET).tobytes()
+    ppm = b"P6 83 61 255 " + raw
+    encoded = call(programs / "cjpeg", "-optimize", data=ppm, **variables)
+    del variables[variable]
+    assert encoded == call(programs / "cjpeg", "-optimize", data=ppm, **variables)
 
 
 @pytest.mark.parametrize("scale", [2, 4, 8])
