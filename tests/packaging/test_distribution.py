@@ -24,6 +24,7 @@ from tests.packaging.sources import (
     load_build,
     python,
     share_fork,
+    unpack,
 )
 
 
@@ -58,9 +59,7 @@ def build_and_install(folder: Path) -> None:
     options = ("--no-isolation", "--skip-dependency-check", "--sdist", "--wheel")
     result = python(folder / "source", "-m", "build", *options, "--outdir", folder / "dist")
     assert result.returncode == 0, result.stderr
-    with tarfile.open(next((folder / "dist").glob("*.tar.gz"))) as archive:
-        archive.extractall(folder / "unpacked", filter="data")
-    (unpacked,) = (folder / "unpacked").iterdir()
+    unpacked = unpack(next((folder / "dist").glob("*.tar.gz")), folder / "unpacked")
     share_fork(unpacked)
     options = ("--no-build-isolation", "--no-deps", "--quiet", "--target", folder / "site")
     result = python(unpacked, "-m", "pip", "install", *options, ".")
