@@ -132,20 +132,22 @@ check_requantizer() {
 }
 
 run_tests() { # ARGUMENT...
+  local arguments=(-p no:cacheprovider --ignore tests/codec/test_reading.py tests/codec "$@")
+  export CI=true PYFD_JPEGLIB=build/jpeglib
   if enable_binfmt; then
     echo "arm64: tests/codec in the emulated system, by binfmt_misc"
     # shellcheck disable=SC2016
     unshare --mount --propagation private sh -ec '
-      mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev"
-      exec chroot "$0" env -i HOME=/root PATH=/usr/bin:/bin CI=true PYFD_JPEGLIB=/pyfd/build/jpeglib sh -c "cd /pyfd && exec python3 -m pytest \"\$@\"" "$@"' \
-      "$root" -p no:cacheprovider --ignore tests/codec/test_reading.py tests/codec "$@"
+      mount -t proc proc "$0/proc"
+      mount --rbind /dev "$0/dev"
+      exec chroot "$0" env -C /pyfd HOME=/root PATH=/usr/bin:/bin python3 -m pytest "$@"' \
+      "$root" "${arguments[@]}"
   else
     echo "arm64: tests/codec by qemu-aarch64 -L, because binfmt_misc cannot be mounted"
     printf '#!/bin/sh\nexec qemu-aarch64-static -L %s %s/usr/bin/python3 "$@"\n' "$root" "$root" >"$work/python"
     chmod +x "$work/python"
-    CI=true PYFD_JPEGLIB=$copy/build/jpeglib \
-      python -c "import sys, pytest; sys.executable = '$work/python'; sys.exit(pytest.main(sys.argv[1:]))" \
-      -p no:cacheprovider --ignore tests/codec/test_reading.py tests/codec "$@"
+    python -c "import sys, pytest; sys.executable = '$work/python'; sys.exit(pytest.main(sys.argv[1:]))" \
+      "${arguments[@]}"
   fi
 }
 
