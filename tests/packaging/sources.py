@@ -23,6 +23,17 @@ def find_tarball() -> Path:
     raise AssertionError("build/ has no archive: install pyfd from this folder first")
 
 
+def unpack(archive: Path, target: Path) -> Path:
+    """Unpack an archive, and return the one folder in it.
+
+    Debian 12's own Python 3.11.2 knows no filters, and later ones warn without one.
+    """
+    target.mkdir(exist_ok=True)
+    subprocess.run(["tar", "-xf", archive, "-C", target], check=True)
+    (folder,) = target.iterdir()
+    return folder
+
+
 def copy_sources(target: Path) -> None:
     """Copy this folder without anything that was built or installed in it."""
     shutil.copytree(ROOT, target, ignore=shutil.ignore_patterns(*MADE))

@@ -13,9 +13,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from setuptools import Distribution, Extension
 
 import pyfd
-from tests.packaging.sources import FORK, ROOT, copy_sources, find_tarball, python, share_fork
+from tests.packaging.sources import (
+    FORK,
+    ROOT,
+    copy_sources,
+    find_tarball,
+    load_build,
+    python,
+    share_fork,
+    unpack,
+)
 
 
 class Built(NamedTuple):
@@ -49,9 +59,7 @@ def build_and_install(folder: Path) -> None:
     options = ("--no-isolation", "--skip-dependency-check", "--sdist", "--wheel")
     result = python(folder / "source", "-m", "build", *options, "--outdir", folder / "dist")
     assert result.returncode == 0, result.stderr
-    with tarfile.open(next((folder / "dist").glob("*.tar.gz"))) as archive:
-        archive.extractall(folder / "unpacked", filter="data")
-    (unpacked,) = (folder / "unpacked").iterdir()
+    unpacked = unpack(next((folder / "dist").glob("*.tar.gz")), folder / "unpacked")
     share_fork(unpacked)
     options = ("--no-build-isolation", "--no-deps", "--quiet", "--target", folder / "site")
     result = python(unpacked, "-m", "pip", "install", *options, ".")
@@ -142,3 +150,27 @@ def test_the_version_is_read_without_importing_the_package(tmp_path):
     (tmp_path / "pyfd" / "__init__.py").write_text(text)
     result = python(tmp_path, "setup.py", "--quiet", "--version")
     assert result.stdout.splitlines()[-1] == "9.8.7", result.stderr
+
+
+# ---- one wheel for all of CPython, and one for each free-threaded CPython ----
+
+WITH_GIL = [(f"3.{minor}", "", ("cp310", "abi3")) for minor in range(10, 15)]
+WITHOUT = [(f"3.{minor}", "t", (f"cp3{minor}", f"cp3{minor}t")) for minor in (13, 14)]
+
+
+@pytest.mark.usefixtures("build")
+@pytest.mark.parametrize(("python", "threads", "tag"), [*WITH_GIL, *WITHOUT])
+def test_the_tags_of_wheel_and_extension(monkeypatch, tmp_path, python, threads, tag):
+    """They are those of the Python that builds, whose configuration is made up here."""
+    soabi = f"cpython-{python.replace('.', '')}{threads}-x86_64-linux-gnu"
+    made_up = {"VERSION": python, "SOABI": soabi, "Py_GIL_DISABLED": int(bool(threads))}
+    for name, value in made_up.items():
+        monkeypatch.setitem(sysconfig.get_config_vars(), name, value)
+    module = load_build(tmp_path)
+    extension = Extension(module.EXTENSION, [], py_limited_api=module.LIMITED_API)
+    distribution = Distribution({"name": "pyfd-jpeg", "ext_modules": [extension]})
+    wheel, extensions = module.BDistWheel(distribution), module.BuildExt(distribution)
+    wheel.ensure_finalized()
+    extensions.ensure_finalized()
+    assert wheel.get_tag()[:2] == tag
+    assert (".abi3." in extensions.get_ext_filename(module.EXTENSION)) == (not threads)

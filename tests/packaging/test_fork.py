@@ -2,13 +2,12 @@
 
 import gzip
 import shutil
-import tarfile
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from tests.packaging.sources import FORK, ROOT
+from tests.packaging.sources import FORK, ROOT, unpack
 
 
 def fail(fork: ModuleType, call, *args) -> str:
@@ -72,21 +71,15 @@ def test_apt_without_the_package(fork, monkeypatch, tmp_path):
     assert "PYFD_LIBJPEG_TURBO_TARBALL" in message
 
 
-def unpack(tarball: Path, target: Path) -> Path:
-    with tarfile.open(tarball) as archive:
-        archive.extractall(target, filter="data")
-    return target / "libjpeg-turbo-2.1.5"
-
-
 def test_a_patch_that_does_not_apply(fork, tarball, tmp_path):
-    source = unpack(tarball, tmp_path)
+    source = unpack(tarball, tmp_path / "unpacked")
     (source / "jddctmgr.c").write_text("something else\n")
     message = fail(fork, fork.apply_series, source, fork.CORE)
     assert "0001-requantize-on-decode.patch does not apply to libjpeg-turbo-2.1.5" in message
 
 
 def test_the_series_applies_without_fuzz(fork, tarball, tmp_path):
-    source = unpack(tarball, tmp_path)
+    source = unpack(tarball, tmp_path / "unpacked")
     fork.apply_series(source, fork.CORE_AND_SPEED)
     assert (source / "jrequant.h").is_file()
     assert not list(source.rglob("*.orig"))

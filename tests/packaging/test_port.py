@@ -2,6 +2,7 @@
 
 import difflib
 import io
+import re
 import shutil
 import subprocess
 import sys
@@ -119,6 +120,13 @@ def test_files_that_are_missing_or_already_there(port, tmp_path):
     assert "core: 1 of 4 hunks apply" in result.stdout
 
 
+def test_a_patch_without_hunks_is_an_error(port, tmp_path):
+    (tmp_path / "fork/patches/speed/0001-on-top.patch").write_text("Description: nothing\n---\n")
+    result = port(pack(tmp_path / "same.tar.gz", RELEASE))
+    assert result.returncode == 1
+    assert "0001-on-top.patch changes nothing" in result.stderr
+
+
 def test_sources_deep_inside_another_package(port, tmp_path):
     result = port(pack(tmp_path / "deep.tar.gz", RELEASE, "package-1/third_party/j\x1bpeg/"))
     assert result.returncode == 0, result.stdout
@@ -195,3 +203,11 @@ def test_the_pinned_release_takes_the_whole_series(tarball):
     command = [sys.executable, ROOT / FORK / "port.py", tarball]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_the_page_on_upstreams_fixes_names_patches_of_the_series():
+    page = (ROOT / "docs/fork-upstream.md").read_text()
+    series = (ROOT / FORK / "series").read_text().split()
+    named = set(re.findall(r"core/\d{4}", page))
+    assert len(named) > 10
+    assert named <= {name[: len("core/0000")] for name in series}

@@ -4,12 +4,11 @@ The files of all kinds of CPUs are plain C, so this machine's compiler takes the
 """
 
 import subprocess
-import tarfile
 from pathlib import Path
 
 import pytest
 
-from tests.packaging.sources import find_tarball
+from tests.packaging.sources import find_tarball, unpack
 
 KINDS = ("x86_64", "i386", "arm/aarch64", "arm/aarch32", "mips", "mips64", "powerpc")
 PROGRAM = Path(__file__).with_name("simd_state.c")
@@ -23,9 +22,7 @@ CONFIGURATION = {
 @pytest.fixture
 def source(fork, tmp_path) -> Path:
     """The patched release, configured as far as these files need it."""
-    with tarfile.open(find_tarball()) as archive:
-        archive.extractall(tmp_path, filter="data")
-    source = tmp_path / fork.SOURCE_NAME
+    source = unpack(find_tarball(), tmp_path / "unpacked")
     fork.apply_series(source, fork.CORE)
     for name, text in CONFIGURATION.items():
         (source / name).write_text(text)

@@ -34,24 +34,6 @@ LARGEST, TIMEOUT, PATIENCE = 64 << 20, 30, 600
 CORE = ("core",)
 CORE_AND_SPEED = ("core", "speed")
 
-CMAKE_OPTIONS = [
-    "-DCMAKE_BUILD_TYPE=Release",
-    "-DCMAKE_POLICY_VERSION_MINIMUM=3.5",  # CMake 4 refuses 2.1.5 without it
-    "-DWITH_TURBOJPEG=OFF",
-]
-# libjpeg.a, for the extension
-STATIC_OPTIONS = [
-    "-DCMAKE_POSITION_INDEPENDENT_CODE=ON",
-    "-DENABLE_SHARED=OFF",
-    "-DWITH_ARITH_DEC=OFF",  # a kilobyte of file can take seconds to decode
-    "-DWITH_ARITH_ENC=OFF",
-]
-# libjpeg.so.62, for other programs: the features and symbols of Debian's library
-SHARED_OPTIONS = [
-    "-DENABLE_STATIC=OFF",
-    "-DPYFD_ENVIRONMENT=ON",
-    "-DCMAKE_SKIP_RPATH=ON",
-]
 # "address,undefined", for `make asan` and the fuzz targets
 SANITIZE = os.environ.get("PYFD_SANITIZE", "")
 CHECKS = [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
@@ -80,6 +62,27 @@ HARDENING = [
 HARDENED_LINK = ["-s", "-nostartfiles", "-Wl,-z,relro,-z,now,-z,noexecstack"]
 # 2.1.5 ignores CMake's own option for hidden visibility (policy CMP0063)
 STATIC_CFLAGS = ["-fvisibility=hidden", *(["-g", *CHECKS] if SANITIZE else HARDENING)]
+SHARED_CFLAGS = HARDENING
+
+CMAKE_OPTIONS = [
+    "-DCMAKE_BUILD_TYPE=Release",
+    "-DCMAKE_POLICY_VERSION_MINIMUM=3.5",  # CMake 4 refuses 2.1.5 without it
+    "-DWITH_TURBOJPEG=OFF",
+]
+# libjpeg.a, for the extension
+STATIC_OPTIONS = [
+    "-DCMAKE_POSITION_INDEPENDENT_CODE=ON",
+    "-DENABLE_SHARED=OFF",
+    "-DWITH_ARITH_DEC=OFF",  # a kilobyte of file can take seconds to decode
+    "-DWITH_ARITH_ENC=OFF",
+]
+# libjpeg.so.62, for other programs: the features and symbols of Debian's library
+SHARED_OPTIONS = [
+    "-DENABLE_STATIC=OFF",
+    "-DPYFD_ENVIRONMENT=ON",
+    "-DCMAKE_SKIP_RPATH=ON",
+    f"-DCMAKE_SHARED_LINKER_FLAGS=-pthread {' '.join(HARDENED_LINK)}",
+]
 
 
 class BuildError(SystemExit):
@@ -322,9 +325,7 @@ def build_drop_in(cache: Path) -> Path:
     Other people's programs load it, so it has only those patches without which it would
     not do its work, or would do it wrongly.
     """
-    link = " ".join(["-pthread", *HARDENED_LINK])
-    options = [*SHARED_OPTIONS, f"-DCMAKE_SHARED_LINKER_FLAGS={link}"]
-    return build_tree(cache, CORE, "jpeg", options, HARDENING)
+    return build_tree(cache, CORE, "jpeg", SHARED_OPTIONS, SHARED_CFLAGS)
 
 
 def build_tree(

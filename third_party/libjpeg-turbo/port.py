@@ -68,6 +68,8 @@ def read_changes(patch: Path) -> list[Change]:
         path = text.split(maxsplit=4)[2].removeprefix("a/")
         lines = [int(line) for line in re.findall(r"(?m)^@@ -(\d+)", text)]
         changes.append(Change(path, "\n--- /dev/null\n" in text, lines, text))
+    if not any(change.lines for change in changes):
+        raise fork.BuildError(f"{patch} changes nothing.", "Restore it, or take it off the series.")
     return changes
 
 
