@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 APT := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -y -q
 JOBS ?= $(shell nproc)
-# `make fuzz`: seconds for each of the six targets
+# `make fuzz`: seconds for each of the nine targets
 SECONDS ?= 60
 # `make bench`: options of benchmarks/speed.py, such as --quick
 BENCH ?=
@@ -62,10 +62,10 @@ asan: $(VENV)/test  ## Run the tests under AddressSanitizer and UndefinedBehavio
 	  ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
 	  $(BIN)/python -m pytest -q -n $(JOBS) -p no:cacheprovider $(ASAN_TESTS)
 
-fuzz: $(VENV)/test $(VENV)/clang  ## Fuzz each C entry point for SECONDS
+fuzz: $(VENV)/test $(VENV)/clang  ## Fuzz the C entry points and the drop-in's for SECONDS each
 	PYFD_SANITIZE=$(CHECKS),fuzzer-no-link CC=clang $(BIN)/python fuzz/build.py build/fuzz
 	PYTHONPATH=. $(BIN)/python fuzz/seeds.py build/fuzz/seeds
-	@for target in probe decode requantize coefficients snap certified; do \
+	@for target in probe decode requantize coefficients snap certified djpeg cjpeg jpegtran; do \
 	  mkdir -p build/fuzz/corpus/$$target; \
 	  echo "fuzzing $$target for $(SECONDS) s"; \
 	  build/fuzz/$$target -max_total_time=$(SECONDS) -timeout=10 -max_len=6000 -print_final_stats=1 \

@@ -102,8 +102,8 @@ static void skip(job *j)
 static void read_rows(job *j)
 {
   const size_t components = (size_t)j->in.output_components;
-  const size_t stride = j->in.output_width * components;
   const int is_565 = j->in.out_color_space == JCS_RGB565 && components == 3;
+  const size_t stride = j->in.output_width * (is_565 ? 2 : components);
   JSAMPROW rows[MAX_ROWS];
   JDIMENSION count, i;
 
@@ -116,7 +116,7 @@ static void read_rows(job *j)
     if (count == 0)
       give_more(&j->in);
     for (i = 0; i < count; i++)
-      digest(&j->sum, rows[i], is_565 ? stride / 3 * 2 : stride);
+      digest(&j->sum, rows[i], stride);
     skip(j);
   }
 }

@@ -41,6 +41,7 @@ static void start(job *j, const char *mode)
   jpeg_read_header(&j->in, TRUE);
   j->in.raw_data_out = !strcmp(mode, "raw");
   j->in.buffered_image = !strcmp(mode, "buffered");
+  j->in.quantize_colors = !strcmp(mode, "colors");
   if (!strcmp(mode, "565")) {
     j->in.out_color_space = JCS_RGB565;
     j->in.dither_mode = JDITHER_NONE;
@@ -174,24 +175,25 @@ static void raw(job *j)
   finish(j);
 }
 
-/* Read pixels of two bytes, two rows at a time, the first of which does not
- * begin at a multiple of four bytes. */
-static void read_565(job *j)
+/* Read two rows at a time: of pixels of two bytes, where the first row does not
+ * begin at a multiple of four bytes, or of quantized colors. */
+static void read_pairs(job *j, const char *mode)
 {
+  const size_t offset = 2;
   size_t stride, y;
   JSAMPROW rows[2];
 
-  start(j, "565");
-  stride = (size_t)j->in.output_width * 2;
-  j->size = stride * j->in.output_height;
-  j->pixels = calloc(1, 2 + j->size + stride);
+  start(j, mode);
+  stride = (size_t)j->in.output_width * (strcmp(mode, "565") ? 1 : 2);
+  j->pixels = calloc(1, offset + stride * (j->in.output_height + 1));
   while ((y = j->in.output_scanline) < j->in.output_height) {
-    rows[0] = j->pixels + 2 + y * stride;
+    rows[0] = j->pixels + offset + y * stride;
     rows[1] = rows[0] + stride;
     jpeg_read_scanlines(&j->in, rows, 2);
   }
+  j->size = stride * j->in.output_scanline;
+  memmove(j->pixels, j->pixels + offset, j->size);
   finish(j);
-  memmove(j->pixels, j->pixels + 2, j->size);
 }
 
 /* Write the columns from 16 to 48 of the rows from 8 on. */
@@ -263,8 +265,8 @@ int main(int argc, char **argv)
     raw(&j);
   } else if (!strcmp(mode, "crop")) {
     crop(&j);
-  } else if (!strcmp(mode, "565")) {
-    read_565(&j);
+  } else if (!strcmp(mode, "565") || !strcmp(mode, "colors")) {
+    read_pairs(&j, mode);
   } else if (!strncmp(mode, "transcode", 9)) {
     transcode(&j, mode);
     return 0;

@@ -16,6 +16,7 @@ from PIL import Image
 import pyfd
 from pyfd import QTables
 from pyfd._core.native import DROP_IN
+from tests import jpegs
 from tests.jpegs import encode_with_pillow, picture
 from tests.pipelines.dropin.programs import (
     DECODE,
@@ -133,6 +134,14 @@ def test_every_pixel_of_two_bytes_is_written(programs, tmp_path):
     red, green, blue = np.moveaxis(pyfd.decode(data).astype(np.uint16), 2, 0)
     expected = red >> 3 << 11 | green >> 2 << 5 | blue >> 3
     assert np.array_equal(np.frombuffer(raw, "<u2").reshape(61, 83), expected)
+
+
+def test_there_are_no_rows_below_the_image(programs, tmp_path):
+    """Two passes of color quantization once returned one, of memory never written."""
+    head = jpegs.SOI + jpegs.dqt() + jpegs.sof(40, 35, (0x14, 0x11, 0x11)) + jpegs.sos((1, 2, 3))
+    gray = b"\x28\xa2\x8a" * 15  # 60 blocks, as in jpegs.gray()
+    (tmp_path / "x.jpg").write_bytes(head + gray + jpegs.EOI)
+    assert len(call(programs / "dropin", "colors", tmp_path / "x.jpg")) == 35 * 40
 
 
 # ---- decoding ---------------------------------------------------------------
