@@ -121,7 +121,7 @@ static void decode(pyfd_session *s)
   in->scale_denom = reading->scale;
   jpeg_set_requant_tables(in, job->tables, job->num_tables);
   pyfd_start_rows(s, reading->color, &rows);
-  if (job->out_size != rows.size * in->output_height)
+  if (job->out_size != (uint64_t)rows.size * in->output_height)
     pyfd_refuse(s, "the buffer does not fit the image");
   pyfd_read_rows(s, &rows, job->out, in->output_height);
   if (reading->color == PYFD_CMYK)

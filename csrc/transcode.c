@@ -20,13 +20,13 @@ typedef struct {
   uint16_t (*tables)[PYFD_BLOCK];
 } read_job;
 
-static size_t count_coefficients(const pyfd_header *header)
+static uint64_t count_coefficients(const pyfd_header *header)
 {
-  size_t count = 0;
+  uint64_t count = 0;
   uint32_t i;
 
   for (i = 0; i < header->num_components; i++)
-    count += (size_t)header->blocks_wide[i] * header->blocks_high[i];
+    count += (uint64_t)header->blocks_wide[i] * header->blocks_high[i];
   return count * PYFD_BLOCK;
 }
 
@@ -62,7 +62,7 @@ static void read_coefficients(pyfd_session *s)
   pyfd_open_input(s);
   if (count_coefficients(header) != job->out_count)
     pyfd_refuse(s, "the buffer does not fit the image");
-  pyfd_charge_memory(s, job->out_count * sizeof(int16_t));
+  pyfd_charge_memory(s, (uint64_t)job->out_count * sizeof(int16_t));
   arrays = jpeg_read_coefficients(&s->in);
   pyfd_check_scans(s);
   for (i = 0; i < s->in.num_components; i++) {

@@ -54,6 +54,7 @@ static void set(const char *name, long value)
       {"header.color", &header.color_space},
       {"header.h", &header.h_samp[0]},
       {"header.v", &header.v_samp[2]},
+      {"header.v1", &header.v_samp[0]},
   };
   const struct {
     const char *name;
@@ -80,6 +81,8 @@ static void set(const char *name, long value)
     if (!strcmp(name, sizes[i].name))
       *sizes[i].value = (size_t)value;
   }
+  for (i = 0; !strcmp(name, "steps") && i < PYFD_BLOCK; i++)
+    tables[0][i] = (uint16_t)value;
   if (!strcmp(name, "step"))
     tables[0][63] = (uint16_t)value;
   if (!strcmp(name, "last-step"))
@@ -137,7 +140,7 @@ int main(int argc, char **argv)
 
   size = fread(file, 1, sizeof(file), stdin);
   for (i = 0; i < 5 * PYFD_BLOCK; i++)
-    tables[0][i] = 16;
+    tables[i / PYFD_BLOCK][i % PYFD_BLOCK] = 16;
   for (i = 2; i < argc; i++) {
     value = strchr(argv[i], '=');
     *value = 0;
