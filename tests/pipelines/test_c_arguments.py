@@ -17,6 +17,9 @@ import pyfd
 from pyfd import Coefficients, QTables
 from pyfd._core._libpyfd import lib
 from tests.jpegs import encode_with_pillow, picture
+from tests.pipelines.dropin.programs import needs_drop_in
+
+pytestmark = needs_drop_in  # and the libraries beside it
 
 SIZE = 3 * 61 * 45
 ARGUMENT = f"{lib.PYFD_ARGUMENT}: "
