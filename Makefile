@@ -32,6 +32,10 @@ HAVE_TOOLS = command -v cc && command -v patch && { [ "$$(uname -m)" != x86_64 ]
 HAVE_VENV = $(PYTHON) -c 'import ensurepip, venv'
 SYSTEM_TEST_PACKAGES = chromium ffmpeg gdal-bin graphicsmagick imagemagick \
   libjpeg-turbo-progs libvips-tools python3-opencv python3-pil
+# For cc -m32. gcc-multilib would remove the cross-compilers, with which it conflicts.
+ifeq ($(shell uname -m),x86_64)
+SYSTEM_TEST_PACKAGES += libc6-dev-i386 lib32gcc-$$(gcc -dumpversion)-dev
+endif
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-system test-arm64 test-upstream asan fuzz lint format docs bench bench-compare \

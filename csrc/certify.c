@@ -87,7 +87,7 @@ int pyfd_certify(const uint8_t *pixels, uint32_t width, uint32_t height,
   const uint16_t (*table)[PYFD_BLOCK] = (const uint16_t (*)[PYFD_BLOCK])tables;
   certify_job job = {.image = {pixels, width, height, channels},
                      .epsilon = epsilon};
-  size_t count = 0;
+  uint64_t count = 0;
   int i;
 
   memset(status, 0, sizeof(*status));
@@ -97,8 +97,8 @@ int pyfd_certify(const uint8_t *pixels, uint32_t width, uint32_t height,
   for (i = 0; i < channels; i++) {
     pyfd_set_component(&job.components[i], i, channels, h_samp, v_samp,
                        table[i < num_tables ? i : num_tables - 1]);
-    job.offsets[i] = count;
-    count += (size_t)blocks_wide(&job, i) * blocks_high(&job, i);
+    job.offsets[i] = (size_t)count;
+    count += (uint64_t)blocks_wide(&job, i) * blocks_high(&job, i);
   }
   if (count != out_count)
     return pyfd_fail(status, PYFD_ARGUMENT, "the buffer does not fit");

@@ -219,6 +219,10 @@ int pyfd_why_uncovered(const uint8_t *data, size_t size,
   pyfd_session s;
   coverage_job job = {pyfd_choose_arithmetic(), why, why_size, 0};
 
+  if (why_size == 0) {
+    memset(status, 0, sizeof(*status));
+    return pyfd_fail(status, PYFD_ARGUMENT, "why must have a byte or more");
+  }
   why[0] = 0;
   pyfd_start_reader(&s, data, size, limits, &reading, status, &job);
   return pyfd_run(&s, cover);

@@ -54,6 +54,9 @@ void pyfd_start_rows(pyfd_session *s, uint32_t color, pyfd_rows *rows)
   const int from_cmyk =
       s->walk.header.num_components == 4 && color != PYFD_CMYK;
 
+  /* libjpeg refuses what it cannot convert itself. */
+  if (from_cmyk && color != PYFD_RGB && color != PYFD_BGR)
+    pyfd_refuse(s, "four components are decoded to CMYK, RGB or BGR");
   in->out_color_space = from_cmyk ? JCS_CMYK : pyfd_libjpeg_color(color);
   jpeg_start_decompress(in);
   pyfd_check_scans(s);
@@ -107,16 +110,18 @@ static void decode(pyfd_session *s)
   struct jpeg_decompress_struct *in = &s->in;
   pyfd_rows rows;
 
-  pyfd_open_input(s);
+  pyfd_require(s, pyfd_check_tables(job->tables, job->num_tables, 0,
+                                    PYFD_DECODER_STEP, s->errors.status));
   if (!is_scale(reading->scale))
     pyfd_refuse(s, "scale must be 1, 2, 4 or 8");
+  pyfd_open_input(s);
   if (s->walk.header.multiscan)
     pyfd_charge_memory(s, job->out_size);
   in->scale_num = 1;
   in->scale_denom = reading->scale;
   jpeg_set_requant_tables(in, job->tables, job->num_tables);
   pyfd_start_rows(s, reading->color, &rows);
-  if (job->out_size != rows.size * in->output_height)
+  if (job->out_size != (uint64_t)rows.size * in->output_height)
     pyfd_refuse(s, "the buffer does not fit the image");
   pyfd_read_rows(s, &rows, job->out, in->output_height);
   if (reading->color == PYFD_CMYK)

@@ -74,7 +74,13 @@ static void encode(pyfd_session *s)
 {
   encode_job *job = s->job;
   struct jpeg_compress_struct *out = &s->out;
+  const pyfd_image image = {job->pixels, job->width, job->height,
+                            job->channels};
 
+  pyfd_require(s, pyfd_check_image(&image, job->tables, job->num_tables,
+                                   s->errors.status));
+  pyfd_require(s, pyfd_check_segments(job->segments, job->segments_size,
+                                      s->errors.status));
   pyfd_open_output(s, UINT64_MAX);
   out->image_width = job->width;
   out->image_height = job->height;

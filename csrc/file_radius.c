@@ -159,7 +159,7 @@ int pyfd_find_file_radii(const uint8_t *pixels, uint32_t width,
   memset(status, 0, sizeof(*status));
   if (pyfd_check_image(&job.image, table, num_tables, status) != PYFD_OK)
     return (int)status->code;
-  if ((size_t)high * wide != out_count)
+  if ((uint64_t)high * wide != out_count)
     return pyfd_fail(status, PYFD_ARGUMENT, "the buffer does not fit");
   set_job(&job, table, num_tables);
   memset(out, 0, out_count * sizeof(*out)); /* padded blocks: nothing */

@@ -6,29 +6,18 @@
 
 #include <string.h>
 
+#include "arguments.h"
 #include "status.h"
 
 int pyfd_check_image(const pyfd_image *image,
                      const uint16_t (*tables)[PYFD_BLOCK], int num_tables,
                      pyfd_status *status)
 {
-  int i, j;
-
   if (image->width < 1 || image->width > PYFD_MAX_SIDE || image->height < 1 ||
       image->height > PYFD_MAX_SIDE ||
       (image->channels != 1 && image->channels != PYFD_CHANNELS))
     return pyfd_fail(status, PYFD_ARGUMENT, "no image has this shape");
-  if (num_tables < 1 || num_tables > PYFD_MAX_COMPONENTS)
-    return pyfd_fail(status, PYFD_ARGUMENT, "tables must be 1 to %d",
-                     PYFD_MAX_COMPONENTS);
-  for (i = 0; i < num_tables; i++) {
-    for (j = 0; j < PYFD_BLOCK; j++) {
-      if (tables[i][j] < 1 || tables[i][j] > PYFD_ENCODER_STEP)
-        return pyfd_fail(status, PYFD_ARGUMENT, "steps must be 1 to %d",
-                         PYFD_ENCODER_STEP);
-    }
-  }
-  return PYFD_OK;
+  return pyfd_check_tables(tables, num_tables, 1, PYFD_ENCODER_STEP, status);
 }
 
 void pyfd_set_component(pyfd_component *component, int index, int channels,

@@ -26,8 +26,7 @@ typedef struct {
  * samples' upper left pixels, and so on, at most PYFD_PHASES. */
 #define PYFD_PHASES 4
 
-/* Check the arguments that Python has checked already, because C's callers may
- * not have.  Returns a pyfd_code. */
+/* Check an image and the tables that encode it.  Returns a pyfd_code. */
 int pyfd_check_image(const pyfd_image *image,
                      const uint16_t (*tables)[PYFD_BLOCK], int num_tables,
                      pyfd_status *status);

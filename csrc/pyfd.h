@@ -231,12 +231,12 @@ int pyfd_find_file_radii(const uint8_t *pixels, uint32_t width,
 
 /*
  * The functions below write a file into memory that they allocate, and that
- * the caller frees with pyfd_free().  segments (whole marker segments, or
- * nothing) are inserted after the file header.
+ * the caller frees with pyfd_free().  segments (whole APPn and COM segments,
+ * or nothing) are inserted after the file header.
  */
 
 /*
- * Encode pixels: 1 channel (gray) or 3 (RGB).  Steps are
+ * Encode pixels: 1 channel (gray) or 3 (RGB).  The 1 to 4 tables' steps are
  * 1...PYFD_ENCODER_STEP.  With a radius, blocks that do not have it are
  * replaced with the closest ones found that do.
  */
@@ -247,8 +247,9 @@ int pyfd_encode(const uint8_t *pixels, uint32_t width, uint32_t height,
                 size_t *out_size, pyfd_status *status);
 
 /*
- * Write coefficients in the order of pyfd_read_coefficients().  Of the header,
- * only the size, components, color space and sampling are used.
+ * Write coefficients in the order of pyfd_read_coefficients(), with steps of
+ * 1...65535.  DC coefficients are -1024...1023, the others -1023...1023.  Of
+ * the header, only the size, components, color space and sampling are used.
  */
 int pyfd_write_coefficients(const pyfd_header *header,
                             const int16_t *coefficients, size_t count,
@@ -259,8 +260,8 @@ int pyfd_write_coefficients(const pyfd_header *header,
                             pyfd_status *status);
 
 /*
- * Re-quantize a file onto tables with steps of 1...PYFD_DECODER_STEP without
- * decoding it to pixels.
+ * Re-quantize a file onto 1 to 4 tables with steps of 1...PYFD_DECODER_STEP
+ * without decoding it to pixels.
  */
 int pyfd_requantize(const uint8_t *data, size_t size,
                     const pyfd_limits *limits, const pyfd_reading *reading,

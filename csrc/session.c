@@ -85,6 +85,12 @@ void pyfd_leave(pyfd_session *s, int code)
   longjmp(s->errors.escape, 1);
 }
 
+void pyfd_require(pyfd_session *s, int code)
+{
+  if (code != PYFD_OK)
+    pyfd_leave(s, code);
+}
+
 void pyfd_refuse(pyfd_session *s, const char *message)
 {
   pyfd_fail(s->errors.status, PYFD_ARGUMENT, "%s", message);

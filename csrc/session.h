@@ -13,6 +13,7 @@
 #include "jerror.h"
 #include "jrequant.h"
 
+#include "arguments.h"
 #include "markers.h"
 #include "status.h"
 
@@ -70,6 +71,9 @@ int pyfd_run_writer(pyfd_session *s, void (*body)(pyfd_session *),
 
 /* Leave body with a pyfd_code, whose message is in status. */
 void pyfd_leave(pyfd_session *s, int code) __attribute__((noreturn));
+
+/* Leave body unless the code is PYFD_OK. */
+void pyfd_require(pyfd_session *s, int code);
 
 /* Leave body with PYFD_ARGUMENT and a message. */
 void pyfd_refuse(pyfd_session *s, const char *message)

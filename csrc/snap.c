@@ -146,8 +146,10 @@ static void snap(pyfd_session *s)
   struct jpeg_memory_mgr *mem;
   size_t wide;
 
+  pyfd_require(s, pyfd_check_tables(job->tables, job->num_tables, 1,
+                                    PYFD_ENCODER_STEP, s->errors.status));
   pyfd_open_input(s);
-  if (job->out_size != (size_t)header->width * header->height * CHANNELS)
+  if (job->out_size != (uint64_t)header->width * header->height * CHANNELS)
     pyfd_refuse(s, "the buffer does not fit the image");
   if (header->multiscan)
     pyfd_charge_memory(s, job->out_size);

@@ -20,13 +20,13 @@ typedef struct {
   uint16_t (*tables)[PYFD_BLOCK];
 } read_job;
 
-static size_t count_coefficients(const pyfd_header *header)
+static uint64_t count_coefficients(const pyfd_header *header)
 {
-  size_t count = 0;
+  uint64_t count = 0;
   uint32_t i;
 
   for (i = 0; i < header->num_components; i++)
-    count += (size_t)header->blocks_wide[i] * header->blocks_high[i];
+    count += (uint64_t)header->blocks_wide[i] * header->blocks_high[i];
   return count * PYFD_BLOCK;
 }
 
@@ -62,7 +62,7 @@ static void read_coefficients(pyfd_session *s)
   pyfd_open_input(s);
   if (count_coefficients(header) != job->out_count)
     pyfd_refuse(s, "the buffer does not fit the image");
-  pyfd_charge_memory(s, job->out_count * sizeof(int16_t));
+  pyfd_charge_memory(s, (uint64_t)job->out_count * sizeof(int16_t));
   arrays = jpeg_read_coefficients(&s->in);
   pyfd_check_scans(s);
   for (i = 0; i < s->in.num_components; i++) {
@@ -192,22 +192,26 @@ static void request_arrays(pyfd_session *s, jvirt_barray_ptr *arrays)
   }
 }
 
-/* Check that libjpeg can write this shape, and that no block is missing. */
-static int is_writable(pyfd_header *h, size_t count)
+static void check_arguments(pyfd_session *s)
 {
-  uint32_t i;
+  write_job *job = s->job;
+  pyfd_header *h = &job->header;
+  pyfd_status *status = s->errors.status;
+  const int16_t *in = job->coefficients;
+  size_t blocks;
+  int i;
 
-  if (h->num_components < 1 || h->num_components > PYFD_MAX_COMPONENTS ||
-      h->width < 1 || h->width > PYFD_MAX_SIDE || h->height < 1 ||
-      h->height > PYFD_MAX_SIDE)
-    return 0;
-  for (i = 0; i < h->num_components; i++) {
-    if (h->h_samp[i] < 1 || h->h_samp[i] > MAX_SAMP_FACTOR ||
-        h->v_samp[i] < 1 || h->v_samp[i] > MAX_SAMP_FACTOR)
-      return 0;
+  pyfd_require(s, pyfd_check_frame(h, status));
+  if (count_coefficients(h) != job->count)
+    pyfd_refuse(s, "the coefficients do not fit the image");
+  pyfd_require(s, pyfd_check_tables(job->tables, (int)h->num_components, 1,
+                                    UINT16_MAX, status));
+  pyfd_require(s,
+               pyfd_check_segments(job->segments, job->segments_size, status));
+  for (i = 0; i < (int)h->num_components; i++, in += blocks * PYFD_BLOCK) {
+    blocks = (size_t)h->blocks_wide[i] * h->blocks_high[i];
+    pyfd_require(s, pyfd_check_coefficients(in, blocks, i, status));
   }
-  pyfd_count_blocks(h);
-  return count_coefficients(h) == count;
 }
 
 static void write_coefficients(pyfd_session *s)
@@ -221,8 +225,7 @@ static void write_coefficients(pyfd_session *s)
   size_t count;
   int i;
 
-  if (!is_writable(&job->header, job->count))
-    pyfd_refuse(s, "the coefficients do not fit the image");
+  check_arguments(s);
   pyfd_open_output(s, UINT64_MAX);
   set_frame(out, header, &s->writing);
   for (i = 0; i < out->num_components; i++)
@@ -363,27 +366,14 @@ static void requantize_whole(pyfd_session *s)
   jpeg_finish_decompress(&s->in);
 }
 
-static int are_steps(const uint16_t (*tables)[PYFD_BLOCK], int num_tables)
-{
-  int i, j, good = num_tables >= 1 && num_tables <= PYFD_MAX_COMPONENTS;
-
-  for (i = 0; good && i < num_tables; i++) {
-    for (j = 0; j < PYFD_BLOCK; j++)
-      good &= tables[i][j] >= 1 && tables[i][j] <= PYFD_DECODER_STEP;
-  }
-  return good;
-}
-
 static void requantize(pyfd_session *s)
 {
   const requantize_job *job = s->job;
 
-  if (!are_steps(job->tables, job->num_tables)) {
-    pyfd_fail(s->errors.status, PYFD_ARGUMENT,
-              "tables must be 1 to %d, their steps 1 to %d",
-              PYFD_MAX_COMPONENTS, PYFD_DECODER_STEP);
-    pyfd_leave(s, PYFD_ARGUMENT);
-  }
+  pyfd_require(s, pyfd_check_tables(job->tables, job->num_tables, 1,
+                                    PYFD_DECODER_STEP, s->errors.status));
+  pyfd_require(s, pyfd_check_segments(job->segments, job->segments_size,
+                                      s->errors.status));
   pyfd_open_input(s);
   if (is_streamable(s))
     requantize_streamed(s);

@@ -16,8 +16,7 @@ static size_t count_coefficients(const pyfd_header *header)
   return count * PYFD_BLOCK;
 }
 
-/* Clamp to the range of Huffman coding, which Python checks before it
- * writes. */
+/* Clamp to the range that can be written. */
 static void clamp(int16_t *coefficients, size_t count)
 {
   size_t i;
@@ -135,6 +134,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (reading.strict)
       compare_statistics(data + OPTIONS, size - OPTIONS, &header, coefficients,
                          tables);
+    round_trip(&header, coefficients, count, tables, &writing);
     clamp(coefficients, count);
     round_trip(&header, coefficients, count, tables, &writing);
   }

@@ -13,9 +13,9 @@ from tests.pipelines.dropin.programs import SOURCES, compile_program
 
 @pytest.fixture(scope="session")
 def programs(tmp_path_factory) -> Path:
-    """Compile cjpeg, djpeg, jpegtran and dropin into a folder, linked with the drop-in."""
+    """Compile cjpeg, djpeg, jpegtran, dropin and defects into a folder, with the drop-in."""
     folder = tmp_path_factory.mktemp("programs")
-    for name in (*SOURCES, "dropin"):
+    for name in (*SOURCES, "dropin", "defects"):
         compile_program(name, folder, DROP_IN)
     return folder
 
