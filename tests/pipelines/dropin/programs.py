@@ -31,7 +31,7 @@ SOURCES = {
 def compile_program(name: str, folder: Path, library: Path) -> None:
     fork = load_build(ROOT).fork.build_drop_in(ROOT / "build")
     files = [fork / "src" / file for file in SOURCES.get(name, "").split()]
-    files = files or [Path(__file__).with_name("dropin.c")]
+    files = files or [Path(__file__).with_name(f"{name}.c")]
     formats = [f"-D{name}_SUPPORTED" for name in ("BMP", "GIF", "PPM", "TARGA")]
     command = ["cc", "-w", "-pthread", *formats, f"-I{fork / 'build'}", f"-I{fork / 'src'}"]
     command += [*map(str, files), "-o", str(folder / name), str(library)]
