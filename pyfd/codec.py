@@ -101,7 +101,9 @@ def decode(
     k' = sign(k)·⌊(2·|k|·q + d) / (2·d)⌋, d being the table's step, and the inverse
     DCT takes k'·d. The pixels are those of a plain decode of
     ``requantize(source, qtables)``. Without tables it is a plain decode, byte for
-    byte that of libjpeg-turbo.
+    byte that of libjpeg-turbo 2.1.5. A progressive file that ends before its last
+    scan is smoothed as libjpeg-turbo 3 does it, which differs from 2.1.5 at the
+    edges.
 
     Args:
         source: Bytes-like, a path, or a binary file object.

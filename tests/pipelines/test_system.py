@@ -136,15 +136,6 @@ def test_a_plain_decode_is_the_stock_librarys(photos):
         assert np.array_equal(pyfd.decode(data, mode=None, scale=4), djpeg(data, "-scale", "1/4"))
 
 
-def test_unfinished_progressive_files_are_smoothed_as_in_the_stock_library():
-    data = encode_with_pillow(picture(90, 70), progressive=True, quality=60)
-    scans = [i for i in range(len(data) - 1) if data[i : i + 2] == b"\xff\xda"]
-    assert len(scans) > 5
-    for end in scans[1:]:
-        unfinished = data[:end] + b"\xff\xd9"
-        assert np.array_equal(pyfd.decode(unfinished), djpeg(unfinished))
-
-
 def test_the_stock_library_reads_what_decode_shows(photos):
     """decode(x, T) is a stock decoder's output for requantize(x, T)."""
     for data in photos[5::40]:
