@@ -1,7 +1,8 @@
 """Run upstream's own tests on the patched trees, with every instruction set.
 
 Usage: python third_party/libjpeg-turbo/upstream_tests.py [--quick] (or `make test-upstream`).
-A test that fails must fail on the pristine release too, or else the exit code is 1.
+A test that fails must fail on the pristine release too, or expect a result that the core
+series corrects, or else the exit code is 1.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ OPTIONS = [*fork.CMAKE_OPTIONS, "-DPYFD_ENVIRONMENT=ON", "-DREQUIRE_SIMD=ON"]
 FULL, QUICK = ["-DWITH_TURBOJPEG=ON"], ["-DENABLE_SHARED=OFF"]
 # What the processor has comes first; then what a variable of upstream's leaves of it
 FORCED = {"x86_64": ["JSIMD_FORCESSE2", "JSIMD_FORCENONE"], "aarch64": ["JSIMD_FORCENONE"]}
+# Tests whose expected result is wrong, because the release that made it had the defect
+CORRECTED = {"420m-ifast-ari": "expects rows that were skipped wrongly (core/0104)"}
 RESULT = re.compile(r"(?m)^ *\d+/\d+ Test +#\d+: (\S+) \.+ *(?:\*\*\*)?(\S+)")
 
 
@@ -64,10 +67,17 @@ def check(built: dict[tuple[str, ...], Path], parts: tuple[str, ...], variable: 
     if not failed:
         return True
     pristine = run(built[PRISTINE], variable)
-    new = sorted(failed - {name for name, passed in pristine.items() if not passed})
-    for name in sorted(failed):
-        print(f"  {name}: {'FAILS' if name in new else 'fails as pristine does'}")
-    return not new
+    reasons = {name: reason(name, pristine) for name in sorted(failed)}
+    for name, text in reasons.items():
+        print(f"  {name}: {text or 'FAILS'}", flush=True)
+    return all(reasons.values())
+
+
+def reason(name: str, pristine: dict[str, bool]) -> str:
+    """Return why a test may fail, or "" if it may not."""
+    if not pristine[name]:
+        return "fails as pristine does"
+    return next((text for part, text in CORRECTED.items() if f"-{part}-" in name), "")
 
 
 def main() -> None:
