@@ -214,6 +214,12 @@ def test_the_pinned_release_takes_the_whole_series(tarball):
     command = [sys.executable, ROOT / FORK / "port.py", tarball]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
+    hunks = {"core/00": 0, "core/01": 0, "speed/0": 0}
+    for patch, count in re.findall(r"(\S+): (\d+) of \2 hunks apply", result.stdout):
+        if "/" in patch:
+            hunks[patch[:7]] += int(count)
+    row = " | ".join(f"{count} of {count}" for count in hunks.values())
+    assert f"| 2.1.5 | the pin | {row} |" in (ROOT / "docs/fork-upstream.md").read_text()
 
 
 def test_the_page_on_upstreams_fixes_names_patches_of_the_series():
