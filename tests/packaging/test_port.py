@@ -142,13 +142,24 @@ def test_a_malformed_patch_applies_nowhere(port, tmp_path):
     assert "malformed patch" in result.stdout
 
 
-@pytest.mark.parametrize("name", ["../outside.c", "FOLDER/outside.c", "a/../../outside.c"])
+@pytest.mark.parametrize("name", ["../out\x1b[31mside.c", "FOLDER/outside.c", "a/../../outside.c"])
 def test_a_hostile_name_is_refused(port, tmp_path, name):
     name = name.replace("FOLDER", str(tmp_path))
     result = port(pack(tmp_path / "hostile.tar.gz", {name: "evil\n", **RELEASE}, top=""))
     assert result.returncode == 1
     assert "leaves the folder" in result.stderr
-    assert not list(tmp_path.rglob("*outside*"))
+    assert "\x1b" not in result.stderr
+    assert not list(tmp_path.rglob("*side.c"))
+
+
+def test_an_archive_that_is_too_large_is_refused(port, tmp_path):
+    """Its header alone says so: nothing of the file is read."""
+    member = tarfile.TarInfo("libjpeg-turbo-9.9/large")
+    member.size = 200 << 30
+    (tmp_path / "large.tar").write_bytes(member.tobuf())
+    result = port(tmp_path / "large.tar")
+    assert result.returncode == 1
+    assert "it holds more than 1073741824 bytes" in result.stderr
 
 
 def test_links_are_not_unpacked(port, tmp_path):
@@ -203,6 +214,12 @@ def test_the_pinned_release_takes_the_whole_series(tarball):
     command = [sys.executable, ROOT / FORK / "port.py", tarball]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
+    hunks = {"core/00": 0, "core/01": 0, "speed/0": 0}
+    for patch, count in re.findall(r"(\S+): (\d+) of \2 hunks apply", result.stdout):
+        if "/" in patch:
+            hunks[patch[:7]] += int(count)
+    row = " | ".join(f"{count} of {count}" for count in hunks.values())
+    assert f"| 2.1.5 | the pin | {row} |" in (ROOT / "docs/fork-upstream.md").read_text()
 
 
 def test_the_page_on_upstreams_fixes_names_patches_of_the_series():

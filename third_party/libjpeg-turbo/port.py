@@ -22,6 +22,7 @@ from typing import NamedTuple
 import fork
 
 REMEDY = "Give a source archive: make fork-port TARBALL=libjpeg-turbo-3.1.3.tar.gz"
+LARGEST = 1 << 30
 FAILED = re.compile(r"^Hunk #(\d+) FAILED", re.MULTILINE)
 
 
@@ -38,15 +39,19 @@ class Change(NamedTuple):
 def unpack(tarball: Path, scratch: Path) -> Path:
     """Unpack a release and return the folder that holds its CMakeLists.txt.
 
-    Nothing but plain files is written, and none outside of `scratch`.  (tarfile's own
-    filters would do, but Debian 12's Python does not have them.)
+    Nothing but plain files is written, none outside of `scratch`, and no more in all than
+    LARGEST bytes.  (tarfile's own filters would do, but Debian 12's Python lacks them.)
     """
+    left = LARGEST
     try:
         with tarfile.open(tarball) as archive:
             for member in archive:
                 path = PurePosixPath(member.name)
                 if path.is_absolute() or ".." in path.parts:
-                    raise tarfile.TarError(f"'{member.name}' leaves the folder")
+                    raise tarfile.TarError(f"{member.name!a} leaves the folder")
+                left -= member.size
+                if left < 0:
+                    raise tarfile.TarError(f"it holds more than {LARGEST} bytes")
                 if member.isfile():
                     (scratch / path).parent.mkdir(parents=True, exist_ok=True)
                     (scratch / path).write_bytes(archive.extractfile(member).read())

@@ -6,6 +6,9 @@
  *     writes "X WIDTH HEIGHT COMPONENTS\n" and those rows that it reads of the
  *     columns from X on.  SCALE is in eighths.  A number of LINES is a number of
  *     rows to read or, if it is negative, to skip; they are used in turn.
+ *   decoding again FILE
+ *     skips all rows in buffered-image mode, and then writes the rows of a second
+ *     output pass.
  *   decoding colors FILE SPACE
  *     writes for each pixel, in the J_COLOR_SPACE of that number, the index of a
  *     color of a map, whose colors are 27 combinations of three levels.
@@ -48,10 +51,20 @@ static void open_file(const char *path)
 
 /* ---- rows and colors ---- */
 
-static void read_row(unsigned char *row)
+#define MOST_ROWS 5
+
+/* Ask for rows, write those that come, and return their number */
+static int read_rows(unsigned char *first, int n)
 {
-  jpeg_read_scanlines(&in, &row, 1);
-  fwrite(row, 1, (size_t)in.output_width * in.output_components, stdout);
+  size_t width = (size_t)in.output_width * in.output_components;
+  unsigned char *rows[MOST_ROWS];
+  int i;
+
+  for (i = 0; i < n; i++)
+    rows[i] = first + i * width;
+  n = (int)jpeg_read_scanlines(&in, rows, n);
+  fwrite(first, width, n, stdout);
+  return n;
 }
 
 static void rows(char **words, int lines)
@@ -69,14 +82,32 @@ static void rows(char **words, int lines)
   width = atoi(words[3]) ? atoi(words[3]) : in.output_width;
   jpeg_crop_scanline(&in, &x, &width);
   printf("%u %u %u %d\n", x, width, in.output_height, in.output_components);
-  row = malloc((size_t)width * in.output_components);
+  row = malloc((size_t)width * in.output_components * MOST_ROWS);
   for (i = 0; in.output_scanline < in.output_height; i = (i + 1) % lines) {
     n = atoi(words[4 + i]);
     if (n < 0)
       jpeg_skip_scanlines(&in, -n);
-    for (; n > 0 && in.output_scanline < in.output_height; n--)
-      read_row(row);
+    while (n > 0 && in.output_scanline < in.output_height)
+      n -= read_rows(row, n < MOST_ROWS ? n : MOST_ROWS);
   }
+}
+
+static void again(void)
+{
+  unsigned char *row;
+
+  jpeg_read_header(&in, TRUE);
+  in.buffered_image = TRUE;
+  jpeg_start_decompress(&in);
+  jpeg_start_output(&in, 1);
+  jpeg_skip_scanlines(&in, in.output_height);
+  jpeg_finish_output(&in);
+  jpeg_start_output(&in, 1);
+  row = malloc((size_t)in.output_width * in.output_components);
+  while (in.output_scanline < in.output_height)
+    read_rows(row, 1);
+  jpeg_finish_output(&in);
+  jpeg_finish_decompress(&in);
 }
 
 static void colors(int space)
@@ -99,7 +130,7 @@ static void colors(int space)
   jpeg_start_decompress(&in);
   row = malloc(in.output_width);
   while (in.output_scanline < in.output_height)
-    read_row(row);
+    read_rows(row, 1);
 }
 
 static void palette(JDIMENSION x)
@@ -115,7 +146,7 @@ static void palette(JDIMENSION x)
   jpeg_crop_scanline(&in, &x, &width);
   row = malloc(in.output_width);
   while (in.output_scanline < in.output_height)
-    read_row(row);
+    read_rows(row, 1);
 }
 
 /* ---- suspension ---- */
@@ -220,20 +251,22 @@ int main(int argc, char **argv)
 {
   const char *mode = argc > 2 ? argv[1] : "";
 
-  if (argc < 4)
+  if (argc < 3)
     return 2;
   open_file(argv[2]);
   if (!strcmp(mode, "rows") && argc > 7)
     rows(argv + 3, argc - 7);
-  else if (!strcmp(mode, "colors"))
+  else if (!strcmp(mode, "again"))
+    again();
+  else if (!strcmp(mode, "colors") && argc > 3)
     colors(atoi(argv[3]));
-  else if (!strcmp(mode, "palette"))
+  else if (!strcmp(mode, "palette") && argc > 3)
     palette(atoi(argv[3]));
   else if (!strcmp(mode, "markers") && argc > 4)
     markers(atoi(argv[3]), argv[4]);
-  else if (!strcmp(mode, "header"))
+  else if (!strcmp(mode, "header") && argc > 3)
     header(atoi(argv[3]));
-  else if (!strcmp(mode, "compress"))
+  else if (!strcmp(mode, "compress") && argc > 3)
     compress(atoi(argv[3]));
   else
     return 2;

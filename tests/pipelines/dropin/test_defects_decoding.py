@@ -205,6 +205,25 @@ def test_skipping_ends_with_context_rows_of_four_lines(programs, decoding, lines
         check(decoding, data, scale=scale, fancy=1, lines=lines)
 
 
+@pytest.mark.parametrize(
+    ("sampling", "height", "lines"),
+    [("1x2", 41, (9, -4)), ("1x4", 62, (8, -4)), ("2x4", 62, (8, -4))],
+)
+def test_skipping_within_a_strip_leaves_no_rows_below_the_image(
+    programs, decoding, sampling, height, lines
+):
+    data = sampled(programs, f"{sampling},1x1,1x1", size=(40, height))
+    check(decoding, data, scale=8, lines=lines)
+
+
+@pytest.mark.parametrize("options", [(), ("-progressive",)])
+def test_skipping_to_the_bottom_leaves_the_file_to_the_next_pass(programs, decoding, options):
+    data = sampled(programs, "2x2,1x1,1x1", *options)
+    result = decoding("again", data)
+    assert result.returncode == 0, result.stderr
+    assert len(result.stdout) == 100 * 90 * 3
+
+
 # ---- 0105: color quantization ---------------------------------------------
 
 
