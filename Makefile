@@ -154,6 +154,7 @@ $(VENV)/cmake: $(VENV)/python requirements-dev.txt
 $(VENV)/test: $(VENV)/pyfd requirements-dev.txt
 	$(BIN)/pip install -q torch==2.13.0 $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
 	$(BIN)/pip install -q -r requirements-dev.txt
+	command -v openssl >/dev/null || { $(APT) update && $(APT) install openssl; }
 	@touch $@
 
 # valgrind counts instructions; torch.compile needs a C++ compiler

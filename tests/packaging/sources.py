@@ -1,10 +1,12 @@
 """Copies of this source folder for tests to build in, and the results of the last build."""
 
+import fcntl
 import importlib.util
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -31,6 +33,22 @@ def unpack(archive: Path, target: Path) -> Path:
     target.mkdir(exist_ok=True)
     subprocess.run(["tar", "-xf", archive, "-C", target], check=True)
     (folder,) = target.iterdir()
+    return folder
+
+
+def made_once(base: Path, name: str, make: Callable[[Path], None]) -> Path:
+    """Return a folder that the first of several pytest workers makes for all.
+
+    Args:
+        base: pytest's temporary folder of this worker.
+        name: The folder's name.
+        make: Makes the folder, which does not exist yet.
+    """
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.is_dir():
+            make(folder)
     return folder
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shlex
 import shutil
@@ -15,7 +14,7 @@ import pytest
 
 import pyfd
 from tests.jpegs import encode_with_pillow, picture
-from tests.packaging.sources import ROOT
+from tests.packaging.sources import ROOT, made_once
 from tests.pipelines.test_config import LIBJPEG_PROGRAM, ppm
 
 #: A Python that sees no package, such as setuptools, cffi or numpy
@@ -38,16 +37,12 @@ def make(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="session")
 def packed(tmp_path_factory) -> Path:
     """The prefix /opt/pyfd below the folder of a package."""
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent  # one worker installs for all
-    folder /= "c-install"
-    with folder.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.is_dir():
-            result = make("PREFIX=/opt/pyfd", f"DESTDIR={folder}")
-            assert result.returncode == 0, result.stderr
-    return folder / "opt" / "pyfd"
+    return made_once(tmp_path_factory.getbasetemp(), "c-install", install) / "opt" / "pyfd"
+
+
+def install(folder: Path) -> None:
+    result = make("PREFIX=/opt/pyfd", f"DESTDIR={folder}")
+    assert result.returncode == 0, result.stderr
 
 
 @pytest.fixture(params=["in place", "moved"])

@@ -1,7 +1,5 @@
 """The sdist and the wheel: their names and contents, and the use of the sdist."""
 
-import fcntl
-import os
 import re
 import shutil
 import sys
@@ -22,6 +20,7 @@ from tests.packaging.sources import (
     copy_sources,
     find_tarball,
     load_build,
+    made_once,
     python,
     share_fork,
     unpack,
@@ -39,14 +38,7 @@ class Built(NamedTuple):
 @pytest.fixture(scope="session")
 def built(tmp_path_factory) -> Built:
     """The distributions of a copy of this folder; the sdist is installed from its folder."""
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent  # one worker builds for all
-    folder /= "distribution"
-    with folder.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.is_dir():
-            build_and_install(folder)
+    folder = made_once(tmp_path_factory.getbasetemp(), "distribution", build_and_install)
     sdist, wheel = sorted((folder / "dist").iterdir(), key=lambda path: path.suffix)
     (unpacked,) = (folder / "unpacked").iterdir()
     return Built(sdist, wheel, unpacked)
