@@ -35,27 +35,22 @@ typedef struct {
   uint64_t sum;
 } job;
 
-static uint32_t draw(job *j)
-{
-  j->seed = j->seed * 1664525u + 1013904223u;
-  return j->seed >> 8;
-}
-
 static void set_scans(job *j)
 {
   jpeg_scan_info *scan;
-  int i, count = 1 + (int)(draw(j) % MAX_SCANS);
+  int i, count = 1 + (int)(draw(&j->seed) % MAX_SCANS);
 
   for (scan = j->scans; scan < j->scans + count; scan++) {
-    scan->comps_in_scan = 1 + (int)(draw(j) % MAX_COMPS_IN_SCAN);
+    scan->comps_in_scan = 1 + (int)(draw(&j->seed) % MAX_COMPS_IN_SCAN);
     for (i = 0; i < MAX_COMPS_IN_SCAN; i++)
       scan->component_index[i] = i;
     if (scan->comps_in_scan == 1)
-      scan->component_index[0] = (int)(draw(j) % 4);
-    scan->Ss = draw(j) % 2 ? 0 : (int)(draw(j) % DCTSIZE2);
-    scan->Se = draw(j) % 2 ? scan->Ss : (int)(draw(j) % DCTSIZE2);
-    scan->Al = (int)(draw(j) % 4);
-    scan->Ah = draw(j) % 2 ? 0 : scan->Al + 1;
+      scan->component_index[0] = (int)(draw(&j->seed) % 4);
+    scan->Ss = draw(&j->seed) % 2 ? 0 : (int)(draw(&j->seed) % DCTSIZE2);
+    scan->Se =
+        draw(&j->seed) % 2 ? scan->Ss : (int)(draw(&j->seed) % DCTSIZE2);
+    scan->Al = (int)(draw(&j->seed) % 4);
+    scan->Ah = draw(&j->seed) % 2 ? 0 : scan->Al + 1;
   }
   j->out.scan_info = j->scans;
   j->out.num_scans = count;
@@ -66,8 +61,10 @@ static void set_sampling(job *j)
   int i;
 
   for (i = 0; i < j->out.num_components; i++) {
-    j->out.comp_info[i].h_samp_factor = 1 + (int)(draw(j) % MAX_SAMP_FACTOR);
-    j->out.comp_info[i].v_samp_factor = 1 + (int)(draw(j) % MAX_SAMP_FACTOR);
+    j->out.comp_info[i].h_samp_factor =
+        1 + (int)(draw(&j->seed) % MAX_SAMP_FACTOR);
+    j->out.comp_info[i].v_samp_factor =
+        1 + (int)(draw(&j->seed) % MAX_SAMP_FACTOR);
   }
 }
 
@@ -80,12 +77,13 @@ static void set_options(job *j, const uint8_t *o)
 
   j->out.in_color_space = (J_COLOR_SPACE)(o[0] % COLORS);
   j->out.input_components = components[o[0] % COLORS];
-  j->out.image_width = 1 + draw(j) % SIDE;
-  j->out.image_height = 1 + draw(j) % SIDE;
+  j->out.image_width = 1 + draw(&j->seed) % SIDE;
+  j->out.image_height = 1 + draw(&j->seed) % SIDE;
   jpeg_set_defaults(&j->out);
   if (o[0] & 32)
-    jpeg_set_colorspace(&j->out, (J_COLOR_SPACE)(draw(j) % COLORS));
-  jpeg_set_quality(&j->out, (int)(draw(j) % 101), (int)(draw(j) % 2));
+    jpeg_set_colorspace(&j->out, (J_COLOR_SPACE)(draw(&j->seed) % COLORS));
+  jpeg_set_quality(&j->out, (int)(draw(&j->seed) % 101),
+                   (int)(draw(&j->seed) % 2));
   if (o[0] & 64)
     set_sampling(j);
   j->out.raw_data_in = !!(o[1] & RAW);
@@ -96,9 +94,9 @@ static void set_options(job *j, const uint8_t *o)
   if (o[1] & OWN_SCANS)
     set_scans(j);
   j->out.dct_method = (J_DCT_METHOD)(o[2] % 3);
-  j->out.smoothing_factor = o[2] & 4 ? (int)(draw(j) % 101) : 0;
-  j->out.restart_interval = o[2] & 8 ? draw(j) % 20 : 0;
-  j->out.restart_in_rows = o[2] & 16 ? (int)(draw(j) % 4) : 0;
+  j->out.smoothing_factor = o[2] & 4 ? (int)(draw(&j->seed) % 101) : 0;
+  j->out.restart_interval = o[2] & 8 ? draw(&j->seed) % 20 : 0;
+  j->out.restart_in_rows = o[2] & 16 ? (int)(draw(&j->seed) % 4) : 0;
   j->out.write_Adobe_marker ^= !!(o[2] & 32);
   fill_tables(tables, count, option32(o + 4), PYFD_ENCODER_STEP);
   jpeg_override_quant_tables(&j->out, (const UINT16(*)[DCTSIZE2])tables,
@@ -107,7 +105,7 @@ static void set_options(job *j, const uint8_t *o)
 
 static uint8_t sample(job *j)
 {
-  return j->size > 0 ? j->samples[draw(j) / 16 % j->size] : 0;
+  return j->size > 0 ? j->samples[draw(&j->seed) / 16 % j->size] : 0;
 }
 
 /* Empty the buffer.  If there is nothing in it, then it is too small. */
@@ -170,7 +168,8 @@ static void open_target(job *j, uint8_t option)
   if (option & TO_MEMORY)
     init_memory(&j->out, &j->file, &j->file_size);
   else
-    init_small(&j->out, &j->target, 1 + draw(j) % 700, option & SUSPENDING);
+    init_small(&j->out, &j->target, 1 + draw(&j->seed) % 700,
+               option & SUSPENDING);
 }
 
 static void encode(job *j, const uint8_t *options)
@@ -179,12 +178,13 @@ static void encode(job *j, const uint8_t *options)
   set_options(j, options);
   jpeg_start_compress(&j->out, TRUE);
   if (options[2] & 64)
-    jpeg_write_marker(&j->out, JPEG_COM, j->samples, draw(j) % (j->size + 1));
+    jpeg_write_marker(&j->out, JPEG_COM, j->samples,
+                      draw(&j->seed) % (j->size + 1));
   if (j->out.raw_data_in)
     write_planes(j);
   else
     write_rows(j);
-  if (options[1] & ABORTED && draw(j) % 2) {
+  if (options[1] & ABORTED && draw(&j->seed) % 2) {
     jpeg_abort_compress(&j->out);
     return;
   }

@@ -31,12 +31,6 @@ typedef struct {
   uint64_t sum;
 } job;
 
-static uint32_t draw(job *j)
-{
-  j->seed = j->seed * 1664525u + 1013904223u;
-  return j->seed >> 8;
-}
-
 static void set_options(job *j)
 {
   const uint8_t *o = j->options;
@@ -55,7 +49,7 @@ static void set_options(job *j)
   j->in.two_pass_quantize = !!(o[2] & TWO_PASSES);
   j->in.raw_data_out = !!(o[2] & RAW);
   j->in.dither_mode = (J_DITHER_MODE)(o[3] % 3);
-  j->in.desired_number_of_colors = 1 + (int)(draw(j) % 256);
+  j->in.desired_number_of_colors = 1 + (int)(draw(&j->seed) % 256);
   if (j->in.buffered_image) {
     j->in.enable_1pass_quant = TRUE;
     j->in.enable_2pass_quant = TRUE;
@@ -81,8 +75,8 @@ static void crop(job *j)
 
   if (!(j->options[2] & CROPPED) || j->in.output_width == 0)
     return;
-  x = draw(j) % (j->in.output_width + 1);
-  width = draw(j) % (j->in.output_width + 2 - x);
+  x = draw(&j->seed) % (j->in.output_width + 1);
+  width = draw(&j->seed) % (j->in.output_width + 2 - x);
   jpeg_crop_scanline(&j->in, &x, &width);
   digest(&j->sum, &x, sizeof(x));
 }
@@ -92,9 +86,10 @@ static void skip(job *j)
 {
   JDIMENSION count;
 
-  if (!(j->options[2] & CROPPED) || j->options[2] & SUSPENDING || draw(j) % 3)
+  if (!(j->options[2] & CROPPED) || j->options[2] & SUSPENDING ||
+      draw(&j->seed) % 3)
     return;
-  count = draw(j) % 40;
+  count = draw(&j->seed) % 40;
   count = jpeg_skip_scanlines(&j->in, count);
   digest(&j->sum, &count, sizeof(count));
 }
@@ -112,7 +107,7 @@ static void read_rows(job *j)
   for (i = 0; i < MAX_ROWS; i++)
     rows[i] = j->rows + i * stride;
   while (j->in.output_scanline < j->in.output_height) {
-    count = jpeg_read_scanlines(&j->in, rows, 1 + draw(j) % MAX_ROWS);
+    count = jpeg_read_scanlines(&j->in, rows, 1 + draw(&j->seed) % MAX_ROWS);
     if (count == 0)
       give_more(&j->in);
     for (i = 0; i < count; i++)
@@ -158,20 +153,20 @@ static void choose_quantizer(job *j)
 {
   int i, c;
 
-  if (!j->in.quantize_colors || draw(j) % 2)
+  if (!j->in.quantize_colors || draw(&j->seed) % 2)
     return;
-  j->in.two_pass_quantize = draw(j) % 2;
-  j->in.dither_mode = (J_DITHER_MODE)(draw(j) % 3);
+  j->in.two_pass_quantize = draw(&j->seed) % 2;
+  j->in.dither_mode = (J_DITHER_MODE)(draw(&j->seed) % 3);
   j->in.colormap = NULL;
-  if (draw(j) % 3 || j->in.out_color_components > 3)
+  if (draw(&j->seed) % 3 || j->in.out_color_components > 3)
     return;
-  j->in.actual_number_of_colors = 1 + (int)(draw(j) % 256);
+  j->in.actual_number_of_colors = 1 + (int)(draw(&j->seed) % 256);
   j->in.colormap =
       (*j->in.mem->alloc_sarray)((j_common_ptr)&j->in, JPOOL_IMAGE,
                                  (JDIMENSION)j->in.actual_number_of_colors, 3);
   for (c = 0; c < 3; c++) {
     for (i = 0; i < j->in.actual_number_of_colors; i++)
-      j->in.colormap[c][i] = (JSAMPLE)draw(j);
+      j->in.colormap[c][i] = (JSAMPLE)draw(&j->seed);
   }
   if (j->in.out_color_components == 3)
     jpeg_new_colormap(&j->in);

@@ -37,6 +37,15 @@ void __sanitizer_malloc_hook(const volatile void *memory, size_t size)
     memset((void *)memory, memory_content, size);
 }
 
+/* ---- choices ---- */
+
+/* Return 24 bits of a sequence that the seed determines. */
+static inline uint32_t draw(uint32_t *seed)
+{
+  *seed = *seed * 1664525u + 1013904223u;
+  return *seed >> 8;
+}
+
 /* ---- results ---- */
 
 static inline void digest(uint64_t *sum, const void *bytes, size_t size)
