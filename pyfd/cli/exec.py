@@ -10,8 +10,7 @@ import signal
 import stat
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -25,14 +24,29 @@ from pyfd.cli.options import (
     baseline_option,
     check_steps,
     check_written_steps,
+    is_given,
+    some_limits_options,
     tables_option,
 )
+from pyfd.cli.reports import DECODED, ENCODED, REFUSED, REPORT, Report, missing, pass_on
+from pyfd.limits import Limits
 from pyfd.qtables import DECODER_STEP, ENCODER_STEP, QTables
 
 _DECODE, _ENCODE = "PYFD_DECODE_QTABLES", "PYFD_ENCODE_QTABLES"
 
 # The exit codes of a shell for a program that cannot be run, and for one that does not exist
 _NOT_RUNNABLE, _NOT_FOUND = 126, 127
+# That of env(1), timeout(1) and the like for a failure of their own: for `--require`
+_UNUSED = 125
+
+# The limits that the drop-in has
+_LIMITS = ("max_pixels", "max_memory", "max_scans")
+_MAX_WORK, _NO_ARITHMETIC = "PYFD_MAX_WORK", "PYFD_NO_ARITHMETIC"
+
+# Visits of blocks, each of which takes about 5 nanoseconds. A progressive file of 67 megapixels
+# with the scans of cjpeg has 48 million, without subsampling.
+_WORK = 1 << 26
+_NO_LIMIT = (1 << 64) - 1
 
 # Windows, where this module is imported too, lacks some of them
 _FROM_KEYBOARD = [getattr(signal, n) for n in ("SIGINT", "SIGQUIT") if hasattr(signal, n)]
@@ -53,9 +67,31 @@ pyfd exec --encode-qtables fd-cvpr2019 -- cjpeg photo.ppm > photo.jpg""",
 @tables_option("The tables onto which the program decodes", None)
 @tables_option("The tables with which the program writes", None, "--encode-qtables", "written")
 @baseline_option
+@click.option(
+    "--require",
+    is_flag=True,
+    help=f"Exit with {_UNUSED} if nothing was decoded or written with the tables.",
+)
+@click.option(
+    "--max-work",
+    type=click.IntRange(0),
+    metavar="N",
+    envvar=_MAX_WORK,
+    help=f"Refuse files whose scans visit blocks of coefficients more than N times in all.  "
+    f"[default: {_WORK}]",
+)
+@click.option("--arithmetic", is_flag=True, help="Accept files with arithmetic coding.")
+@some_limits_options(*_LIMITS, environment=True)
 @click.argument("program", nargs=-1, required=True, type=click.UNPROCESSED, metavar="PROGRAM...")
 def exec_(
-    program: tuple[str, ...], tables: QTables | None, written: QTables | None, baseline: bool
+    program: tuple[str, ...],
+    tables: QTables | None,
+    written: QTables | None,
+    baseline: bool,
+    require: bool,
+    limits: Limits,
+    max_work: int | None,
+    arithmetic: bool,
 ) -> None:
     """Run a program with the tables in every libjpeg that it uses.
 
@@ -65,9 +101,17 @@ def exec_(
     This does not reach programs that bring another JPEG decoder, such as
     ffmpeg, opencv-python and Chrome: docs/pipelines/drop-in.md has a list.
 
+    If nothing was decoded onto the tables, or nothing written with them, then a
+    line on stderr says so at the end.
+
+    The drop-in has limits for files from strangers. PYFD_MAX_PIXELS,
+    PYFD_MAX_SCANS, PYFD_MAX_WORK, PYFD_MAX_MEMORY and PYFD_NO_ARITHMETIC in the
+    environment override their defaults, and the options override these.
+
     The exit code is the program's; 128 + N if signal N ended it; 127 if the
     program does not exist, 126 if it cannot be run, 2 if it needs a newer
-    libjpeg than pyfd's.
+    libjpeg than pyfd's; with --require, 125 if nothing was decoded onto the
+    tables, or nothing written with them.
     """
     if tables is None and written is None:
         raise click.UsageError("Give --qtables, --encode-qtables or both.")
@@ -90,8 +134,23 @@ def exec_(
         )
         context.exit(2)
     _warn_of_privileges(path)
-    with _table_files({_DECODE: tables, _ENCODE: written}) as variables:
-        context.exit(_run(path, program, {**os.environ, **variables, "LD_PRELOAD": preloaded}))
+    with tempfile.TemporaryDirectory(prefix="pyfd-") as name:
+        folder = Path(name).absolute()
+        report = Report(folder)
+        environment = {
+            **os.environ,
+            **_table_files(folder, {_DECODE: tables, _ENCODE: written}),
+            **_limit_variables(limits, max_work, arithmetic),
+            REPORT: str(folder),
+            "LD_PRELOAD": preloaded,
+        }
+        code = _run(path, program, environment)
+        events = report.read()
+    if code is None:
+        context.exit(_NOT_RUNNABLE)
+    wanted = [DECODED] * (tables is not None) + [ENCODED] * (written is not None)
+    unused = _tell(path, events, wanted)
+    context.exit(_UNUSED if require and unused else code)
 
 
 def _unusable(library: Path) -> str | None:
@@ -188,21 +247,44 @@ def _has_capabilities(path: str) -> bool:
         return False
 
 
-@contextmanager
-def _table_files(tables: Mapping[str, QTables | None]) -> Iterator[dict[str, str]]:
-    """Write tables as text files in a folder of their own; yield variables that name them."""
-    with tempfile.TemporaryDirectory(prefix="pyfd-") as folder:
-        variables = {}
-        for variable, given in tables.items():
-            if given is not None:
-                path = Path(folder) / f"{variable}.txt"
-                path.write_text(given.to_text(), encoding="utf-8")
-                variables[variable] = str(path.absolute())
-        yield variables
+def _table_files(folder: Path, tables: Mapping[str, QTables | None]) -> dict[str, str]:
+    """Write tables as text files in a folder; return variables that name them."""
+    variables = {}
+    for variable, given in tables.items():
+        if given is not None:
+            path = folder / f"{variable}.txt"
+            path.write_text(given.to_text(), encoding="utf-8")
+            variables[variable] = str(path)
+    return variables
 
 
-def _run(path: str, program: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Run the program, pass signals on to it, and return its exit code."""
+def _limit_variables(limits: Limits, work: int | None, arithmetic: bool) -> dict[str, str]:
+    """Return the variables from which the drop-in takes its limits."""
+    unlimited: bool = click.get_current_context().params["no_limits"]
+    if work is None or not is_given("max_work", work, unlimited):
+        work = _NO_LIMIT if unlimited else _WORK
+    refused = "0" if arithmetic or unlimited else os.environ.get(_NO_ARITHMETIC, "1")
+    values = {f"PYFD_{name.upper()}": str(getattr(limits, name)) for name in _LIMITS}
+    return {**values, _MAX_WORK: str(work), _NO_ARITHMETIC: refused}
+
+
+def _tell(path: str, events: Mapping[str, str], wanted: Collection[str]) -> bool:
+    """Say what the program did not do with the drop-in; return whether it lacks what is wanted."""
+    pass_on(events)
+    unused = missing(events, wanted)
+    said = [] if unused is None else [unused]
+    if REFUSED in events:
+        said.append(
+            f"pyfd's libjpeg has refused a file: {printable(events[REFUSED])} "
+            "(--no-limits accepts it)"
+        )
+    for text in said:
+        click.echo(f"pyfd: {printable(path)}: {text}", err=True)
+    return unused is not None
+
+
+def _run(path: str, program: Sequence[str], environment: Mapping[str, str]) -> int | None:
+    """Run the program, pass signals on, and return its exit code, or None if it cannot run."""
     child: subprocess.Popen[bytes] | None = None
     early: list[int] = []
 
@@ -224,7 +306,7 @@ def _run(path: str, program: Sequence[str], environment: Mapping[str, str]) -> i
         code = child.wait()
     except OSError as error:
         click.echo(f"pyfd: {printable(path)}: {error.strerror}", err=True)
-        return _NOT_RUNNABLE
+        return None
     finally:
         for signum, handler in previous.items():
             signal.signal(signum, handler)

@@ -8,6 +8,7 @@ from dataclasses import Field, fields, replace
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 import pyfd
 from pyfd._core.extras import remedy
@@ -182,24 +183,43 @@ _LIMITS = {
 }
 
 
-def limits_options(command: Decorated) -> Decorated:
-    """Add the options for `pyfd.Limits`, which the command gets as the argument `limits`."""
+def some_limits_options(*names: str, environment: bool = False) -> Callable[[Decorated], Decorated]:
+    """Add options for some of `pyfd.Limits`, which the command gets as the argument `limits`.
 
-    @functools.wraps(command)
-    def with_limits(*args: Any, no_limits: bool, **options: Any) -> None:
-        given = {name: options.pop(name) for name in _LIMITS}
-        given = {name: value for name, value in given.items() if value is not None}
-        try:
-            limits = replace(Limits.unlimited() if no_limits else Limits(), **given)
-        except ValueError as error:
-            raise click.UsageError(str(error)) from error
-        command(*args, limits=limits, **options)
+    Args:
+        names: The limits to add options for.
+        environment: Whether a variable such as ``PYFD_MAX_PIXELS`` changes the default.
+    """
 
-    result = click.option("--no-limits", is_flag=True, help="For files you trust.")(with_limits)
-    for name, which in reversed(_LIMITS.items()):
-        text = f"Refuse files {which}.  [default: {getattr(Limits, name)}]"
-        result = click.option(_flag(name), type=int, metavar="N", help=text)(result)
-    return result
+    def decorate(command: Decorated) -> Decorated:
+        @functools.wraps(command)
+        def with_limits(*args: Any, no_limits: bool, **options: Any) -> None:
+            given = {name: options.pop(name) for name in names}
+            given = {n: v for n, v in given.items() if is_given(n, v, no_limits)}
+            try:
+                limits = replace(Limits.unlimited() if no_limits else Limits(), **given)
+            except ValueError as error:
+                raise click.UsageError(str(error)) from error
+            command(*args, limits=limits, **options)
+
+        result = click.option("--no-limits", is_flag=True, help="For files you trust.")(with_limits)
+        for name in reversed(names):
+            text = f"Refuse files {_LIMITS[name]}.  [default: {getattr(Limits, name)}]"
+            variable = f"PYFD_{name.upper()}" if environment else None
+            option = click.option(_flag(name), type=int, metavar="N", envvar=variable, help=text)
+            result = option(result)
+        return result
+
+    return decorate
+
+
+limits_options = some_limits_options(*_LIMITS)
+
+
+def is_given(name: str, value: int | None, no_limits: bool) -> bool:
+    """Return whether an option is given; `--no-limits` overrides the environment."""
+    source = click.get_current_context().get_parameter_source(name)
+    return value is not None and not (no_limits and source is ParameterSource.ENVIRONMENT)
 
 
 def reading_options(*names: str) -> Callable[[Decorated], Decorated]:
