@@ -196,6 +196,20 @@ static void read_pairs(job *j, const char *mode)
   finish(j);
 }
 
+/* Read the same image again, with the same object. */
+static void twice(job *j)
+{
+  start(j, "rows");
+  read_rows(j);
+  jpeg_finish_decompress(&j->in);
+  rewind(j->file);
+  jpeg_stdio_src(&j->in, j->file);
+  jpeg_read_header(&j->in, TRUE);
+  jpeg_start_decompress(&j->in);
+  read_rows(j);
+  finish(j);
+}
+
 /* Write the columns from 16 to 48 of the rows from 8 on. */
 static void crop(job *j)
 {
@@ -263,6 +277,8 @@ int main(int argc, char **argv)
     return 0;
   } else if (!strcmp(mode, "raw")) {
     raw(&j);
+  } else if (!strcmp(mode, "twice")) {
+    twice(&j);
   } else if (!strcmp(mode, "crop")) {
     crop(&j);
   } else if (!strcmp(mode, "565") || !strcmp(mode, "colors")) {
