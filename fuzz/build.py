@@ -28,10 +28,9 @@ def main() -> None:
     tree = fork.build_static(cache)
     for target in LAYER_TARGETS:
         compile_target(build, target, tree, layer)
-    # with arithmetic coding, which the extension leaves out
-    tree = fork.build_tree(
-        cache, fork.CORE, "jpeg-static", ["-DENABLE_SHARED=OFF"], fork.STATIC_CFLAGS
-    )
+    # with arithmetic coding and limits, which the extension leaves out
+    options = ["-DENABLE_SHARED=OFF", "-DPYFD_ENVIRONMENT=ON"]
+    tree = fork.build_tree(cache, fork.CORE, "jpeg-static", options, fork.STATIC_CFLAGS)
     for target in LIBJPEG_TARGETS:
         upstreams = [tree / "src" / "transupp.c"] if target == "jpegtran" else []
         compile_target(build, target, tree, upstreams)

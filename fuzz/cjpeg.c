@@ -234,6 +234,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
   if (size < OPTIONS + OPTIONS / 2)
     return 0;
+  choose_limits(option32(data) ^ option32(data + 4));
   if (run(data, size, 0x11) != run(data, size, 0xEE))
     abort();
   return 0;

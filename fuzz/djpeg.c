@@ -2,7 +2,7 @@
  * djpeg.c - decoding through libjpeg's interface: every output color space,
  * scale, DCT and quantization of colors; crops and skipped rows; raw planes;
  * all passes of a progressive file; a source that suspends; with and without
- * tables.
+ * tables and limits.
  */
 
 #include "libjpeg.h"
@@ -237,6 +237,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
   if (size < OPTIONS)
     return 0;
+  choose_limits(option32(data) ^ option32(data + 4));
   if (run(data, size, 0x11) != run(data, size, 0xEE))
     abort();
   return 0;

@@ -192,6 +192,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
   if (size < OPTIONS)
     return 0;
+  choose_limits(option32(data) ^ option32(data + 4));
   if (run(data, size, 0x11, 0) != run(data, size, 0xEE, 1))
     abort();
   return 0;

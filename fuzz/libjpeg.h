@@ -14,6 +14,7 @@
 
 #include "fuzz.h"
 
+#define JPEG_INTERNALS /* for the limits */
 #include <jpeglib.h>
 #include <jerror.h>
 #include <jrequant.h>
@@ -44,6 +45,26 @@ static inline uint32_t draw(uint32_t *seed)
 {
   *seed = *seed * 1664525u + 1013904223u;
   return *seed >> 8;
+}
+
+/* ---- limits ----
+ * Those that the drop-in takes from the environment */
+
+/* Set small limits for half of the seeds, and none for the others. */
+static inline void choose_limits(uint32_t seed)
+{
+  const int limited = draw(&seed) % 2;
+  unsigned long long *limits = jpeg_environment_limits;
+
+  limits[LIMIT_PIXELS] = draw(&seed) % MAX_SAMPLES;
+  limits[LIMIT_SCANS] = draw(&seed) % MAX_SCANS;
+  limits[LIMIT_WORK] = draw(&seed) % (1 << (draw(&seed) % 16));
+  limits[LIMIT_MEMORY] = draw(&seed) % (1 << (12 + draw(&seed) % 10));
+  limits[LIMIT_NO_ARITHMETIC] = draw(&seed) % 2;
+  if (limited)
+    return;
+  memset(limits, 0xFF, NUM_ENVIRONMENT_LIMITS * sizeof(*limits));
+  limits[LIMIT_NO_ARITHMETIC] = 0;
 }
 
 /* ---- results ---- */

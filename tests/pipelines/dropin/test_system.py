@@ -20,6 +20,7 @@ from PIL import Image
 import pyfd
 from pyfd import QTables
 from pyfd._core.native import DROP_IN
+from tests.attacks import eob_runs
 from tests.jpegs import encode_with_pillow, picture
 from tests.pipelines.test_system import imagemagick
 
@@ -68,14 +69,18 @@ def debian() -> Path:
     return Path(library)
 
 
-def attempt(
-    command: str | list[str], source: Path, target: Path, **variables: str
-) -> subprocess.CompletedProcess[bytes]:
+def words_of(command: str | list[str], source: Path, target: Path) -> list[str]:
     words = command.split() if isinstance(command, str) else command
     places = {"IN": str(source), "OUT": str(target), "IMAGEMAGICK": ""}
     if "IMAGEMAGICK" in words:
         places["IMAGEMAGICK"] = imagemagick()
-    words = [places.get(word, word) for word in words]
+    return [places.get(word, word) for word in words]
+
+
+def attempt(
+    command: str | list[str], source: Path, target: Path, **variables: str
+) -> subprocess.CompletedProcess[bytes]:
+    words = words_of(command, source, target)
     environment = {**os.environ, "LD_PRELOAD": str(DROP_IN), **variables}
     return subprocess.run(words, capture_output=True, env=environment, check=False, timeout=120)
 
@@ -257,6 +262,32 @@ def test_chromium_shows_defended_pixels(tmp_path, tables_file):
     source = tmp_path / "page.html"
     call([*command, source.as_uri()], source, source, **{DECODE: tables_file})
     assert np.array_equal(read(tmp_path / "page.png")[:120, :160], pyfd.decode(data, PRESET))
+
+
+def pyfd_exec(*words: str) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "pyfd", "exec", "-q", PRESET, *words]
+    root = Path(__file__).parents[3]
+    return subprocess.run(command, capture_output=True, check=False, cwd=root, timeout=120)
+
+
+@pytest.mark.parametrize("program", DECODERS)
+def test_pyfd_exec_says_nothing_of_a_program_that_it_reaches(tmp_path, photos, program):
+    (tmp_path / "x.jpg").write_bytes(photos[0])
+    words = words_of(DECODERS[program], tmp_path / "x.jpg", tmp_path / "y.ppm")
+    result = pyfd_exec("--require", "--", *words)
+    assert result.returncode == 0, result.stderr
+    assert b"pyfd:" not in result.stderr
+
+
+@pytest.mark.parametrize("program", DECODERS)
+def test_scan_bombs_are_refused(tmp_path, program):
+    (tmp_path / "x.jpg").write_bytes(eob_runs(4096, 2000))
+    words = words_of(DECODERS[program], tmp_path / "x.jpg", tmp_path / "y.ppm")
+    result = pyfd_exec("--", *words)
+    said = b"has refused a file: 101 scans, but PYFD_MAX_SCANS is 100"
+    if program == "gdal":  # it has a limit of its own
+        said = b"Scan number 100 exceeds maximum scans (100)"
+    assert said in result.stderr.splitlines()[-1]
 
 
 def test_pyfd_exec_reaches_a_pipeline_of_debians_programs(tmp_path, photos):
