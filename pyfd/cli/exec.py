@@ -136,7 +136,15 @@ def exec_(
     _warn_of_privileges(path)
     with tempfile.TemporaryDirectory(prefix="pyfd-") as name:
         folder = Path(name).absolute()
-        report = Report(folder)
+        try:
+            report = Report(folder)
+        except OSError as error:
+            click.echo(
+                f"pyfd: no named pipe in {printable(name)}: {error.strerror}; TMPDIR can name a "
+                "folder on another file system",
+                err=True,
+            )
+            context.exit(1)
         environment = {
             **os.environ,
             **_table_files(folder, {_DECODE: tables, _ENCODE: written}),

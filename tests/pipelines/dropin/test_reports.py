@@ -190,6 +190,17 @@ def test_nothing_is_said_of_a_program_that_did_not_run(tmp_path):
     assert " a JPEG file" not in err
 
 
+def test_a_file_system_without_pipes(run, monkeypatch, tmp_path):
+    def mkfifo(*_: object) -> None:
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "mkfifo", mkfifo)
+    code, _, err = run("exec", "-q", "16", "touch", tmp_path / "ran")
+    assert code == 1
+    assert "Operation not permitted; TMPDIR can name" in err
+    assert not (tmp_path / "ran").exists()
+
+
 def test_what_is_missing():
     assert missing([LOADED, DECODED], [DECODED]) is None
     assert missing([LOADED, REFUSED], [DECODED]) is None
