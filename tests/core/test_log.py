@@ -20,7 +20,7 @@ def path(tmp_path: Path) -> Path:
     """A log with three entries."""
     path = tmp_path / "folder" / "log.jsonl"
     with Log(path, HEADER) as log:
-        assert log.entries == []
+        assert list(log.entries()) == []
         for entry in ENTRIES:
             log.append(entry)
     return path
@@ -28,7 +28,7 @@ def path(tmp_path: Path) -> Path:
 
 def entries(path: Path, **options) -> list:
     with Log(path, HEADER, **options) as log:
-        return log.entries
+        return list(log.entries())
 
 
 def test_goes_on(path):
@@ -99,10 +99,10 @@ def test_another_runs_log_is_refused_or_replaced(path, header, reason, replaceab
         assert path.read_bytes() == before
         return
     with Log(path, header, restart=True) as log:
-        assert log.entries == []
+        assert list(log.entries()) == []
         log.append([1])
     with Log(path, header) as log:
-        assert log.entries == [[1]]
+        assert list(log.entries()) == [[1]]
     assert len(path.read_text().splitlines()) == 2
     assert [file.name for file in path.parent.iterdir()] == ["log.jsonl"]
 
@@ -181,7 +181,7 @@ def test_a_log_that_another_process_has_just_created(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "link", late)
     with Log(path, HEADER) as log:
-        assert log.entries == [["first"]]
+        assert list(log.entries()) == [["first"]]
         log.append(["second"])
         others[0].append(["third"])
     others[0].close()
@@ -200,7 +200,7 @@ def test_a_file_system_without_hard_links(tmp_path, monkeypatch, exists):
 
     monkeypatch.setattr(os, "link", refuse)
     with Log(path, HEADER) as log:
-        assert log.entries == [["first"]] * exists
+        assert list(log.entries()) == [["first"]] * exists
         log.append(["second"])
     assert entries(path) == [["first"]] * exists + [["second"]]
     assert [file.name for file in tmp_path.iterdir()] == ["log.jsonl"]
@@ -212,7 +212,7 @@ def test_a_log_that_is_replaced_while_another_process_appends(path):
         old.append(["old"])
         new.append(["new"])
     with Log(path, {**HEADER, "model": "b"}) as log:
-        assert log.entries == [["new"]]
+        assert list(log.entries()) == [["new"]]
 
 
 def test_a_full_disk(path):
@@ -257,6 +257,6 @@ def test_processes_append_whole_lines(tmp_path):
     running = [subprocess.Popen([sys.executable, "-c", APPEND, str(path), name]) for name in "abc"]
     assert [process.wait() for process in running] == [0, 0, 0]
     with Log(path, header) as log:
-        found = {(name, number) for name, number, text in log.entries if text == name * 20_000}
+        found = {(name, number) for name, number, text in log.entries() if text == name * 20_000}
     assert found == {(name, number) for name in "abc" for number in range(200)}
     assert sum(map(bool, path.read_bytes().splitlines())) == 601  # some are empty
