@@ -208,16 +208,17 @@ def _check_header(path: Path, file: io.FileIO, header: dict[str, Any]) -> None:
 
 
 def _lines(file: io.FileIO) -> Iterator[bytes]:
-    """Yield the lines that a file has now, without the newline and cut at the longest length."""
+    """Yield the lines that a file has now, without the newline; "?" for one that is too long."""
     left = file.seek(0, os.SEEK_END)  # whatever is appended meanwhile
     with open(os.dup(file.fileno()), "rb") as reader:  # noqa: PTH123
         reader.seek(0)
         begins = True
         while left > 0 and (part := reader.readline(min(left, _LONGEST_LINE))):
             left -= len(part)
+            ends = part.endswith(b"\n")
             if begins:
-                yield part.rstrip(b"\n")
-            begins = part.endswith(b"\n")
+                yield part.rstrip(b"\n") if ends or len(part) < _LONGEST_LINE else b"?"
+            begins = ends
 
 
 def _parsed(line: bytes) -> Any:
