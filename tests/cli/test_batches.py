@@ -71,7 +71,7 @@ COMMANDS = [
     "encode in -o out",
     "certify in",
     "inspect in",
-    "calibrate in -o out.json",
+    "calibrate in -o out.json --workers 1",
     "tables compare 16 --on in",
     "decode in/a.jpg in/b.jpg in/c.jpg -o out",  # as a shell makes them of in/*.jpg
 ]
