@@ -25,7 +25,7 @@ class Job(NamedTuple):
 
     source: str
     target: str
-    regular: bool
+    regular: bool = True
     """Whether the source must be a regular file when it is read."""
     in_directory: bool = False
     """Whether the target's name comes from the source's, in an output directory."""
