@@ -306,7 +306,7 @@ def _opened(path: str | os.PathLike[str], key: str, smallest: QTables) -> Log:
 
 def _trials(log: Log) -> Iterator[tuple[_Rungs, float]]:
     """Yield the accuracies that a log holds; skip everything else."""
-    for entry in log.entries:
+    for entry in log.entries():
         match entry:
             case {"rungs": [*rungs], "accuracy": int() | float() as accuracy}:
                 known = len(rungs) == _PLACES and all(rung in _RUNGS for rung in rungs)

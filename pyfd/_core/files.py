@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import mmap
 import os
 import secrets
+import stat
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypeAlias, cast
 
@@ -18,6 +22,44 @@ Source: TypeAlias = "bytes | bytearray | memoryview | mmap.mmap | str | os.PathL
 JPEG_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
 
 _CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class RegularFile(os.PathLike[str]):
+    """The path of a file that a search found, or that was a regular file when it was chosen.
+
+    By the time that it is read, another may have put a pipe in its place, which would
+    never end. Through this path, `read_source` reads a regular file or nothing. Any other
+    path it reads like every program does: a pipe that its caller names is waited for.
+    """
+
+    path: str
+
+    def __fspath__(self) -> str:
+        return self.path
+
+
+class NotRegularError(OSError):
+    """What was to be a regular file is something else."""
+
+
+def open_regular(path: str | os.PathLike[str], flags: int = os.O_RDONLY) -> int:
+    """Return a descriptor of a regular file, without waiting for the other end of a pipe.
+
+    Raises:
+        NotRegularError: Something else is in its place: a pipe, a device, a directory.
+        OSError: It cannot be opened.
+    """
+    for name in ("O_CLOEXEC", "O_NONBLOCK", "O_NOCTTY", "O_BINARY"):  # no system has all
+        flags |= getattr(os, name, 0)
+    descriptor = os.open(path, flags, 0o666)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return descriptor
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise NotRegularError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+    raise NotRegularError(errno.EINVAL, "not a regular file", os.fspath(path))
 
 
 def read_source(source: Source, limits: Limits) -> bytes | memoryview:
@@ -37,7 +79,8 @@ def read_source(source: Source, limits: Limits) -> bytes | memoryview:
     if type(source) is bytes:
         return source
     if isinstance(source, str | os.PathLike):
-        with Path(source).open("rb") as file:
+        opener = open_regular if isinstance(source, RegularFile) else None
+        with open(source, "rb", opener=opener) as file:
             size = os.fstat(file.fileno()).st_size
             if size > limits.max_bytes:
                 raise _too_long(limits, str(size), size)
@@ -81,6 +124,21 @@ def _too_long(limits: Limits, size: str, needed: int) -> LimitExceededError:
         allowed=allowed,
         needed=needed,
     )
+
+
+def make_parents(path: str | os.PathLike[str]) -> None:
+    """Make the folders above a file, however many are missing.
+
+    `Path.mkdir` and `os.makedirs` call themselves for each missing folder, and fail at a
+    thousand.
+
+    Raises:
+        OSError: A folder cannot be made.
+    """
+    above = Path(path).parents
+    missing = list(itertools.takewhile(lambda folder: not folder.exists(), above))
+    for folder in reversed(missing):
+        folder.mkdir(exist_ok=True)
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:

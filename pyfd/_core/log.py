@@ -7,12 +7,17 @@ import json
 import os
 import reprlib
 import secrets
-import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from pyfd._core.files import NotRegularError, open_regular
+
+_MOST_BYTES = 1 << 32  # of a log: as many as ten million files have in a journal
+_LONGEST_LINE = 1 << 22  # in bytes: an entry with four pictures has a quarter of it
+_LONGEST_REASON = 200
 
 
 class OtherRunError(ValueError):
@@ -37,7 +42,8 @@ class Log:
     `append` hands each entry to the operating system as one write of a whole line,
     so that a killed process loses at most the entry it was writing, and several
     processes can append to one log. Lines that were cut off are skipped on reading.
-    Whether an entry fits the run, its user must check.
+    Whether an entry fits the run, its user must check; whoever can write the file can
+    write entries. A file of any kind and content is read or refused in bounded memory.
 
     Args:
         path: The file. It and its folder are created if they do not exist.
@@ -55,19 +61,31 @@ class Log:
         self, path: str | os.PathLike[str], header: Mapping[str, Any], *, restart: bool = False
     ) -> None:
         self.path = Path(path)
-        self.entries: list[Any] = []
-        """The entries of earlier runs, in the order of the file."""
         line = _line(header)
         with self._naming_the_path():
             file = self._existing() or self._created(line) or _opened(self.path)
             try:
-                self.entries = _entries(self.path, file, json.loads(line))
+                _check_header(self.path, file, json.loads(line))
             except OtherRunError as error:
                 file.close()
                 if not (restart and error.replaceable):
                     raise
                 file = self._replaced(line)
         self._file = file
+
+    def entries(self) -> Iterator[Any]:
+        """Yield the file's entries, the oldest first, and keep none of them.
+
+        Lines that were cut off, that are too long, or that hold no entry are skipped. Do
+        not append before the last one is read.
+        """
+        lines = _lines(self._file)
+        with self._naming_the_path():
+            next(lines, b"")  # the header
+            for line in lines:
+                entry = _parsed(line)
+                if isinstance(entry, dict | list):
+                    yield entry
 
     def append(self, entry: Any) -> None:
         """Append an entry: a JSON array or object."""
@@ -151,14 +169,11 @@ class Log:
 
 
 def _opened(path: Path, flags: int = 0) -> io.FileIO:
-    """Open a regular file to read and append; do not wait for the other end of a FIFO."""
-    flags |= os.O_RDWR | os.O_APPEND
-    for name in ("O_CLOEXEC", "O_NONBLOCK", "O_NOCTTY", "O_BINARY"):  # no system has all
-        flags |= getattr(os, name, 0)
-    descriptor = os.open(path, flags, 0o666)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OtherRunError(path, "it is not a regular file")
+    """Open a regular file to read and append."""
+    try:
+        descriptor = open_regular(path, os.O_RDWR | os.O_APPEND | flags)
+    except NotRegularError as error:
+        raise OtherRunError(path, f"it is {error.strerror}") from error
     return io.FileIO(descriptor, "a+")
 
 
@@ -166,10 +181,13 @@ def _line(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True).encode() + b"\n"
 
 
-def _entries(path: Path, file: io.FileIO, header: dict[str, Any]) -> list[Any]:
-    """Return the entries under this header; skip lines that were cut off."""
-    file.seek(0)
-    first, *lines = file.read().split(b"\n")
+def _check_header(path: Path, file: io.FileIO, header: dict[str, Any]) -> None:
+    """Refuse a file that does not begin with this header, and one that is too large to read."""
+    lines = _lines(file)
+    first = next(lines, b"")
+    size = os.fstat(file.fileno()).st_size
+    if size > _MOST_BYTES:
+        raise OtherRunError(path, f"it has {size} bytes, more than the {_MOST_BYTES} of any log")
     if not first and not any(lines):
         raise OtherRunError(path, "it is empty", replaceable=True)
     found = _parsed(first)
@@ -185,9 +203,22 @@ def _entries(path: Path, file: io.FileIO, header: dict[str, Any]) -> list[Any]:
         reason = f"another version of pyfd wrote it (format {reprlib.repr(version)}, not {ours})"
         raise OtherRunError(path, reason, replaceable=older)
     if differing := [key for key in {**header, **found} if found.get(key) != header.get(key)]:
-        raise OtherRunError(path, f"other {', '.join(sorted(differing))}", replaceable=True)
-    entries = map(_parsed, lines)
-    return [entry for entry in entries if isinstance(entry, dict | list)]
+        reason = f"other {', '.join(sorted(differing))}"
+        raise OtherRunError(path, reason[:_LONGEST_REASON], replaceable=True)
+
+
+def _lines(file: io.FileIO) -> Iterator[bytes]:
+    """Yield the lines that a file has now, without the newline; "?" for one that is too long."""
+    left = file.seek(0, os.SEEK_END)  # whatever is appended meanwhile
+    with open(os.dup(file.fileno()), "rb") as reader:  # noqa: PTH123
+        reader.seek(0)
+        begins = True
+        while left > 0 and (part := reader.readline(min(left, _LONGEST_LINE))):
+            left -= len(part)
+            ends = part.endswith(b"\n")
+            if begins:
+                yield part.rstrip(b"\n") if ends or len(part) < _LONGEST_LINE else b"?"
+            begins = ends
 
 
 def _parsed(line: bytes) -> Any:

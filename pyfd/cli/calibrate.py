@@ -11,8 +11,14 @@ import pyfd
 from pyfd._core.files import JPEG_SUFFIXES
 from pyfd.cli import jobs
 from pyfd.cli.messages import Messages, printable
-from pyfd.cli.options import Examples, inputs_argument, limits_options, plot_option
-from pyfd.cli.plan import STDIO, collect
+from pyfd.cli.options import (
+    Examples,
+    follow_links_option,
+    inputs_argument,
+    limits_options,
+    plot_option,
+)
+from pyfd.cli.plan import Input, collect
 from pyfd.limits import Limits
 
 
@@ -23,6 +29,7 @@ pyfd calibrate photos -o stats.json
 pyfd calibrate photos --workers 4 --plot stats.png -o stats.json""",
 )
 @inputs_argument
+@follow_links_option
 @click.option(
     "-o",
     "--output",
@@ -41,6 +48,7 @@ pyfd calibrate photos --workers 4 --plot stats.png -o stats.json""",
 @limits_options
 def calibrate(
     inputs: tuple[str, ...],
+    follow_links: bool,
     output: str,
     workers: int | None,
     plot: str | None,
@@ -54,24 +62,26 @@ def calibrate(
     Damaged files are named and left out.
     """
     messages = Messages()
-    names = [name for name, _ in collect(inputs, JPEG_SUFFIXES, messages)]
-    if names:
+    files = collect(inputs, JPEG_SUFFIXES, messages, follow_links=follow_links)
+    if files:
         with messages.watching("calibrate"):
-            _calibrate(names, output, workers, plot, limits, messages)
+            _calibrate(files, output, workers, plot, limits, messages)
     messages.finish()
 
 
 def _calibrate(
-    names: Sequence[str],
+    files: Sequence[Input],
     output: str,
     workers: int | None,
     plot: str | None,
     limits: Limits,
     messages: Messages,
 ) -> None:
-    sources = [sys.stdin.buffer if name == STDIO else name for name in names]
     found = pyfd.calibrate(
-        sources, workers=workers, progress=sys.stderr.isatty() and len(names) > 1, limits=limits
+        [jobs.source_of(name, regular=regular) for name, _, regular in files],
+        workers=workers,
+        progress=sys.stderr.isatty() and len(files) > 1,
+        limits=limits,
     )
     for name, reason in sorted(found.failures.items()):
         messages.refuse(name, reason)

@@ -21,6 +21,7 @@ from pyfd.cli.options import (
     DEFAULT_TABLES,
     Examples,
     check_steps,
+    follow_links_option,
     inputs_argument,
     plot_option,
     subsampling_option,
@@ -52,6 +53,7 @@ pyfd certify photo.jpg -q 40 --plot radii.png
 pyfd certify photos -q 40 --epsilon 1 --json | jq .radius""",
 )
 @inputs_argument
+@follow_links_option
 @tables_option("The tables that the encoder writes", DEFAULT_TABLES)
 @subsampling_option("")
 @click.option(
@@ -74,6 +76,7 @@ pyfd certify photos -q 40 --epsilon 1 --json | jq .radius""",
 @plot_option("For one image, draw the radii, block by block")
 def certify(
     inputs: tuple[str, ...],
+    follow_links: bool,
     tables: QTables,
     subsampling: Any,
     epsilons: tuple[float, ...],
@@ -100,16 +103,16 @@ def certify(
     """
     check_steps(tables, ENCODER_STEP)
     messages = Messages()
-    names = [name for name, _ in collect(inputs, pictures.SUFFIXES, messages)]
-    if plot and len(names) > 1:
-        raise click.UsageError(f"--plot is for one image, not {len(names)}.")
-    if names and not as_json:
+    files = collect(inputs, pictures.SUFFIXES, messages, follow_links=follow_links)
+    if plot and len(files) > 1:
+        raise click.UsageError(f"--plot is for one image, not {len(files)}.")
+    if files and not as_json:
         titles = ["radius", "file radius", *(f"epsilon {epsilon:g}" for epsilon in epsilons)]
         click.echo(_row(titles, "file"))
     found: list[Certificate] = []
-    for name in messages.progress(names, len(names)):
+    for name, _, regular in messages.progress(files, len(files)):
         with messages.watching(name):
-            pixels = _pixels(jobs.read(name, Limits.unlimited()))
+            pixels = _pixels(jobs.read(name, Limits.unlimited(), regular=regular))
             certificate = pyfd.certify(pixels, tables, subsampling=subsampling)
             if plot:
                 from pyfd import plots

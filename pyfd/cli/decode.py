@@ -17,6 +17,7 @@ from pyfd.cli.options import (
     DEFAULT_TABLES,
     Examples,
     check_steps,
+    follow_links_option,
     inputs_argument,
     output_option,
     reading_options,
@@ -34,6 +35,7 @@ pyfd decode uploads -o decoded --format ppm
 pyfd decode - < photo.jpg > photo.png""",
 )
 @inputs_argument
+@follow_links_option
 @output_option
 @tables_option(f"The tables to decode onto, {DEFAULT_TABLES} unless given", None)
 @click.option("--plain", is_flag=True, help="Decode without tables: the defence is off.")
@@ -47,6 +49,7 @@ pyfd decode - < photo.jpg > photo.png""",
 @reading_options()
 def decode(
     inputs: tuple[str, ...],
+    follow_links: bool,
     output: str | None,
     tables: QTables | None,
     plain: bool,
@@ -67,7 +70,14 @@ def decode(
     limits = reading["limits"]
     messages = Messages()
     suffix = f".{file_format or 'png'}"
-    planned = plan(inputs, output, messages, suffixes=JPEG_SUFFIXES, suffix=suffix)
+    planned = plan(
+        inputs,
+        output,
+        messages,
+        suffixes=JPEG_SUFFIXES,
+        suffix=suffix,
+        follow_links=follow_links,
+    )
     written = pictures.FORMATS[suffix] if file_format else _format_of(planned)
 
     def work(data: bytes) -> bytes:

@@ -16,6 +16,7 @@ from pyfd.cli.options import (
     Examples,
     baseline_option,
     check_written_steps,
+    follow_links_option,
     inputs_argument,
     optimize_option,
     output_option,
@@ -46,6 +47,7 @@ pyfd encode photos -o certified --radius 1 --subsampling 4:2:0 --max-loss 2
 pyfd encode - < photo.png > photo.jpg""",
 )
 @inputs_argument
+@follow_links_option
 @output_option
 @tables_option("The tables to write", DEFAULT_TABLES)
 @subsampling_option(" Only 4:4:4 brings all coefficients back to the grid.")
@@ -76,7 +78,12 @@ pyfd encode - < photo.png > photo.jpg""",
     "this, in dB of PSNR against a plain encode; inf takes any loss.  [default: 1]",
 )
 def encode(
-    inputs: tuple[str, ...], output: str | None, tables: QTables, baseline: bool, **options: Any
+    inputs: tuple[str, ...],
+    follow_links: bool,
+    output: str | None,
+    tables: QTables,
+    baseline: bool,
+    **options: Any,
 ) -> None:
     """Make defended .jpg files from images.
 
@@ -115,7 +122,14 @@ def encode(
         )
 
     messages = Messages()
-    planned = plan(inputs, output, messages, suffixes=pictures.SUFFIXES, suffix=".jpg")
+    planned = plan(
+        inputs,
+        output,
+        messages,
+        suffixes=pictures.SUFFIXES,
+        suffix=".jpg",
+        follow_links=follow_links,
+    )
     jobs.run(planned, work, Limits.unlimited(), messages)
     messages.finish()
 

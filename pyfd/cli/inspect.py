@@ -16,6 +16,7 @@ from pyfd.cli.messages import Messages, printable
 from pyfd.cli.options import (
     Examples,
     check_steps,
+    follow_links_option,
     inputs_argument,
     limits_options,
     tables_option,
@@ -42,12 +43,19 @@ pyfd inspect photo.jpg --qtables fd-cvpr2019
 pyfd inspect photos --json | jq .qtables""",
 )
 @inputs_argument
+@follow_links_option
 @tables_option("Show what these tables would change", None)
 @click.option(
     "--json", "as_json", is_flag=True, help="Write a line of JSON per file, for programs."
 )
 @limits_options
-def inspect(inputs: tuple[str, ...], tables: QTables | None, as_json: bool, limits: Limits) -> None:
+def inspect(
+    inputs: tuple[str, ...],
+    follow_links: bool,
+    tables: QTables | None,
+    as_json: bool,
+    limits: Limits,
+) -> None:
     """Show what .jpg files contain.
 
     Shows the header, the metadata and the quantization tables. With -q, it also
@@ -58,9 +66,10 @@ def inspect(inputs: tuple[str, ...], tables: QTables | None, as_json: bool, limi
         check_steps(tables, DECODER_STEP)
     messages = Messages()
     separator = ""
-    for name, _ in collect(inputs, JPEG_SUFFIXES, messages):
+    for name, _, regular in collect(inputs, JPEG_SUFFIXES, messages, follow_links=follow_links):
         with messages.watching(name):
-            found = _facts(name, jobs.read(name, limits), tables, limits)
+            data = jobs.read(name, limits, regular=regular)
+            found = _facts(name, data, tables, limits)
             text = f"{json.dumps(found)}\n" if as_json else separator + _as_text(found)
             click.echo(text, nl=False)
             separator = "\n"

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pyfd._core.files import read_source, write_atomically
-from pyfd.cli.journal import Job, Journal, Stamp, stamp
+from pyfd._core.files import RegularFile, Source, make_parents, read_source, write_atomically
+from pyfd.cli.journal import Content, Done, Job, Journal, digest_of, stamp_of
 from pyfd.cli.messages import Messages, RefusedError
 from pyfd.cli.plan import STDIO
 from pyfd.limits import Limits
@@ -37,26 +38,71 @@ def run(
     """
     for job in messages.progress(jobs, len(jobs)):
         with messages.watching(job.source):
-            before = do(job, work, limits)
-            if journal is not None:
-                journal.add(job, before)
+            if journal is None:
+                do(job, work, limits)
+            else:
+                journal.add(job, do_recorded(job, work, limits))
 
 
-def do(job: Job, work: Callable[[Any], bytes], limits: Limits, folder: str = "") -> Stamp | None:
-    """Do one job, whose names are relative to `folder`.
+def do(
+    job: Job, work: Callable[[Any], bytes], limits: Limits, folder: str = ""
+) -> tuple[bytes, bytes]:
+    """Do one job, whose names are relative to `folder`; return what was read and written.
 
-    Returns:
-        The source's stamp from before it was read.
+    Raises:
+        RefusedError: The file cannot be written.
     """
     source = os.path.join(folder, job.source)  # noqa: PTH118 (of "" and "-" it makes "-")
-    before = stamp(source)
-    write(job.target, work(read(source, limits)), folder)
-    return before
+    data = read(source, limits, regular=job.regular)
+    result = work(data)
+    if job.in_directory:
+        _check_target(Path(folder, job.target), job.target)
+    write(job.target, result, folder)
+    return data, result
 
 
-def read(source: str, limits: Limits) -> bytes:
-    """Return a file's bytes, or standard input's for "-"."""
-    return bytes(read_source(sys.stdin.buffer if source == STDIO else source, limits))
+def do_recorded(
+    job: Job, work: Callable[[Any], bytes], limits: Limits, folder: str = ""
+) -> Done | None:
+    """Do one job; return its record for the journal, or None if there is no file to record."""
+    source, target = (os.path.join(folder, name) for name in job[:2])  # noqa: PTH118
+    before = stamp_of(source)  # a later change will be seen
+    data, result = do(job, work, limits, folder)
+    after = stamp_of(target)
+    if before is None or after is None:
+        return None
+    return Done(Content(before, digest_of(data)), Content(after, digest_of(result)))
+
+
+def _check_target(path: Path, name: str) -> None:
+    """Refuse to write to a link, a pipe or a device that waits in an output directory.
+
+    The user has named the directory and not the file, and somebody else may have put it there.
+    """
+    try:
+        mode = path.lstat().st_mode
+    except OSError:  # there is none, or writing will say why not
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        kind = "a symbolic link" if stat.S_ISLNK(mode) else "not a regular file"
+        raise RefusedError(f"cannot write {name}: it is {kind}")
+
+
+def source_of(name: str, *, regular: bool) -> Source:
+    """Return an input as `read_source` takes it: standard input for "-".
+
+    Args:
+        name: A file, or "-".
+        regular: Whether it must be a regular file.
+    """
+    if name == STDIO:
+        return sys.stdin.buffer
+    return RegularFile(name) if regular else name
+
+
+def read(name: str, limits: Limits, *, regular: bool) -> bytes:
+    """Return an input's bytes; the arguments are those of `source_of`, and the limits."""
+    return bytes(read_source(source_of(name, regular=regular), limits))
 
 
 def write(target: str, data: bytes, folder: str = "") -> None:
@@ -95,7 +141,7 @@ def writing(path: str | Path, name: str | None = None) -> Iterator[None]:
         RefusedError: The file cannot be written.
     """
     try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        make_parents(path)
         yield
     except OSError as error:
         raise RefusedError(f"cannot write {name or path}: {error.strerror}") from error

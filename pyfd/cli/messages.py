@@ -46,6 +46,7 @@ class Messages:
 
     def __init__(self) -> None:
         self.refused = 0
+        self._skipped_links = 0
         self._bar: tqdm[Any] | None = None
 
     def note(self, name: str, text: str) -> None:
@@ -56,6 +57,11 @@ class Messages:
     def refuse(self, name: str, text: str) -> None:
         """Write why an input is refused, and count it."""
         self.refused += 1
+        self.note(name, text)
+
+    def skip_link(self, name: str, text: str, *, followed: bool) -> None:
+        """Write why a linked folder is left out; count it if links are not followed at all."""
+        self._skipped_links += not followed
         self.note(name, text)
 
     def write(self, line: str, *, err: bool = False) -> None:
@@ -102,6 +108,9 @@ class Messages:
                 self._bar = None
 
     def finish(self) -> None:
-        """Exit with code 1 if an input was refused."""
+        """Say how many linked folders were skipped; exit with code 1 if an input was refused."""
+        if count := self._skipped_links:
+            folders = "1 linked folder was" if count == 1 else f"{count} linked folders were"
+            self.write(f"pyfd: {folders} skipped; --follow-links takes them", err=True)
         if self.refused:
             click.get_current_context().exit(1)

@@ -61,6 +61,11 @@ def check_names(
 inputs_argument = click.argument(
     "inputs", nargs=-1, required=True, metavar="FILE...", callback=check_names
 )
+follow_links_option = click.option(
+    "--follow-links",
+    is_flag=True,
+    help="Search linked folders too, each folder once. Unless given, they are named and skipped.",
+)
 output_option = click.option(
     "-o",
     "--output",

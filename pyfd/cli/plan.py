@@ -7,12 +7,14 @@ import stat
 import sys
 from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 
 from pyfd._core.files import JPEG_SUFFIXES
+from pyfd._core.search import identity_of, search, status_of
 from pyfd.cli.journal import Job
-from pyfd.cli.messages import Messages, printable, reason
+from pyfd.cli.messages import Messages, printable
 from pyfd.cli.pictures import SUFFIXES
 
 #: The name that stands for standard input or standard output.
@@ -22,69 +24,71 @@ STDIO = "-"
 # ---- files to read --------------------------------------------------------
 
 
+class Input(NamedTuple):
+    """One file to read."""
+
+    name: str
+    place: Path
+    """Its place in an output directory."""
+    regular: bool
+    """Whether it must be a regular file when it is read: it was one when it was found.
+    Only pipes and devices that the user has named need not be."""
+
+
 def collect(
-    inputs: Sequence[str], suffixes: Set[str], messages: Messages, skip: str | None = None
-) -> list[tuple[str, Path]]:
-    """Return the files to read, directories searched, each with its place in the output.
+    inputs: Sequence[str],
+    suffixes: Set[str],
+    messages: Messages,
+    *,
+    follow_links: bool,
+    skip: str | None = None,
+) -> list[Input]:
+    """Return the files to read, directories searched.
 
     Args:
         inputs: Files, which are taken whatever their suffix, and directories.
         suffixes: The suffixes to look for in directories: lower case, with the dot.
         messages: The messages in which directories that cannot be searched are refused.
+        follow_links: Whether linked directories are searched too.
         skip: A directory to leave out: the output.
     """
-    found: list[tuple[str, Path]] = []
-    for source in inputs:
-        if not is_directory(source):
-            found.append((source, Path(Path(source).name)))
+    found: list[Input] = []
+    avoid = None if skip is None else identity_of(skip)
+    for name in inputs:
+        if not is_directory(name):
+            found.append(Input(name, Path(Path(name).name), _is_regular(name)))
             continue
-        refused = messages.refused
-        files = list(_search(source, suffixes, messages, skip))
-        if not files and messages.refused == refused:
-            messages.refuse(source, f"no files in it that end in {', '.join(sorted(suffixes))}")
-        found += [(str(file), file.relative_to(source)) for file in files]
+        refused, before = messages.refused, len(found)
+        top = str(Path(name))
+        for item in search(
+            top,
+            lambda file: Path(file).suffix.lower() in suffixes,
+            follow_links=follow_links,
+            skip=avoid,
+        ):
+            if isinstance(item, str):
+                found.append(Input(item, Path(item).relative_to(top), regular=True))
+            elif item.is_link:
+                messages.skip_link(item.path, item.reason, followed=follow_links)
+            else:
+                messages.refuse(item.path, item.reason)
+        if len(found) == before and messages.refused == refused:
+            messages.refuse(name, f"no files in it that end in {', '.join(sorted(suffixes))}")
     return found
 
 
-def _search(top: str, suffixes: Set[str], messages: Messages, skip: str | None) -> Iterator[Path]:
-    def refuse(error: OSError) -> None:
-        messages.refuse(str(error.filename), reason(error))
-
-    avoid = None if skip is None else _identity(skip)
-    for folder, folders, names in os.walk(top, onerror=refuse):
-        folders[:] = sorted(
-            f for f in folders if avoid is None or _identity(Path(folder, f)) != avoid
-        )
-        for path in (Path(folder, name) for name in sorted(names)):
-            if path.suffix.lower() not in suffixes:
-                continue
-            status = _stat(path)
-            if status is not None and not stat.S_ISREG(status.st_mode):  # a pipe would never end
-                messages.refuse(str(path), "not a regular file")
-            else:
-                yield path
-
-
-def _stat(path: str | Path | int) -> os.stat_result | None:
-    """Return the status of a path; None if nothing is there, or access is denied."""
-    try:
-        return os.stat(path)  # noqa: PTH116 (takes file descriptors too)
-    except OSError:
-        return None
+def _is_regular(name: str) -> bool:
+    """Return whether a file that the user named must be regular: always, unless it is not now."""
+    if name == STDIO:
+        return False
+    status = status_of(name)
+    return status is None or stat.S_ISREG(status.st_mode)
 
 
 def is_directory(name: str) -> bool:
     """Return whether an input or output is a directory; "-" never is."""
-    status = None if name == STDIO else _stat(name)
+    status = None if name == STDIO else status_of(name)
     return status is not None and stat.S_ISDIR(status.st_mode)
-
-
-def _identity(path: str | Path | int) -> tuple[int, int] | None:
-    """Return the device and inode of a file or directory; None if there is neither."""
-    status = _stat(path)
-    if status is None or not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
-        return None
-    return status.st_dev, status.st_ino
 
 
 # ---- files to write -------------------------------------------------------
@@ -97,6 +101,7 @@ def plan(
     *,
     suffixes: Set[str],
     suffix: str,
+    follow_links: bool,
 ) -> list[Job]:
     """Return the jobs: which file is read and which is written from it.
 
@@ -106,6 +111,7 @@ def plan(
         messages: The messages in which directories that cannot be searched are refused.
         suffixes: The suffixes to look for in directories.
         suffix: The suffix of the files in an output directory.
+        follow_links: Whether linked directories are searched too.
 
     Raises:
         click.UsageError: The output does not fit the inputs, or would overwrite one.
@@ -115,9 +121,11 @@ def plan(
             raise click.UsageError("Say where to write: -o FILE, -o DIRECTORY or -o - (stdout).")
         output = STDIO
     if goes_to_directory(inputs, output):
-        jobs = _plan_directory(inputs, output, messages, suffixes, suffix)
+        _check_directory(inputs, output)
+        found = collect(inputs, suffixes, messages, follow_links=follow_links, skip=output)
+        jobs = list(_placed(found, output, suffix, messages))
     else:
-        jobs = [Job(inputs[0], output)]
+        jobs = [Job(inputs[0], output, regular=_is_regular(inputs[0]))]
     _check_overwriting(jobs)
     if output == STDIO and sys.stdout.isatty():
         raise click.UsageError(
@@ -134,28 +142,31 @@ def goes_to_directory(inputs: Sequence[str], output: str) -> bool:
     return several or output.endswith(os.sep) or is_directory(output)
 
 
-def _plan_directory(
-    inputs: Sequence[str], output: str, messages: Messages, suffixes: Set[str], suffix: str
-) -> list[Job]:
+def _check_directory(inputs: Sequence[str], output: str) -> None:
+    """Refuse an output that cannot be a directory for these inputs."""
     if STDIO in inputs:
         raise click.UsageError("Standard input must be the only input, for a file or for stdout.")
     if output == STDIO:
         raise click.UsageError(
             "Several inputs or a directory need an output directory: -o DIRECTORY."
         )
-    if _stat(output) is not None and not is_directory(output):
+    if status_of(output) is not None and not is_directory(output):
         raise click.UsageError(f"{printable(output)} is not a directory.")
-    identity = _identity(output)
-    if identity is not None and identity in map(_identity, inputs):
+    identity = identity_of(output)
+    if identity is not None and identity in map(identity_of, inputs):
         raise click.UsageError(f"{printable(output)} is both input and output.")
-    targets: dict[Path, str] = {}
-    for source, name in collect(inputs, suffixes, messages, skip=output):
-        target = Path(output, _renamed(name, suffix))
-        if target in targets:
-            messages.refuse(source, f"{targets[target]} is already written to {target}")
+
+
+def _placed(found: Sequence[Input], output: str, suffix: str, messages: Messages) -> Iterator[Job]:
+    """Yield the jobs of an output directory; refuse an input whose place is taken."""
+    sources: dict[Path, str] = {}
+    for name, place, regular in found:
+        target = Path(output, _renamed(place, suffix))
+        if target in sources:
+            messages.refuse(name, f"{sources[target]} is already written to {target}")
         else:
-            targets[target] = source
-    return [Job(source, str(target)) for target, source in targets.items()]
+            sources[target] = name
+            yield Job(name, str(target), regular=regular, in_directory=True)
 
 
 def _renamed(name: Path, suffix: str) -> Path:
@@ -166,9 +177,9 @@ def _renamed(name: Path, suffix: str) -> Path:
 
 def _check_overwriting(jobs: Sequence[Job]) -> None:
     """Refuse to write onto an input."""
-    sources = {_identity(0 if job.source == STDIO else job.source): job.source for job in jobs}
+    sources = {identity_of(0 if job.source == STDIO else job.source): job.source for job in jobs}
     for job in jobs:
-        identity = None if job.target == STDIO else _identity(job.target)
+        identity = None if job.target == STDIO else identity_of(job.target)
         if identity is not None and identity in sources:
             raise click.UsageError(
                 f"{printable(job.target)} would overwrite the input {printable(sources[identity])}."

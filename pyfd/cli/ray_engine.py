@@ -13,8 +13,8 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from pyfd._core.extras import missing
-from pyfd.cli.jobs import do
-from pyfd.cli.journal import Job, Journal, Stamp
+from pyfd.cli.jobs import do_recorded
+from pyfd.cli.journal import Done, Job, Journal
 from pyfd.cli.messages import Messages, RefusedError
 from pyfd.limits import Limits
 
@@ -29,11 +29,11 @@ _RETRIES = 3  # for a file whose worker dies
 
 
 class _Outcome(NamedTuple):
-    """The messages of one job, and its source's stamp if it was done."""
+    """The messages of one job, and its record if it was done."""
 
     notes: list[tuple[str, str]]
     refused: int
-    before: Stamp | None = None
+    done: Done | None = None
 
 
 class _Kept(Messages):
@@ -51,12 +51,12 @@ class _Kept(Messages):
 def _do(
     job: Job, folder: str, journal: str, work: Callable[[Any], bytes], limits: Limits
 ) -> _Outcome:
-    messages, before = _Kept(), None
+    messages, done = _Kept(), None
     with messages.watching(job.source):
         if not os.path.exists(journal):  # noqa: PTH110
             raise RefusedError(f"{socket.gethostname()} does not see the output directory")
-        before = do(job, work, limits, folder)
-    return _Outcome(messages.notes, messages.refused, before)
+        done = do_recorded(job, work, limits, folder)
+    return _Outcome(messages.notes, messages.refused, done)
 
 
 def run(
@@ -78,7 +78,7 @@ def run(
         outcomes = _outcomes(jobs, work, limits, journal)
         for number, outcome in messages.progress(outcomes, len(jobs)):
             if not outcome.refused:
-                journal.add(jobs[number], outcome.before)
+                journal.add(jobs[number], outcome.done)
             early[number] = outcome
             while told in early:  # in the order of the jobs, as one process would
                 for note in early[told].notes:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 import pyfd
-from pyfd._core.files import JPEG_SUFFIXES
+from pyfd._core.files import JPEG_SUFFIXES, open_regular
 from pyfd.cli import jobs, journal
 from pyfd.cli.messages import Messages, printable
 from pyfd.cli.options import (
@@ -18,6 +18,7 @@ from pyfd.cli.options import (
     Examples,
     baseline_option,
     check_written_steps,
+    follow_links_option,
     inputs_argument,
     optimize_option,
     output_option,
@@ -26,7 +27,10 @@ from pyfd.cli.options import (
     tables_option,
 )
 from pyfd.cli.plan import goes_to_directory, is_directory, plan
+from pyfd.limits import Limits
 from pyfd.qtables import DECODER_STEP, QTables
+
+_HEAD = 1 << 16  # bytes of a file that mostly hold its header
 
 
 @click.command(
@@ -38,6 +42,7 @@ pyfd requantize uploads defended --engine ray
 pyfd requantize - < upload.jpg > defended.jpg""",
 )
 @inputs_argument
+@follow_links_option
 @output_option
 @tables_option("The tables to write", DEFAULT_TABLES)
 @progressive_option
@@ -56,13 +61,21 @@ pyfd requantize - < upload.jpg > defended.jpg""",
     help="Work in this process, or on Ray: on the cluster that RAY_ADDRESS names, or else on "
     "this machine's cores. Ray needs the extra `ray`, and a file system that all machines share.",
 )
+@click.option(
+    "--verify",
+    is_flag=True,
+    help="In a resumed run, read every finished file and its source again and compare their "
+    "digests, not only sizes and times.",
+)
 @reading_options("strict")
 def requantize(
     inputs: tuple[str, ...],
+    follow_links: bool,
     output: str | None,
     tables: QTables,
     baseline: bool,
     engine: str,
+    verify: bool,
     reading: dict[str, Any],
     **options: Any,
 ) -> None:
@@ -74,7 +87,8 @@ def requantize(
 
     Two directories without -o are source and target. A run into a directory
     resumes an earlier one: it skips the files that were done with the same
-    tables and options, unless they or their sources have changed since.
+    tables and options and that still have these tables, unless they or their
+    sources have changed since.
     """
     check_written_steps(tables, baseline, DECODER_STEP)
     work = functools.partial(
@@ -84,20 +98,54 @@ def requantize(
     inputs, output = _source_and_target(inputs, output)
     run = _engine(engine)
     messages = Messages()
-    planned = plan(inputs, output, messages, suffixes=JPEG_SUFFIXES, suffix=".jpg")
+    planned = plan(
+        inputs,
+        output,
+        messages,
+        suffixes=JPEG_SUFFIXES,
+        suffix=".jpg",
+        follow_links=follow_links,
+    )
     if output is None or not goes_to_directory(inputs, output):
         if engine == "ray":
             raise click.UsageError("--engine ray writes to a directory: -o DIRECTORY.")
+        if verify:
+            raise click.UsageError("--verify is for a resumed run into a directory: -o DIRECTORY.")
         run(planned, work, limits, messages)
     elif planned:
         settings = _settings(tables, reading, options)
-        with messages.watching(output), journal.opened(output, "requantize", settings) as log:
-            left = log.left(planned)
+        with (
+            messages.watching(output),
+            journal.opened(output, "requantize", settings, planned) as log,
+        ):
+            left = [
+                job
+                for job in messages.progress(planned, len(planned), leave=False)
+                if not (log.has(job, verify=verify) and _has_tables(job.target, tables))
+            ]
             if len(left) < len(planned):
                 done = len(planned) - len(left)
                 messages.note(output, f"{done} of {len(planned)} are done already")
             run(left, work, limits, messages, log)
     messages.finish()
+
+
+def _has_tables(path: str, tables: QTables) -> bool:
+    """Return whether a .jpg file has these tables, and so no coefficient off their grid.
+
+    That needs no trust in the journal: an undefended file has other tables.
+    """
+    try:
+        with os.fdopen(open_regular(path), "rb") as file:
+            data = file.read(_HEAD)
+            try:
+                header = pyfd.probe(data, limits=Limits.unlimited())
+            except pyfd.CorruptJPEGError:  # perhaps cut off, in much metadata
+                data += file.read(Limits.max_bytes)
+                header = pyfd.probe(data, limits=Limits.unlimited())
+    except (pyfd.JPEGError, OSError):
+        return False
+    return header.qtables == QTables([tables[i] for i in range(len(header.qtables))])
 
 
 def _settings(

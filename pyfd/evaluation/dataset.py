@@ -16,7 +16,9 @@ from PIL import Image
 import pyfd
 from pyfd._core import pictures
 from pyfd._core.extras import missing
+from pyfd._core.files import RegularFile, read_source
 from pyfd._core.pixels import Pixels
+from pyfd._core.reading import DEFAULT_LIMITS
 
 #: The only source that is not a directory: the 20 ImageNet pictures that foolbox ships.
 FOOLBOX = "foolbox"
@@ -174,7 +176,7 @@ def _integer(label: str, where: str) -> int:
 
 def _read(path: Path) -> Pixels:
     try:
-        data = path.read_bytes()
+        data = bytes(read_source(RegularFile(str(path)), DEFAULT_LIMITS))
         # pyfd's decoder reports damage that Pillow's hides
         pixels = pyfd.decode(data) if data[:2] == b"\xff\xd8" else pictures.read(data).pixels
     except ValueError as error:

@@ -229,7 +229,7 @@ def _run(
         reason = f"{path} is of another evaluation ({error.reason}): choose another folder"
         raise ValueError(reason) from error
     with log:
-        found = dict(results.finished(work, log.entries))
+        found = dict(results.finished(work, log.entries()))
         places = itertools.product(range(len(work.trials)), range(len(work.chunks)))
         tasks = [task for task in places if task not in found]
         with _bar(len(tasks), progress) as bar, _reported(path.parent / "broken-certificate.npz"):

@@ -7,6 +7,7 @@ import sys
 from PIL import Image
 
 import pyfd
+from pyfd._core.files import RegularFile
 from tests.cli.samples import damage
 from tests.jpegs import encode_with_pillow, picture
 
@@ -60,7 +61,7 @@ def test_calibrate_passes_its_options_on(run, photos_here, tmp_path, monkeypatch
     monkeypatch.setattr(pyfd, "calibrate", calibrate)
     options = ("--workers", 3, "--max-pixels", 99)
     assert run("calibrate", photos_here, "-o", tmp_path / "s.json", *options)[0] == 0
-    names = [str(photos_here / "deep" / f"{n}.jpg") for n in range(3)]
+    names = [RegularFile(str(photos_here / "deep" / f"{n}.jpg")) for n in range(3)]
     limits = pyfd.Limits(max_pixels=99)
     assert seen == {"sources": names, "workers": 3, "progress": False, "limits": limits}
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)

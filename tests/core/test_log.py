@@ -5,10 +5,12 @@ import json
 import os
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
+from pyfd._core import log as log_module
 from pyfd._core.log import Log, OtherRunError
 
 HEADER = {"format": "test", "version": 1, "model": "a", "steps": (1, 2)}
@@ -20,7 +22,7 @@ def path(tmp_path: Path) -> Path:
     """A log with three entries."""
     path = tmp_path / "folder" / "log.jsonl"
     with Log(path, HEADER) as log:
-        assert log.entries == []
+        assert list(log.entries()) == []
         for entry in ENTRIES:
             log.append(entry)
     return path
@@ -28,7 +30,7 @@ def path(tmp_path: Path) -> Path:
 
 def entries(path: Path, **options) -> list:
     with Log(path, HEADER, **options) as log:
-        return log.entries
+        return list(log.entries())
 
 
 def test_goes_on(path):
@@ -72,6 +74,70 @@ def test_lines_of_nonsense_are_skipped(path, line):
     assert entries(path) == ENTRIES
 
 
+def test_lines_that_are_too_long_are_skipped_to_their_end(path, monkeypatch):
+    """A part of one is no entry, wherever it is cut."""
+    monkeypatch.setattr(log_module, "_LONGEST_LINE", 1000)
+    long = json.dumps([["x"]] * 300).encode() + b"\n"
+    path.write_bytes(path.read_bytes() + long * 3 + b"[5]\n" + b"[" * 5000 + b'\n[6]\n[7] "')
+    assert entries(path) == [*ENTRIES, [5], [6]]
+    path.write_bytes(path.read_bytes() + b"\n" + b"[8]" + b" " * 2000 + b"[9]")
+    assert entries(path) == [*ENTRIES, [5], [6]]
+
+
+def test_a_log_of_any_size_takes_little_memory(path):
+    """Entries are read one by one; an endless line is passed over in pieces."""
+    with path.open("ab") as file:
+        for _ in range(200):
+            file.write(b'["' + b"x" * 200_000 + b'"]\n')
+        file.write(b"[" * 40_000_000)
+    tracemalloc.start()
+    try:
+        with Log(path, HEADER) as log:
+            assert sum(1 for _ in log.entries()) == 203
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_log_that_grows_while_it_is_read(path):
+    """What is appended meanwhile, by another process without end, belongs to the next run."""
+    with Log(path, HEADER) as log, path.open("ab", buffering=0) as other:
+        found = []
+        for entry in log.entries():
+            found.append(entry)
+            other.write(b"[4]\n" * 10_000)
+    assert found == ENTRIES
+
+
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("start", [b"", b'{"format": "test", "version": 1}\n'])
+def test_a_file_that_is_larger_than_any_log(path, restart, start):
+    path.write_bytes(start)
+    os.truncate(path, 1 << 40)  # a terabyte that takes no space
+    with pytest.raises(OtherRunError, match=f"it has {1 << 40} bytes, more than the 4294967296"):
+        Log(path, HEADER, restart=restart)
+    assert path.stat().st_size == 1 << 40
+
+
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("line", [b" ", b"\0", b"[", b'{"format": "test", "version": 1, "a": "'])
+def test_an_endless_first_line(path, restart, line):
+    path.write_bytes(line * (20_000_000 // len(line)))
+    with pytest.raises(OtherRunError, match="its first line is not the header of a log"):
+        Log(path, HEADER, restart=restart)
+
+
+@pytest.mark.parametrize(
+    "version", ["9" * 4000, "-1", "1e400", "NaN", "true", "[" * 900 + "]" * 900]
+)
+def test_headers_of_strangers_give_short_reasons(path, version):
+    names = json.dumps("x" * 100_000)
+    path.write_text(f'{{"format": "test", "version": {version}, {names}: 1}}\n')
+    with pytest.raises(OtherRunError) as caught:
+        Log(path, HEADER)
+    assert len(str(caught.value)) < 500
+
+
 VERSION = r"another version of pyfd wrote it \(format {}, not {}\)"
 
 
@@ -99,10 +165,10 @@ def test_another_runs_log_is_refused_or_replaced(path, header, reason, replaceab
         assert path.read_bytes() == before
         return
     with Log(path, header, restart=True) as log:
-        assert log.entries == []
+        assert list(log.entries()) == []
         log.append([1])
     with Log(path, header) as log:
-        assert log.entries == [[1]]
+        assert list(log.entries()) == [[1]]
     assert len(path.read_text().splitlines()) == 2
     assert [file.name for file in path.parent.iterdir()] == ["log.jsonl"]
 
@@ -181,7 +247,7 @@ def test_a_log_that_another_process_has_just_created(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "link", late)
     with Log(path, HEADER) as log:
-        assert log.entries == [["first"]]
+        assert list(log.entries()) == [["first"]]
         log.append(["second"])
         others[0].append(["third"])
     others[0].close()
@@ -200,7 +266,7 @@ def test_a_file_system_without_hard_links(tmp_path, monkeypatch, exists):
 
     monkeypatch.setattr(os, "link", refuse)
     with Log(path, HEADER) as log:
-        assert log.entries == [["first"]] * exists
+        assert list(log.entries()) == [["first"]] * exists
         log.append(["second"])
     assert entries(path) == [["first"]] * exists + [["second"]]
     assert [file.name for file in tmp_path.iterdir()] == ["log.jsonl"]
@@ -212,7 +278,7 @@ def test_a_log_that_is_replaced_while_another_process_appends(path):
         old.append(["old"])
         new.append(["new"])
     with Log(path, {**HEADER, "model": "b"}) as log:
-        assert log.entries == [["new"]]
+        assert list(log.entries()) == [["new"]]
 
 
 def test_a_full_disk(path):
@@ -257,6 +323,6 @@ def test_processes_append_whole_lines(tmp_path):
     running = [subprocess.Popen([sys.executable, "-c", APPEND, str(path), name]) for name in "abc"]
     assert [process.wait() for process in running] == [0, 0, 0]
     with Log(path, header) as log:
-        found = {(name, number) for name, number, text in log.entries if text == name * 20_000}
+        found = {(name, number) for name, number, text in log.entries() if text == name * 20_000}
     assert found == {(name, number) for name in "abc" for number in range(200)}
     assert sum(map(bool, path.read_bytes().splitlines())) == 601  # some are empty

@@ -44,7 +44,7 @@ assert np.array_equal(pyfd.decode_many([data] * 3)[2], pyfd.decode(data))
 assert pyfd.calibrate([data, data]).images == 2
 for turn in range(2):
     with Log("log", {{"format": "test", "version": 1}}) as log:
-        assert log.entries == [[0]] * turn
+        assert list(log.entries()) == [[0]] * turn
         log.append([0])
     with open("log", "a") as file:
         file.write("[1")  # cut off

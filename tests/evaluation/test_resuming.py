@@ -355,16 +355,22 @@ def test_an_entry_that_was_cut_off_in_the_middle_is_done_again(tmp_path):
         {"place": 99},
         {"place": -1},
         {"place": "0"},
+        {"place": 10**400},
         {"chunk": 99},
         {"right": {}},
         {"right": {"none": 99}},
         {"right": {"none": -1}},
+        {"right": {"none": False}},
+        {"right": [["none", 0]]},
         {"right": {"none": 0, "another": 0}},
         {"l2": "far"},
         {"l2": float("nan")},
+        {"l2": 10**400},
+        {"l2": float("inf")},
         {"seconds": -1.0},
         {"seconds": None},
         {"examples": [{}]},
+        {"examples": json.loads("[" * 500 + "]" * 500)},
         {"more": 1},
     ],
 )
@@ -382,3 +388,26 @@ def test_entries_that_are_not_of_this_evaluation_are_skipped(tmp_path, change):
     assert without_times(again) == without_times(first)
     assert again["cells"][0]["seconds"] == first["cells"][0]["seconds"]
     assert path.read_text().splitlines() == lines
+
+
+def test_lines_of_strangers_are_passed_over(tmp_path):
+    first = run(tmp_path)
+    path = tmp_path / "progress.jsonl"
+    with path.open("a") as file:
+        for line in (
+            "[" * 100_000,
+            '{"place": ' + "9" * 5000 + "}",
+            "[" * 8_000_000,
+            "\0" * 9,
+            "{}",
+        ):
+            file.write(line + "\n")
+    size = path.stat().st_size
+    assert without_times(run(tmp_path)) == without_times(first)
+    assert path.stat().st_size == size
+
+
+def test_a_pipe_in_the_logs_place_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "progress.jsonl")
+    with pytest.raises(ValueError, match=r"another evaluation \(it is not a regular file\)"):
+        run(tmp_path)

@@ -1,6 +1,7 @@
 """pyfd.ray on a local cluster of two workers, compared with pyfd in one process."""
 
 import gc
+import json
 import os
 import pickle
 import signal
@@ -83,6 +84,15 @@ def outputs(top: Path) -> dict[str, bytes]:
 def inodes(top: Path) -> dict[str, tuple[int, int]]:
     found = {name: (top / name).stat() for name in outputs(top)}
     return {name: (status.st_ino, status.st_mtime_ns) for name, status in found.items()}
+
+
+def contents(top: Path) -> list[list[object]]:
+    """Return the names, sizes and digests in a journal."""
+    _, *lines = map(json.loads, (top / ".pyfd-requantize.jsonl").read_text().splitlines())
+    return sorted(
+        [source, target, before[0], read, after[0], written]
+        for source, target, before, read, after, written in lines
+    )
 
 
 def error_of(call, *args, **options) -> str:
@@ -266,6 +276,7 @@ def test_the_engine_does_what_one_process_does(run, source, tmp_path):
     assert outputs(many) == outputs(one)
     assert len(outputs(one)) == 9
 
+    assert contents(many) == contents(one)  # of the journals, without times and inodes
     before = inodes(many)  # a second run, on either engine, tries only the refused files
     note = f"pyfd: {many}: 9 of 12 are done already\n"
     for engine in ("ray", "local"):
@@ -335,6 +346,16 @@ def test_a_worker_that_does_not_see_the_output_writes_nothing(source, tmp_path):
     assert (name, outcome.refused) == (job.source, 1)
     assert "output directory" in text
     assert not (tmp_path / "out").exists()
+
+
+def test_a_worker_does_not_wait_for_a_pipe(source, tmp_path):
+    (source / "0.jpg").unlink()
+    os.mkfifo(source / "0.jpg")
+    job = Job(str(source / "0.jpg"), str(tmp_path / "0.jpg"), in_directory=True)
+    journal = tmp_path / "journal"
+    journal.touch()
+    outcome = _ray_engine._do._function(job, str(tmp_path), str(journal), bytes, pyfd.Limits())
+    assert outcome == ([(job.source, "not a regular file")], 1, None)
 
 
 def start(address: str, *args: object) -> subprocess.Popen:

@@ -14,8 +14,8 @@ from pyfd._core.files import JPEG_SUFFIXES
 from pyfd.cli import jobs
 from pyfd.cli.grids import grid, side_by_side
 from pyfd.cli.messages import Messages, printable
-from pyfd.cli.options import Examples, check_names, limits_options
-from pyfd.cli.plan import collect
+from pyfd.cli.options import Examples, check_names, follow_links_option, limits_options
+from pyfd.cli.plan import Input, collect
 from pyfd.cli.tables import files
 from pyfd.limits import Limits
 from pyfd.qtables import QTables, served
@@ -45,9 +45,14 @@ pyfd tables compare mine.json annex-k:50 --on photos""",
     help="Re-quantize this .jpg file, or those in this directory, and show their size in bytes. "
     "May be given several times.",
 )
+@follow_links_option
 @limits_options
 def compare(
-    names: tuple[str, ...], epsilon: float | None, inputs: tuple[str, ...], limits: Limits
+    names: tuple[str, ...],
+    epsilon: float | None,
+    inputs: tuple[str, ...],
+    follow_links: bool,
+    limits: Limits,
 ) -> None:
     """Show tables side by side.
 
@@ -63,7 +68,8 @@ def compare(
     if found:
         columns = {name: _summary(item, epsilon) for name, item in found.items()}
         if inputs:
-            for name, size in _sizes(found, inputs, limits, messages).items():
+            photos = collect(inputs, JPEG_SUFFIXES, messages, follow_links=follow_links)
+            for name, size in _sizes(found, photos, limits, messages).items():
                 columns[name]["bytes"] = f"{size:,}"
         click.echo("\n".join([*_side_by_side(found), *_as_lines(columns)]))
     messages.finish()
@@ -112,14 +118,13 @@ def _summary(item: QTables, epsilon: float | None) -> dict[str, str]:
 
 
 def _sizes(
-    found: dict[str, QTables], inputs: Sequence[str], limits: Limits, messages: Messages
+    found: dict[str, QTables], photos: Sequence[Input], limits: Limits, messages: Messages
 ) -> dict[str, int]:
     """Return the bytes of all files together, for each table; refused files do not count."""
     sizes = dict.fromkeys(found, 0)
-    photos = collect(inputs, JPEG_SUFFIXES, messages)
-    for name, _ in messages.progress(photos, len(photos)):
+    for name, _, regular in messages.progress(photos, len(photos)):
         with messages.watching(name):
-            data = jobs.read(name, limits)
+            data = jobs.read(name, limits, regular=regular)
             lengths = [
                 len(pyfd.requantize(data, item, baseline=False, limits=limits))
                 for item in found.values()

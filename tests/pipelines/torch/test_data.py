@@ -92,20 +92,45 @@ def test_a_name_cannot_steer_a_terminal(folder):
     assert str(caught.value).isprintable()
 
 
-def test_pipes_and_linked_folders_are_left_out(folder):
+def test_pipes_and_linked_folders_are_left_out_with_a_warning(folder):
     os.mkfifo(folder / "dog" / "pipe.jpg")  # nobody writes to it
     (folder / "dog" / "round").symlink_to(folder)
     (folder / "dog" / "round.jpg").symlink_to(folder)
     (folder / "dog" / "link.jpg").symlink_to(folder / "cat" / "1.jpg")
     (folder / "dog" / "nowhere.jpg").symlink_to(folder / "gone")
     (folder / "wolf").symlink_to(folder / "dog")
-    found = JPEGFolder(folder)
+    (folder / "self").symlink_to("self")
+    with pytest.warns(UserWarning, match="JPEGFolder left out") as caught:
+        found = JPEGFolder(folder)
+    assert len(caught) == 2  # the dogs and the wolves
+    for text in (r"pipe.jpg': not a regular file", "round': a linked folder, which is skipped"):
+        assert text in str(caught[0].message)
     assert found.classes == ["cat", "dog", "wolf"]
     names = [Path(path).name for path, target in found.samples if target == 1]
     assert names == ["1.jpg", "a.jfif", "link.jpg", "nowhere.jpg"]
     assert torch.equal(found[6][0], found[0][0])
     with pytest.raises(FileNotFoundError, match=r"nowhere\.jpg"):
         found[7]
+
+
+def test_linked_folders_are_followed_once(folder, tmp_path_factory):
+    more = tmp_path_factory.mktemp("more")
+    (more / "x.jpg").write_bytes((folder / "cat" / "1.jpg").read_bytes())
+    for name in ("one", "two"):
+        (folder / "dog" / name).symlink_to(more)
+    (more / "back").symlink_to(folder / "dog")
+    with pytest.warns(UserWarning, match=r"two': it leads to .*searched already.*back': a loop: "):
+        found = JPEGFolder(folder, follow_links=True)
+    dogs = [Path(path).relative_to(folder).as_posix() for path, target in found.samples if target]
+    assert dogs == ["dog/1.jpg", "dog/a.jfif", "dog/one/x.jpg"]
+
+
+def test_a_file_that_becomes_a_pipe_is_an_error_not_a_wait(folder):
+    found = JPEGFolder(folder)
+    (folder / "cat" / "1.jpg").unlink()
+    os.mkfifo(folder / "cat" / "1.jpg")
+    with pytest.raises(OSError, match=r"not a regular file.*1\.jpg"):
+        found[0]
 
 
 def test_folders_without_files_are_refused(folder):
