@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -12,7 +13,7 @@ from pyfd._core.files import JPEG_SUFFIXES
 from pyfd.cli import jobs
 from pyfd.cli.messages import Messages, printable
 from pyfd.cli.options import Examples, inputs_argument, limits_options, plot_option
-from pyfd.cli.plan import STDIO, collect
+from pyfd.cli.plan import STDIO, check_overwriting, collect
 from pyfd.limits import Limits
 
 
@@ -27,7 +28,7 @@ pyfd calibrate photos --workers 4 --plot stats.png -o stats.json""",
     "-o",
     "--output",
     required=True,
-    type=click.Path(dir_okay=False),
+    type=click.Path(dir_okay=False, readable=False),
     metavar="FILE",
     help="The JSON file for the statistics.",
 )
@@ -53,8 +54,11 @@ def calibrate(
     directories. "pyfd tables make --statistics" ranks the frequencies by them.
     Damaged files are named and left out.
     """
+    if plot and os.path.realpath(plot) == os.path.realpath(output):
+        raise click.UsageError(f"{printable(output)} is both --output and --plot.")
     messages = Messages()
     names = [name for name, _ in collect(inputs, JPEG_SUFFIXES, messages)]
+    check_overwriting(names, [output, *([plot] if plot else [])])
     if names:
         with messages.watching("calibrate"):
             _calibrate(names, output, workers, plot, limits, messages)

@@ -22,11 +22,12 @@ from pyfd.cli.options import (
     Examples,
     check_steps,
     inputs_argument,
+    limits_options,
     plot_option,
     subsampling_option,
     tables_option,
 )
-from pyfd.cli.plan import collect
+from pyfd.cli.plan import check_overwriting, collect
 from pyfd.limits import Limits
 from pyfd.qtables import ENCODER_STEP, QTables
 
@@ -72,6 +73,7 @@ pyfd certify photos -q 40 --epsilon 1 --json | jq .radius""",
     help="Write a line of JSON per file, for programs; an infinite radius is null.",
 )
 @plot_option("For one image, draw the radii, block by block")
+@limits_options
 def certify(
     inputs: tuple[str, ...],
     tables: QTables,
@@ -79,6 +81,7 @@ def certify(
     epsilons: tuple[float, ...],
     as_json: bool,
     plot: str | None,
+    limits: Limits,
 ) -> None:
     """Prove how strong a perturbation must be to change an image.
 
@@ -103,13 +106,14 @@ def certify(
     names = [name for name, _ in collect(inputs, pictures.SUFFIXES, messages)]
     if plot and len(names) > 1:
         raise click.UsageError(f"--plot is for one image, not {len(names)}.")
+    check_overwriting(names, [plot] if plot else [])
     if names and not as_json:
         titles = ["radius", "file radius", *(f"epsilon {epsilon:g}" for epsilon in epsilons)]
         click.echo(_row(titles, "file"))
     found: list[Certificate] = []
     for name in messages.progress(names, len(names)):
         with messages.watching(name):
-            pixels = _pixels(jobs.read(name, Limits.unlimited()))
+            pixels = _pixels(jobs.read(name, limits), limits)
             certificate = pyfd.certify(pixels, tables, subsampling=subsampling)
             if plot:
                 from pyfd import plots
@@ -122,10 +126,10 @@ def certify(
     messages.finish()
 
 
-def _pixels(data: bytes) -> Pixels:
+def _pixels(data: bytes, limits: Limits) -> Pixels:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="EXIF")  # EXIF is not used here
-        return pictures.read(data).pixels
+        return pictures.read(data, limits).pixels
 
 
 def _line(name: str, certificate: Certificate, epsilons: Sequence[float], as_json: bool) -> str:

@@ -17,6 +17,7 @@ from pyfd.cli.options import (
     baseline_option,
     check_written_steps,
     inputs_argument,
+    limits_options,
     optimize_option,
     output_option,
     progressive_option,
@@ -43,7 +44,8 @@ pyfd encode photos -o defended --qtables 16
 pyfd encode photo.png -o photo.jpg --radius 2 --qtables certified:2
 pyfd encode photos -o certified --radius 1 --radius-files 1 -q certified-files:1
 pyfd encode photos -o certified --radius 1 --subsampling 4:2:0 --max-loss 2
-pyfd encode - < photo.png > photo.jpg""",
+pyfd encode - < photo.png > photo.jpg
+pyfd encode camera.png -o camera.jpg --max-pixels 110000000 --max-bytes 500000000""",
 )
 @inputs_argument
 @output_option
@@ -75,8 +77,14 @@ pyfd encode - < photo.png > photo.jpg""",
     help="With a radius and subsampled chroma, refuse an image that the radius costs more than "
     "this, in dB of PSNR against a plain encode; inf takes any loss.  [default: 1]",
 )
+@limits_options
 def encode(
-    inputs: tuple[str, ...], output: str | None, tables: QTables, baseline: bool, **options: Any
+    inputs: tuple[str, ...],
+    output: str | None,
+    tables: QTables,
+    baseline: bool,
+    limits: Limits,
+    **options: Any,
 ) -> None:
     """Make defended .jpg files from images.
 
@@ -103,7 +111,7 @@ def encode(
     given = _checked_radii(tables, options)
 
     def work(data: bytes) -> bytes:
-        picture = pictures.read(data)
+        picture = pictures.read(data, limits)
         return pyfd.encode(
             picture.pixels,
             tables,
@@ -116,7 +124,7 @@ def encode(
 
     messages = Messages()
     planned = plan(inputs, output, messages, suffixes=pictures.SUFFIXES, suffix=".jpg")
-    jobs.run(planned, work, Limits.unlimited(), messages)
+    jobs.run(planned, work, limits, messages)
     messages.finish()
 
 

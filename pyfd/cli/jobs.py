@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pyfd._core.files import read_source, write_atomically
+from pyfd._core.files import read_source, write_file
 from pyfd.cli.journal import Job, Journal, Stamp, stamp
 from pyfd.cli.messages import Messages, RefusedError
 from pyfd.cli.plan import STDIO
@@ -50,7 +50,7 @@ def do(job: Job, work: Callable[[Any], bytes], limits: Limits, folder: str = "")
     """
     source = os.path.join(folder, job.source)  # noqa: PTH118 (of "" and "-" it makes "-")
     before = stamp(source)
-    write(job.target, work(read(source, limits)), folder)
+    write(job.target, work(read(source, limits)), folder, through=job.explicit)
     return before
 
 
@@ -59,8 +59,15 @@ def read(source: str, limits: Limits) -> bytes:
     return bytes(read_source(sys.stdin.buffer if source == STDIO else source, limits))
 
 
-def write(target: str, data: bytes, folder: str = "") -> None:
+def write(target: str, data: bytes, folder: str = "", *, through: bool = True) -> None:
     """Write a file whole or not at all, or write to standard output for "-".
+
+    Args:
+        target: The file, or "-".
+        data: Its content.
+        folder: The folder that the target is relative to.
+        through: As for `write_file`: not for files in a directory, where a FIFO would
+            stop the jobs that follow.
 
     Raises:
         RefusedError: The file cannot be written.
@@ -70,10 +77,7 @@ def write(target: str, data: bytes, folder: str = "") -> None:
         return
     path = Path(folder, target)
     with writing(path, target):
-        if path.exists() and not path.is_file():
-            path.write_bytes(data)  # a device or a pipe, which a new file must not replace
-        else:
-            write_atomically(path, data)
+        write_file(path, data, through=through)
 
 
 def _write_stdout(data: bytes) -> None:

@@ -16,10 +16,17 @@ Stamp: TypeAlias = tuple[int, int]
 
 
 class Job(NamedTuple):
-    """One file to read and one file to write."""
+    """One file to read and one file to write.
+
+    Attributes:
+        source: The file to read.
+        target: The file to write.
+        explicit: Whether the user has named the target, which then may be a device.
+    """
 
     source: str
     target: str
+    explicit: bool = False
 
 
 def stamp(path: str) -> Stamp | None:

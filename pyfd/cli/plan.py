@@ -13,6 +13,7 @@ import click
 from pyfd._core.files import JPEG_SUFFIXES
 from pyfd.cli.journal import Job
 from pyfd.cli.messages import Messages, printable, reason
+from pyfd.cli.options import table_files
 from pyfd.cli.pictures import SUFFIXES
 
 #: The name that stands for standard input or standard output.
@@ -117,8 +118,8 @@ def plan(
     if goes_to_directory(inputs, output):
         jobs = _plan_directory(inputs, output, messages, suffixes, suffix)
     else:
-        jobs = [Job(inputs[0], output)]
-    _check_overwriting(jobs)
+        jobs = [Job(inputs[0], output, explicit=True)]
+    check_overwriting([job.source for job in jobs], [job.target for job in jobs])
     if output == STDIO and sys.stdout.isatty():
         raise click.UsageError(
             "No image is written to a terminal: redirect stdout, or use -o FILE."
@@ -164,14 +165,22 @@ def _renamed(name: Path, suffix: str) -> Path:
     return name if name.suffix.lower() in same else name.with_suffix(suffix)
 
 
-def _check_overwriting(jobs: Sequence[Job]) -> None:
-    """Refuse to write onto an input."""
-    sources = {_identity(0 if job.source == STDIO else job.source): job.source for job in jobs}
-    for job in jobs:
-        identity = None if job.target == STDIO else _identity(job.target)
-        if identity is not None and identity in sources:
+def check_overwriting(sources: Sequence[str], targets: Sequence[str]) -> None:
+    """Refuse to write onto a file that the command reads, whatever the two names are.
+
+    Args:
+        sources: The inputs. Table files that options name are added to them.
+        targets: The outputs.
+
+    Raises:
+        click.UsageError: A target is a source.
+    """
+    read = {_identity(0 if name == STDIO else name): name for name in [*table_files(), *sources]}
+    for target in targets:
+        identity = _identity(1 if target == STDIO else target)
+        if identity is not None and identity in read:
             raise click.UsageError(
-                f"{printable(job.target)} would overwrite the input {printable(sources[identity])}."
+                f"{printable(target)} would overwrite the input {printable(read[identity])}."
             )
 
 

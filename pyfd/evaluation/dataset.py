@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,10 @@ from PIL import Image
 import pyfd
 from pyfd._core import pictures
 from pyfd._core.extras import missing
+from pyfd._core.files import read_source
 from pyfd._core.pixels import Pixels
+from pyfd._core.reading import DEFAULT_LIMITS
+from pyfd.limits import Limits
 
 #: The only source that is not a directory: the 20 ImageNet pictures that foolbox ships.
 FOOLBOX = "foolbox"
@@ -49,6 +53,7 @@ def load(
     labels: str | os.PathLike[str] | None = None,
     *,
     longest_side: int = 640,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> Images:
     """Read labelled photographs.
 
@@ -61,6 +66,8 @@ def load(
             are left out.
         longest_side: The most pixels of a side; larger photographs are shrunk with
             a bicubic filter.
+        limits: The limits on each picture, of whatever format, and on the size of the
+            CSV file.
 
     Returns:
         Names, pixels and labels. JPEG files are read by `pyfd.decode`, others by
@@ -74,14 +81,14 @@ def load(
     if longest_side < 1:
         raise ValueError(f"longest_side must be at least 1, not {longest_side}")
     if source != FOOLBOX:
-        entries = _listed(Path(source), labels)
+        entries = _listed(Path(source), labels, limits)
     elif labels is None:
         entries = _foolbox()
     else:
         raise ValueError("foolbox's pictures have labels of their own: leave labels out")
     return Images(
         names=[entry.name for entry in entries],
-        pixels=[_shrunk(_read(entry.path), longest_side) for entry in entries],
+        pixels=[_shrunk(_read(entry.path, limits), longest_side) for entry in entries],
         labels=np.array([entry.label for entry in entries], np.int64),
     )
 
@@ -122,15 +129,17 @@ def _foolbox() -> list[_Entry]:
     return [_Entry(path.name, path, int(path.stem.rpartition("_")[2])) for path in paths]
 
 
-def _listed(directory: Path, labels: str | os.PathLike[str] | None) -> list[_Entry]:
+def _listed(directory: Path, labels: str | os.PathLike[str] | None, limits: Limits) -> list[_Entry]:
     if not directory.is_dir():
         raise ValueError(f'{directory} is not a directory: give one with images, or "{FOOLBOX}"')
     if labels is None:
         raise ValueError(f"no labels for {directory}: give a CSV file with columns file and label")
     try:
-        entries = list(_rows(directory, Path(labels)))
+        entries = list(_rows(directory, Path(labels), limits))
     except OSError as error:
         raise ValueError(f"{labels}: {error.strerror}") from error
+    except pyfd.LimitExceededError as error:
+        raise ValueError(f"{labels}: {error}") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{labels} is not a CSV file in UTF-8: {error}") from error
     if not entries:
@@ -138,20 +147,20 @@ def _listed(directory: Path, labels: str | os.PathLike[str] | None) -> list[_Ent
     return entries
 
 
-def _rows(directory: Path, labels: Path) -> Iterator[_Entry]:
+def _rows(directory: Path, labels: Path, limits: Limits) -> Iterator[_Entry]:
     seen: set[str] = set()
-    with labels.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        if not {"file", "label"} <= set(reader.fieldnames or ()):
-            raise ValueError(f"{labels}, line 1: the columns must be file and label")
-        for row in reader:
-            where = f"{labels}, line {reader.line_num}"
-            name, label = row["file"] or "", (row["label"] or "").strip()
-            path = _inside(directory, name, where)
-            if name in seen:
-                raise ValueError(f"{where}: {name} is listed twice")
-            seen.add(name)
-            yield _Entry(name, path, _integer(label, where))
+    text = bytes(read_source(labels, limits)).decode("utf-8-sig")
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    if not {"file", "label"} <= set(reader.fieldnames or ()):
+        raise ValueError(f"{labels}, line 1: the columns must be file and label")
+    for row in reader:
+        where = f"{labels}, line {reader.line_num}"
+        name, label = row["file"] or "", (row["label"] or "").strip()
+        path = _inside(directory, name, where)
+        if name in seen:
+            raise ValueError(f"{where}: {name} is listed twice")
+        seen.add(name)
+        yield _Entry(name, path, _integer(label, where))
 
 
 def _inside(directory: Path, name: str, where: str) -> Path:
@@ -172,11 +181,13 @@ def _integer(label: str, where: str) -> int:
 # ---- pixels ---------------------------------------------------------------
 
 
-def _read(path: Path) -> Pixels:
+def _read(path: Path, limits: Limits) -> Pixels:
     try:
-        data = path.read_bytes()
-        # pyfd's decoder reports damage that Pillow's hides
-        pixels = pyfd.decode(data) if data[:2] == b"\xff\xd8" else pictures.read(data).pixels
+        data = bytes(read_source(path, limits))
+        if data[:2] == b"\xff\xd8":  # pyfd's decoder reports damage that Pillow's hides
+            pixels = pyfd.decode(data, limits=limits)
+        else:
+            pixels = pictures.read(data, limits).pixels
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     except OSError as error:

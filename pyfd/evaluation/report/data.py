@@ -13,10 +13,11 @@ import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pyfd._core.extras import missing
+from pyfd._core.files import read_source
+from pyfd._core.reading import DEFAULT_LIMITS
 from pyfd.evaluation.attacks import ATTACKS
 
 try:
@@ -55,7 +56,7 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
         OSError: The file cannot be read.
     """
     try:
-        content: dict[str, Any] = json.loads(Path(path).read_bytes())
+        content: dict[str, Any] = json.loads(bytes(read_source(path, DEFAULT_LIMITS)))
     except FileNotFoundError:
         raise ValueError(f"{path} does not exist: pyfd evaluate writes it") from None
     except (ValueError, RecursionError) as error:
