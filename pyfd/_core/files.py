@@ -129,16 +129,24 @@ def write_file(
     """
     content, name = memoryview(data).cast("B"), Path(path)
     try:
-        old = _status(name)  # before links are read: the system may forbid to follow them
-        held = _held(name)
-        if held is None and (old is None or stat.S_ISREG(old.st_mode)):
-            _replace(Path(os.path.realpath(name)), content, old)
+        if not is_stream(name):
+            _replace(Path(os.path.realpath(name)), content)
         elif through:
-            _write_through(held or name, content)
+            _write_through(_held(name) or name, content)
         else:
             raise OSError(errno.EINVAL, "not a regular file")
     except OSError as error:  # which may name the temporary file, or nothing
         raise OSError(error.errno, error.strerror or str(error), str(name)) from error
+
+
+def is_stream(path: str | os.PathLike[str]) -> bool:
+    """Return whether a path leads to something that exists and that no file can replace.
+
+    Raises:
+        OSError: It leads nowhere: the system does not let its links be followed.
+    """
+    status = _status(Path(path))  # before links are read: the system may forbid to follow them
+    return _held(Path(path)) is not None or not (status is None or stat.S_ISREG(status.st_mode))
 
 
 def _status(name: Path) -> os.stat_result | None:
@@ -171,7 +179,7 @@ def _write_through(name: Path, data: memoryview) -> None:
         descriptor = os.dup(int(name.name))  # keeps its place in the file, and needs no rights
     else:
         if (status := _status(name)) is not None and stat.S_ISSOCK(status.st_mode):
-            raise OSError(errno.ENXIO, "a socket has no name to write to")
+            raise OSError(errno.ENXIO, "a socket cannot be opened")
         descriptor = os.open(name, _flags("O_WRONLY", "O_TRUNC", "O_NOCTTY"))
     try:
         _write_all(descriptor, data)
@@ -185,8 +193,9 @@ def _own_descriptors() -> Iterator[Path]:
         yield Path(os.path.realpath(name))
 
 
-def _replace(target: Path, data: memoryview, old: os.stat_result | None) -> None:
+def _replace(target: Path, data: memoryview) -> None:
     """Put a new file in the place of an old one, or of none."""
+    old = _status(target)
     if old is not None and not _writable(target):  # a rename would not ask
         os.close(os.open(target, _flags("O_WRONLY", "O_NONBLOCK", "O_NOCTTY")))  # says why
     temporary = target.with_name(f".pyfd-{secrets.token_hex(8)}.tmp")

@@ -59,7 +59,7 @@ def read(data: bytes, limits: Limits) -> Picture:
     """
     if len(data) > limits.max_bytes:
         raise _exceeded("max_bytes", limits, len(data), "has")
-    if _has_frames_of_gif(data):  # Pillow would count them slowly
+    if _has_frames_of_gif(data, limits):  # Pillow would take long to find out
         raise _several_frames()
     with _lock, warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -151,17 +151,24 @@ def _several_frames() -> PictureError:
     return PictureError("has several frames, and a JPEG file holds one")
 
 
-def _has_frames_of_gif(data: bytes) -> bool:
-    """Return whether a GIF file has more than one frame."""
+def _has_frames_of_gif(data: bytes, limits: Limits) -> bool:
+    """Return whether a file is a GIF with more than one frame.
+
+    Raises:
+        LimitExceededError: It has too many extensions.
+    """
     if data[:6] not in (b"GIF87a", b"GIF89a") or len(data) < 13:
         return False
-    frames, at = 0, 13 + _colors_of_gif(data[10])
+    frames, extensions, at = 0, 0, 13 + _colors_of_gif(data[10])
     while frames < 2 and at < len(data):
         kind = data[at]
         if kind == 0x2C and at + 9 < len(data):  # an image
             frames += 1
             at += 11 + _colors_of_gif(data[at + 9])
         elif kind == 0x21:  # an extension
+            extensions += 1
+            if extensions > limits.max_segments:
+                raise _exceeded("max_segments", limits, extensions, "has at least")
             at += 2
         else:  # the end, or no GIF any more
             break

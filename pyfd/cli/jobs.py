@@ -50,7 +50,7 @@ def do(job: Job, work: Callable[[Any], bytes], limits: Limits, folder: str = "")
     """
     source = os.path.join(folder, job.source)  # noqa: PTH118 (of "" and "-" it makes "-")
     before = stamp(source)
-    write(job.target, work(read(source, limits)), folder, through=job.explicit)
+    write(job.target, work(read(source, limits)), folder, through=not job.in_directory)
     return before
 
 

@@ -21,12 +21,13 @@ class Job(NamedTuple):
     Attributes:
         source: The file to read.
         target: The file to write.
-        explicit: Whether the user has named the target, which then may be a device.
+        in_directory: Whether the user has named the target's directory, and not the target:
+            then it must not be a device.
     """
 
     source: str
     target: str
-    explicit: bool = False
+    in_directory: bool = False
 
 
 def stamp(path: str) -> Stamp | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from pyfd._core.files import JPEG_SUFFIXES
+from pyfd._core.files import JPEG_SUFFIXES, is_stream
 from pyfd.cli.journal import Job
 from pyfd.cli.messages import Messages, printable, reason
 from pyfd.cli.options import table_files
@@ -80,6 +80,14 @@ def is_directory(name: str) -> bool:
     return status is not None and stat.S_ISDIR(status.st_mode)
 
 
+def is_pipe(target: str) -> bool:
+    """Return whether a target's name says nothing about its form: a pipe, a device or "-"."""
+    try:
+        return target == STDIO or (not Path(target).suffix and is_stream(target))
+    except OSError:  # writing will say why
+        return False
+
+
 def _identity(path: str | Path | int) -> tuple[int, int] | None:
     """Return the device and inode of a file or directory; None if there is neither."""
     status = _stat(path)
@@ -118,7 +126,7 @@ def plan(
     if goes_to_directory(inputs, output):
         jobs = _plan_directory(inputs, output, messages, suffixes, suffix)
     else:
-        jobs = [Job(inputs[0], output, explicit=True)]
+        jobs = [Job(inputs[0], output)]
     check_overwriting([job.source for job in jobs], [job.target for job in jobs])
     if output == STDIO and sys.stdout.isatty():
         raise click.UsageError(
@@ -156,7 +164,7 @@ def _plan_directory(
             messages.refuse(source, f"{targets[target]} is already written to {target}")
         else:
             targets[target] = source
-    return [Job(source, str(target)) for target, source in targets.items()]
+    return [Job(source, str(target), in_directory=True) for target, source in targets.items()]
 
 
 def _renamed(name: Path, suffix: str) -> Path:
