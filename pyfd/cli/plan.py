@@ -83,7 +83,9 @@ def is_directory(name: str) -> bool:
 def is_pipe(target: str) -> bool:
     """Return whether a target's name says nothing about its form: a pipe, a device or "-"."""
     try:
-        return target == STDIO or (not Path(target).suffix and is_stream(target))
+        return target == STDIO or (
+            not Path(target).suffix and not is_directory(target or ".") and is_stream(target)
+        )
     except OSError:  # writing will say why
         return False
 
