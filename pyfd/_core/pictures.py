@@ -7,7 +7,7 @@ import re
 import sys
 import threading
 import warnings
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -61,16 +61,18 @@ def read(data: bytes, limits: Limits) -> Picture:
         raise _exceeded("max_bytes", limits, len(data), "has")
     if _has_frames_of_gif(data, limits):  # Pillow would take long to find out
         raise _several_frames()
-    with _lock, warnings.catch_warnings():
+    with _lock, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", UserWarning)
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, limits.max_pixels
         try:
-            return _read(data, limits)
+            pixels, info = _read(data, limits)
         except UnidentifiedImageError:
             raise PictureError("not an image that Pillow can read") from None
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-            pixels = re.search(r"[0-9]+", str(error))  # the text starts with their number
-            needed = int(pixels[0]) if pixels else limits.max_pixels + 1
+            number = re.search(r"[0-9]+", str(error))  # the first one in the text
+            needed = int(number[0]) if number else limits.max_pixels + 1
             raise _exceeded("max_pixels", limits, needed, "has") from None
         except (PictureError, JPEGError):
             raise
@@ -79,9 +81,14 @@ def read(data: bytes, limits: Limits) -> Picture:
             raise PictureError(f"Pillow cannot read it: {reason}") from error
         finally:
             Image.MAX_IMAGE_PIXELS = before
+    if caught:  # one line, of however many that a file may cause
+        more = f", and {len(caught) - 1} more warnings" if len(caught) > 1 else ""
+        warnings.warn(f"Pillow: {caught[0].message}{more}", stacklevel=2)
+    return Picture(pixels, clean_exif(info.get("exif")), info.get("icc_profile"), None)
 
 
-def _read(data: bytes, limits: Limits) -> Picture:
+def _read(data: bytes, limits: Limits) -> tuple[Pixels, dict[str | tuple[int, int], Any]]:
+    """Return the pixels, and Pillow's information about the file."""
     file = _Metered(data, limits)
     with Image.open(file, formats=_formats()) as image:
         if getattr(image, "is_animated", False):
@@ -94,9 +101,7 @@ def _read(data: bytes, limits: Limits) -> Picture:
             raise _exceeded("max_memory", limits, needed, "needs")
         file.expect_pixels(image.format in _CHUNKED)
         image.load()
-        pixels = _pixels(image)
-    info = image.info
-    return Picture(pixels, clean_exif(info.get("exif")), info.get("icc_profile"), None)
+        return _pixels(image), image.info
 
 
 class _Metered(io.BytesIO):
