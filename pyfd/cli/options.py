@@ -189,7 +189,8 @@ optimize_option = click.option(
 _LIMITS = {
     "max_bytes": "of more than N bytes",
     "max_pixels": "of more than N pixels",
-    "max_memory": "that take more than N bytes of memory for coefficients",
+    "max_memory": "that take more than N bytes of memory for coefficients or, in formats other "
+    "than JPEG, for pixels",
     "max_scans": "of more than N scans",
 }
 

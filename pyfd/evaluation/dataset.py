@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import importlib.util
-import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,8 +65,7 @@ def load(
             are left out.
         longest_side: The most pixels of a side; larger photographs are shrunk with
             a bicubic filter.
-        limits: The limits on each picture, of whatever format, and on the size of the
-            CSV file.
+        limits: The limits on each picture, of whatever format.
 
     Returns:
         Names, pixels and labels. JPEG files are read by `pyfd.decode`, others by
@@ -81,7 +79,7 @@ def load(
     if longest_side < 1:
         raise ValueError(f"longest_side must be at least 1, not {longest_side}")
     if source != FOOLBOX:
-        entries = _listed(Path(source), labels, limits)
+        entries = _listed(Path(source), labels)
     elif labels is None:
         entries = _foolbox()
     else:
@@ -129,17 +127,15 @@ def _foolbox() -> list[_Entry]:
     return [_Entry(path.name, path, int(path.stem.rpartition("_")[2])) for path in paths]
 
 
-def _listed(directory: Path, labels: str | os.PathLike[str] | None, limits: Limits) -> list[_Entry]:
+def _listed(directory: Path, labels: str | os.PathLike[str] | None) -> list[_Entry]:
     if not directory.is_dir():
         raise ValueError(f'{directory} is not a directory: give one with images, or "{FOOLBOX}"')
     if labels is None:
         raise ValueError(f"no labels for {directory}: give a CSV file with columns file and label")
     try:
-        entries = list(_rows(directory, Path(labels), limits))
+        entries = list(_rows(directory, Path(labels)))
     except OSError as error:
         raise ValueError(f"{labels}: {error.strerror}") from error
-    except pyfd.LimitExceededError as error:
-        raise ValueError(f"{labels}: {error}") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{labels} is not a CSV file in UTF-8: {error}") from error
     if not entries:
@@ -147,20 +143,20 @@ def _listed(directory: Path, labels: str | os.PathLike[str] | None, limits: Limi
     return entries
 
 
-def _rows(directory: Path, labels: Path, limits: Limits) -> Iterator[_Entry]:
+def _rows(directory: Path, labels: Path) -> Iterator[_Entry]:
     seen: set[str] = set()
-    text = bytes(read_source(labels, limits)).decode("utf-8-sig")
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    if not {"file", "label"} <= set(reader.fieldnames or ()):
-        raise ValueError(f"{labels}, line 1: the columns must be file and label")
-    for row in reader:
-        where = f"{labels}, line {reader.line_num}"
-        name, label = row["file"] or "", (row["label"] or "").strip()
-        path = _inside(directory, name, where)
-        if name in seen:
-            raise ValueError(f"{where}: {name} is listed twice")
-        seen.add(name)
-        yield _Entry(name, path, _integer(label, where))
+    with labels.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        if not {"file", "label"} <= set(reader.fieldnames or ()):
+            raise ValueError(f"{labels}, line 1: the columns must be file and label")
+        for row in reader:
+            where = f"{labels}, line {reader.line_num}"
+            name, label = row["file"] or "", (row["label"] or "").strip()
+            path = _inside(directory, name, where)
+            if name in seen:
+                raise ValueError(f"{where}: {name} is listed twice")
+            seen.add(name)
+            yield _Entry(name, path, _integer(label, where))
 
 
 def _inside(directory: Path, name: str, where: str) -> Path:

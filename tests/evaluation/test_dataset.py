@@ -63,12 +63,6 @@ def test_limits(directory, name, limit, least):
         dataset.load(directory, labels, limits=pyfd.Limits(**{limit: least - 1}))
 
 
-def test_limits_on_the_labels(directory):
-    labels = listed(directory, *["a.jpg,1"] * 1000)
-    with pytest.raises(ValueError, match=r"labels\.csv: max_bytes is 5000, but the file has 8010"):
-        dataset.load(directory, labels, limits=pyfd.Limits(max_bytes=5000))
-
-
 def test_a_byte_order_mark(directory):
     labels = directory.parent / "labels.csv"
     labels.write_text("file,label\na.jpg,7\n", encoding="utf-8-sig")

@@ -13,12 +13,10 @@ import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pyfd._core.extras import missing
-from pyfd._core.files import read_source
-from pyfd._core.reading import DEFAULT_LIMITS
-from pyfd.errors import LimitExceededError
 from pyfd.evaluation.attacks import ATTACKS
 
 try:
@@ -57,12 +55,9 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
         OSError: The file cannot be read.
     """
     try:
-        data = bytes(read_source(path, DEFAULT_LIMITS))
-        content: dict[str, Any] = json.loads(data)
+        content: dict[str, Any] = json.loads(Path(path).read_bytes())
     except FileNotFoundError:
         raise ValueError(f"{path} does not exist: pyfd evaluate writes it") from None
-    except LimitExceededError as error:
-        raise ValueError(f"{path} is too large: {error}") from None
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON: {error}") from None
     read(content)
