@@ -28,6 +28,7 @@ from benchmarks.certified_slack import CORES, DEFAULT, Point
 from benchmarks.reproduction import COUNT, Photos, read_arguments
 from benchmarks.timing import cpu_seconds, undisturbed
 from pyfd import QTables
+from pyfd._core.files import write_file
 from pyfd._core.pixels import Pixels
 from pyfd.evaluation import dataset
 
@@ -206,7 +207,8 @@ def main() -> None:
     arguments = read_arguments(__doc__)
     arguments.output.mkdir(parents=True, exist_ok=True)
     found = measure(arguments.photos, arguments.labels)
-    (arguments.output / "certified.json").write_text(json.dumps(record(found), indent=1) + "\n")
+    content = json.dumps(record(found), indent=1) + "\n"
+    write_file(arguments.output / "certified.json", content.encode())
     pictures = arguments.write.parent / "images" if arguments.write else arguments.output
     certified_slack.draw(found.slack, pictures / "slack.png")
     text = page(found)

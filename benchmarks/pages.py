@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from pyfd._core.files import write_file
+
 END = "<!-- end -->"
 
 
@@ -33,4 +35,4 @@ def publish(page: Path, maker: str, text: str) -> None:
     _, ended, after = rest.partition(END)
     if begun and not ended:
         raise ValueError(f'{page}: "{begin}" is not followed by "{END}"')
-    page.write_text(f"{before}{begin}\n\n{text}\n\n{END}{after}")
+    write_file(page, f"{before}{begin}\n\n{text}\n\n{END}{after}".encode())

@@ -25,6 +25,7 @@ from benchmarks.files import PHOTOS_HELP, Files
 from benchmarks.rows import rows, selected
 from benchmarks.timing import Effort
 from pyfd._core import native
+from pyfd._core.files import write_file
 
 MAKER = "benchmarks/speed.py"
 USUAL, QUICK = Effort(seconds=1.0, rounds=5), Effort(seconds=0.05, rounds=1)
@@ -76,9 +77,10 @@ def around(files: Files, effort: Effort) -> dict[str, Any]:
 def keep(content: dict[str, Any], output: Path) -> None:
     """Write speed.json, report.md and the pictures."""
     output.mkdir(parents=True, exist_ok=True)
-    (output / "speed.json").write_text(json.dumps(content, indent=1) + "\n")
+    write_file(output / "speed.json", (json.dumps(content, indent=1) + "\n").encode())
     every = [f"## {row['what']}\n\n{speed_page.cases(row)}" for row in content["rows"]]
-    (output / "report.md").write_text("\n\n".join([speed_page.page(content), *every]) + "\n")
+    text = "\n\n".join([speed_page.page(content), *every]) + "\n"
+    write_file(output / "report.md", text.encode())
     if "curves" in content:
         speed_plots.draw(content["curves"], output)
 

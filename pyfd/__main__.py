@@ -19,7 +19,10 @@ def _terminate(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    signal.signal(signal.SIGTERM, _terminate)
+    for name in ("SIGTERM", "SIGHUP"):  # no system has all
+        signum = getattr(signal, name, None)
+        if signum is not None and signal.getsignal(signum) != signal.SIG_IGN:  # as under nohup
+            signal.signal(signum, _terminate)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's comment can hold any character
     try:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from pyfd._core import bands, binding
 from pyfd._core.arithmetic import DCT, YCBCR
 from pyfd._core.cores import usable_cores
-from pyfd._core.files import Source, read_source, write_atomically
+from pyfd._core.files import Source, read_source, write_file
 from pyfd._core.pixels import Pixels, pixels_of
 from pyfd._core.progress import bar
 from pyfd._core.reading import Reading
@@ -155,7 +155,7 @@ class FrequencyStatistics:
             "mean": _without_nan(self.mean),
             "std": _without_nan(self.std),
         }
-        write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
+        write_file(path, (json.dumps(content, indent=1) + "\n").encode())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> FrequencyStatistics:

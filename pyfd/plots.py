@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyfd._core.extras import missing
-from pyfd._core.files import write_atomically
+from pyfd._core.files import write_file
 from pyfd.qtables import QTables, served
 from pyfd.refinement import Accuracy
 
@@ -202,7 +202,7 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     buffer = io.BytesIO()
     metadata = {"Date": None} if suffix == ".svg" else None  # a date would change the bytes
     figure.savefig(buffer, format=suffix[1:], dpi=150, metadata=metadata)
-    write_atomically(path, buffer.getvalue())
+    write_file(path, buffer.getvalue())
 
 
 def check_suffix(path: str | os.PathLike[str]) -> str:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from pyfd import analysis
 from pyfd._core import bands, least_steps, presets, table_files
-from pyfd._core.files import write_atomically
+from pyfd._core.files import write_file
 from pyfd._core.steps import BASELINE_STEP as BASELINE_STEP
 from pyfd._core.steps import DECODER_STEP as DECODER_STEP
 from pyfd._core.steps import ENCODER_STEP as ENCODER_STEP
@@ -295,7 +295,7 @@ class QTables:
         Raises:
             OSError: The file cannot be written.
         """
-        write_atomically(path, self.to_json().encode())
+        write_file(path, self.to_json().encode())
 
     def to_json(self) -> str:
         """Return the content of the file that `save` writes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -18,7 +19,7 @@ from pyfd.cli.options import (
     limits_options,
     plot_option,
 )
-from pyfd.cli.plan import Input, collect
+from pyfd.cli.plan import Input, check_overwriting, collect
 from pyfd.limits import Limits
 
 
@@ -34,7 +35,7 @@ pyfd calibrate photos --workers 4 --plot stats.png -o stats.json""",
     "-o",
     "--output",
     required=True,
-    type=click.Path(dir_okay=False),
+    type=click.Path(dir_okay=False, readable=False),
     metavar="FILE",
     help="The JSON file for the statistics.",
 )
@@ -61,8 +62,11 @@ def calibrate(
     directories. "pyfd tables make --statistics" ranks the frequencies by them.
     Damaged files are named and left out.
     """
+    if plot and os.path.realpath(plot) == os.path.realpath(output):
+        raise click.UsageError(f"{printable(output)} is both --output and --plot.")
     messages = Messages()
     files = collect(inputs, JPEG_SUFFIXES, messages, follow_links=follow_links)
+    check_overwriting([name for name, *_ in files], [output, *([plot] if plot else [])])
     if files:
         with messages.watching("calibrate"):
             _calibrate(files, output, workers, plot, limits, messages)

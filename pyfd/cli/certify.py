@@ -23,11 +23,12 @@ from pyfd.cli.options import (
     check_steps,
     follow_links_option,
     inputs_argument,
+    limits_options,
     plot_option,
     subsampling_option,
     tables_option,
 )
-from pyfd.cli.plan import collect
+from pyfd.cli.plan import check_overwriting, collect
 from pyfd.limits import Limits
 from pyfd.qtables import ENCODER_STEP, QTables
 
@@ -74,6 +75,7 @@ pyfd certify photos -q 40 --epsilon 1 --json | jq .radius""",
     help="Write a line of JSON per file, for programs; an infinite radius is null.",
 )
 @plot_option("For one image, draw the radii, block by block")
+@limits_options
 def certify(
     inputs: tuple[str, ...],
     follow_links: bool,
@@ -82,6 +84,7 @@ def certify(
     epsilons: tuple[float, ...],
     as_json: bool,
     plot: str | None,
+    limits: Limits,
 ) -> None:
     """Prove how strong a perturbation must be to change an image.
 
@@ -106,13 +109,14 @@ def certify(
     files = collect(inputs, pictures.SUFFIXES, messages, follow_links=follow_links)
     if plot and len(files) > 1:
         raise click.UsageError(f"--plot is for one image, not {len(files)}.")
+    check_overwriting([name for name, *_ in files], [plot] if plot else [])
     if files and not as_json:
         titles = ["radius", "file radius", *(f"epsilon {epsilon:g}" for epsilon in epsilons)]
         click.echo(_row(titles, "file"))
     found: list[Certificate] = []
     for name, _, regular in messages.progress(files, len(files)):
         with messages.watching(name):
-            pixels = _pixels(jobs.read(name, Limits.unlimited(), regular=regular))
+            pixels = _pixels(jobs.read(name, limits, regular=regular), limits)
             certificate = pyfd.certify(pixels, tables, subsampling=subsampling)
             if plot:
                 from pyfd import plots
@@ -125,10 +129,10 @@ def certify(
     messages.finish()
 
 
-def _pixels(data: bytes) -> Pixels:
+def _pixels(data: bytes, limits: Limits) -> Pixels:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="EXIF")  # EXIF is not used here
-        return pictures.read(data).pixels
+        return pictures.read(data, limits).pixels
 
 
 def _line(name: str, certificate: Certificate, epsilons: Sequence[float], as_json: bool) -> str:

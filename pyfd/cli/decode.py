@@ -23,7 +23,7 @@ from pyfd.cli.options import (
     reading_options,
     tables_option,
 )
-from pyfd.cli.plan import STDIO, plan
+from pyfd.cli.plan import is_pipe, plan
 from pyfd.qtables import DECODER_STEP, QTables
 
 
@@ -90,7 +90,7 @@ def decode(
 
 def _format_of(planned: Sequence[Job]) -> str:
     """Return Pillow's name of the format that the targets' suffix asks for."""
-    targets = {Path(job.target).suffix.lower() for job in planned if job.target != STDIO}
+    targets = {Path(job.target).suffix.lower() for job in planned if not is_pipe(job.target)}
     suffix = targets.pop() if targets else ".png"
     if suffix not in pictures.FORMATS:
         known = ", ".join(pictures.FORMATS)

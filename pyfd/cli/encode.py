@@ -18,6 +18,7 @@ from pyfd.cli.options import (
     check_written_steps,
     follow_links_option,
     inputs_argument,
+    limits_options,
     optimize_option,
     output_option,
     progressive_option,
@@ -44,7 +45,8 @@ pyfd encode photos -o defended --qtables 16
 pyfd encode photo.png -o photo.jpg --radius 2 --qtables certified:2
 pyfd encode photos -o certified --radius 1 --radius-files 1 -q certified-files:1
 pyfd encode photos -o certified --radius 1 --subsampling 4:2:0 --max-loss 2
-pyfd encode - < photo.png > photo.jpg""",
+pyfd encode - < photo.png > photo.jpg
+pyfd encode camera.png -o camera.jpg --max-pixels 110000000 --max-bytes 500000000""",
 )
 @inputs_argument
 @follow_links_option
@@ -77,12 +79,14 @@ pyfd encode - < photo.png > photo.jpg""",
     help="With a radius and subsampled chroma, refuse an image that the radius costs more than "
     "this, in dB of PSNR against a plain encode; inf takes any loss.  [default: 1]",
 )
+@limits_options
 def encode(
     inputs: tuple[str, ...],
     follow_links: bool,
     output: str | None,
     tables: QTables,
     baseline: bool,
+    limits: Limits,
     **options: Any,
 ) -> None:
     """Make defended .jpg files from images.
@@ -110,7 +114,7 @@ def encode(
     given = _checked_radii(tables, options)
 
     def work(data: bytes) -> bytes:
-        picture = pictures.read(data)
+        picture = pictures.read(data, limits)
         return pyfd.encode(
             picture.pixels,
             tables,
@@ -130,7 +134,7 @@ def encode(
         suffix=".jpg",
         follow_links=follow_links,
     )
-    jobs.run(planned, work, Limits.unlimited(), messages)
+    jobs.run(planned, work, limits, messages)
     messages.finish()
 
 

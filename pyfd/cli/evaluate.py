@@ -11,7 +11,8 @@ import click
 
 from pyfd._core.cores import usable_cores
 from pyfd.cli.messages import Messages, printable, reason
-from pyfd.cli.options import Examples
+from pyfd.cli.options import Examples, limits_options
+from pyfd.limits import Limits
 
 _DEFENCES = ("none", "one-pass:fd-cvpr2019", "two-pass:fd-cvpr2019", "jpeg:75")
 _ATTACKS = ("pgd", "bpda", "grid")
@@ -156,6 +157,7 @@ pyfd evaluate --images photos --labels labels.csv -o report -d none -d two-pass:
     help="The folder for report.html and report.json. The same command, given again, resumes "
     "from the folder's results.",
 )
+@limits_options
 def evaluate(
     model: str,
     source: str,
@@ -165,6 +167,7 @@ def evaluate(
     limit: int | None,
     workers: int | None,
     output: Path,
+    limits: Limits,
     **options: Any,
 ) -> None:
     """Measure what defences are worth against attacks.
@@ -180,7 +183,7 @@ def evaluate(
         from pyfd.evaluation import report as reports
 
         classifier = models.load(model)
-        chosen = dataset.load(source, labels)
+        chosen = dataset.load(source, labels, limits=limits)
         pixels = chosen.pixels[:limit]
         if scale == "model":
             pixels = [dataset.at_input_size(image, _input_size(classifier)) for image in pixels]

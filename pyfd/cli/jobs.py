@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pyfd._core.files import RegularFile, Source, make_parents, read_source, write_atomically
+from pyfd._core.files import RegularFile, Source, make_parents, read_source, write_file
 from pyfd.cli.journal import Content, Done, Job, Journal, digest_of, stamp_of
 from pyfd.cli.messages import Messages, RefusedError
 from pyfd.cli.plan import STDIO
@@ -57,7 +57,7 @@ def do(
     result = work(data)
     if job.in_directory:
         _check_target(Path(folder, job.target), job.target)
-    write(job.target, result, folder)
+    write(job.target, result, folder, through=not job.in_directory)
     return data, result
 
 
@@ -105,8 +105,15 @@ def read(name: str, limits: Limits, *, regular: bool) -> bytes:
     return bytes(read_source(source_of(name, regular=regular), limits))
 
 
-def write(target: str, data: bytes, folder: str = "") -> None:
+def write(target: str, data: bytes, folder: str = "", *, through: bool = True) -> None:
     """Write a file whole or not at all, or write to standard output for "-".
+
+    Args:
+        target: The file, or "-".
+        data: Its content.
+        folder: The folder that the target is relative to.
+        through: As for `write_file`: not for files in a directory, where a FIFO would
+            stop the jobs that follow.
 
     Raises:
         RefusedError: The file cannot be written.
@@ -116,10 +123,7 @@ def write(target: str, data: bytes, folder: str = "") -> None:
         return
     path = Path(folder, target)
     with writing(path, target):
-        if path.exists() and not path.is_file():
-            path.write_bytes(data)  # a device or a pipe, which a new file must not replace
-        else:
-            write_atomically(path, data)
+        write_file(path, data, through=through)
 
 
 def _write_stdout(data: bytes) -> None:

@@ -21,7 +21,14 @@ Stamp: TypeAlias = tuple[int, int, int, int]
 
 
 class Job(NamedTuple):
-    """One file to read and one file to write."""
+    """One file to read and one file to write.
+
+    Attributes:
+        source: The file to read.
+        target: The file to write.
+        in_directory: Whether the user has named the target's directory, and not the target:
+            then it must not be a device.
+    """
 
     source: str
     target: str

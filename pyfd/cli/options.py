@@ -69,7 +69,7 @@ follow_links_option = click.option(
 output_option = click.option(
     "-o",
     "--output",
-    type=click.Path(),
+    type=click.Path(readable=False),
     help="Where to write: a file, - for stdout, or a directory. Several inputs, or a directory, "
     "need a directory.",
 )
@@ -103,9 +103,21 @@ def plot_option(text: str) -> Callable[[Decorated], Decorated]:
 # ---- tables ---------------------------------------------------------------
 
 
-def _to_tables(_ctx: click.Context, _param: click.Parameter, value: str | None) -> QTables | None:
+_TABLE_FILES = "pyfd.table_files"  # a key of click's `Context.meta`
+
+
+def table_files() -> list[str]:
+    """Return what the command's options for tables name: files, if there are any so called."""
+    found: list[str] = click.get_current_context().meta.get(_TABLE_FILES, [])
+    return found
+
+
+def _to_tables(ctx: click.Context, _param: click.Parameter, value: str | None) -> QTables | None:
+    if value is None:
+        return None
+    ctx.meta.setdefault(_TABLE_FILES, []).append(value)
     try:
-        return None if value is None else parse_tables(value)
+        return parse_tables(value)
     except (ValueError, OverflowError) as error:
         raise click.BadParameter(printable(str(error))) from error
     except OSError as error:
@@ -183,7 +195,8 @@ optimize_option = click.option(
 _LIMITS = {
     "max_bytes": "of more than N bytes",
     "max_pixels": "of more than N pixels",
-    "max_memory": "that take more than N bytes of memory for coefficients",
+    "max_memory": "that take more than N bytes of memory for coefficients or, in formats other "
+    "than JPEG, for pixels",
     "max_scans": "of more than N scans",
 }
 

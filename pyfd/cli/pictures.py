@@ -12,6 +12,7 @@ from pyfd._core import pictures
 from pyfd._core.files import JPEG_SUFFIXES
 from pyfd._core.pictures import Picture, PictureError, clean_exif
 from pyfd._core.pixels import Pixels
+from pyfd.limits import Limits
 
 #: The suffixes to look for in a directory. A file given by its name may be anything Pillow reads.
 SUFFIXES = JPEG_SUFFIXES | {
@@ -22,22 +23,28 @@ SUFFIXES = JPEG_SUFFIXES | {
 FORMATS = {".png": "PNG", ".ppm": "PPM", ".bmp": "BMP"}
 
 
-def read(data: bytes) -> Picture:
+def read(data: bytes, limits: Limits) -> Picture:
     """Read the picture in a file of any format that Pillow knows.
+
+    Args:
+        data: The file.
+        limits: The limits on it, whatever its format.
 
     Raises:
         PictureError: The file has no pixels that a JPEG file can hold.
-        pyfd.JPEGError: The file is a JPEG file that cannot be read.
+        pyfd.JPEGError: The file is a JPEG file that cannot be read, or exceeds a limit.
     """
-    return _read_jpeg(data) if data[:2] == b"\xff\xd8" else pictures.read(data)
+    if data[:2] == b"\xff\xd8":
+        return _read_jpeg(data, limits)
+    return pictures.read(data, limits)
 
 
-def _read_jpeg(data: bytes) -> Picture:
+def _read_jpeg(data: bytes, limits: Limits) -> Picture:
     """Read a JPEG file with our own decoder, which has limits and does not hide damage."""
-    header = pyfd.probe(data)
+    header = pyfd.probe(data, limits=limits)
     if header.color_space in ("CMYK", "YCCK"):
         raise PictureError("a CMYK image: requantize keeps it, encode takes RGB and grayscale")
-    pixels = pyfd.decode(data, mode="L" if header.color_space == "L" else "RGB")
+    pixels = pyfd.decode(data, mode="L" if header.color_space == "L" else "RGB", limits=limits)
     return Picture(pixels, clean_exif(header.exif), header.icc_profile, header.comment)
 
 

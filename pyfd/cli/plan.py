@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 import click
 
-from pyfd._core.files import JPEG_SUFFIXES
+from pyfd._core.files import JPEG_SUFFIXES, is_stream
 from pyfd._core.search import identity_of, search, status_of
 from pyfd.cli.journal import Job
 from pyfd.cli.messages import Messages, printable
+from pyfd.cli.options import table_files
 from pyfd.cli.pictures import SUFFIXES
 
 #: The name that stands for standard input or standard output.
@@ -91,6 +92,16 @@ def is_directory(name: str) -> bool:
     return status is not None and stat.S_ISDIR(status.st_mode)
 
 
+def is_pipe(target: str) -> bool:
+    """Return whether a target's name says nothing about its form: a pipe, a device or "-"."""
+    try:
+        return target == STDIO or (
+            not Path(target).suffix and not is_directory(target or ".") and is_stream(target)
+        )
+    except OSError:  # writing will say why
+        return False
+
+
 # ---- files to write -------------------------------------------------------
 
 
@@ -126,7 +137,7 @@ def plan(
         jobs = list(_placed(found, output, suffix, messages))
     else:
         jobs = [Job(inputs[0], output, regular=_is_regular(inputs[0]))]
-    _check_overwriting(jobs)
+    check_overwriting([job.source for job in jobs], [job.target for job in jobs])
     if output == STDIO and sys.stdout.isatty():
         raise click.UsageError(
             "No image is written to a terminal: redirect stdout, or use -o FILE."
@@ -175,14 +186,22 @@ def _renamed(name: Path, suffix: str) -> Path:
     return name if name.suffix.lower() in same else name.with_suffix(suffix)
 
 
-def _check_overwriting(jobs: Sequence[Job]) -> None:
-    """Refuse to write onto an input."""
-    sources = {identity_of(0 if job.source == STDIO else job.source): job.source for job in jobs}
-    for job in jobs:
-        identity = None if job.target == STDIO else identity_of(job.target)
-        if identity is not None and identity in sources:
+def check_overwriting(sources: Sequence[str], targets: Sequence[str]) -> None:
+    """Refuse to write onto a file that the command reads, whatever the two names are.
+
+    Args:
+        sources: The inputs. Table files that options name are added to them.
+        targets: The outputs.
+
+    Raises:
+        click.UsageError: A target is a source.
+    """
+    read = {identity_of(0 if name == STDIO else name): name for name in [*table_files(), *sources]}
+    for target in targets:
+        identity = identity_of(1 if target == STDIO else target)
+        if identity is not None and identity in read:
             raise click.UsageError(
-                f"{printable(job.target)} would overwrite the input {printable(sources[identity])}."
+                f"{printable(target)} would overwrite the input {printable(read[identity])}."
             )
 
 

@@ -19,6 +19,7 @@ from pyfd._core.extras import missing
 from pyfd._core.files import RegularFile, read_source
 from pyfd._core.pixels import Pixels
 from pyfd._core.reading import DEFAULT_LIMITS
+from pyfd.limits import Limits
 
 #: The only source that is not a directory: the 20 ImageNet pictures that foolbox ships.
 FOOLBOX = "foolbox"
@@ -51,6 +52,7 @@ def load(
     labels: str | os.PathLike[str] | None = None,
     *,
     longest_side: int = 640,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> Images:
     """Read labelled photographs.
 
@@ -63,6 +65,7 @@ def load(
             are left out.
         longest_side: The most pixels of a side; larger photographs are shrunk with
             a bicubic filter.
+        limits: The limits on each picture, of whatever format.
 
     Returns:
         Names, pixels and labels. JPEG files are read by `pyfd.decode`, others by
@@ -83,7 +86,7 @@ def load(
         raise ValueError("foolbox's pictures have labels of their own: leave labels out")
     return Images(
         names=[entry.name for entry in entries],
-        pixels=[_shrunk(_read(entry.path), longest_side) for entry in entries],
+        pixels=[_shrunk(_read(entry.path, limits), longest_side) for entry in entries],
         labels=np.array([entry.label for entry in entries], np.int64),
     )
 
@@ -174,11 +177,13 @@ def _integer(label: str, where: str) -> int:
 # ---- pixels ---------------------------------------------------------------
 
 
-def _read(path: Path) -> Pixels:
+def _read(path: Path, limits: Limits) -> Pixels:
     try:
-        data = bytes(read_source(RegularFile(str(path)), DEFAULT_LIMITS))
-        # pyfd's decoder reports damage that Pillow's hides
-        pixels = pyfd.decode(data) if data[:2] == b"\xff\xd8" else pictures.read(data).pixels
+        data = bytes(read_source(RegularFile(str(path)), limits))
+        if data[:2] == b"\xff\xd8":  # pyfd's decoder reports damage that Pillow's hides
+            pixels = pyfd.decode(data, limits=limits)
+        else:
+            pixels = pictures.read(data, limits).pixels
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     except OSError as error:

@@ -27,7 +27,7 @@ try:
 except ModuleNotFoundError as error:
     raise missing("torch", "evaluate", module=error.name) from error
 
-from pyfd._core.files import write_atomically
+from pyfd._core.files import write_file
 from pyfd._core.log import Log, OtherRunError
 from pyfd._core.pixels import Pixels
 from pyfd.evaluation import report, results
@@ -149,8 +149,9 @@ def evaluate(
         "examples": [e for entry in done for e in entry["examples"]][:_EXAMPLES],
     }
     content["warnings"] = list(results.warnings(work, content["cells"]))
-    write_atomically(folder / "report.json", (json.dumps(content, indent=1) + "\n").encode())
-    write_atomically(folder / "report.html", report.page(content).encode())
+    text = json.dumps(content, indent=1) + "\n"
+    write_file(folder / "report.json", text.encode(), through=False)
+    write_file(folder / "report.html", report.page(content).encode(), through=False)
     return content
 
 
@@ -247,7 +248,7 @@ def _reported(path: Path) -> Iterator[None]:
     try:
         yield
     except BrokenCertificateError as error:
-        write_atomically(path, error.as_npz())
+        write_file(path, error.as_npz(), through=False)
         message = f"{error}. {path} holds the pixels"
         raise BrokenCertificateError(message, pixels=error.pixels) from error
 

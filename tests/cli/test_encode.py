@@ -113,7 +113,7 @@ def _postscript(path: Path) -> None:
     [
         (_transparent, "has transparent pixels, and JPEG has none: flatten it first"),
         (_color_key, "has transparent pixels, and JPEG has none: flatten it first"),
-        (_animated, "has 2 frames, and a JPEG file holds one"),
+        (_animated, "has several frames, and a JPEG file holds one"),
         (_deep, 'pixels of mode "I'),
         (_cmyk, 'pixels of mode "CMYK": convert them to 8-bit RGB or grayscale'),
         (cmyk_jpeg, "a CMYK image: requantize keeps it, encode takes RGB and grayscale"),
@@ -133,13 +133,6 @@ def test_encode_refuses(run_binary, tmp_path, make, reason):
     assert len(outcome.lines) == 1
     assert outcome.err.startswith(f"pyfd: {path}: {reason}")
     assert not (tmp_path / "x.jpg").exists()
-
-
-def test_encode_refuses_decompression_bombs(run_binary, png, monkeypatch):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1500)
-    outcome = run_binary("encode", png, "-o", "-")
-    assert outcome[:2] == (1, b"")
-    assert "decompression bomb" in outcome.err
 
 
 def test_encode_keeps_metadata_but_not_the_thumbnail(run_binary, tmp_path):

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import pyfd
 from pyfd._core.reading import Reading
 from pyfd.cli import options
-from tests.cli.samples import jpeg
+from tests.cli.samples import jpeg, picture
 
 # ---- tables -------------------------------------------------------------
 
@@ -60,6 +63,57 @@ def test_limits(run_binary, tmp_path, option, value):
         assert len(refused.lines) == 1
     refused = run_binary("inspect", path, "-q", 16, f"--{option}", value)
     assert refused[:2] == (1, b"")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".gif", ".tif", ".webp", ".bmp"])
+@pytest.mark.parametrize(
+    ("option", "value"), [("max-bytes", 50), ("max-pixels", 99), ("max-memory", 600)]
+)
+def test_limits_on_pictures(run_binary, tmp_path, suffix, option, value):
+    path, out = tmp_path / f"x{suffix}", tmp_path / "out.jpg"
+    Image.fromarray(picture()).save(path, **({"progressive": True} if suffix == ".jpg" else {}))
+    for command in (("encode", path, "-o", out), ("certify", path, "--json")):
+        refused = run_binary(*command, f"--{option}", value)
+        assert refused[:2] == (1, b"")
+        name = option.replace("-", "_")
+        (line,) = refused.lines
+        assert re.fullmatch(
+            rf"pyfd: {path}: {name} is {value}, but the file (has|needs) (at least )?[0-9]+", line
+        )
+        assert not out.exists()
+    for allowing in ((f"--{option}", 10**6), ("--no-limits",)):
+        assert run_binary("encode", path, "-o", out, *allowing).code == 0
+        assert run_binary("certify", path, *allowing).code == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("encode", "{}", "-o", "-"),
+        ("decode", "{}", "-o", "-"),
+        ("requantize", "{}", "-o", "-"),
+        ("certify", "{}", "--json"),
+        ("inspect", "{}"),
+        ("tables", "compare", "16", "--on", "{}"),
+    ],
+)
+def test_files_that_look_large_are_not_read(run_binary, tmp_path, arguments):
+    """A sparse file of 200 GB takes no space, and in an archive a few bytes."""
+    path = tmp_path / "x.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n")
+    os.truncate(path, 200 << 30)
+    outcome = run_binary(*(part.format(path) for part in arguments))
+    assert outcome.code == 1
+    assert outcome.lines == [f"pyfd: {path}: max_bytes is 67108864, but the file has {200 << 30}"]
+
+
+@pytest.mark.parametrize("command", [("encode", "-o", "-"), ("certify",)])
+def test_streams_without_end_are_not_read_to_it(run_binary, command):
+    outcome = run_binary(*command, "/dev/zero")
+    assert outcome.code == 1
+    assert outcome.lines == [
+        "pyfd: /dev/zero: max_bytes is 67108864, but the file has at least 67108865"
+    ]
 
 
 def test_no_limits(run_binary, photo, monkeypatch):

@@ -1,8 +1,8 @@
-"""`write_atomically`: whole files, and nothing left behind."""
+"""`write_file`: whole files, and nothing left behind."""
 
 import pytest
 
-from pyfd._core.files import write_atomically
+from pyfd._core.files import write_file
 
 
 def names(folder):
@@ -11,8 +11,8 @@ def names(folder):
 
 def test_writes_whole_files(tmp_path):
     path = tmp_path / "x.bin"
-    write_atomically(path, b"one")
-    write_atomically(path, b"two")
+    write_file(path, b"one")
+    write_file(path, b"two")
     assert path.read_bytes() == b"two"
     assert names(tmp_path) == ["x.bin"]
 
@@ -21,15 +21,15 @@ def test_leaves_nothing_behind_when_it_fails(tmp_path):
     path = tmp_path / "x.bin"
     path.write_bytes(b"old")
     with pytest.raises(TypeError):
-        write_atomically(path, "text")  # type: ignore[arg-type]
+        write_file(path, "text")  # type: ignore[arg-type]
     assert path.read_bytes() == b"old"
     (tmp_path / "folder").mkdir()
     with pytest.raises(OSError, match="folder"):
-        write_atomically(tmp_path / "folder", b"data")
+        write_file(tmp_path / "folder", b"data")
     assert names(tmp_path) == ["folder", "x.bin"]
 
 
 def test_long_names(tmp_path):
     name = "é" * 125 + ".jpg"
-    write_atomically(tmp_path / name, b"data")
+    write_file(tmp_path / name, b"data")
     assert names(tmp_path) == [name]

@@ -54,6 +54,15 @@ def test_directory(directory):
     assert np.array_equal(loaded.pixels[3], pyfd.decode(directory / "jpeg.png"))
 
 
+@pytest.mark.parametrize("name", ["a.jpg", "sub/b.png", "gray.png", "jpeg.png"])
+@pytest.mark.parametrize(("limit", "least"), [("max_bytes", 300), ("max_pixels", 300)])
+def test_limits(directory, name, limit, least):
+    labels = listed(directory, f"{name},1")
+    assert len(dataset.load(directory, labels).names) == 1
+    with pytest.raises(ValueError, match=rf"{name}: {limit} is {least - 1}, but the file has"):
+        dataset.load(directory, labels, limits=pyfd.Limits(**{limit: least - 1}))
+
+
 def test_a_byte_order_mark(directory):
     labels = directory.parent / "labels.csv"
     labels.write_text("file,label\na.jpg,7\n", encoding="utf-8-sig")

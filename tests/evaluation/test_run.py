@@ -201,6 +201,11 @@ def test_command(tmp_path):
     assert refused.exit_code == 1
     assert "input_size" in refused.stderr
     assert CliRunner().invoke(cli, ["evaluate", "--images", "foolbox"]).exit_code == 2
+    few = ["--max-pixels", "9", "-o", f"{tmp_path}/other"]
+    refused = CliRunner().invoke(cli, [*arguments, *few])
+    assert refused.exit_code == 1
+    assert "0.png: max_pixels is 9, but the file has" in refused.stderr
+    assert not (tmp_path / "other").exists()
 
 
 def test_command_says_in_one_line_that_a_model_needs_one_worker(tmp_path):

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from PIL import Image
 
 import pyfd
-from pyfd._core.files import write_atomically
+from pyfd._core.files import write_file
 from pyfd._core.pixels import Pixels
 from pyfd.qtables import QTables
 
@@ -207,4 +207,4 @@ def _milliseconds(call: Callable[[], object]) -> float:
 def write(path: Path, data: bytes) -> None:
     """Write a file, and make its directory first."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, data)
+    write_file(path, data, through=False)

@@ -6,6 +6,7 @@ import click
 
 from pyfd.cli.messages import Messages
 from pyfd.cli.options import Examples
+from pyfd.cli.plan import check_overwriting
 from pyfd.cli.tables import files
 
 
@@ -24,6 +25,7 @@ def convert(source: str, target: str) -> None:
     The text is the form that cjpeg -qtables takes. It holds the steps, but not
     how they were made.
     """
+    check_overwriting([source], [target])
     messages = Messages()
     with messages.watching(source):
         files.write(files.read(source), target)

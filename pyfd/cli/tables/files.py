@@ -10,7 +10,7 @@ import click
 from pyfd.cli import jobs
 from pyfd.cli.messages import Messages, printable
 from pyfd.cli.options import check_names
-from pyfd.cli.plan import STDIO
+from pyfd.cli.plan import is_pipe
 from pyfd.qtables import MAX_STEP, QTables, parse_tables
 
 _SUFFIXES = (".json", ".txt")
@@ -22,7 +22,7 @@ tables_argument = click.argument(
 
 def check_suffix(_ctx: click.Context, _param: click.Parameter, path: str) -> str:
     """Refuse an output file whose suffix names neither form."""
-    if path != STDIO and Path(path).suffix.lower() not in _SUFFIXES:
+    if not is_pipe(path) and Path(path).suffix.lower() not in _SUFFIXES:
         raise click.BadParameter(
             f"{printable(path)!r} must end in .json (pyfd's form) or .txt (cjpeg's)"
         )

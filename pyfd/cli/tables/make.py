@@ -11,6 +11,7 @@ import pyfd
 from pyfd._core.pixels import WHITE
 from pyfd.cli.messages import Messages, printable
 from pyfd.cli.options import Examples, baseline_option, check_written_steps
+from pyfd.cli.plan import check_overwriting
 from pyfd.cli.tables import files
 from pyfd.qtables import ENCODER_STEP, MAX_STEP, QTables
 
@@ -105,6 +106,7 @@ def make(output: str, statistics: str | None, baseline: bool, **options: Any) ->
     within E can move, whatever the attacker knows.
     """
     recipe = _checked_recipe(statistics, options)
+    check_overwriting([] if statistics is None else [statistics], [output])
     messages = Messages()
     found: FrequencyStatistics | None = None
     if statistics is not None:

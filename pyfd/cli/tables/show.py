@@ -10,6 +10,7 @@ from pyfd.cli import jobs
 from pyfd.cli.grids import grid, side_by_side
 from pyfd.cli.messages import Messages, printable
 from pyfd.cli.options import Examples, plot_option
+from pyfd.cli.plan import check_overwriting
 from pyfd.cli.tables import files
 from pyfd.qtables import QTables, served
 
@@ -28,6 +29,7 @@ def show(names: tuple[str, ...], plot: str | None) -> None:
     In the grids, the row is the vertical frequency and the column the
     horizontal one. The number at the top left is the step of DC.
     """
+    check_overwriting(names, [plot] if plot else [])
     messages = Messages()
     found = files.read_all(names, messages)
     click.echo("\n".join(_description(name, item) for name, item in found.items()), nl=False)
