@@ -176,8 +176,9 @@ def write_file(
     Args:
         path: The file.
         data: Its content.
-        through: Whether to write through what is not a regular file. If not, it is refused,
-            without a wait: that is for files in directories, which nobody has named.
+        through: Whether to write through what is not a regular file, and through links. If
+            not, it is refused, without a wait: that is for files in directories, which
+            nobody has named.
 
     Raises:
         OSError: The file cannot be written; nothing is left behind. A read-only file, a
@@ -185,14 +186,28 @@ def write_file(
     """
     content, name = memoryview(data).cast("B"), Path(path)
     try:
-        if not is_stream(name):
-            _replace(Path(os.path.realpath(name)), content)
-        elif through:
+        if not through:
+            _check_regular(name)
+            _replace(name, content)  # whatever is in its place by then, a link too
+        elif is_stream(name):
             _write_through(_held(name) or name, content)
         else:
-            raise OSError(errno.EINVAL, "not a regular file")
+            _replace(Path(os.path.realpath(name)), content)
     except OSError as error:  # which may name the temporary file, or nothing
         raise OSError(error.errno, error.strerror or str(error), str(name)) from error
+
+
+def _check_regular(name: Path) -> None:
+    """Refuse anything but a regular file and nothing."""
+    try:
+        mode = name.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(mode):
+        kind = "a symbolic link" if stat.S_ISLNK(mode) else "not a regular file"
+        raise OSError(errno.EINVAL, kind)
 
 
 def is_stream(path: str | os.PathLike[str]) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -55,8 +54,6 @@ def do(
     source = os.path.join(folder, job.source)  # noqa: PTH118 (of "" and "-" it makes "-")
     data = read(source, limits, regular=job.regular)
     result = work(data)
-    if job.in_directory:
-        _check_target(Path(folder, job.target), job.target)
     write(job.target, result, folder, through=not job.in_directory)
     return data, result
 
@@ -72,20 +69,6 @@ def do_recorded(
     if before is None or after is None:
         return None
     return Done(Content(before, digest_of(data)), Content(after, digest_of(result)))
-
-
-def _check_target(path: Path, name: str) -> None:
-    """Refuse to write to a link, a pipe or a device that waits in an output directory.
-
-    The user has named the directory and not the file, and somebody else may have put it there.
-    """
-    try:
-        mode = path.lstat().st_mode
-    except OSError:  # there is none, or writing will say why not
-        return
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        kind = "a symbolic link" if stat.S_ISLNK(mode) else "not a regular file"
-        raise RefusedError(f"cannot write {name}: it is {kind}")
 
 
 def source_of(name: str, *, regular: bool) -> Source:
@@ -112,8 +95,7 @@ def write(target: str, data: bytes, folder: str = "", *, through: bool = True) -
         target: The file, or "-".
         data: Its content.
         folder: The folder that the target is relative to.
-        through: As for `write_file`: not for files in a directory, where a FIFO would
-            stop the jobs that follow.
+        through: As for `write_file`.
 
     Raises:
         RefusedError: The file cannot be written.

@@ -175,10 +175,9 @@ def test_targets_that_others_have_put_there(run, source, tmp_path, command):
         assert code == 1
         lines = [line for line in err.splitlines() if "are done already" not in line]
         assert lines == [
-            f"pyfd: {source / 'a.jpg'}: cannot write {out / f'a{suffix}'}: it is a symbolic link",
-            f"pyfd: {source / 'b.jpg'}: cannot write {out / f'b{suffix}'}: it is a symbolic link",
-            f"pyfd: {source / 'c.jpg'}: cannot write {out / f'c{suffix}'}: "
-            "it is not a regular file",
+            f"pyfd: {source / 'a.jpg'}: cannot write {out / f'a{suffix}'}: a symbolic link",
+            f"pyfd: {source / 'b.jpg'}: cannot write {out / f'b{suffix}'}: a symbolic link",
+            f"pyfd: {source / 'c.jpg'}: cannot write {out / f'c{suffix}'}: not a regular file",
         ]
     assert precious.read_text() == "precious"
     assert not (tmp_path / "new").exists()
@@ -191,7 +190,7 @@ def test_a_target_in_a_directory_that_is_named_for_one_file(run, source, tmp_pat
     (tmp_path / "out" / "a.jpg").symlink_to(tmp_path / "elsewhere")
     code, _, err = run("requantize", source / "a.jpg", "-o", tmp_path / "out")
     assert code == 1
-    assert err.endswith("it is a symbolic link\n")
+    assert err.endswith(": a symbolic link\n")
     assert not (tmp_path / "elsewhere").exists()
 
 

@@ -301,7 +301,7 @@ def test_an_output_that_is_swapped_for_a_pipe_is_not_waited_for(run, source, tmp
     for options in ([], ["--verify"]):
         code, _, err = run("requantize", source, "-o", out, *options)
         assert code == 1
-        assert err.splitlines()[1].endswith("b.jpg: it is not a regular file")
+        assert err.splitlines()[1].endswith("b.jpg: not a regular file")
 
 
 @pytest.mark.parametrize("folder", ["in", "out"])
