@@ -205,9 +205,9 @@ def test_a_pipe_in_an_output_directory_is_refused_without_a_wait(
     os.mkfifo(out / name)
     outcome = run_binary(command, tree, "-o", out)
     assert outcome.code == 1
-    assert outcome.lines == [
-        f"pyfd: {tree / 'a.jpg'}: cannot write {out / name}: not a regular file"
-    ]
+    (line,) = outcome.lines
+    assert line.startswith(f"pyfd: {tree / 'a.jpg'}: cannot write {out / name}: ")
+    assert line.endswith("not a regular file")
     assert (out / name).is_fifo()
     assert len(files(out)) == 1  # the other input's
 
