@@ -95,7 +95,8 @@ def write(target: str, data: bytes, folder: str = "", *, through: bool = True) -
         target: The file, or "-".
         data: Its content.
         folder: The folder that the target is relative to.
-        through: As for `write_file`.
+        through: As for `write_file`: not for files in a directory, where a FIFO would
+            stop the jobs that follow.
 
     Raises:
         RefusedError: The file cannot be written.

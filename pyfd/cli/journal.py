@@ -21,21 +21,15 @@ Stamp: TypeAlias = tuple[int, int, int, int]
 
 
 class Job(NamedTuple):
-    """One file to read and one file to write.
-
-    Attributes:
-        source: The file to read.
-        target: The file to write.
-        in_directory: Whether the user has named the target's directory, and not the target:
-            then it must not be a device.
-    """
+    """One file to read and one file to write."""
 
     source: str
     target: str
     regular: bool = True
     """Whether the source must be a regular file when it is read."""
     in_directory: bool = False
-    """Whether the target's name comes from the source's, in an output directory."""
+    """Whether the user has named the target's directory, and not the target: then it must be a
+    regular file, or none yet."""
 
 
 class Content(NamedTuple):

@@ -315,21 +315,42 @@ def test_another_process_s_descriptor(old):
             child.wait()
 
 
-@pytest.mark.parametrize("kind", ["pipe", "link to a pipe", "device", "descriptor", "socket"])
+@pytest.mark.parametrize("kind", ["pipe", "link to pipe", "link", "device", "descriptor", "socket"])
 def test_only_files_in_a_batch(tmp_path, old, kind):
     target = tmp_path / "target"
     with old.open("ab") as file, socket.socket(socket.AF_UNIX) as server:
         if kind == "pipe":
             os.mkfifo(target)
-        elif kind == "link to a pipe":
+        elif kind == "link to pipe":
             os.mkfifo(tmp_path / "pipe")
             target.symlink_to("pipe")
         elif kind == "socket":
             server.bind(os.path.relpath(target))
+        elif kind == "link":
+            target.symlink_to(old)
         else:
             target.symlink_to("/dev/null" if kind == "device" else f"/dev/fd/{file.fileno()}")
-        with pytest.raises(OSError, match=r"not a regular file|a symbolic link"):
+        reason = "not a regular file" if kind in ("pipe", "socket") else "a symbolic link"
+        with pytest.raises(OSError, match=reason):
             write_file(target, b"data", through=False)
     assert old.read_bytes() == b"old content"
     write_file(old, b"new", through=False)
     assert old.read_bytes() == b"new"
+
+
+def test_a_link_that_takes_the_targets_place_is_replaced_not_followed(tmp_path, old, monkeypatch):
+    lstat = Path.lstat
+
+    def swapped(path):
+        status = lstat(path)
+        path.unlink()
+        path.symlink_to(old)
+        return status
+
+    target = tmp_path / "target"
+    target.write_bytes(b"mine")
+    monkeypatch.setattr(Path, "lstat", swapped)
+    write_file(target, b"data", through=False)
+    monkeypatch.undo()
+    assert old.read_bytes() == b"old content"
+    assert (target.is_symlink(), target.read_bytes()) == (False, b"data")
