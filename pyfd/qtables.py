@@ -306,10 +306,11 @@ class QTables:
         """Read a file that `save` wrote; it may lack the name and the origin.
 
         Raises:
-            ValueError: The file is not a table file, or its tables are invalid.
+            ValueError: The file is not a table file, is not a regular file or larger than
+                1 MiB, or its tables are invalid.
             OSError: The file cannot be read.
         """
-        content = table_files.read_json(path)
+        content = table_files.read(path)
         return cls(content.tables, name=content.name, origin=content.origin)
 
     def to_text(self) -> str:
@@ -322,10 +323,14 @@ class QTables:
 
     @classmethod
     def from_text(cls, text: str, name: str | None = None) -> QTables:
-        """Read the text form of ``cjpeg -qtables``; ``#`` starts a comment.
+        """Read the text form of ``cjpeg -qtables``.
+
+        Whole numbers with white space or a comma after each; ``#`` starts a comment. A
+        byte-order mark is skipped.
 
         Raises:
-            ValueError: The text does not hold 1 to 4 tables of 64 steps in 1...65535.
+            ValueError: The text does not hold 1 to 4 tables of 64 steps in 1...65535; the
+                message names the line and the column.
         """
         return cls(table_files.from_text(text), name=name)
 
@@ -392,9 +397,8 @@ def parse_tables(text: str) -> QTables:
             f"{text!r} is neither a preset ({', '.join(PRESETS)}) nor a step (16) "
             "nor annex-k:QUALITY nor certified:EPSILON nor certified-files:EPSILON nor a file"
         )
-    content = path.read_text(encoding="utf-8", errors="replace")
-    is_json = content.lstrip().startswith("{")
-    return QTables.load(path) if is_json else QTables.from_text(content, path.name)
+    content = table_files.read_either(path)
+    return QTables(content.tables, name=content.name, origin=content.origin)
 
 
 def served(count: int) -> tuple[str, ...]:
