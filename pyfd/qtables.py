@@ -136,14 +136,16 @@ class QTables:
         return cls(np.full((8, 8), step), name=f"uniform-{step}", origin=origin)
 
     @classmethod
-    def annex_k(cls, quality: int) -> QTables:
+    def annex_k(cls, quality: int, *, baseline: bool = True) -> QTables:
         """Return the standard's example tables, scaled to an IJG quality.
 
-        They are those of ITU-T T.81, Annex K.1, scaled by the IJG rule, as Pillow and
-        cjpeg write them.
+        They are those of ITU-T T.81, Annex K.1, scaled by the IJG rule: what Pillow and
+        ``cjpeg -baseline`` write. Without ``-baseline``, cjpeg writes steps beyond 255 at
+        qualities below 24; with ``baseline=False``, the tables have these too.
 
         Args:
             quality: The quality, 1...100.
+            baseline: Limit the steps to 255, which a baseline file can have.
 
         Raises:
             ValueError: The quality is out of range.
@@ -152,8 +154,13 @@ class QTables:
             raise ValueError(f"quality must be in 1...100, not {quality}")
         scale = 5000 // quality if quality < 50 else 200 - 2 * quality
         tables = (np.array(presets.ANNEX_K) * scale + 50) // 100
-        origin = {"method": "annex_k", "quality": quality}
-        return cls(tables.clip(1, BASELINE_STEP), name=f"annex-k-{quality}", origin=origin)
+        origin: dict[str, Any] = {"method": "annex_k", "quality": quality}
+        name = f"annex-k-{quality}"
+        if baseline:
+            tables = tables.clip(max=BASELINE_STEP)
+        elif tables.max() > BASELINE_STEP:
+            origin["baseline"], name = False, f"{name}-beyond-baseline"
+        return cls(tables.clip(min=1), name=name, origin=origin)
 
     @classmethod
     def two_band(
@@ -375,8 +382,8 @@ def parse_tables(text: str) -> QTables:
     """Return the tables that a user names on the command line.
 
     Args:
-        text: A preset's name, a step ("16"), "annex-k:QUALITY", "certified:EPSILON",
-            "certified-files:EPSILON", or the path of a file that `QTables.save` wrote or
+        text: A preset's name, a step ("16"), "annex-k:QUALITY" (with steps up to 255),
+            "certified:EPSILON", "certified-files:EPSILON", or the path of a file that `QTables.save` wrote or
             that is in the form of ``cjpeg -qtables``.
 
     Raises:
