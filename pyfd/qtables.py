@@ -383,8 +383,8 @@ def parse_tables(text: str) -> QTables:
 
     Args:
         text: A preset's name, a step ("16"), "annex-k:QUALITY" (with steps up to 255),
-            "certified:EPSILON", "certified-files:EPSILON", or the path of a file that `QTables.save` wrote or
-            that is in the form of ``cjpeg -qtables``.
+            "certified:EPSILON", "certified-files:EPSILON", or the path of a file that
+            `QTables.save` wrote or that is in the form of ``cjpeg -qtables``.
 
     Raises:
         ValueError: The text is none of these, or the tables are invalid.
