@@ -101,6 +101,11 @@ def expected(data: bytes) -> tuple[int, bytes]:
         return STATUS[type(error)], f"{error}\n".encode()
 
 
+def test_the_page_shows_the_configuration():
+    page = (ROOT / "docs" / "pipelines" / "service.md").read_text()
+    assert f"```nginx\n{(ROOT / 'examples' / 'nginx.conf').read_text()}```" in page
+
+
 # ---- fifty at a time ------------------------------------------------------------
 
 
