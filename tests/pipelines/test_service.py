@@ -111,7 +111,7 @@ def test_the_page_shows_the_configuration():
 
 def hostile() -> list[bytes]:
     """Return files that pyfd refuses, and files that need nearly all the memory allowed."""
-    greedy = [eob_runs(4900, 20, 3)] * 8  # 144 MB of coefficients each
+    greedy = [eob_runs(4900, 30, 3)] * 8  # 144 MB of coefficients each
     named = {attack.name: attack for attack in ATTACKS}
     refused = [
         "color 65500² progressive",
