@@ -2,11 +2,12 @@
 
 For a file that it refuses, the answer is a status code and a line with the reason.
 
-    uvicorn examples.service:app                                        # serve
+    uvicorn examples.service:app --no-access-log                        # serve
     curl --data-binary @upload.jpg http://127.0.0.1:8000/ -o defended.jpg
     python examples/service.py                                          # try it out
 
-It needs starlette and uvicorn. Its memory is bounded, whatever clients send: at most
+It needs starlette and uvicorn, and for strangers nginx in front: uvicorn has no limit on
+slow clients (examples/nginx.conf). Its memory is bounded, whatever clients send: at most
 PLACES uploads and answers, and WORKERS files in the codec, exist at a time.
 """
 
@@ -31,7 +32,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 import pyfd
 
 TABLES = pyfd.QTables.preset("fd-cvpr2019")
-LIMITS = pyfd.Limits(max_bytes=8 << 20, max_pixels=25_000_000, max_memory=192 << 20)
+LIMITS = pyfd.Limits(
+    max_bytes=8 << 20,
+    max_pixels=25_000_000,
+    max_memory=192 << 20,
+    max_scans=32,  # the work for an upload: encoders write at most about 20
+)
 WORKERS = min(4, len(os.sched_getaffinity(0)))  # files in the codec at a time
 ANSWER = 16 << 20  # bytes: a hostile file can grow twelvefold
 PLACES = 16  # uploads that are received, processed and answered at a time; others wait

@@ -7,17 +7,17 @@ import json
 import math
 import operator
 import os
+import reprlib
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from pyfd._core import bands, binding
+from pyfd._core import bands, binding, text_files
 from pyfd._core.arithmetic import DCT, YCBCR
 from pyfd._core.cores import usable_cores
 from pyfd._core.files import Source, read_source, write_file
@@ -39,10 +39,14 @@ _FORMAT = "pyfd-statistics"
 # integers, and do not depend on the order of addition.
 _SCALE_BITS = 40
 _UNIT = 1 << _SCALE_BITS
+_MOST_COEFFICIENT = 32767
+_MOST_BLOCKS = (1 << 63) - 1  # far beyond any data set
+_MOST_BYTES = 64 << 20  # of a statistics file, which names every source that was left out
 _QUEUED = 4  # sources per worker that are read ahead
 _FLUSHED = 1 << 30  # blocks after which 64-bit sums are added to Python's integers
 
 _Integers: TypeAlias = tuple[int, ...]
+_Blocks: TypeAlias = tuple[int, int, int]
 _ZEROS: _Integers = (0,) * (_COMPONENTS * 64)
 
 
@@ -59,7 +63,7 @@ class FrequencyStatistics:
     """The sums of coefficients in units of 2**-40: Y, Cb, Cr, each in natural order."""
     squares: _Integers = _ZEROS
     """The sums of their squares, in the same units and order."""
-    blocks: tuple[int, int, int] = (0, 0, 0)
+    blocks: _Blocks = (0, 0, 0)
     """The number of 8×8 blocks of Y, Cb and Cr."""
     images: int = 0
     """The number of images."""
@@ -162,26 +166,15 @@ class FrequencyStatistics:
         """Read a file that `save` wrote.
 
         Raises:
-            ValueError: The file is not a statistics file.
+            ValueError: The file is not a statistics file, is not a regular file or larger
+                than 64 MiB, or its numbers cannot be those of a data set.
             OSError: The file cannot be read.
         """
+        content = text_files.read_json(path, _MOST_BYTES, "a statistics file")
         try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-            raise ValueError(f"{path} is not a statistics file: {error}") from error
-        if not isinstance(content, dict) or content.get("format") != _FORMAT:
-            raise ValueError(f'{path} is not a statistics file: no "format": "{_FORMAT}"')
-        if content.get("version") != 1:
-            raise ValueError(f"{path} has version {content.get('version')!r}, not 1")
-        if content.get("unit_bits") != _SCALE_BITS:
-            raise ValueError(f"{path} has sums in units of 2**-{content.get('unit_bits')}")
-        sums, squares = (_integers(content, key, _COMPONENTS * 64) for key in ("sums", "squares"))
-        first, second, third = _integers(content, "blocks", _COMPONENTS)
-        (images,) = _integers({"images": [content.get("images")]}, "images", 1)
-        failures = content.get("failures", {})
-        if not isinstance(failures, dict):
-            raise ValueError(f"{path}: failures must be an object")
-        return cls(sums, squares, (first, second, third), images, failures)
+            return cls(*_fields(content))
+        except ValueError as error:
+            raise ValueError(f"{os.fspath(path)} is not a statistics file: {error}") from error
 
 
 def _without_nan(values: npt.NDArray[np.float64]) -> list[Any]:
@@ -189,14 +182,44 @@ def _without_nan(values: npt.NDArray[np.float64]) -> list[Any]:
     return [None if np.isnan(table).any() else table.tolist() for table in values]
 
 
-def _integers(content: Mapping[str, Any], key: str, count: int) -> _Integers:
+def _fields(content: Any) -> tuple[_Integers, _Integers, _Blocks, int, dict[str, str]]:
+    """Return the fields of a statistics file, checked, in the order of the class."""
+    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        raise ValueError(f'no "format": "{_FORMAT}"')
+    for key, value in (("version", 1), ("unit_bits", _SCALE_BITS)):
+        if content.get(key) != value:
+            raise ValueError(f"{key} must be {value}, not {reprlib.repr(content.get(key))}")
+    blocks = _integers("blocks", content.get("blocks"), _COMPONENTS, least=0, most=_MOST_BLOCKS)
+    (images,) = _integers("images", [content.get("images")], 1, least=0, most=blocks[0])
+    sums, squares = [], []
+    for i, count in enumerate(blocks):  # each coefficient is clamped to ±32767
+        place = slice(64 * i, 64 * i + 64)
+        most = count * _MOST_COEFFICIENT * _UNIT
+        sums += _integers("sums", _part(content, "sums", place), 64, least=-most, most=most)
+        most *= _MOST_COEFFICIENT
+        squares += _integers("squares", _part(content, "squares", place), 64, least=0, most=most)
+    failures = content.get("failures", {})
+    if not isinstance(failures, dict) or not all(type(why) is str for why in failures.values()):
+        raise ValueError("failures must be an object of texts")
+    first, second, third = blocks
+    return tuple(sums), tuple(squares), (first, second, third), images, failures
+
+
+def _part(content: Mapping[str, Any], key: str, place: slice) -> Any:
     values = content.get(key)
+    if not isinstance(values, list) or len(values) != _COMPONENTS * 64:
+        raise ValueError(f"{key} must be {_COMPONENTS * 64} integers")
+    return values[place]
+
+
+def _integers(key: str, values: Any, count: int, *, least: int, most: int) -> list[int]:
     right = isinstance(values, list) and len(values) == count
-    if not right or any(type(value) is not int for value in values or ()):
+    if not right or any(type(value) is not int for value in values):
         raise ValueError(f"{key} must be {count} integers")
-    if key != "sums" and min(values or ()) < 0:
-        raise ValueError(f"{key} must not be negative")
-    return tuple(values or ())
+    wrong = next((value for value in values if not least <= value <= most), None)
+    if wrong is not None:
+        raise ValueError(f"{key} must be in {least}...{most}, not {wrong}")
+    return list(values)
 
 
 # ---- one source ------------------------------------------------------------

@@ -27,8 +27,9 @@ class LimitExceededError(JPEGError):
     """
 
     limit: str
-    """The name of the limit: a field of `pyfd.Limits`; "max_loose_bytes" for a
-    bound of `pyfd.pillow`'s own."""
+    """The name of the limit: a field of `pyfd.Limits`, or for `pyfd.pillow`'s own bounds
+    "max_loose_bytes", "max_table_bytes", "max_exif_bytes", "max_directory_bytes" or
+    "max_photoshop_resources"."""
     allowed: int
     """The limit's value."""
     needed: int | None

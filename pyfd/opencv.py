@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from pyfd import codec
-from pyfd._core import decoding
+from pyfd._core import binding, decoding, opencv_exif
 from pyfd._core.extras import missing
+from pyfd._core.metadata import payloads
 from pyfd._core.pixels import Pixels
 from pyfd._core.reading import DEFAULT_LIMITS, SafetyOptions, reading_of, reading_with
 from pyfd.errors import JPEGError
@@ -67,7 +67,8 @@ def imdecode(
             or column.
         flags: OpenCV's ``IMREAD_*``, which are plain numbers here. As in OpenCV, EXIF's
             orientation is applied, except with ``IMREAD_UNCHANGED`` or
-            ``IMREAD_IGNORE_ORIENTATION``.
+            ``IMREAD_IGNORE_ORIENTATION``. It is read as OpenCV reads it, in any type, where
+            `pyfd.probe` takes only the types that EXIF allows.
         qtables: Tables with steps of 1...32767, or None for a plain decode.
         options: `strict` and `limits`, as in `pyfd.decode`.
 
@@ -122,9 +123,9 @@ def _with_cv2(data: memoryview, flags: int) -> npt.NDArray[Any] | None:
 
 
 def _decode(data: memoryview, flags: int, tables: QTables | None, options: SafetyOptions) -> Pixels:
-    header = codec.probe(data, limits=options.get("limits", DEFAULT_LIMITS))
+    frame, segments = binding.probe_segments(data, options.get("limits", DEFAULT_LIMITS))
     unchanged = flags == IMREAD_UNCHANGED
-    has_color = header.color_space != "L"
+    has_color = frame.color_space != "L"
     if unchanged or flags & IMREAD_LOAD_GDAL or flags & _ANY == _ANY:  # color as in the file
         color = has_color
     else:
@@ -132,7 +133,7 @@ def _decode(data: memoryview, flags: int, tables: QTables | None, options: Safet
         color = bool(wanted or (flags & IMREAD_ANYCOLOR and has_color))
     rgb = not unchanged and bool(flags & IMREAD_COLOR_RGB)
     scale: Any = 1 if unchanged else next((s for s in (2, 4, 8) if flags & 8 * s), 1)
-    four = header.color_space in ("CMYK", "YCCK")
+    four = frame.color_space in ("CMYK", "YCCK")
     mode: Any = "CMYK" if four else ("RGB" if rgb else "BGR") if color else "L"
     reading = reading_with(**options, mode=mode, scale=scale)
     pixels = decoding.decode(data, decoder_steps(tables), reading)
@@ -140,7 +141,7 @@ def _decode(data: memoryview, flags: int, tables: QTables | None, options: Safet
         pixels = _from_cmyk(pixels, color, rgb)
     if unchanged or flags & IMREAD_IGNORE_ORIENTATION:
         return pixels
-    return _turned(pixels, header.orientation)
+    return _turned(pixels, opencv_exif.orientation(payloads(data, segments)))
 
 
 def _from_cmyk(cmyk: Pixels, color: bool, rgb: bool) -> Pixels:

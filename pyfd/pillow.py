@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import os
-import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 
-from pyfd._core import binding, decoding
+from pyfd._core import binding, decoding, pillow_header
 from pyfd._core.extras import missing
 from pyfd._core.reading import Reading, SafetyOptions, reading_of
 from pyfd.errors import CorruptJPEGError, JPEGError, LimitExceededError
@@ -47,12 +46,6 @@ else:
 
 #: Bytes of a file that are read at first, to check its header.
 _CHUNK = 1 << 16
-
-#: The most bytes of a header outside segments: Pillow's parser reads these one by one.
-_MOST_LOOSE = 1 << 16
-
-#: A marker that is followed by a segment or ends the image, as in csrc/markers.c.
-_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +89,7 @@ def _as_pillows(error: ValueError, otherwise: OSError) -> Exception:
 
 
 def _check_header(fp: IO[bytes], limits: Limits) -> None:
-    """Refuse a header that pyfd refuses before Pillow parses it, reading as little as possible."""
+    """Refuse a header that pyfd refuses, or that would keep Pillow busy; read little of it."""
     data = b""
     while True:
         chunk = fp.read(min(max(_CHUNK, len(data)), limits.max_bytes + 1 - len(data)))
@@ -107,26 +100,7 @@ def _check_header(fp: IO[bytes], limits: Limits) -> None:
         except CorruptJPEGError:
             if not chunk:  # the file has ended, so more bytes cannot help
                 raise
-    loose = _loose_bytes(data)
-    if loose > _MOST_LOOSE:
-        raise LimitExceededError(
-            f"{_MOST_LOOSE} bytes of a header may be in no segment, but the file has {loose}",
-            limit="max_loose_bytes",
-            allowed=_MOST_LOOSE,
-            needed=loose,
-        )
-
-
-def _loose_bytes(data: bytes) -> int:
-    """Count the bytes of a valid header that are outside of segments: fill bytes, garbage."""
-    place, loose = 2, 0
-    while marker := _MARKER.search(data, place):
-        loose += marker.start() - place
-        if marker[0] == b"\xff\xda":
-            break
-        place = marker.end()
-        place += int.from_bytes(data[place : place + 2], "big")
-    return loose
+    pillow_header.check(data)
 
 
 class _Decoder(ImageFile.PyDecoder):

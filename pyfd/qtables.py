@@ -136,14 +136,16 @@ class QTables:
         return cls(np.full((8, 8), step), name=f"uniform-{step}", origin=origin)
 
     @classmethod
-    def annex_k(cls, quality: int) -> QTables:
+    def annex_k(cls, quality: int, *, baseline: bool = True) -> QTables:
         """Return the standard's example tables, scaled to an IJG quality.
 
-        They are those of ITU-T T.81, Annex K.1, scaled by the IJG rule, as Pillow and
-        cjpeg write them.
+        They are those of ITU-T T.81, Annex K.1, scaled by the IJG rule: what Pillow and
+        ``cjpeg -baseline`` write. Without ``-baseline``, cjpeg writes steps beyond 255 at
+        qualities below 24; with ``baseline=False``, the tables have these too.
 
         Args:
             quality: The quality, 1...100.
+            baseline: Limit the steps to 255, which a baseline file can have.
 
         Raises:
             ValueError: The quality is out of range.
@@ -152,8 +154,13 @@ class QTables:
             raise ValueError(f"quality must be in 1...100, not {quality}")
         scale = 5000 // quality if quality < 50 else 200 - 2 * quality
         tables = (np.array(presets.ANNEX_K) * scale + 50) // 100
-        origin = {"method": "annex_k", "quality": quality}
-        return cls(tables.clip(1, BASELINE_STEP), name=f"annex-k-{quality}", origin=origin)
+        origin: dict[str, Any] = {"method": "annex_k", "quality": quality}
+        name = f"annex-k-{quality}"
+        if baseline:
+            tables = tables.clip(max=BASELINE_STEP)
+        elif tables.max() > BASELINE_STEP:
+            origin["baseline"], name = False, f"{name}-beyond-baseline"
+        return cls(tables.clip(min=1), name=name, origin=origin)
 
     @classmethod
     def two_band(
@@ -306,10 +313,11 @@ class QTables:
         """Read a file that `save` wrote; it may lack the name and the origin.
 
         Raises:
-            ValueError: The file is not a table file, or its tables are invalid.
+            ValueError: The file is not a table file, is not a regular file or larger than
+                1 MiB, or its tables are invalid.
             OSError: The file cannot be read.
         """
-        content = table_files.read_json(path)
+        content = table_files.read(path)
         return cls(content.tables, name=content.name, origin=content.origin)
 
     def to_text(self) -> str:
@@ -322,10 +330,14 @@ class QTables:
 
     @classmethod
     def from_text(cls, text: str, name: str | None = None) -> QTables:
-        """Read the text form of ``cjpeg -qtables``; ``#`` starts a comment.
+        """Read the text form of ``cjpeg -qtables``.
+
+        Whole numbers with white space or a comma after each; ``#`` starts a comment. A
+        byte-order mark is skipped.
 
         Raises:
-            ValueError: The text does not hold 1 to 4 tables of 64 steps in 1...65535.
+            ValueError: The text does not hold 1 to 4 tables of 64 steps in 1...65535; the
+                message names the line and the column.
         """
         return cls(table_files.from_text(text), name=name)
 
@@ -370,9 +382,9 @@ def parse_tables(text: str) -> QTables:
     """Return the tables that a user names on the command line.
 
     Args:
-        text: A preset's name, a step ("16"), "annex-k:QUALITY", "certified:EPSILON",
-            "certified-files:EPSILON", or the path of a file that `QTables.save` wrote or
-            that is in the form of ``cjpeg -qtables``.
+        text: A preset's name, a step ("16"), "annex-k:QUALITY" (with steps up to 255),
+            "certified:EPSILON", "certified-files:EPSILON", or the path of a file that
+            `QTables.save` wrote or that is in the form of ``cjpeg -qtables``.
 
     Raises:
         ValueError: The text is none of these, or the tables are invalid.
@@ -392,9 +404,8 @@ def parse_tables(text: str) -> QTables:
             f"{text!r} is neither a preset ({', '.join(PRESETS)}) nor a step (16) "
             "nor annex-k:QUALITY nor certified:EPSILON nor certified-files:EPSILON nor a file"
         )
-    content = path.read_text(encoding="utf-8", errors="replace")
-    is_json = content.lstrip().startswith("{")
-    return QTables.load(path) if is_json else QTables.from_text(content, path.name)
+    content = table_files.read_either(path)
+    return QTables(content.tables, name=content.name, origin=content.origin)
 
 
 def served(count: int) -> tuple[str, ...]:

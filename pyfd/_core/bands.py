@@ -38,6 +38,9 @@ def two_band(
         raise ValueError("importance must not contain NaN")
     if not 0 <= protected <= 64:
         raise ValueError(f"protected must be in 0...64, not {protected}")
+    for name, value in (("step", step), ("protected_step", protected_step)):
+        if abs(operator.index(value)) >> 16:  # the sign and the rest are checked with the tables
+            raise ValueError(f"{name} is not in 1...65535")
     tables = np.full(weights.shape, operator.index(step), dtype=np.int64)
     order = _zigzag_order()
     for table, weight in zip(tables, weights, strict=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 import pyfd
-from pyfd._core import pictures
+from pyfd._core import pictures, text_files
 from pyfd._core.extras import missing
 from pyfd._core.files import RegularFile, read_source
 from pyfd._core.pixels import Pixels
@@ -29,6 +30,9 @@ CROP = 224 / 256
 
 #: The most digits of a label.
 _MOST_DIGITS = 9
+
+#: The most bytes of a labels file.
+_MOST_BYTES = 256 << 20
 
 
 class Images(NamedTuple):
@@ -145,18 +149,18 @@ def _listed(directory: Path, labels: str | os.PathLike[str] | None) -> list[_Ent
 
 def _rows(directory: Path, labels: Path) -> Iterator[_Entry]:
     seen: set[str] = set()
-    with labels.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        if not {"file", "label"} <= set(reader.fieldnames or ()):
-            raise ValueError(f"{labels}, line 1: the columns must be file and label")
-        for row in reader:
-            where = f"{labels}, line {reader.line_num}"
-            name, label = row["file"] or "", (row["label"] or "").strip()
-            path = _inside(directory, name, where)
-            if name in seen:
-                raise ValueError(f"{where}: {name} is listed twice")
-            seen.add(name)
-            yield _Entry(name, path, _integer(label, where))
+    text = text_files.read_text(labels, _MOST_BYTES, errors="strict")
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    if not {"file", "label"} <= set(reader.fieldnames or ()):
+        raise ValueError(f"{labels}, line 1: the columns must be file and label")
+    for row in reader:
+        where = f"{labels}, line {reader.line_num}"
+        name, label = row["file"] or "", (row["label"] or "").strip()
+        path = _inside(directory, name, where)
+        if name in seen:
+            raise ValueError(f"{where}: {name} is listed twice")
+        seen.add(name)
+        yield _Entry(name, path, _integer(label, where))
 
 
 def _inside(directory: Path, name: str, where: str) -> Path:

@@ -33,6 +33,8 @@ from tests.cli.samples import damage
         (("--certified", 20, "--no-baseline"), QTables.certified(20, baseline=False)),
         (("--step", 16), QTables.uniform(16)),
         (("--quality", 50), QTables.annex_k(50)),
+        (("--quality", 10), QTables.annex_k(10)),
+        (("--quality", 10, "--no-baseline"), QTables.annex_k(10, baseline=False)),
     ],
 )
 def test_make(run, tmp_path, options, expected):

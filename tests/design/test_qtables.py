@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import subprocess
 from types import SimpleNamespace
 
 import numpy as np
@@ -84,12 +85,39 @@ def test_refuses_other_types(arrays):
         QTables(arrays)
 
 
-@pytest.mark.parametrize("quality", [1, 2, 10, 37, 49, 50, 51, 75, 90, 95, 99, 100])
+QUALITIES = range(1, 101)
+
+
+@pytest.mark.parametrize("quality", QUALITIES)
 def test_annex_k_is_pillows(quality):
     data = encode_with_pillow(picture(16, 16), quality=quality)
     theirs = Image.open(io.BytesIO(data)).quantization
     for table, steps in zip(QTables.annex_k(quality), theirs.values(), strict=True):
         assert table.ravel().tolist() == list(steps)
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("baseline", [True, False])
+def test_annex_k_is_cjpegs(baseline):
+    ppm = b"P6 16 16 255\n" + picture(16, 16).tobytes()
+    for quality in QUALITIES:
+        command = ["cjpeg", "-quality", str(quality), *["-baseline"] * baseline]
+        data = subprocess.run(command, input=ppm, capture_output=True, check=True).stdout
+        found = pyfd.probe(data).qtables
+        tables = QTables.annex_k(quality, baseline=baseline)
+        assert [(found[i] == tables[i]).all() for i in range(3)] == [True] * 3, quality
+
+
+def test_annex_k_beyond_baseline():
+    """Qualities below 24 have steps beyond 255; all others are the same either way."""
+    for quality in QUALITIES:
+        capped, free = QTables.annex_k(quality), QTables.annex_k(quality, baseline=False)
+        assert np.array_equal(capped.array, np.minimum(free.array, 255))
+        assert (capped == free) == (capped.name == free.name) == (quality >= 24)
+        assert free.origin["quality"] == quality
+        assert parse_tables(f"annex-k:{quality}") == capped
+    assert QTables.annex_k(1, baseline=False).largest == 6050
+    assert QTables.annex_k(23, baseline=False).origin["baseline"] is False
 
 
 @pytest.mark.parametrize("quality", [0, 101, -1])

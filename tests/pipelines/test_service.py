@@ -101,12 +101,17 @@ def expected(data: bytes) -> tuple[int, bytes]:
         return STATUS[type(error)], f"{error}\n".encode()
 
 
+def test_the_page_shows_the_configuration():
+    page = (ROOT / "docs" / "pipelines" / "service.md").read_text()
+    assert f"```nginx\n{(ROOT / 'examples' / 'nginx.conf').read_text()}```" in page
+
+
 # ---- fifty at a time ------------------------------------------------------------
 
 
 def hostile() -> list[bytes]:
     """Return files that pyfd refuses, and files that need nearly all the memory allowed."""
-    greedy = [eob_runs(4900, 20, 3)] * 8  # 144 MB of coefficients each
+    greedy = [eob_runs(4900, 30, 3)] * 8  # 144 MB of coefficients each
     named = {attack.name: attack for attack in ATTACKS}
     refused = [
         "color 65500² progressive",

@@ -73,7 +73,8 @@ pyfd tables make --quality 50 -o tables.txt""",
     "--quality",
     type=click.IntRange(1, 100),
     metavar="N",
-    help="Make the standard's example tables, as Pillow and cjpeg write them for this quality.",
+    help="Make the standard's example tables, as Pillow and cjpeg -baseline write them for this "
+    "quality; with --no-baseline, as cjpeg writes them without -baseline.",
 )
 @click.option(
     "--protected",
@@ -172,14 +173,14 @@ def _make(recipe: _Recipe, statistics: FrequencyStatistics | None, baseline: boo
         return QTables.certified(
             recipe.certified, files=recipe.for_files, baseline=baseline, **room
         )
-    made = _from_steps(recipe, statistics)
+    made = _from_steps(recipe, statistics, baseline)
     check_written_steps(made, baseline, MAX_STEP)
     return made
 
 
-def _from_steps(recipe: _Recipe, statistics: FrequencyStatistics | None) -> QTables:
+def _from_steps(recipe: _Recipe, statistics: FrequencyStatistics | None, baseline: bool) -> QTables:
     if recipe.quality is not None:
-        return QTables.annex_k(recipe.quality)
+        return QTables.annex_k(recipe.quality, baseline=baseline)
     step = recipe.step or 1
     if not recipe.protected:
         return QTables.uniform(step)

@@ -6,16 +6,15 @@ an evaluation, and makes its texts printable; the page's template escapes them.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from pyfd._core import text_files
 from pyfd._core.extras import missing
 from pyfd.evaluation.attacks import ATTACKS
 
@@ -37,6 +36,7 @@ VERSION = 1
 #: The kinds of attackers' knowledge, in the order of the table: adaptive beside gray-box.
 THREATS = ("benign", "adaptive", "gray-box", "black-box")
 
+_MOST_BYTES = 256 << 20  # of a report.json, which holds pictures
 _UNIFORM = re.compile("(one-pass|two-pass):([0-9]{1,5})")
 _ROUNDING = 1e-3  # the rounding error of the numbers in a report.json
 
@@ -55,11 +55,9 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
         OSError: The file cannot be read.
     """
     try:
-        content: dict[str, Any] = json.loads(Path(path).read_bytes())
+        content: dict[str, Any] = text_files.read_json(path, _MOST_BYTES, "JSON")
     except FileNotFoundError:
         raise ValueError(f"{path} does not exist: pyfd evaluate writes it") from None
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not JSON: {error}") from None
     read(content)
     return content
 
