@@ -18,15 +18,6 @@
 #include "segments.h"
 #include "status.h"
 
-/* Note damage that only a strict reader refuses; its message names a byte. */
-static void note(pyfd_walker *w, const char *message, int byte)
-{
-  if (w->status->warnings++ == 0) {
-    w->noted = message;
-    w->noted_byte = byte;
-  }
-}
-
 /*
  * Check whether a marker's code is damage to a scan's data.  Codes below SOF0
  * have no meaning, and in a scan libjpeg looks for the next marker after them
@@ -57,9 +48,9 @@ static int next_marker(pyfd_walker *w)
     if (code == 0 && p - first > 1 && w->num_scans > 0) {
       /* T.81 B.1.1.2: fill bytes stand before markers only.  libjpeg takes
        * these bytes for one of 0xFF, without a warning. */
-      note(w, "fill bytes before 0xFF%02X in a scan", code);
+      pyfd_note(w, "fill bytes before 0xFF%02X in a scan", code);
     } else if (is_damage(w, code)) {
-      note(w, "unknown marker 0x%02X", code);
+      pyfd_note(w, "unknown marker 0x%02X", code);
     } else if (code != 0 && code != TEM && !(code >= RST0 && code <= RST7)) {
       w->marker_pos = (size_t)(p - w->data);
       w->pos = w->marker_pos + 1;
@@ -77,9 +68,9 @@ static int skip_bogus(pyfd_walker *w, int marker)
 {
   static const char message[] = "marker segment 0x%02X of impossible length";
 
-  if (!pyfd_is_metadata(marker))
+  if (!pyfd_is_metadata(marker) && !(marker == DNL && w->num_scans > 0))
     return pyfd_fail(w->status, PYFD_CORRUPT, message, marker);
-  note(w, message, marker);
+  pyfd_note(w, message, marker);
   w->pos += 2;
   return pyfd_count_segment(w, marker);
 }

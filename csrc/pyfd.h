@@ -6,7 +6,7 @@
  * keeps a pointer or touches anything global, so any number may run at once.
  *
  * No pointer may be NULL, except one to an array whose stated length is 0:
- * data with size 0 (an error of its own), the segments of pyfd_probe() with
+ * data with size 0 (which is PYFD_UNSUPPORTED), the segments of pyfd_probe() with
  * capacity 0, the tables of pyfd_decode() with num_tables 0, and the segments
  * of a written file with segments_size 0.  pyfd_free() takes NULL, too.
  *

@@ -324,16 +324,26 @@ static int read_dri(pyfd_walker *w, size_t size)
 }
 
 /* T.81 B.2.5: check the number of lines that may follow the first scan.  One
- * that repeats the frame header's changes nothing. */
+ * that repeats the frame header's changes nothing, and libjpeg skips all. */
 static int read_dnl(pyfd_walker *w, int before, const uint8_t *p, size_t size)
 {
-  if (size != 2)
-    return pyfd_fail(w->status, PYFD_CORRUPT, "bad length of DNL");
-  if (before == SOS && w->num_scans == 1 &&
+  if (size != 2 && w->num_scans > 0) {
+    pyfd_note(w, "marker segment 0x%02X (DNL) of a wrong length", DNL);
+    return PYFD_OK;
+  }
+  if (size == 2 && before == SOS && w->num_scans == 1 &&
       pyfd_read16(p) == w->header->height)
     return PYFD_OK;
   return pyfd_fail(w->status, PYFD_UNSUPPORTED,
                    "height given after the first scan (DNL)");
+}
+
+void pyfd_note(pyfd_walker *w, const char *message, int byte)
+{
+  if (w->status->warnings++ == 0) {
+    w->noted = message;
+    w->noted_byte = byte;
+  }
 }
 
 int pyfd_is_metadata(int marker)

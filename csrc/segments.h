@@ -74,6 +74,9 @@ static inline uint32_t pyfd_read16(const uint8_t *p)
   return (uint32_t)p[0] << 8 | p[1];
 }
 
+/* Note damage that only a strict reader refuses; its message names a byte. */
+void pyfd_note(pyfd_walker *w, const char *message, int byte);
+
 /* Check whether it is the marker of a segment of metadata: APPn or COM. */
 int pyfd_is_metadata(int marker);
 
