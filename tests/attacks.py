@@ -302,7 +302,6 @@ ATTACKS: tuple[Attack, ...] = (
         lambda: SOI + _FRAME + _SCAN + segment(0xDC, b"\0\x08") + EOI,
         None,
     ),
-    Attack("empty", lambda: b"", UnsupportedJPEGError, "no bytes"),
     Attack("JPEG-LS", lambda: SOI + segment(0xF7, bytes(9)) + EOI, UnsupportedJPEGError, "JPEG-LS"),
     Attack(
         "a comment of length 0",

@@ -158,7 +158,8 @@ def extraneous(file: File) -> Files:
     ends = [end for _, _, end, _ in file.scans]
     found = re.finditer(rb"\xff[\xd0-\xd7]", file.data[file.first_scan :])
     ends += [file.first_scan + marker.start() for marker in found]
-    yield from file.insert(ends, b"\0", b"\x12\x34", b"\xff\0", bytes(20))
+    few = (b"\0", b"\x12\x34", b"\xff\0") if file.name != "progressive" else ()
+    yield from file.insert(ends, bytes(20), *few)
 
 
 def scan_headers(file: File, later: bool) -> Files:
@@ -241,13 +242,14 @@ DAMAGES = [
     Damage(
         "bytes between segments",
         lambda file: file.insert(
-            [*file.header_gaps[1:], *file.later_gaps], b"garbage", b"\0\xff\0\xff\0", bytes(300)
+            [*file.header_gaps[1:], *file.later_gaps], b"garbage" * 3, b"\xff\0" * 9, bytes(300)
         ),
         CORRUPT,
         "whole",
     ),
     Damage(
-        "bytes between the last code of a scan, or of a restart interval, and the next marker",
+        "bytes between the last code of a scan, or of a restart interval, and the next marker "
+        "(in progressive files, more than seven)",
         extraneous,
         CORRUPT,
         "whole",
@@ -307,8 +309,8 @@ DAMAGES = [
         CORRUPT,
     ),
     Damage(
-        "after the first scan: any of these but the unknown markers, a component's scan twice, scans "
-        "out of the order of progression",
+        "after the first scan: any of these but the unknown markers, a component's scan twice, "
+        "scans out of the order of progression",
         lambda file: (
             *file.insert(file.later_gaps, b"\xff\xd8", sof(8, 8), STEPS_OF_ZERO),
             *scan_headers(file, True),
