@@ -207,7 +207,6 @@ static void cover(pyfd_session *s)
     check_whole(s);
   else
     check_streamed(s);
-  s->errors.done = 1;
   jpeg_finish_decompress(&s->in);
 }
 

@@ -126,7 +126,6 @@ static void decode(pyfd_session *s)
   pyfd_read_rows(s, &rows, job->out, in->output_height);
   if (reading->color == PYFD_CMYK)
     invert(job->out, job->out_size);
-  s->errors.done = 1;
   jpeg_finish_decompress(in);
 }
 

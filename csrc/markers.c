@@ -13,9 +13,20 @@
 
 #include <string.h>
 
+#include "kinds.h"
 #include "options.h"
 #include "segments.h"
 #include "status.h"
+
+/*
+ * Check whether a marker's code is damage to a scan's data.  Codes below SOF0
+ * have no meaning, and in a scan libjpeg looks for the next marker after them
+ * (jdmarker.c: jpeg_resync_to_restart).
+ */
+static int is_damage(const pyfd_walker *w, uint8_t code)
+{
+  return w->num_scans > 0 && code > TEM && code < SOF0;
+}
 
 /*
  * Find the next marker and step past it.  The bytes before it, in no segment,
@@ -24,16 +35,23 @@
  */
 static int next_marker(pyfd_walker *w)
 {
-  const uint8_t *p = w->data + w->pos, *end = w->data + w->size;
+  const uint8_t *p = w->data + w->pos, *end = w->data + w->size, *first;
   uint8_t code;
 
   while (p < end && (p = memchr(p, 0xFF, (size_t)(end - p))) != NULL) {
+    first = p;
     while (p < end && *p == 0xFF)
       p++;
     if (p == end)
       break;
     code = *p;
-    if (code != 0 && code != TEM && !(code >= RST0 && code <= RST7)) {
+    if (code == 0 && p - first > 1 && w->num_scans > 0) {
+      /* T.81 B.1.1.2: fill bytes stand before markers only.  libjpeg takes
+       * these bytes for one of 0xFF, without a warning. */
+      pyfd_note(w, "fill bytes before 0xFF%02X in a scan", code);
+    } else if (is_damage(w, code)) {
+      pyfd_note(w, "unknown marker 0x%02X", code);
+    } else if (code != 0 && code != TEM && !(code >= RST0 && code <= RST7)) {
       w->marker_pos = (size_t)(p - w->data);
       w->pos = w->marker_pos + 1;
       return code;
@@ -42,6 +60,19 @@ static int next_marker(pyfd_walker *w)
   }
   w->marker_pos = w->pos = w->size;
   return -1;
+}
+
+/* Take a segment whose stated length is less than that of the length itself.
+ * libjpeg reads on after the length if it would skip the content anyway. */
+static int skip_bogus(pyfd_walker *w, int marker)
+{
+  static const char message[] = "marker segment 0x%02X of impossible length";
+
+  if (!pyfd_is_metadata(marker) && !(marker == DNL && w->num_scans > 0))
+    return pyfd_fail(w->status, PYFD_CORRUPT, message, marker);
+  pyfd_note(w, message, marker);
+  w->pos += 2;
+  return pyfd_count_segment(w, marker);
 }
 
 /* Read the next marker with its segment.  *marker is -1 at the end of the
@@ -64,8 +95,7 @@ static int step(pyfd_walker *w, int *marker)
   p = w->data + w->pos;
   length = pyfd_read16(p);
   if (length < 2)
-    return pyfd_fail(w->status, PYFD_CORRUPT,
-                     "marker segment 0x%02X of impossible length", *marker);
+    return skip_bogus(w, *marker);
   if (length > w->size - w->pos)
     return pyfd_fail(w->status, PYFD_CORRUPT,
                      "marker segment 0x%02X reaches past the end", *marker);
@@ -78,6 +108,8 @@ static int start(pyfd_walker *w, const uint8_t *data, size_t size,
                  const pyfd_limits *limits, pyfd_header *header,
                  pyfd_status *status)
 {
+  const char *kind;
+
   memset(w, 0, sizeof(*w));
   memset(w->bits_left, -1, sizeof(w->bits_left));
   w->data = data;
@@ -88,12 +120,13 @@ static int start(pyfd_walker *w, const uint8_t *data, size_t size,
   w->pos = 2;
   if (pyfd_check_limit(status, "max_bytes", limits->max_bytes, size, "has"))
     return PYFD_LIMIT;
-  if (size == 0)
-    return pyfd_fail(status, PYFD_CORRUPT, "no data");
-  if (size < 2 || data[0] != 0xFF || data[1] != SOI)
-    return pyfd_fail(status, PYFD_CORRUPT,
-                     "not a JPEG file (no start-of-image marker)");
-  return PYFD_OK;
+  if (size >= 2 && data[0] == 0xFF && data[1] == SOI)
+    return PYFD_OK;
+  kind = size == 0 ? "no bytes" : pyfd_name_kind(data, size);
+  if (kind != NULL)
+    return pyfd_fail(status, PYFD_UNSUPPORTED, "not a JPEG: %s", kind);
+  return pyfd_fail(status, PYFD_CORRUPT,
+                   "not a JPEG file (no start-of-image marker)");
 }
 
 /* Walk up to the first SOS, and read it. */
@@ -107,6 +140,13 @@ static int walk_header(pyfd_walker *w)
       return pyfd_fail(w->status, PYFD_CORRUPT, "no image in the file");
   } while (code == PYFD_OK && marker != SOS);
   return code;
+}
+
+/* State the first damage that was noted. */
+static void describe_damage(const pyfd_walker *w)
+{
+  if (w->status->warnings > 0)
+    pyfd_fail(w->status, PYFD_OK, w->noted, w->noted_byte);
 }
 
 int pyfd_probe(const uint8_t *data, size_t size, const pyfd_limits *limits,
@@ -126,7 +166,10 @@ int pyfd_probe(const uint8_t *data, size_t size, const pyfd_limits *limits,
     return code;
   w.segments = segments;
   w.capacity = capacity;
-  return walk_header(&w);
+  code = walk_header(&w);
+  if (code == PYFD_OK)
+    describe_damage(&w);
+  return code;
 }
 
 int pyfd_walk_file(const uint8_t *data, size_t size, const pyfd_limits *limits,
@@ -136,19 +179,20 @@ int pyfd_walk_file(const uint8_t *data, size_t size, const pyfd_limits *limits,
   int marker = SOS;
   int code = start(&w, data, size, limits, &walk->header, status);
 
-  walk->complete = 0;
   if (code == PYFD_OK)
     code = walk_header(&w);
   if (code != PYFD_OK)
     return code;
   while (code == PYFD_OK && marker != EOI)
     code = step(&w, &marker);
-  walk->complete = code == PYFD_OK;
-  walk->end = walk->complete ? w.pos : w.marker_pos;
+  walk->end = code == PYFD_OK ? w.pos : w.marker_pos;
+  walk->intact = code == PYFD_OK && status->warnings == 0;
   /* The caller decides about a file that is corrupt after its first scan: a
-   * strict decoder refuses it, with the message that step() has left; a
-   * lenient one decodes the part before the damage. */
+   * strict decoder refuses it, with the message that is left here; a lenient
+   * one decodes the part before the damage. */
   if (code == PYFD_CORRUPT)
     code = (int)(status->code = PYFD_OK);
+  if (code == PYFD_OK)
+    describe_damage(&w);
   return code;
 }

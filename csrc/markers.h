@@ -15,12 +15,13 @@
  * everything that it reads has been counted against the limits. */
 typedef struct {
   pyfd_header header;
-  size_t end;   /* just past EOI, or where the file stops being valid */
-  int complete; /* EOI was there */
+  size_t end; /* just past EOI, or where the file stops making sense */
+  int intact; /* no damage was found */
 } pyfd_walk;
 
 /* Walk the whole file.  limits must have this version's size.  Returns a
- * pyfd_code. */
+ * pyfd_code.  Of damage that it can overlook, status has the first and, in
+ * part, the number. */
 int pyfd_walk_file(const uint8_t *data, size_t size, const pyfd_limits *limits,
                    pyfd_walk *walk, pyfd_status *status);
 

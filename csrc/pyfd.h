@@ -6,9 +6,10 @@
  * keeps a pointer or touches anything global, so any number may run at once.
  *
  * No pointer may be NULL, except one to an array whose stated length is 0:
- * data with size 0 (an error of its own), the segments of pyfd_probe() with
- * capacity 0, the tables of pyfd_decode() with num_tables 0, and the segments
- * of a written file with segments_size 0.  pyfd_free() takes NULL, too.
+ * data with size 0 (which is PYFD_UNSUPPORTED), the segments of pyfd_probe()
+ * with capacity 0, the tables of pyfd_decode() with num_tables 0, and the
+ * segments of a written file with segments_size 0.  pyfd_free() takes NULL,
+ * too.
  *
  * The structs of options (pyfd_limits, pyfd_reading, pyfd_writing) start with
  * their own size, which the PYFD_DEFAULT_ macros set.  Later versions may add

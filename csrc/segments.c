@@ -9,6 +9,7 @@
 
 #include "markers.h"
 #include "status.h"
+#include "tables.h"
 
 /* The coefficients that refinement scans may visit: five times all those of
  * the largest image that the default limits admit, about a second of work */
@@ -16,12 +17,6 @@
 
 /* The size of a frame header of 255 components; a scan header is smaller */
 #define LONGEST_HEADER (6 + 3 * 255)
-
-static const uint8_t natural_order[PYFD_BLOCK] = {
-    0,  1,  8,  16, 9,  2,  3,  10, 17, 24, 32, 25, 18, 11, 4,  5,
-    12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6,  7,  14, 21, 28,
-    35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51,
-    58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63};
 
 static uint32_t round_up(uint32_t value, uint32_t to)
 {
@@ -74,44 +69,6 @@ static int read_sof(pyfd_walker *w, const uint8_t *p, size_t size)
                        h->h_samp[i], h->v_samp[i]);
   }
   w->saw_sof = 1;
-  return PYFD_OK;
-}
-
-/* Read steps of one byte or two, in zigzag order.  Returns the least one. */
-static unsigned int read_steps(uint16_t *table, const uint8_t *p, int wide)
-{
-  unsigned int step, least = UINT16_MAX;
-  int i;
-
-  for (i = 0; i < PYFD_BLOCK; i++) {
-    step = wide ? pyfd_read16(p + 2 * i) : p[i];
-    table[natural_order[i]] = (uint16_t)step;
-    least = step < least ? step : least;
-  }
-  return least;
-}
-
-/* T.81 B.2.4.1: quantization tables */
-static int read_dqt(pyfd_walker *w, const uint8_t *p, size_t size)
-{
-  const uint8_t *end = p + size;
-  int head, wide, slot;
-
-  while (p < end) {
-    head = *p++;
-    wide = head >> 4 != 0;
-    slot = head & 15;
-    if (slot > 3)
-      return pyfd_fail(w->status, PYFD_CORRUPT,
-                       "quantization table in slot %d (0 to 3 exist)", slot);
-    if (end - p < PYFD_BLOCK << wide)
-      return pyfd_fail(w->status, PYFD_CORRUPT, "bad length of DQT");
-    if (read_steps(w->tables[slot], p, wide) == 0)
-      return pyfd_fail(w->status, PYFD_CORRUPT,
-                       "quantization table %d has a step of 0", slot);
-    p += PYFD_BLOCK << wide;
-    w->table_defined[slot] = 1;
-  }
   return PYFD_OK;
 }
 
@@ -210,16 +167,31 @@ static int finish_header(pyfd_walker *w, uint32_t components_in_scan)
   return PYFD_OK;
 }
 
-/* Return a component's index, or -1 if the frame header lacks its id. */
-static int find_component(const pyfd_walker *w, uint8_t id)
+/* Find the components of a scan as libjpeg does (jdmarker.c: get_sos): in the
+ * frame's order (T.81 B.2.3).  Several may have one id. */
+static int find_components(pyfd_walker *w, const uint8_t *pairs, int count,
+                           int *components)
 {
-  uint32_t i;
+  int i, j, component = -1, n = (int)w->header->num_components;
 
-  for (i = 0; i < w->header->num_components; i++) {
-    if (w->component_id[i] == id)
-      return (int)i;
+  for (i = 0; i < count; i++, pairs += 2) {
+    for (j = i; j < n && w->component_id[j] != pairs[0]; j++)
+      ;
+    if (j < n && j > component) {
+      components[i] = component = j;
+      continue;
+    }
+    for (j = 0; j < n && w->component_id[j] != pairs[0]; j++)
+      ;
+    if (j == n)
+      return pyfd_fail(w->status, PYFD_CORRUPT,
+                       "a scan of component %d, which does not exist",
+                       pairs[0]);
+    return pyfd_fail(w->status, PYFD_CORRUPT,
+                     "component ID %d twice or out of order in a scan",
+                     pairs[0]);
   }
-  return -1;
+  return PYFD_OK;
 }
 
 /*
@@ -228,10 +200,9 @@ static int find_component(const pyfd_walker *w, uint8_t id)
  * refinement scan of a few bytes makes it visit every coefficient of every
  * block.  In order, there are at most 14 scans for each coefficient.
  */
-static int check_progression(pyfd_walker *w, const uint8_t *components,
-                             int count)
+static int check_progression(pyfd_walker *w, const uint8_t *p,
+                             const int *components, int count)
 {
-  const uint8_t *p = components + 2 * count;
   int start = p[0], end = p[1], high = p[2] >> 4, low = p[2] & 15;
   int bad = start == 0 ? end != 0 : (end < start || end > 63 || count != 1);
   int i, k, expected;
@@ -239,7 +210,7 @@ static int check_progression(pyfd_walker *w, const uint8_t *components,
 
   bad |= (high != 0 && low != high - 1) || low > 13;
   for (i = 0; i < count && !bad; i++) {
-    bits = w->bits_left[find_component(w, components[2 * i])];
+    bits = w->bits_left[components[i]];
     bad = start > 0 && bits[0] < 0;
     for (k = start; k <= end; k++) {
       expected = bits[k] < 0 ? 0 : bits[k];
@@ -248,7 +219,7 @@ static int check_progression(pyfd_walker *w, const uint8_t *components,
     }
   }
   if (!bad && high != 0 && start > 0) {
-    i = find_component(w, components[0]);
+    i = components[0];
     w->refined += (uint64_t)w->header->blocks_wide[i] *
                   w->header->blocks_high[i] * (uint64_t)(end - start + 1);
     if (w->refined > MAX_REFINED)
@@ -267,16 +238,14 @@ static int check_progression(pyfd_walker *w, const uint8_t *components,
 
 /* T.81 A.2: check that a sequential file sends each component once.  libjpeg
  * would decode it as often as it is sent. */
-static int check_sequence(pyfd_walker *w, const uint8_t *components, int count)
+static int check_sequence(pyfd_walker *w, const int *components, int count)
 {
-  int i, component;
+  int i;
 
   for (i = 0; i < count; i++) {
-    component = find_component(w, components[2 * i]);
-    if (w->component_seen[component] && w->num_scans > 1)
+    if (w->component_seen[components[i]])
       return pyfd_fail(w->status, PYFD_CORRUPT, "component %d sent twice",
-                       components[2 * i]);
-    w->component_seen[component] = 1;
+                       w->component_id[components[i]]);
   }
   return PYFD_OK;
 }
@@ -284,27 +253,29 @@ static int check_sequence(pyfd_walker *w, const uint8_t *components, int count)
 /* T.81 B.2.3: the scan header */
 static int read_sos(pyfd_walker *w, const uint8_t *p, size_t size)
 {
-  int code, i;
+  int components[4], code, i, count;
 
   if (!w->saw_sof)
     return pyfd_fail(w->status, PYFD_CORRUPT,
                      "a scan (SOS) before the frame header (SOF)");
   if (size < 1 || p[0] < 1 || p[0] > 4 || size != 4 + 2 * (size_t)p[0])
     return pyfd_fail(w->status, PYFD_CORRUPT, "bad length of SOS");
-  for (i = 0; i < p[0]; i++) {
-    if (find_component(w, p[1 + 2 * i]) < 0)
-      return pyfd_fail(w->status, PYFD_CORRUPT,
-                       "a scan of component %d, which does not exist",
-                       p[1 + 2 * i]);
-  }
-  code = pyfd_check_limit(w->status, "max_scans", w->limits->max_scans,
-                          ++w->num_scans, "has at least");
-  if (code == PYFD_OK && w->num_scans == 1)
-    code = finish_header(w, p[0]);
-  if (code != PYFD_OK)
-    return code;
-  return w->header->progressive ? check_progression(w, p + 1, p[0])
-                                : check_sequence(w, p + 1, p[0]);
+  count = *p++;
+  code = find_components(w, p, count, components);
+  if (code == PYFD_OK)
+    code = pyfd_check_limit(w->status, "max_scans", w->limits->max_scans,
+                            ++w->num_scans, "has at least");
+  if (code == PYFD_OK)
+    code = w->num_scans == 1
+               ? finish_header(w, (uint32_t)count)
+               : pyfd_check_tables_of_scan(w, p, components, count);
+  if (code == PYFD_OK)
+    code = w->header->progressive
+               ? check_progression(w, p + 2 * count, components, count)
+               : check_sequence(w, components, count);
+  for (i = 0; i < count && code == PYFD_OK; i++)
+    w->component_seen[components[i]] = 1;
+  return code;
 }
 
 /* Read a frame or scan header from a copy, because its fields, such as the
@@ -317,49 +288,103 @@ static int read_copy(pyfd_walker *w, int marker, const uint8_t *p, size_t size)
   return marker == SOS ? read_sos(w, copy, size) : read_sof(w, copy, size);
 }
 
+/* Refuse a marker.  After the first scan, kinds of file that are unsupported
+ * would have been seen before, so it is damage. */
 static int refuse(pyfd_walker *w, int marker)
 {
   static const char *const processes[4] = {"lossless or hierarchical",
                                            "hierarchical", "arithmetic-coded",
                                            "arithmetic-coded hierarchical"};
 
-  if (marker == DNL)
-    return pyfd_fail(w->status, PYFD_UNSUPPORTED,
-                     "height given after the first scan (DNL)");
+  if (w->num_scans > 0)
+    return pyfd_fail(w->status, PYFD_CORRUPT,
+                     "marker 0x%02X after the first scan", marker);
   if (marker == DAC)
     return pyfd_fail(w->status, PYFD_UNSUPPORTED, "arithmetic-coded (DAC)");
   if (marker == DHP || marker == EXP)
     return pyfd_fail(w->status, PYFD_UNSUPPORTED, "hierarchical");
+  if (marker == SOF55 || marker == LSE)
+    return pyfd_fail(w->status, PYFD_UNSUPPORTED, "JPEG-LS (0x%02X)", marker);
+  if (marker == JPG || (marker >= JPG0 && marker <= JPG13))
+    return pyfd_fail(w->status, PYFD_UNSUPPORTED,
+                     "an extension of JPEG (0x%02X)", marker);
   if (marker > SOF2 && marker <= SOF15)
     return pyfd_fail(w->status, PYFD_UNSUPPORTED, "%s (SOF%d)",
                      processes[(marker - SOF0) / 4], marker - SOF0);
   return pyfd_fail(w->status, PYFD_CORRUPT, "unknown marker 0x%02X", marker);
 }
 
+/* T.81 B.2.4.4: the restart interval.  Before the first scan, libjpeg refuses
+ * the file if the length is wrong. */
+static int read_dri(pyfd_walker *w, size_t size)
+{
+  if (size == 2 || w->num_scans == 0)
+    return PYFD_OK;
+  return pyfd_fail(w->status, PYFD_CORRUPT, "bad length of DRI");
+}
+
+/* T.81 B.2.5: check the number of lines that may follow the first scan.  One
+ * that repeats the frame header's changes nothing, and libjpeg skips all. */
+static int read_dnl(pyfd_walker *w, int before, const uint8_t *p, size_t size)
+{
+  if (size != 2 && w->num_scans > 0) {
+    pyfd_note(w, "marker segment 0x%02X (DNL) of a wrong length", DNL);
+    return PYFD_OK;
+  }
+  if (size == 2 && before == SOS && w->num_scans == 1 &&
+      pyfd_read16(p) == w->header->height)
+    return PYFD_OK;
+  return pyfd_fail(w->status, PYFD_UNSUPPORTED,
+                   "height given after the first scan (DNL)");
+}
+
+void pyfd_note(pyfd_walker *w, const char *message, int byte)
+{
+  if (w->status->warnings++ == 0) {
+    w->noted = message;
+    w->noted_byte = byte;
+  }
+}
+
+int pyfd_is_metadata(int marker)
+{
+  return (marker >= APP0 && marker <= APP15) || marker == COM;
+}
+
+int pyfd_count_segment(pyfd_walker *w, int marker)
+{
+  w->latest = marker;
+  return pyfd_check_limit(w->status, "max_segments", w->limits->max_segments,
+                          ++w->num_segments, "has at least");
+}
+
 int pyfd_read_segment(pyfd_walker *w, int marker, const uint8_t *p,
                       size_t size)
 {
-  int code =
-      pyfd_check_limit(w->status, "max_segments", w->limits->max_segments,
-                       ++w->num_segments, "has at least");
+  const int before = w->latest;
+  int code = pyfd_count_segment(w, marker);
 
   if (code != PYFD_OK)
     return code;
-  if ((marker >= APP0 && marker <= APP15) || marker == COM)
+  if (pyfd_is_metadata(marker))
     return read_metadata(w, marker, p, size);
   switch (marker) {
   case SOF0:
   case SOF1:
   case SOF2:
-    w->header->progressive = marker == SOF2;
+    if (!w->saw_sof)
+      w->header->progressive = marker == SOF2;
     return read_copy(w, marker, p, size);
   case SOS:
     return read_copy(w, marker, p, size);
   case DQT:
-    return read_dqt(w, p, size);
+    return pyfd_read_dqt(w, p, size);
   case DHT:
+    return pyfd_read_dht(w, p, size);
   case DRI:
-    return PYFD_OK; /* libjpeg checks these */
+    return read_dri(w, size);
+  case DNL:
+    return read_dnl(w, before, p, size);
   default:
     return refuse(w, marker);
   }

@@ -30,8 +30,16 @@ enum {
   APP0 = 0xE0,
   APP14 = 0xEE,
   APP15 = 0xEF,
+  JPG0 = 0xF0,
+  SOF55 = 0xF7, /* ITU-T T.87: JPEG-LS */
+  LSE = 0xF8,
+  JPG13 = 0xFD,
   COM = 0xFE
 };
+
+/* Whether a Huffman table can be used; libjpeg checks this in the scans that
+ * use it */
+typedef enum { NO_CODES, GOOD_CODES, BAD_CODES } pyfd_codes;
 
 /* The state of a walk */
 typedef struct {
@@ -45,15 +53,19 @@ typedef struct {
   pyfd_segment *segments;
   size_t capacity;
   uint64_t num_segments, num_scans, metadata_bytes;
+  int latest; /* marker of a segment */
   int saw_sof, saw_jfif, saw_adobe, adobe_transform;
   uint8_t component_id[PYFD_MAX_COMPONENTS];
   uint8_t table_of[PYFD_MAX_COMPONENTS]; /* component's table slot */
   uint16_t tables[4][PYFD_BLOCK];        /* slots, natural order */
   int table_defined[4];
+  pyfd_codes codes[2][4]; /* Huffman tables: slots for DC and for AC */
   /* Per coefficient, the low bits that progressive scans have yet to send; -1
    * before the first scan.  libjpeg keeps the same in coef_bits. */
   int8_t bits_left[PYFD_MAX_COMPONENTS][PYFD_BLOCK];
   int component_seen[PYFD_MAX_COMPONENTS]; /* in a scan, so far */
+  const char *noted; /* the first damage that only a strict reader refuses */
+  int noted_byte;
   uint64_t refined; /* coefficients that refinement scans visit */
 } pyfd_walker;
 
@@ -61,6 +73,15 @@ static inline uint32_t pyfd_read16(const uint8_t *p)
 {
   return (uint32_t)p[0] << 8 | p[1];
 }
+
+/* Note damage that only a strict reader refuses; its message names a byte. */
+void pyfd_note(pyfd_walker *w, const char *message, int byte);
+
+/* Check whether it is the marker of a segment of metadata: APPn or COM. */
+int pyfd_is_metadata(int marker);
+
+/* Count a segment.  Returns a pyfd_code. */
+int pyfd_count_segment(pyfd_walker *w, int marker);
 
 /* Check a segment's content against the standard and the limits, and record
  * it.  Returns a pyfd_code. */

@@ -48,13 +48,12 @@ static void error_exit(j_common_ptr cinfo)
   pyfd_errors *errors = (pyfd_errors *)cinfo->err;
   pyfd_status *status = errors->status;
 
-  if (errors->done && !errors->strict) {
-    if (status->warnings++ == 0)
-      describe(cinfo, status);
-  } else {
-    describe(cinfo, status);
-    status->code = (uint32_t)classify(cinfo);
-  }
+  /* The walk has noted this damage.  libjpeg goes on behind the marker if this
+   * function returns (jdmarker.c: read_markers). */
+  if (cinfo->err->msg_code == JERR_UNKNOWN_MARKER && !errors->strict)
+    return;
+  describe(cinfo, status);
+  status->code = (uint32_t)classify(cinfo);
   longjmp(errors->escape, 1);
 }
 
@@ -262,7 +261,7 @@ void pyfd_open_input(pyfd_session *s)
 
   if (code != PYFD_OK)
     pyfd_leave(s, code);
-  if (!s->walk.complete && s->errors.strict)
+  if (!s->walk.intact && s->errors.strict)
     pyfd_leave(s, PYFD_CORRUPT);
   s->source.init_source = init_source;
   s->source.fill_input_buffer = fill_input_buffer;
@@ -296,6 +295,23 @@ void pyfd_check_scans(pyfd_session *s)
     if (s->in.comp_info[i].quant_table == NULL)
       pyfd_warn(s, "a component has no scan");
   }
+}
+
+const JQUANT_TBL *pyfd_table_of(pyfd_session *s, int i)
+{
+  const jpeg_component_info *component;
+  const JQUANT_TBL *table = NULL;
+
+  for (; table == NULL && i >= 0; i--) {
+    component = &s->in.comp_info[i];
+    table = component->quant_table;
+    if (table == NULL && component->quant_tbl_no >= 0 &&
+        component->quant_tbl_no < NUM_QUANT_TBLS)
+      table = s->in.quant_tbl_ptrs[component->quant_tbl_no];
+  }
+  if (table == NULL) /* the walk has seen component 0's */
+    pyfd_refuse(s, "the input changed during the call");
+  return table;
 }
 
 /* ---- output ---- */

@@ -22,7 +22,6 @@ typedef struct {
   jmp_buf escape;
   pyfd_status *status;
   int strict; /* the first warning is an error */
-  int done;   /* the result is complete: an error is only a warning */
 } pyfd_errors;
 
 typedef struct {
@@ -97,6 +96,11 @@ void pyfd_charge_memory(pyfd_session *s, uint64_t more);
 
 /* Warn of components that no scan contains. */
 void pyfd_check_scans(pyfd_session *s);
+
+/* Return the table in force at the first scan of component i.  If no scan
+ * contains the component, all of its coefficients are 0, and it is the table
+ * in its slot or, if there is none, the previous component's. */
+const JQUANT_TBL *pyfd_table_of(pyfd_session *s, int i);
 
 /* Open a compressor on a growing buffer of at most max_size bytes. */
 void pyfd_open_output(pyfd_session *s, uint64_t max_size);

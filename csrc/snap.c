@@ -166,7 +166,6 @@ static void snap(pyfd_session *s)
   fill(s);
   start_back(s);
   read_back(job);
-  s->errors.done = 1;
   jpeg_finish_decompress(&s->in);
 }
 

@@ -146,11 +146,9 @@ static void start_component(pyfd_session *s, int i)
 {
   statistics_job *job = s->job;
   component_sums *c = &job->components[i];
-  const JQUANT_TBL *table = s->in.comp_info[i].quant_table;
+  const JQUANT_TBL *table = pyfd_table_of(s, i);
   int j;
 
-  if (table == NULL) /* pyfd_check_scans() has warned of it */
-    pyfd_leave(s, PYFD_CORRUPT);
   for (j = 0; j < PYFD_BLOCK; j++) {
     c->small[j] = SMALL;
     if (table->quantval[j] > CLAMP / SMALL)
@@ -292,7 +290,6 @@ static void gather(pyfd_session *s)
     gather_streamed(s);
   for (i = 0; i < s->in.num_components; i++)
     finish_component(job, &job->components[i]);
-  s->errors.done = 1;
   jpeg_finish_decompress(&s->in);
 }
 

@@ -30,24 +30,6 @@ static uint64_t count_coefficients(const pyfd_header *header)
   return count * PYFD_BLOCK;
 }
 
-/* Return the table in force at a component's first scan, or, if no scan
- * contains the component, the one in its slot. */
-static const JQUANT_TBL *table_of(pyfd_session *s, int i)
-{
-  const jpeg_component_info *component = &s->in.comp_info[i];
-  const JQUANT_TBL *table = component->quant_table;
-
-  if (table == NULL && component->quant_tbl_no >= 0 &&
-      component->quant_tbl_no < NUM_QUANT_TBLS)
-    table = s->in.quant_tbl_ptrs[component->quant_tbl_no];
-  if (table == NULL) {
-    pyfd_fail(s->errors.status, PYFD_CORRUPT,
-              "component %d has no quantization table", i);
-    pyfd_leave(s, PYFD_CORRUPT);
-  }
-  return table;
-}
-
 static void read_coefficients(pyfd_session *s)
 {
   read_job *job = s->job;
@@ -66,13 +48,13 @@ static void read_coefficients(pyfd_session *s)
   arrays = jpeg_read_coefficients(&s->in);
   pyfd_check_scans(s);
   for (i = 0; i < s->in.num_components; i++) {
-    memcpy(job->tables[i], table_of(s, i)->quantval, sizeof(job->tables[i]));
+    memcpy(job->tables[i], pyfd_table_of(s, i)->quantval,
+           sizeof(job->tables[i]));
     count = (size_t)header->blocks_wide[i] * PYFD_BLOCK;
     for (row = 0; row < header->blocks_high[i]; row++, out += count)
       memcpy(out, block_row(in, arrays[i], row, FALSE),
              count * sizeof(int16_t));
   }
-  s->errors.done = 1;
   jpeg_finish_decompress(&s->in);
 }
 
@@ -311,7 +293,8 @@ static void set_output(pyfd_session *s, uint64_t max_size)
   copy_file_header(s);
   for (i = 0; i < s->in.num_components; i++) {
     to = job->tables[i < job->num_tables ? i : job->num_tables - 1];
-    jpeg_init_requantizer(&job->requantizers[i], table_of(s, i)->quantval, to);
+    jpeg_init_requantizer(&job->requantizers[i], pyfd_table_of(s, i)->quantval,
+                          to);
     set_table(&s->out, i, to);
   }
 }
@@ -362,7 +345,6 @@ static void requantize_whole(pyfd_session *s)
   jpeg_write_coefficients(&s->out, arrays);
   pyfd_put_bytes(s, job->segments, job->segments_size);
   jpeg_finish_compress(&s->out);
-  s->errors.done = 1;
   jpeg_finish_decompress(&s->in);
 }
 

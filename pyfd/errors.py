@@ -11,11 +11,15 @@ class JPEGError(ValueError):
 
 
 class CorruptJPEGError(JPEGError):
-    """The file breaks the JPEG standard: truncated, damaged or not a JPEG at all."""
+    """The file breaks the JPEG standard: truncated, damaged, or nothing that is known."""
 
 
 class UnsupportedJPEGError(JPEGError):
-    """The file is a JPEG of a kind that pyfd refuses, such as an arithmetic-coded one."""
+    """The file is of a kind that pyfd refuses.
+
+    It is a JPEG, such as an arithmetic-coded one, or something else: "not a JPEG: a PNG
+    file". A file without any bytes is one of these, too.
+    """
 
 
 class LimitExceededError(JPEGError):

@@ -322,10 +322,12 @@ def gather_statistics(data: Buffer, reading: Reading) -> npt.NDArray[np.uint64]:
     """
     counted = ffi.new(_COUNTED)
     source = _held(data)
-    if lib.pyfd_gather_statistics(
-        source, len(source), _limits(reading.limits), _reading(bool(reading.strict)),
+    strict = bool(reading.strict)
+    code = lib.pyfd_gather_statistics(
+        source, len(source), _limits(reading.limits), _reading(strict),
         counted.statistics, counted.status,
-    ):  # fmt: skip
+    )  # fmt: skip
+    if code or not strict:
         _check(counted.status[0], 2)
     return np.frombuffer(ffi.buffer(counted), np.uint64, _WORDS, _STATISTICS_AT)
 

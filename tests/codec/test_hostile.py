@@ -112,9 +112,9 @@ SCAN = sos() + b"\x28"
 @pytest.mark.parametrize(
     ("data", "error", "match"),
     [
-        (b"", CorruptJPEGError, "no data"),
+        (b"", UnsupportedJPEGError, "not a JPEG: no bytes"),
         (b"\xff", CorruptJPEGError, "not a JPEG"),
-        (b"\x89PNG\r\n\x1a\n", CorruptJPEGError, "not a JPEG"),
+        (b"\x89PNG\r\n\x1a\n", UnsupportedJPEGError, "not a JPEG: a PNG file"),
         (SOI, CorruptJPEGError, "truncated"),
         (SOI + EOI, CorruptJPEGError, "no image"),
         (SOI + dqt() + EOI, CorruptJPEGError, "no image"),
@@ -123,7 +123,7 @@ SCAN = sos() + b"\x28"
         (SOI + SOI + FRAME + SCAN + EOI, CorruptJPEGError, "two start"),
         (SOI + dqt() + sof(0, 8) + SCAN + EOI, CorruptJPEGError, "empty"),
         (SOI + dqt() + sof(8, 0) + SCAN + EOI, UnsupportedJPEGError, "DNL"),
-        (SOI + FRAME + SCAN + segment(0xDC, b"\0\x08") + EOI, UnsupportedJPEGError, "DNL"),
+        (SOI + FRAME + SCAN + segment(0xDC, b"\0\x09") + EOI, UnsupportedJPEGError, "DNL"),
         (SOI + dqt() + sof(65535, 1) + SCAN + EOI, UnsupportedJPEGError, "65500"),
         (SOI + dqt() + sof(8, 8, (0x11,) * 2) + SCAN + EOI, UnsupportedJPEGError, "2 comp"),
         (SOI + dqt() + sof(8, 8, (0x11,) * 5) + SCAN + EOI, UnsupportedJPEGError, "5 comp"),

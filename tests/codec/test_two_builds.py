@@ -7,7 +7,9 @@ series, of which the extension is built.
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import os
+import re
 import subprocess
 import sys
 from itertools import zip_longest
@@ -190,6 +192,40 @@ def test_codes_that_do_not_exist(programs, tmp_path):
     compare(programs, listed)
     core, both = (run(program, listed) for program in programs)
     assert core != both  # the warnings
+
+
+def test_extraneous_bytes(programs, tmp_path):
+    """Both notice the same ones; of sequential files all, wherever the buffer has read to."""
+    picture = jpegs.picture(40, 40)
+    made = {}
+    for progressive, restarts in itertools.product((False, True), (0, 1)):
+        options = {"progressive": progressive, "restart_marker_blocks": restarts}
+        data = jpegs.encode_with_pillow(picture, **options)
+        scan = data.index(b"\xff\xda")
+        ends = [m.start() for m in re.finditer(rb"\xff[\xd0-\xd9\xda\xc4]", data[scan + 2 :])]
+        for end, extra in itertools.product(ends[:9], (b"\0", b"\xff\0", b"\x12\x34", bytes(9))):
+            place = scan + 2 + end
+            name = f"{progressive}-{restarts}-{end}-{extra.hex()}"
+            made[name] = data[:place] + extra + data[place:]
+    lines = compare(programs, write(tmp_path, made))
+    decoded = [line for line in lines if line.startswith("  decoded, plain:")]
+    assert len(decoded) == len(made)
+    sequential = [line for name, line in zip(made, decoded, strict=True) if "False" in name]
+    assert len(sequential) > 20
+    assert not [line for line in sequential if " 0 warnings" in line]
+
+
+def test_fill_bytes_before_a_stuffed_zero(programs, tmp_path):
+    """Upstream's fast path, which is used far from the end, leaves coefficients behind."""
+    data = jpegs.encode_with_pillow(jpegs.picture(200, 200), quality=90)
+    places = [
+        m.start() for m in re.finditer(b"\xff\0", data) if m.start() > data.index(b"\xff\xda")
+    ]
+    made = {f"{place}": data[:place] + b"\xff" + data[place:] for place in places[:60]}
+    lines = compare(programs, write(tmp_path, {"whole": data, **made}))
+    plain = [line for line in lines if line.startswith("  decoded, plain:")]
+    assert len(plain) == 61
+    assert len(set(plain)) == 1
 
 
 def test_photographs(programs, tmp_path, photos):

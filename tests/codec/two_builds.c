@@ -103,15 +103,17 @@ static void note(j_common_ptr cinfo, int level)
 
   if (level >= 0)
     return;
-  /* Extraneous bytes that are in the bit buffer are not noticed, and the speed
-   * series fills it differently.  Without it, codes that do not exist are not
-   * noticed where there is enough data for upstream's fast path. */
-  if (cinfo->err->msg_code == JWRN_EXTRANEOUS_DATA ||
-      cinfo->err->msg_code == JWRN_HUFF_BAD_CODE) {
+  /* Without the speed series, codes that do not exist are not noticed where
+   * there is enough data for upstream's fast path. */
+  if (cinfo->err->msg_code == JWRN_HUFF_BAD_CODE) {
     o->excepted++;
     return;
   }
   o->warnings++;
+  /* Of extraneous bytes, those in the bit buffer are counted without stuffed
+   * zeroes, and the speed series fills it differently. */
+  if (cinfo->err->msg_code == JWRN_EXTRANEOUS_DATA)
+    cinfo->err->msg_parm.i[0] = 1;
   (*cinfo->err->format_message)(cinfo, message);
   digest(&o->messages, message, strlen(message));
 }
