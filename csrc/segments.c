@@ -10,10 +10,6 @@
 #include "markers.h"
 #include "status.h"
 
-/* The coefficients that refinement scans may visit: five times all those of
- * the largest image that the default limits admit, about a second of work */
-#define MAX_REFINED (UINT64_C(1) << 30)
-
 /* The size of a frame header of 255 components; a scan header is smaller */
 #define LONGEST_HEADER (6 + 3 * 255)
 
@@ -247,16 +243,6 @@ static int check_progression(pyfd_walker *w, const uint8_t *components,
       bits[k] = (int8_t)low;
     }
   }
-  if (!bad && high != 0 && start > 0) {
-    i = find_component(w, components[0]);
-    w->refined += (uint64_t)w->header->blocks_wide[i] *
-                  w->header->blocks_high[i] * (uint64_t)(end - start + 1);
-    if (w->refined > MAX_REFINED)
-      return pyfd_fail(w->status, PYFD_UNSUPPORTED,
-                       "refinement scans of more than %" PRIu64
-                       " coefficients",
-                       MAX_REFINED);
-  }
   if (bad)
     return pyfd_fail(w->status, PYFD_CORRUPT,
                      "a scan out of the order of progression (Ss=%d Se=%d "
@@ -303,6 +289,8 @@ static int read_sos(pyfd_walker *w, const uint8_t *p, size_t size)
     code = finish_header(w, p[0]);
   if (code != PYFD_OK)
     return code;
+  for (i = 0; i < p[0]; i++)
+    w->work += pyfd_blocks(w->header, find_component(w, p[1 + 2 * i]));
   return w->header->progressive ? check_progression(w, p + 1, p[0])
                                 : check_sequence(w, p + 1, p[0]);
 }

@@ -54,7 +54,7 @@ typedef struct {
    * before the first scan.  libjpeg keeps the same in coef_bits. */
   int8_t bits_left[PYFD_MAX_COMPONENTS][PYFD_BLOCK];
   int component_seen[PYFD_MAX_COMPONENTS]; /* in a scan, so far */
-  uint64_t refined; /* coefficients that refinement scans visit */
+  uint64_t work;                           /* see pyfd.Limits.max_work */
 } pyfd_walker;
 
 static inline uint32_t pyfd_read16(const uint8_t *p)

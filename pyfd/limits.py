@@ -45,6 +45,17 @@ class Limits:
     max_metadata: int = 16 * _MEBIBYTE
     """The bytes in APPn and COM segments."""
 
+    max_work: int = 100_000_000
+    """The time that the scans take to read, in a unit that does not depend on the
+    machine, about 20 to 30 ns on a common one: a block of 8×8 coefficients counts 1 in
+    every scan that visits it, and so does a byte of compressed data. If a progressive
+    file leaves out bits of the lowest coefficients, which a decoder makes up by
+    smoothing, each of its blocks counts 12 more.
+
+    The same limit holds once more for the file that `pyfd.requantize` writes if it is
+    progressive or optimized: a block counts 2 and a nonzero coefficient 1/16 in every
+    scan of its component."""
+
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)

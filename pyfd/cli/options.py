@@ -179,6 +179,7 @@ _LIMITS = {
     "max_pixels": "of more than N pixels",
     "max_memory": "that take more than N bytes of memory for coefficients",
     "max_scans": "of more than N scans",
+    "max_work": "that take more than N units of work: blocks in scans, and bytes",
 }
 
 
