@@ -15,7 +15,7 @@ class Limits:
     A file that exceeds one raises `pyfd.LimitExceededError`. The defaults suit
     files from strangers. For a camera of 100 megapixels use, for example,
     ``Limits(max_pixels=110_000_000)``; progressive files of that size may need a
-    larger `max_memory` too.
+    larger `max_memory` and `max_work` too.
 
     Raises:
         TypeError: A limit is not an int.
