@@ -31,7 +31,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 import pyfd
 
 TABLES = pyfd.QTables.preset("fd-cvpr2019")
-LIMITS = pyfd.Limits(max_bytes=8 << 20, max_pixels=25_000_000, max_memory=192 << 20, max_work=20_000_000)
+LIMITS = pyfd.Limits(max_bytes=8 << 20, max_pixels=25_000_000, max_memory=192 << 20)
 WORKERS = min(4, len(os.sched_getaffinity(0)))  # files in the codec at a time
 ANSWER = 16 << 20  # bytes: a hostile file can grow twelvefold
 PLACES = 16  # uploads that are received, processed and answered at a time; others wait
