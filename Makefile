@@ -38,7 +38,7 @@ SYSTEM_TEST_PACKAGES += libc6-dev-i386 lib32gcc-$$(gcc -dumpversion)-dev
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-system test-arm64 test-upstream asan fuzz lint format docs bench bench-compare \
+.PHONY: help demo test test-system test-arm64 test-upstream asan fuzz lint format docs bench bench-compare bench-worst \
   fork-port sdist wheel c-install clean
 
 help:  ## List the targets
@@ -98,6 +98,9 @@ bench: $(VENV)/bench  ## Measure all speeds of pyfd and its peers (build/bench; 
 
 bench-compare: $(VENV)/bench  ## Compare the speed of two commits: OLD=, NEW=
 	$(BIN)/python -m benchmarks.compare $(OLD) $(NEW)
+
+bench-worst: $(VENV)/bench  ## Search for the files that take longest within the limits (half an hour)
+	$(BIN)/python -m benchmarks.worst --write docs/security.md
 
 fork-port: $(VENV)/system  ## Say which hunks of the fork apply to another release: TARBALL=
 	@$(PYTHON) $(FORK)/port.py "$(TARBALL)"

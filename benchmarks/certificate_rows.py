@@ -148,7 +148,7 @@ def peak_memory(files: Files) -> Row:
         return Case(f"24 MP, {subject}", Bounds(4.0, digits=1), measure)
 
     cases = [case("ε = 1", 1), case("plain", None)]
-    what = "peak memory of `encode(i, T, radius=ε)` beyond two copies of the file"
+    what = "peak memory of `encode(i, T, radius=ε)` beyond the file"
     return Row("radius-memory", what, cases, "MiB")
 
 

@@ -4,8 +4,7 @@
     python -m benchmarks.memory encode FILE --qtables T [--radius E]
 
 Prints mebibytes. The peak is compared with the memory of the process before the call,
-which already holds the input, so each call needs a fresh process. An encode writes its file
-into memory that grows, and copies it into Python's bytes: both copies are subtracted.
+which already holds the input, so each call needs a fresh process.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ def beyond_output(data: bytes, qtables: str | None) -> float:
 
 
 def beyond_file(data: bytes, qtables: str, radius: int | None) -> float:
-    """Return the mebibytes that an encode of a file's pixels takes beyond two copies of its file.
+    """Return the mebibytes that an encode of a file's pixels takes beyond its file.
 
     It runs in a fresh process.
     """
@@ -86,7 +85,7 @@ def main() -> None:
         encode = partial(pyfd.encode, qtables=arguments.qtables, radius=arguments.radius)
         encode(small)
         grown, file = growth(partial(encode, pyfd.decode(data)))
-        print(grown - 2 * len(file) / MIB)
+        print(grown - len(file) / MIB)
 
 
 if __name__ == "__main__":

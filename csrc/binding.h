@@ -1,7 +1,8 @@
 /*
- * binding.h - the structs that C fills in for pyfd/_core/binding.py, one for
- * each kind of call: Python allocates a struct at once, which takes less time
- * than allocating its parts.  C takes an array of one element as a pointer.
+ * binding.h - what only pyfd/_core/binding.py uses: the structs that C fills
+ * in, one for each kind of call, and the handing over of files.  Python
+ * allocates a struct at once, which takes less time than allocating its parts.
+ * C takes an array of one element as a pointer.
  *
  * build.py passes the part between the two "cffi" lines to cffi.
  */
@@ -34,6 +35,10 @@ typedef struct {
   pyfd_status status[1];
   char why[256];
 } pyfd_covered;
+
+/* Give the memory of a part of a written file back to the system, as far as it
+ * is whole pages.  The part's content is lost; pyfd_free() frees the rest. */
+void pyfd_forget(uint8_t *part, size_t size);
 
 /* cffi: end */
 

@@ -18,6 +18,11 @@
 #include "segments.h"
 #include "status.h"
 
+/* What a block counts that is smoothed, and the coefficients that smoothing
+ * makes up (jdcoefct.c: SAVED_COEFS) */
+#define SMOOTHING 12
+#define SMOOTHED 9
+
 /*
  * Check whether a marker's code is damage to a scan's data.  Codes below SOF0
  * have no meaning, and in a scan libjpeg looks for the next marker after them
@@ -80,9 +85,10 @@ static int skip_bogus(pyfd_walker *w, int marker)
 static int step(pyfd_walker *w, int *marker)
 {
   const uint8_t *p;
-  size_t length;
+  size_t length, before = w->pos;
 
   *marker = next_marker(w);
+  w->work += w->marker_pos - before;
   if (*marker == -1)
     return pyfd_fail(w->status, PYFD_CORRUPT,
                      "truncated: no end-of-image marker (EOI)");
@@ -172,6 +178,32 @@ int pyfd_probe(const uint8_t *data, size_t size, const pyfd_limits *limits,
   return code;
 }
 
+/* Count the work of smoothing, by which a decoder makes up the bits of the
+ * lowest coefficients that progressive scans have left out. */
+static void count_smoothing(pyfd_walker *w)
+{
+  uint64_t blocks = 0;
+  int i, k, smoothed = 0;
+
+  for (i = 0; i < (int)w->header->num_components; i++) {
+    blocks += pyfd_blocks(w->header, i);
+    for (k = 1; k <= SMOOTHED; k++)
+      smoothed |= w->bits_left[i][k] != 0;
+  }
+  if (w->header->progressive && smoothed)
+    w->work += SMOOTHING * blocks;
+}
+
+/* Check the work so far.  Returns a pyfd_code: the given one if it is within
+ * the limit. */
+static int check_work(const pyfd_walker *w, int code)
+{
+  int over = pyfd_check_limit(w->status, "max_work", w->limits->max_work,
+                              w->work, "needs at least");
+
+  return over == PYFD_OK ? code : over;
+}
+
 int pyfd_walk_file(const uint8_t *data, size_t size, const pyfd_limits *limits,
                    pyfd_walk *walk, pyfd_status *status)
 {
@@ -181,10 +213,14 @@ int pyfd_walk_file(const uint8_t *data, size_t size, const pyfd_limits *limits,
 
   if (code == PYFD_OK)
     code = walk_header(&w);
+  if (code == PYFD_OK)
+    code = check_work(&w, code);
   if (code != PYFD_OK)
     return code;
   while (code == PYFD_OK && marker != EOI)
-    code = step(&w, &marker);
+    code = check_work(&w, step(&w, &marker));
+  count_smoothing(&w);
+  code = check_work(&w, code);
   walk->end = code == PYFD_OK ? w.pos : w.marker_pos;
   walk->intact = code == PYFD_OK && status->warnings == 0;
   /* The caller decides about a file that is corrupt after its first scan: a

@@ -25,6 +25,13 @@ typedef struct {
 int pyfd_walk_file(const uint8_t *data, size_t size, const pyfd_limits *limits,
                    pyfd_walk *walk, pyfd_status *status);
 
+/* Return how many blocks a component has. */
+static inline uint64_t pyfd_blocks(const pyfd_header *header, int component)
+{
+  return (uint64_t)header->blocks_wide[component] *
+         header->blocks_high[component];
+}
+
 /* Fill in the block counts from the size and the sampling factors. */
 void pyfd_count_blocks(pyfd_header *header);
 

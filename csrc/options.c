@@ -20,7 +20,7 @@
 /* Padding would be taken for a field once a later version has one there. */
 #define HAS_NO_PADDING(type, field)                                           \
   _Static_assert(sizeof(type) == END_OF(type, field), #type)
-HAS_NO_PADDING(pyfd_limits, max_metadata);
+HAS_NO_PADDING(pyfd_limits, max_work);
 HAS_NO_PADDING(pyfd_reading, scale);
 HAS_NO_PADDING(pyfd_writing, file_radius);
 

@@ -85,6 +85,7 @@ typedef struct {
   uint64_t max_scans;
   uint64_t max_segments;
   uint64_t max_metadata;
+  uint64_t max_work;
 } pyfd_limits;
 
 /* How to read a file */
@@ -283,7 +284,14 @@ const char *pyfd_libjpeg_turbo(void);
 
 /* The limits of pyfd.Limits(), a strict reading to RGB, a baseline file */
 #define PYFD_DEFAULT_LIMITS                                                   \
-  {sizeof(pyfd_limits), 64 << 20, 67108864, 768 << 20, 100, 4096, 16 << 20}
+  {sizeof(pyfd_limits),                                                       \
+   64 << 20,                                                                  \
+   67108864,                                                                  \
+   768 << 20,                                                                 \
+   100,                                                                       \
+   4096,                                                                      \
+   16 << 20,                                                                  \
+   100000000}
 #define PYFD_DEFAULT_READING {sizeof(pyfd_reading), 1, PYFD_RGB, 1}
 #define PYFD_DEFAULT_WRITING {sizeof(pyfd_writing), 0, 0, 0, 0, 0}
 

@@ -11,10 +11,6 @@
 #include "status.h"
 #include "tables.h"
 
-/* The coefficients that refinement scans may visit: five times all those of
- * the largest image that the default limits admit, about a second of work */
-#define MAX_REFINED (UINT64_C(1) << 30)
-
 /* The size of a frame header of 255 components; a scan header is smaller */
 #define LONGEST_HEADER (6 + 3 * 255)
 
@@ -218,16 +214,6 @@ static int check_progression(pyfd_walker *w, const uint8_t *p,
       bits[k] = (int8_t)low;
     }
   }
-  if (!bad && high != 0 && start > 0) {
-    i = components[0];
-    w->refined += (uint64_t)w->header->blocks_wide[i] *
-                  w->header->blocks_high[i] * (uint64_t)(end - start + 1);
-    if (w->refined > MAX_REFINED)
-      return pyfd_fail(w->status, PYFD_UNSUPPORTED,
-                       "refinement scans of more than %" PRIu64
-                       " coefficients",
-                       MAX_REFINED);
-  }
   if (bad)
     return pyfd_fail(w->status, PYFD_CORRUPT,
                      "a scan out of the order of progression (Ss=%d Se=%d "
@@ -273,8 +259,10 @@ static int read_sos(pyfd_walker *w, const uint8_t *p, size_t size)
     code = w->header->progressive
                ? check_progression(w, p + 2 * count, components, count)
                : check_sequence(w, components, count);
-  for (i = 0; i < count && code == PYFD_OK; i++)
+  for (i = 0; i < count && code == PYFD_OK; i++) {
     w->component_seen[components[i]] = 1;
+    w->work += pyfd_blocks(w->header, components[i]);
+  }
   return code;
 }
 

@@ -66,7 +66,7 @@ typedef struct {
   int component_seen[PYFD_MAX_COMPONENTS]; /* in a scan, so far */
   const char *noted; /* the first damage that only a strict reader refuses */
   int noted_byte;
-  uint64_t refined; /* coefficients that refinement scans visit */
+  uint64_t work; /* see pyfd.Limits.max_work */
 } pyfd_walker;
 
 static inline uint32_t pyfd_read16(const uint8_t *p)

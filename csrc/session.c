@@ -6,7 +6,10 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
+#include "binding.h"
 #include "options.h"
 
 #define FIRST_BUFFER 65536
@@ -168,6 +171,16 @@ int pyfd_run_writer(pyfd_session *s, void (*body)(pyfd_session *),
 void pyfd_free(uint8_t *out)
 {
   free(out);
+}
+
+void pyfd_forget(uint8_t *part, size_t size)
+{
+  const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+  const uintptr_t start = ((uintptr_t)part + page - 1) / page * page;
+  const uintptr_t end = ((uintptr_t)part + size) / page * page;
+
+  if (end > start)
+    madvise((void *)start, end - start, MADV_DONTNEED);
 }
 
 const char *pyfd_libjpeg_turbo(void)

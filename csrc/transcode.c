@@ -26,7 +26,7 @@ static uint64_t count_coefficients(const pyfd_header *header)
   uint32_t i;
 
   for (i = 0; i < header->num_components; i++)
-    count += (uint64_t)header->blocks_wide[i] * header->blocks_high[i];
+    count += pyfd_blocks(header, (int)i);
   return count * PYFD_BLOCK;
 }
 
@@ -243,6 +243,9 @@ int pyfd_write_coefficients(const pyfd_header *header,
 
 /* ---- re-quantization ---- */
 
+/* See pyfd.Limits.max_work. */
+#define NONZERO_IN_A_UNIT 16
+
 typedef struct {
   const uint16_t (*tables)[PYFD_BLOCK];
   int num_tables;
@@ -251,21 +254,59 @@ typedef struct {
   jpeg_requantizer requantizers[PYFD_MAX_COMPONENTS];
 } requantize_job;
 
-/* Re-quantize component i in place. */
-static void requantize_component(pyfd_session *s, int i,
-                                 jvirt_barray_ptr array)
+static uint64_t count_nonzero(const JCOEF *block)
+{
+  unsigned int count = 0;
+  int i;
+
+  for (i = 0; i < PYFD_BLOCK; i++)
+    count += block[i] != 0;
+  return count;
+}
+
+/* Re-quantize component i in place.  Returns how many of its coefficients are
+ * not 0. */
+static uint64_t requantize_component(pyfd_session *s, int i,
+                                     jvirt_barray_ptr array)
 {
   const pyfd_header *header = &s->walk.header;
   const requantize_job *job = s->job;
   const jpeg_requantize_method requantize = jpeg_get_requantize_method();
   JDIMENSION row, column;
   JBLOCKROW blocks;
+  uint64_t nonzero = 0;
 
   for (row = 0; row < header->blocks_high[i]; row++) {
     blocks = block_row((j_common_ptr)&s->in, array, row, TRUE);
-    for (column = 0; column < header->blocks_wide[i]; column++)
+    for (column = 0; column < header->blocks_wide[i]; column++) {
       (*requantize)(&job->requantizers[i], blocks[column], blocks[column]);
+      nonzero += count_nonzero(blocks[column]);
+    }
   }
+  return nonzero;
+}
+
+/* Return how many scans of the output contain component i. */
+static uint64_t scans_with(const struct jpeg_compress_struct *out, int i)
+{
+  uint64_t count = out->scan_info == NULL;
+  int scan, j;
+
+  for (scan = 0; out->scan_info != NULL && scan < out->num_scans; scan++) {
+    for (j = 0; j < out->scan_info[scan].comps_in_scan; j++)
+      count += out->scan_info[scan].component_index[j] == i;
+  }
+  return count;
+}
+
+/* Count the work of writing component i.  libjpeg goes over a scan's blocks
+ * twice, once for Huffman tables that are made for it. */
+static uint64_t writing_work(const pyfd_session *s, int i, uint64_t nonzero)
+{
+  if (!s->writing.progressive && !s->writing.optimize)
+    return 0; /* one pass, which is faster than any reading */
+  return scans_with(&s->out, i) *
+         (2 * pyfd_blocks(&s->walk.header, i) + nonzero / NONZERO_IN_A_UNIT);
 }
 
 /* Copy the parts of the file header outside the frame header. */
@@ -332,7 +373,7 @@ static void requantize_whole(pyfd_session *s)
 {
   requantize_job *job = s->job;
   jvirt_barray_ptr *arrays;
-  uint64_t charged;
+  uint64_t charged, work = 0;
   int i;
 
   pyfd_charge_memory(s, job->segments_size);
@@ -341,7 +382,10 @@ static void requantize_whole(pyfd_session *s)
   pyfd_check_scans(s);
   set_output(s, s->limits.max_memory - charged);
   for (i = 0; i < s->in.num_components; i++)
-    requantize_component(s, i, arrays[i]);
+    work += writing_work(s, i, requantize_component(s, i, arrays[i]));
+  pyfd_require(s, pyfd_check_limit(s->errors.status, "max_work",
+                                   s->limits.max_work, work,
+                                   "needs for its output"));
   jpeg_write_coefficients(&s->out, arrays);
   pyfd_put_bytes(s, job->segments, job->segments_size);
   jpeg_finish_compress(&s->out);

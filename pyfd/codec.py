@@ -312,9 +312,9 @@ def write_coefficients(
         ValueError: The blocks do not fit the stated size, or a coefficient is outside
             the range of Huffman coding.
     """
-    components = [component.ravel() for component in coefficients.checked()]
+    checked = coefficients.checked()
     qtables = as_qtables(coefficients.qtables)
-    tables = np.stack([qtables[i] for i in range(len(components))])
+    tables = np.stack([qtables[i] for i in range(len(coefficients.sampling))])
     frame = (
         coefficients.width,
         coefficients.height,
@@ -323,7 +323,7 @@ def write_coefficients(
     )
     segments = _metadata.build(exif, icc_profile, comment)
     how = binding.writing(bool(progressive), bool(optimize))
-    return binding.write_coefficients(frame, np.concatenate(components), tables, how, segments)
+    return binding.write_coefficients(frame, checked, tables, how, segments)
 
 
 def requantize(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -51,8 +53,8 @@ class Coefficients:
         table = self.qtables[component].astype(np.int32)
         return self.components[component].astype(np.int32) * table
 
-    def checked(self) -> list[npt.NDArray[np.int16]]:
-        """Return the components as new ``int16`` arrays that a file can hold.
+    def checked(self) -> npt.NDArray[np.int16]:
+        """Return the components, one after the other, as a new array that a file can hold.
 
         Huffman coding of 8-bit images holds AC coefficients within ±1023 and DC
         coefficients within −1024...1023 (ITU-T T.81, F.1.2).
@@ -71,12 +73,20 @@ class Coefficients:
         for horizontal, vertical in self.sampling:
             if not (1 <= horizontal <= 4 and 1 <= vertical <= 4):
                 raise ValueError(f"sampling factors must be in 1...4, not {self.sampling}")
-        return [
-            _checked_component(index, array, (*blocks, 8, 8))
-            for index, (array, blocks) in enumerate(
-                zip(self.components, self._blocks(), strict=True)
-            )
-        ]
+        shapes = [(*blocks, 8, 8) for blocks in self._blocks()]
+        for index, (array, shape) in enumerate(zip(self.components, shapes, strict=True)):
+            if not isinstance(array, np.ndarray) or array.dtype.kind not in "iu":
+                raise ValueError(f"component {index} must be an array of integers")
+            if array.shape != shape:
+                raise ValueError(
+                    f"component {index} must have the shape {shape}, not {array.shape}"
+                )
+        sizes = [math.prod(shape) for shape in shapes]
+        copy = np.empty(sum(sizes), np.int16)  # which nobody changes after the checks
+        parts = np.split(copy, np.cumsum(sizes)[:-1])
+        for index, (array, part) in enumerate(zip(self.components, parts, strict=True)):
+            _copy(index, array, part.reshape(array.shape))
+        return copy
 
     def _blocks(self) -> list[tuple[int, int]]:
         """Return each component's size in blocks, (high, wide) (ITU-T T.81, A.1.1 and A.2.4)."""
@@ -88,18 +98,13 @@ class Coefficients:
         ]
 
 
-def _checked_component(
-    index: int, component: npt.NDArray[np.int16], shape: tuple[int, ...]
-) -> npt.NDArray[np.int16]:
-    if not isinstance(component, np.ndarray) or component.dtype.kind not in "iu":
-        raise ValueError(f"component {index} must be an array of integers")
-    array = np.array(component, order="C")  # a copy, so that nobody changes it after the checks
-    if array.shape != shape:
-        raise ValueError(f"component {index} must have the shape {shape}, not {array.shape}")
-    dc = array[:, :, 0, 0]
+def _copy(index: int, array: npt.NDArray[Any], copy: npt.NDArray[np.int16]) -> None:
+    """Copy a component of any integer type, and check the copy."""
+    # Clipped, because out of range must stay out of range in 16 bits
+    np.clip(array, np.int16(-2000), np.int16(2000), out=copy, casting="unsafe")
+    dc = copy[:, :, 0, 0]
     if dc.min() < -1024 or dc.max() > 1023:
         raise ValueError(f"component {index} has a DC coefficient beyond −1024...1023")
-    flat = array.reshape(*shape[:2], 64)[:, :, 1:]
-    if flat.min() < -1023 or flat.max() > 1023:
+    ac = copy.reshape(*copy.shape[:2], 64)[:, :, 1:]
+    if ac.min() < -1023 or ac.max() > 1023:
         raise ValueError(f"component {index} has an AC coefficient beyond ±1023")
-    return array.astype(np.int16)

@@ -15,7 +15,7 @@ class Limits:
     A file that exceeds one raises `pyfd.LimitExceededError`. The defaults suit
     files from strangers. For a camera of 100 megapixels use, for example,
     ``Limits(max_pixels=110_000_000)``; progressive files of that size may need a
-    larger `max_memory` too.
+    larger `max_memory` and `max_work` too.
 
     Raises:
         TypeError: A limit is not an int.
@@ -44,6 +44,17 @@ class Limits:
 
     max_metadata: int = 16 * _MEBIBYTE
     """The bytes in APPn and COM segments."""
+
+    max_work: int = 100_000_000
+    """The time that the scans take to read, in a unit that does not depend on the
+    machine, about 20 to 30 ns on a common one: a block of 8×8 coefficients counts 1 in
+    every scan that visits it, and so does a byte of compressed data. If a progressive
+    file leaves out bits of the lowest coefficients, which a decoder makes up by
+    smoothing, each of its blocks counts 12 more.
+
+    The same limit holds once more for the file that `pyfd.requantize` writes if it is
+    progressive or optimized: a block counts 2 and a nonzero coefficient 1/16 in every
+    scan of its component."""
 
     def __post_init__(self) -> None:
         for field in fields(self):

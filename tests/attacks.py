@@ -98,6 +98,20 @@ def color_refinements(side: int) -> bytes:
     return data + EOI
 
 
+def band_refinements(side: int, bands: int) -> bytes:
+    """Return bands of one coefficient, each refined 13 times: a valid file in 14 scans each."""
+    n = blocks(side, side)
+    empty = bits(("0" + "1" * 14) * -(-n // 32767))
+    data = SOI + dqt() + sof(side, side, (0x11,), 0xC2)
+    data += dht({1: [0]}) + dht({1: [0xE0]}, ac=True)
+    data += sos(end=0) + bits("0" * n)
+    for band in range(1, bands + 1):
+        for low in range(13, -1, -1):
+            high = 0 if low == 13 else low + 1
+            data += sos(start=band, end=band, approximation=high << 4 | low) + empty
+    return data + EOI
+
+
 def repeated_baseline_scans(side: int, scans: int) -> bytes:
     """Return a baseline component that is sent again and again, with two bits per block."""
     table = dht({1: [0]}) + dht({1: [0]}, ac=True)
@@ -185,7 +199,7 @@ def orderly_restarts(side: int) -> bytes:
     return head + data[:-2] + EOI
 
 
-_PIXELS, _SCANS, _SEGMENTS = "max_pixels", "max_scans", "max_segments"
+_PIXELS, _SCANS, _SEGMENTS, _WORK = "max_pixels", "max_scans", "max_segments", "max_work"
 _FRAME = dqt() + sof(8, 8)
 _SCAN = sos() + b"\x28"
 
@@ -209,14 +223,24 @@ ATTACKS: tuple[Attack, ...] = (
         "1000 empty scans at 2048²", lambda: eob_runs(2048, 1000), LimitExceededError, _SCANS, False
     ),
     Attack(
-        "2000 empty scans at 8192²", lambda: eob_runs(8192, 2000), LimitExceededError, _SCANS, False
+        "2000 empty scans at 8192²", lambda: eob_runs(8192, 2000), LimitExceededError, _WORK, False
     ),
     Attack("100 empty scans at 2048²", lambda: eob_runs(2048, 100), None),
     Attack("100 empty color scans at 1182²", lambda: eob_runs(1182, 100, 3), None),
-    Attack("100 empty scans at 8192²", lambda: eob_runs(8192, 100), None),
+    Attack(
+        "100 empty scans at 8192²", lambda: eob_runs(8192, 100), LimitExceededError, _WORK, False
+    ),
+    Attack("80 empty scans at 8192²", lambda: eob_runs(8192, 80), None),
     Attack(
         "100 scans without data at 8192²",
         lambda: scans_without_data(8192, 100),
+        LimitExceededError,
+        _WORK,
+        False,
+    ),
+    Attack(
+        "80 scans without data at 8192²",
+        lambda: scans_without_data(8192, 80),
         CorruptJPEGError,
         "premature end",
         False,
@@ -228,6 +252,14 @@ ATTACKS: tuple[Attack, ...] = (
         "progression",
         False,
     ),
+    Attack(
+        "7 bands refined 13 times at 8192²",
+        lambda: band_refinements(8192, 7),
+        LimitExceededError,
+        _WORK,
+        False,
+    ),
+    Attack("5 bands refined 13 times at 8192²", lambda: band_refinements(8192, 5), None),
     Attack("14 refinements at 8192²", lambda: refinements(8192, 14), None),
     Attack(
         "100 baseline scans at 2000²",
@@ -239,9 +271,7 @@ ATTACKS: tuple[Attack, ...] = (
     Attack(
         "39 color refinements at 8000²",
         lambda: color_refinements(8000),
-        UnsupportedJPEGError,
-        "refinement scans",
-        False,
+        None,
     ),
     Attack("arithmetic SOF9", lambda: arithmetic(0xC9), UnsupportedJPEGError, "arithmetic"),
     Attack("arithmetic SOF10", lambda: arithmetic(0xCA), UnsupportedJPEGError, "arithmetic"),

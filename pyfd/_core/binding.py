@@ -9,6 +9,7 @@ the structs' layouts; cffi knows them from there.
 from __future__ import annotations
 
 import functools
+import io
 import warnings
 from dataclasses import asdict
 from struct import Struct
@@ -65,6 +66,8 @@ Segment: TypeAlias = tuple[int, int, int]
 _FIELDS = ffi.typeof("pyfd_segment").fields
 _SEGMENT = Struct("".join({4: "I", 8: "Q"}[ffi.sizeof(field.type)] for _, field in _FIELDS))
 _FEW = len(ffi.new(_FOUND).segments)
+
+_PIECE = 1 << 20
 
 
 def _dtype(struct: str) -> np.dtype[Any]:
@@ -397,9 +400,21 @@ def _take(made: Any, code: int) -> bytes:
         status = made.status[0]
         if code or status.warnings:
             _check(status, 3)
-        return bytes(ffi.buffer(made.data[0], made.size[0]))
+        return _moved(made.data[0], made.size[0])
     finally:
         lib.pyfd_free(made.data[0])
+
+
+def _moved(data: Any, size: int) -> bytes:
+    """Return C's bytes. A long file is moved in pieces, so that it is never in memory twice."""
+    if size <= _PIECE:
+        return bytes(ffi.buffer(data, size))
+    file = io.BytesIO(bytes(size))  # these bytes, which it fills and gives back without a copy
+    for start in range(0, size, _PIECE):
+        piece = min(_PIECE, size - start)
+        file.write(ffi.buffer(data + start, piece))
+        lib.pyfd_forget(data + start, piece)
+    return file.getvalue()
 
 
 def encode(

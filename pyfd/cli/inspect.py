@@ -106,29 +106,37 @@ def _facts(name: str, data: bytes, tables: QTables | None, limits: Limits) -> di
 
 def _effect(data: bytes, tables: QTables, limits: Limits) -> dict[str, Any]:
     """Return what re-quantizing to `tables` would change."""
-    result = pyfd.requantize(
-        data, tables, baseline=bool(tables.array.max() <= BASELINE_STEP), limits=limits
-    )
+    baseline = bool(tables.array.max() <= BASELINE_STEP)
+    size = len(pyfd.requantize(data, tables, baseline=baseline, limits=limits))
     before = pyfd.read_coefficients(data, limits=limits)
-    after = pyfd.read_coefficients(result, limits=Limits.unlimited())
     names = _COMPONENTS[before.color_space]
     return {
         "qtables": tables.name,
-        "bytes": len(result),
-        "components": {name: _shares(before, after, i) for i, name in enumerate(names)},
+        "bytes": size,
+        "components": {name: _shares(before, tables, i) for i, name in enumerate(names)},
     }
 
 
-def _shares(before: pyfd.Coefficients, after: pyfd.Coefficients, i: int) -> dict[str, Any]:
-    """Return shares of component `i`'s coefficients, 0 to 1."""
-    old, new = before.dequantized(i), after.dequantized(i)
-    return {
-        "coefficients": old.size,
-        "on_grid": float(np.mean(old % after.qtables[i].astype(np.int32) == 0)),
-        "changed": float(np.mean(old != new)),
-        "nonzero_before": float(np.mean(old != 0)),
-        "nonzero_after": float(np.mean(new != 0)),
-    }
+def _shares(before: pyfd.Coefficients, tables: QTables, i: int) -> dict[str, Any]:
+    """Return shares of component `i`'s coefficients, 0 to 1.
+
+    They are counted in one row of blocks after the other, because the coefficients alone
+    may take all the memory that the limits allow.
+    """
+    quantized = before.components[i]
+    table, step = before.qtables[i].astype(np.int64), tables[i].astype(np.int64)
+    most = np.minimum(1023, DECODER_STEP // step)  # that a file holds (T.81 F.1.2) in 16 bits
+    least = -most
+    least[0, 0] = -min(1024, DECODER_STEP // int(step[0, 0]))
+    counts = np.zeros(4, np.int64)
+    for row in quantized:
+        old = row * table
+        size = (2 * abs(old) + step) // (2 * step)
+        new = np.clip(np.sign(old) * size, least, most) * step
+        counts += [np.count_nonzero(a) for a in (old % step == 0, old != new, old, new)]
+    shares = (counts / quantized.size).tolist()
+    names = ("on_grid", "changed", "nonzero_before", "nonzero_after")
+    return {"coefficients": quantized.size, **dict(zip(names, shares, strict=True))}
 
 
 # ---- the text ---------------------------------------------------------------

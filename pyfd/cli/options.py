@@ -198,6 +198,7 @@ _LIMITS = {
     "max_memory": "that take more than N bytes of memory for coefficients or, in formats other "
     "than JPEG, for pixels",
     "max_scans": "of more than N scans",
+    "max_work": "that take more than N units of work: blocks in scans, and bytes",
 }
 
 

@@ -72,6 +72,29 @@ def test_inspect_effect(run_binary, photo):
     assert f"  file size {size:,} -> {len(result):,} bytes" in text
 
 
+@pytest.mark.parametrize("step", [1, 16, 1000, 32767])
+def test_inspect_effect_on_extreme_coefficients(run_binary, tmp_path, step):
+    """Coefficients that saturate, DC coefficients of −1024 among them, are as the file has them."""
+    rng = np.random.default_rng(step)
+    blocks = rng.integers(-1023, 1024, (9, 9, 8, 8)).astype(np.int16)
+    blocks[::2, :, 0, 0] = -1024
+    tables = pyfd.QTables([[[16 if i == j == 0 else 300 for i in range(8)] for j in range(8)]])
+    data = pyfd.write_coefficients(pyfd.Coefficients([blocks], tables, [(1, 1)], 72, 72, "L"))
+    path = tmp_path / "x.jpg"
+    path.write_bytes(data)
+    found = json.loads(run_binary("inspect", path, "-q", step, "--json").out)
+    result = pyfd.requantize(data, pyfd.QTables.uniform(step), baseline=False)
+    old = pyfd.read_coefficients(data).dequantized(0)
+    new = pyfd.read_coefficients(result).dequantized(0)
+    assert found["effect"]["components"]["Y"] == {
+        "coefficients": old.size,
+        "on_grid": np.mean(old % step == 0),
+        "changed": np.mean(old != new),
+        "nonzero_before": np.mean(old != 0),
+        "nonzero_after": np.mean(new != 0),
+    }
+
+
 def test_inspect_a_defended_file(run_binary, png, tmp_path):
     run_binary("encode", png, "-o", tmp_path / "x.jpg")
     found = json.loads(run_binary("inspect", tmp_path / "x.jpg", "-q", DEFAULT.name, "--json").out)

@@ -7,6 +7,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import pyfd
@@ -117,6 +118,53 @@ def test_max_segments_between_scans(call):
 def test_max_metadata(call):
     data = gray(before=segment(0xE5, bytes(1000)) + segment(0xFE, bytes(234)))
     check(call, data, "max_metadata", 1234)
+
+
+@pytest.mark.parametrize("call", WITHOUT_PROBE)
+def test_max_work(call):
+    """A block counts in every scan, and 12 more if it is smoothed; so do bytes and markers."""
+    data = progressive_gray(64, 40, 5)
+    blocks, markers = 8 * 5, 4 + 5
+    scan = blocks + blocks // 8 + 1
+    check(call, data, "max_work", 5 * scan + markers + 12 * blocks)
+
+
+def test_max_work_of_a_damaged_file():
+    """What follows the damage is not read, and does not count."""
+    start = gray(64, 40)[:-2]
+    data = start + sof(64, 40) + b"\0" * 1000 + EOI
+    enough = 8 * 5 + 30 + 4
+    with pytest.warns(pyfd.JPEGWarning, match="two frame headers"):
+        pyfd.decode(data, strict=False, limits=Limits(max_work=enough))
+    with pytest.raises(pyfd.LimitExceededError, match=f"max_work is {enough - 1}"):
+        pyfd.decode(data, strict=False, limits=Limits(max_work=enough - 1))
+
+
+def test_probe_does_no_work():
+    pyfd.probe(gray(800, 800), limits=Limits(max_work=0))
+
+
+@pytest.mark.parametrize(
+    ("kind", "scans"),
+    [({"optimize": True}, [1, 1, 1]), ({"progressive": True}, [6, 4, 4])],
+    ids=["optimized", "progressive"],
+)
+def test_max_work_of_the_output_of_requantize(kind, scans):
+    """In every scan of its component, a block counts 2 and a nonzero coefficient 1/16."""
+    data, tables = pyfd.encode(picture(120, 80), pyfd.QTables.uniform(255)), "fd-cvpr2019"
+    written = pyfd.read_coefficients(pyfd.requantize(data, tables, **kind)).components
+    enough = sum(
+        times * (2 * part.shape[0] * part.shape[1] + int(np.count_nonzero(part)) // 16)
+        for times, part in zip(scans, written, strict=True)
+    )
+    too_little = Limits(max_work=enough - 1)
+    pyfd.requantize(data, tables, **kind, limits=Limits(max_work=enough))
+    pyfd.requantize(data, tables, limits=too_little)  # reading is less work
+    with pytest.raises(
+        pyfd.LimitExceededError, match=r"^max_work is \d+, but the file needs for its output \d+"
+    ) as caught:
+        pyfd.requantize(data, tables, **kind, limits=too_little)
+    assert told(caught) == ("max_work", enough - 1, enough)
 
 
 @pytest.mark.parametrize("call", WITHOUT_PROBE)
@@ -306,6 +354,7 @@ def test_defaults_are_the_documented_ones():
         max_scans=100,
         max_segments=4096,
         max_metadata=16 << 20,
+        max_work=100_000_000,
     )
 
 
