@@ -108,7 +108,7 @@ def clean(found: Sequence[Payload], places: bool, left_out: dict[str, None]) -> 
 
 
 def _records(resources: bytes, left_out: dict[str, None]) -> bytes | None:
-    """Return the data of the first resource that holds IPTC records, or None."""
+    """Return the data of the first resource that begins with an IPTC record, or None."""
     place = 0
     for _ in range(_MOST_STEPS):
         if place + 12 > len(resources):
@@ -119,7 +119,8 @@ def _records(resources: bytes, left_out: dict[str, None]) -> bytes | None:
             left_out["IPTC (damaged Photoshop resources)"] = None
             break
         (size,) = struct.unpack_from(">I", resources, data)
-        if number == _IPTC and signature == b"8BIM":
+        is_iptc = signature == b"8BIM" and number == _IPTC
+        if is_iptc and resources.startswith(b"\x1c", data + 4):
             return resources[data + 4 : data + 4 + size]
         place = data + 4 + (size + 1) // 2 * 2
     return None

@@ -20,14 +20,31 @@ _MOST_COLORS = 8  # or channels
 _ID = slice(84, 100)  # a digest of the profile
 _UNUSED = slice(100, 128)
 
-# Those of the two specifications that describe colors or hold text, and four of Apple's
-_TAGS = (
-    "A2B0 A2B1 A2B2 B2A0 B2A1 B2A2 bTRC bXYZ bkpt calt chad chrm cicp cprt desc dmdd dmnd dscm "
-    "gTRC gXYZ gamt kTRC lumi meas mmod ndin pre0 pre1 pre2 rTRC rXYZ rig0 rig2 tech vcgt view "
-    "vued wtpt"
+_TABLES, _CURVES, _TEXTS = (
+    ("mft1", "mft2", "mAB ", "mBA "),
+    ("curv", "para"),
+    ("desc", "mluc", "text"),
 )
-#: The tags that are kept. docs/metadata.md has the same list.
-TAGS = frozenset(name.encode() for name in _TAGS.split())
+
+#: The tags that are kept, with the types of their data: those of the two specifications that
+#: describe colors or hold text, and four of Apple's. docs/metadata.md has the same list.
+TAGS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("A2B0", "A2B1", "A2B2", "B2A0", "B2A1", "B2A2"), _TABLES),
+    **dict.fromkeys(("gamt", "pre0", "pre1", "pre2"), _TABLES),
+    **dict.fromkeys(("bTRC", "gTRC", "kTRC", "rTRC"), _CURVES),
+    **dict.fromkeys(("cprt", "desc", "dmdd", "dmnd", "dscm", "vued"), _TEXTS),
+    **dict.fromkeys(("bXYZ", "bkpt", "gXYZ", "lumi", "rXYZ", "wtpt"), ("XYZ ",)),
+    **dict.fromkeys(("rig0", "rig2", "tech"), ("sig ",)),
+    "calt": ("dtim",),
+    "chad": ("sf32",),
+    "chrm": ("chrm",),
+    "cicp": ("cicp",),
+    "meas": ("meas",),
+    "mmod": ("mmod",),
+    "ndin": ("ndin",),
+    "vcgt": ("vcgt",),
+    "view": ("view",),
+}
 
 
 def clean(profile: bytes) -> bytes | None:
@@ -49,13 +66,15 @@ def clean(profile: bytes) -> bytes | None:
     kept = bytearray(size)
     kept[:_HEADER] = profile[:_HEADER]
     kept[_UNUSED] = bytes(28)
-    rows: dict[bytes, bytes] = {}
+    rows: dict[str, bytes] = {}
     known: dict[tuple[int, int], bool] = {}  # whether a place, which tags may share, is sound
     left = size
     for at in range(_HEADER + 4, start, 12):
-        name, offset, length = struct.unpack_from(">4sII", profile, at)
-        place = offset, length
-        if name not in TAGS or name in rows or offset < start or offset + length > size:
+        tag, offset, length = struct.unpack_from(">4sII", profile, at)
+        place, name = (offset, length), tag.decode("latin-1")
+        kind = profile[offset : offset + 4].decode("latin-1")
+        listed = kind in TAGS.get(name, ()) and name not in rows
+        if not listed or offset < start or offset + length > size:
             continue
         if place not in known:
             left -= length
@@ -162,7 +181,7 @@ def _curve(data: bytes) -> list[_Span]:
 def _table(data: bytes) -> list[_Span]:
     """Look-up table of 8 or 16 bits: curves, a grid of colors, curves."""
     inputs, outputs, grid = data[8:11]
-    if inputs > _MOST_COLORS:
+    if not 0 < inputs <= _MOST_COLORS or not 0 < outputs <= _MOST_COLORS or grid < 1:
         return []
     colors = grid**inputs * outputs
     if data[:4] == b"mft1":
@@ -175,7 +194,7 @@ def _pipeline(data: bytes) -> list[_Span]:
     """Look-up table of any kind: curves, a matrix and a grid, each at a place of its own."""
     inputs, outputs = data[8:10]
     b, matrix, m, grid, a = struct.unpack_from(">5I", data, 12)
-    if max(inputs, outputs) > _MOST_COLORS:
+    if not 0 < inputs <= _MOST_COLORS or not 0 < outputs <= _MOST_COLORS:
         return []
     near, far = (outputs, inputs) if data[:4] == b"mAB " else (inputs, outputs)
     spans = [(0, 32)]

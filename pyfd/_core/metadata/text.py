@@ -31,6 +31,7 @@ def is_text(value: str, most: int = LONG) -> bool:
     """Return whether a field of at most `most` characters holds text and nothing else."""
     return (
         len(value) <= most
+        and "\ufffd" not in value  # which stands for what could not be decoded
         and not any(unicodedata.category(letter) in _NEVER for letter in set(value) - _SPACES)
         and not is_code(value)
     )

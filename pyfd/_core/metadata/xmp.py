@@ -94,10 +94,12 @@ def _read(packet: bytes, left_out: dict[str, None]) -> dict[_Name, list[Item] | 
     """Return the listed properties up to the first damage; None for one that is no text."""
     reader = _Reader()
     utf16 = packet.startswith((b"\xff\xfe", b"\xfe\xff"))
+    decoded = packet.decode("utf-16" if utf16 else "utf-8-sig", "replace").rstrip("\0")
+    if "\ufffd" in decoded:  # the properties that have it are no text
+        left_out["XMP (damaged)"] = None
     try:
-        decoded = packet.decode("utf-16" if utf16 else "utf-8-sig")
-        reader.read(decoded.rstrip("\0"))
-    except (UnicodeDecodeError, expat.ExpatError):
+        reader.read(decoded)
+    except expat.ExpatError:
         left_out["XMP (damaged)"] = None
     except _RefusedError as error:
         left_out[f"XMP ({error})"] = None
