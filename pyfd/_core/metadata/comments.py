@@ -9,6 +9,8 @@ from pyfd._core.metadata.segments import MAX_PAYLOAD, Payload, as_bytes, segment
 
 MARKER = 0xFE
 
+_MOST = 256  # comments that are looked at
+
 
 def read(found: Sequence[Payload]) -> bytes | None:
     """Return the last comment, or None if there is none."""
@@ -37,9 +39,10 @@ def clean(found: Sequence[Payload], left_out: dict[str, None]) -> list[bytes]:
     """
     kept: list[bytes] = []
     left = text.MOST
-    for marker, payload in found:
-        if marker != MARKER:
-            continue
+    payloads = [payload for marker, payload in found if marker == MARKER]
+    if len(payloads) > _MOST:
+        left_out["a comment"] = None
+    for payload in payloads[:_MOST]:
         value = text.kept(payload)
         if value is None or len(value) > left:
             left_out["a comment"] = None

@@ -180,7 +180,7 @@ def _curve(data: bytes) -> list[_Span]:
 
 def _table(data: bytes) -> list[_Span]:
     """Look-up table of 8 or 16 bits: curves, a grid of colors, curves."""
-    inputs, outputs, grid = data[8:11]
+    inputs, outputs, grid = struct.unpack_from(">3B", data, 8)
     if not 0 < inputs <= _MOST_COLORS or not 0 < outputs <= _MOST_COLORS or grid < 1:
         return []
     colors = grid**inputs * outputs
@@ -192,7 +192,7 @@ def _table(data: bytes) -> list[_Span]:
 
 def _pipeline(data: bytes) -> list[_Span]:
     """Look-up table of any kind: curves, a matrix and a grid, each at a place of its own."""
-    inputs, outputs = data[8:10]
+    inputs, outputs = struct.unpack_from(">2B", data, 8)
     b, matrix, m, grid, a = struct.unpack_from(">5I", data, 12)
     if not 0 < inputs <= _MOST_COLORS or not 0 < outputs <= _MOST_COLORS:
         return []

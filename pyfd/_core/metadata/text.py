@@ -20,8 +20,9 @@ MOST = 16384
 # bytes that are no text almost always have some of these
 _NEVER = frozenset({"Cc", "Cs", "Co", "Cn"})
 _SPACES = frozenset("\t\n\r")
-# Words that are too long for any language: base64, hexadecimal and their like
-_ENCODED = re.compile(r"[0-9A-Za-z]{41}|[!-~]{129}")
+# Words that are too long for any language are base64, hexadecimal or the like
+_WORD, _LONGEST_WORD = re.compile(r"[0-9A-Za-z]+"), 40
+_RUN, _LONGEST_RUN = re.compile(r"[!-~]+"), 128  # such as an address
 # Tags, declarations and programs of HTML, XML and PHP; the beginnings of PDF and PostScript
 _PROGRAM = re.compile(r"<[A-Za-z/!?%]|%PDF|%!PS")
 _ADDRESS = re.compile(r"<[\w.+-]{1,64}@[\w.-]{1,255}>")  # as in "Jane Doe <jane@example.org>"
@@ -39,7 +40,11 @@ def is_text(value: str, most: int = LONG) -> bool:
 
 def is_code(value: str) -> bool:
     """Return whether a string holds something encoded, markup or a program."""
-    return bool(_ENCODED.search(value) or _PROGRAM.search(_ADDRESS.sub("", value)))
+    return (
+        any(len(word) > _LONGEST_WORD for word in _WORD.findall(value))
+        or any(len(run) > _LONGEST_RUN for run in _RUN.findall(value))
+        or _PROGRAM.search(_ADDRESS.sub("", value)) is not None
+    )
 
 
 def decoded(value: bytes) -> str | None:
