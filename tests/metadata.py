@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import re
 import struct
+import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from xml.etree import ElementTree
 
 from PIL import Image, ImageCms
@@ -150,6 +151,22 @@ def check(found: list[Payload]) -> None:
     assert_readable(kept.segments)
     for name in metadata.NAMES:  # a part is never more than the whole
         assert len(metadata.kept(found, {name}).segments) <= len(kept.segments) + 100
+
+
+def steps(call: Callable[[], object]) -> int:
+    """Return the number of calls and returns, of functions in Python and in C."""
+    count = 0
+
+    def add(*_: object) -> None:
+        nonlocal count
+        count += 1
+
+    sys.setprofile(add)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    return count
 
 
 def assert_readable(segments: bytes) -> None:

@@ -49,11 +49,12 @@ def _all(form: Property, names: str) -> dict[str, Property]:
 
 _BY_PREFIX: dict[str, dict[str, Property]] = {
     "dc": {
-        **_all(_TEXT, "coverage format identifier source"),
+        **_all(_TEXT, "format identifier source"),
         **_all(_LANGUAGES, "description rights title"),
         **_all(_BAG, "contributor language publisher relation type"),
         "subject": Property("Bag", LONG),  # some writers put all words into one text
         **_all(_SEQ, "creator date"),
+        **_all(_PLACE, "coverage"),
     },
     "xmp": _all(_TEXT, "CreateDate CreatorTool Label MetadataDate ModifyDate Nickname Rating"),
     "xmpRights": {

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import struct
-import sys
-from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -25,6 +23,7 @@ from tests.metadata import (
     parsed,
     profile,
     resource,
+    steps,
 )
 
 # ---- a grammar of metadata ------------------------------------------------------
@@ -163,22 +162,6 @@ def test_the_longest_value_that_fits(kind, most, prefix):
 
 
 # ---- the time that the worst files take ---------------------------------------------
-
-
-def steps(call: Callable[[], object]) -> int:
-    """Return the number of calls and returns, of functions in Python and in C."""
-    count = 0
-
-    def add(*_: object) -> None:
-        nonlocal count
-        count += 1
-
-    sys.setprofile(add)
-    try:
-        call()
-    finally:
-        sys.setprofile(None)
-    return count
 
 
 ALMOST_TEXT = "".join(chr(0x4E00 + number) for number in range(660)).encode() + b"\1"
