@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 APT := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -y -q
 JOBS ?= $(shell nproc)
-# `make fuzz`: seconds for each of the nine targets
+# `make fuzz`: seconds for each of the ten targets
 SECONDS ?= 60
 # `make bench`: options of benchmarks/speed.py, such as --quick
 BENCH ?=
@@ -38,7 +38,7 @@ SYSTEM_TEST_PACKAGES += libc6-dev-i386 lib32gcc-$$(gcc -dumpversion)-dev
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-system test-arm64 test-upstream asan fuzz lint format docs bench bench-compare bench-worst \
+.PHONY: help demo test test-system test-arm64 test-upstream asan fuzz fuzz-metadata lint format docs bench bench-compare bench-worst \
   fork-port sdist wheel c-install clean
 
 help:  ## List the targets
@@ -66,7 +66,7 @@ asan: $(VENV)/test  ## Run the tests under AddressSanitizer and UndefinedBehavio
 	  ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
 	  $(BIN)/python -m pytest -q -n $(JOBS) -p no:cacheprovider $(ASAN_TESTS)
 
-fuzz: $(VENV)/test $(VENV)/clang  ## Fuzz the C entry points and the drop-in's for SECONDS each
+fuzz: fuzz-metadata $(VENV)/test $(VENV)/clang  ## Fuzz the C entry points, the drop-in's and metadata for SECONDS each
 	PYFD_SANITIZE=$(CHECKS),fuzzer-no-link CC=clang $(BIN)/python fuzz/build.py build/fuzz
 	PYTHONPATH=. $(BIN)/python fuzz/seeds.py build/fuzz/seeds
 	@for target in probe decode requantize coefficients snap certified djpeg cjpeg jpegtran; do \
@@ -78,6 +78,20 @@ fuzz: $(VENV)/test $(VENV)/clang  ## Fuzz the C entry points and the drop-in's f
 	    || { tail -n 40 build/fuzz/$$target.log; exit 1; }; \
 	  grep -E "number_of_executed_units" build/fuzz/$$target.log; \
 	done
+
+# Atheris has wheels for Python 3.11 to 3.13 on x86-64; elsewhere hypothesis's grammar, which is
+# in `make test`, has to do
+fuzz-metadata: $(VENV)/test  ## Fuzz the readers of metadata for SECONDS
+	@if ! $(BIN)/pip install -q --only-binary :all: atheris==3.0.0; then \
+	  echo "no atheris for this machine: metadata are not fuzzed"; exit 0; \
+	fi; \
+	PYTHONPATH=. $(BIN)/python fuzz/seeds.py build/fuzz/seeds && mkdir -p build/fuzz/corpus/metadata; \
+	echo "fuzzing metadata for $(SECONDS) s"; \
+	PYTHONPATH=. $(BIN)/python fuzz/metadata.py -max_total_time=$(SECONDS) -timeout=10 -max_len=65536 \
+	  -print_final_stats=1 -dict=fuzz/metadata.dict -artifact_prefix=build/fuzz/metadata- \
+	  build/fuzz/corpus/metadata build/fuzz/seeds-metadata >build/fuzz/metadata.log 2>&1 \
+	  || { tail -n 40 build/fuzz/metadata.log; exit 1; }; \
+	grep -E "number_of_executed_units" build/fuzz/metadata.log
 
 lint: $(VENV)/test  ## Check style and types
 	$(BIN)/ruff check .

@@ -1,6 +1,8 @@
 """Write seed files for the fuzz targets: option bytes, followed by a small JPEG or by pixels.
 
 python fuzz/seeds.py FOLDER
+
+Those for `fuzz/metadata.py`, marker segments, go into FOLDER-metadata.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ import random
 import sys
 from pathlib import Path
 
-from tests import jpegs
+from tests import jpegs, metadata
 
 OPTIONS = 8  # bytes, as in fuzz.h
 VARIANTS = 4  # of the options, for each JPEG and each picture
@@ -63,8 +65,37 @@ def pixels() -> dict[str, bytes]:
     }
 
 
+def segments() -> dict[str, bytes]:
+    """Return metadata of all kinds by name."""
+    short = (0x0112, 3, b"\6\0")
+    camera = [(0x010F, 2, b"Maker\0"), short, (0x9C9B, 1, "title\0".encode("utf-16-le"))]
+    exif = [
+        (0x9003, 2, b"2026:01:02 03:04:05\0"),
+        (0x9286, 7, b"UNICODE\0w\0"),
+        (0x829A, 5, b"12345678"),
+    ]
+    gps = [(0x0001, 2, b"N\0"), (0x0002, 5, bytes(range(24)))]
+    iptc = metadata.dataset(1, 90, b"\x1b%G") + metadata.dataset(2, 120, b"caption")
+    title = "<dc:title><rdf:Alt><rdf:li xml:lang='x-default'>title</rdf:li></rdf:Alt></dc:title>"
+    payloads = {
+        "exif": (0xE1, metadata.block(camera, exif, gps, [(1, 2, b"R98\0")])),
+        "exif-big-endian": (0xE1, metadata.block([], [], gps, order=">")),
+        "xmp": (0xE1, metadata.packet(title + "<xmp:Rating>5</xmp:Rating>", " dc:source='a'")),
+        "xmp-16": (0xE1, metadata.packet("")[:29] + metadata.rdf(title).encode("utf-16")),
+        "icc": (0xE2, b"ICC_PROFILE\0\1\1" + metadata.SRGB),
+        "iptc": (0xED, b"Photoshop 3.0\0" + metadata.resource(0x0404, iptc, b"name")),
+        "comment": (0xFE, b"words <a@example.org>"),
+    }
+    found = {name: metadata.as_segments([payload]) for name, payload in payloads.items()}
+    return {**found, "all": b"".join(found.values())}
+
+
 def main() -> None:
     folder = Path(sys.argv[1])
+    others = Path(f"{folder}-metadata")
+    others.mkdir(parents=True, exist_ok=True)
+    for name, data in segments().items():
+        (others / name).write_bytes(data)
     folder.mkdir(parents=True, exist_ok=True)
     for number, (name, data) in enumerate({**files(), **pixels()}.items()):
         for variant in range(VARIANTS):

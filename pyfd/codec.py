@@ -6,12 +6,13 @@ Data flows one way: bytes → probe → limits → C → array.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from pyfd._core import binding, decoding, subsampled
+from pyfd._core import binding, decoding, requantizing, subsampled
 from pyfd._core import metadata as _metadata
 from pyfd._core.files import Source, read_source
 from pyfd._core.pixels import Pixels, pixels_of
@@ -332,7 +333,7 @@ def requantize(
     *,
     progressive: bool = False,
     optimize: bool = False,
-    metadata: bool = True,
+    metadata: bool | Collection[str] = True,
     baseline: bool = True,
     strict: bool = True,
     limits: Limits = DEFAULT_LIMITS,
@@ -351,9 +352,14 @@ def requantize(
             ``baseline=False``.
         progressive: Write a progressive file.
         optimize: Write Huffman tables made for this image: smaller, slower.
-        metadata: Keep EXIF, ICC, XMP, IPTC, JFIF density and comments, without the
-            parts that hold or may hold undefended pixels: thumbnails, makers'
-            notes, extended XMP.
+        metadata: What to keep of it: True for all that has an allow-list, position and
+            all; False for nothing; or some of the names "icc", "orientation", "exif"
+            (with the orientation, without the position), "gps", "iptc", "xmp" and
+            "comment". ``{"icc", "orientation"}`` is what a service needs to show the
+            image as it was meant, and says nothing of who took it where. The lists have
+            no field that holds or may hold undefended pixels. All but False keep the
+            JFIF density. Damaged fields are left out; with ``strict=False`` the
+            `JPEGWarning` names them.
         baseline: Refuse steps that a baseline decoder does not have to support.
         strict: As in `decode`.
         limits: The limits on the file.
@@ -361,14 +367,19 @@ def requantize(
     Raises:
         JPEGError: The file is corrupt, unsupported or beyond a limit.
         OSError: The file cannot be opened.
-        ValueError: A step is out of range.
+        TypeError: `metadata` is neither a bool nor a collection of names.
+        ValueError: A step is out of range, or `metadata` has an unknown name.
     """
     tables = steps_within(qtables, BASELINE_STEP if baseline else DECODER_STEP)
+    keep = _metadata.names_of(metadata)
     reading = reading_with(strict=strict, limits=limits)
-    data = read_source(source, limits)
-    segments = b""
-    if metadata:
-        _, places = binding.probe_segments(data, limits)
-        segments = _metadata.kept(_metadata.payloads(data, places))
-    how = binding.writing(bool(progressive), bool(optimize), keep_density=bool(metadata))
-    return binding.requantize(data, reading, tables, how, segments)
+    return requantizing.requantize(
+        read_source(source, limits),
+        tables,
+        reading,
+        progressive=bool(progressive),
+        optimize=bool(optimize),
+        keep=keep,
+        tell=not strict,
+        stacklevel=2,
+    )

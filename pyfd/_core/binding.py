@@ -188,9 +188,14 @@ def _limits(limits: Limits) -> Any:
 _latest_limits: tuple[object, Any] = (object(), None)
 
 
-def _check(status: Any, stacklevel: int) -> None:
-    """Raise the error of a failed call, or warn of the defects that a lenient call overlooked."""
+def _check(status: Any, stacklevel: int, left_out: str = "") -> None:
+    """Raise the error of a failed call, or warn of the defects that a lenient call overlooked.
+
+    `left_out` is the caller's own part of the warning.
+    """
     if not status.code and not status.warnings:
+        if left_out:
+            warnings.warn(left_out, JPEGWarning, stacklevel=stacklevel + 1)
         return
     message = ffi.string(status.message).decode("ascii", "replace")
     if status.code == lib.PYFD_LIMIT:
@@ -204,6 +209,7 @@ def _check(status: Any, stacklevel: int) -> None:
         raise _ERRORS[status.code](message)
     count = status.warnings
     text = f"{count} decoder warning{'s' if count > 1 else ''}; the first: {message}"
+    text += f"; {left_out}" if left_out else ""
     warnings.warn(text, JPEGWarning, stacklevel=stacklevel + 1)
 
 
@@ -394,12 +400,12 @@ def _pixels(pixels: Pixels) -> tuple[int, int, int, Any]:
     return height, width, channels, buffer
 
 
-def _take(made: Any, code: int) -> bytes:
+def _take(made: Any, code: int, stacklevel: int = 2, left_out: str = "") -> bytes:
     """Return the file that C has made, or raise the error, and free C's memory."""
     try:
         status = made.status[0]
-        if code or status.warnings:
-            _check(status, 3)
+        if code or status.warnings or left_out:
+            _check(status, stacklevel + 1, left_out)
         return _moved(made.data[0], made.size[0])
     finally:
         lib.pyfd_free(made.data[0])
@@ -467,8 +473,10 @@ def requantize(
     tables: npt.NDArray[np.uint16],
     how: Any,
     segments: bytes,
+    left_out: str,
+    stacklevel: int,
 ) -> bytes:
-    """Re-quantize a file onto `tables`."""
+    """Re-quantize a file onto `tables`; a warning ends with what was `left_out`."""
     made = ffi.new(_MADE)
     source = _held(data)
     code = lib.pyfd_requantize(
@@ -476,4 +484,4 @@ def requantize(
         *_tables(tables), how, segments, len(segments),
         made.data, made.size, made.status,
     )  # fmt: skip
-    return _take(made, code)
+    return _take(made, code, stacklevel + 1, left_out)

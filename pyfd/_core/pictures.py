@@ -1,4 +1,4 @@
-"""Pictures that are not JPEG files, read through Pillow, and their EXIF for a JPEG file."""
+"""Pictures that are not JPEG files, read through Pillow, and their metadata for a JPEG file."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from pyfd._core import metadata
+from pyfd._core.metadata import comments, icc
 from pyfd._core.metadata import exif as blocks
-from pyfd._core.metadata.segments import MAX_PAYLOAD
 from pyfd._core.pixels import Pixels
 from pyfd.errors import JPEGError, LimitExceededError
 from pyfd.limits import Limits
@@ -84,7 +85,7 @@ def read(data: bytes, limits: Limits) -> Picture:
     if caught:  # one line, of however many that a file may cause
         more = f", and {len(caught) - 1} more warnings" if len(caught) > 1 else ""
         warnings.warn(f"Pillow: {caught[0].message}{more}", stacklevel=2)
-    return Picture(pixels, clean_exif(info.get("exif")), info.get("icc_profile"), None)
+    return Picture(pixels, *clean(info.get("exif"), info.get("icc_profile"), None))
 
 
 def _read(data: bytes, limits: Limits) -> tuple[Pixels, dict[str | tuple[int, int], Any]]:
@@ -222,25 +223,27 @@ def _flat(image: Image.Image, mode: str) -> Image.Image:
     return image.convert(mode)
 
 
-def clean_exif(exif: bytes | None) -> bytes | None:
-    r"""Return EXIF that a JPEG file can hold, without its thumbnail.
+def clean(
+    exif: bytes | None, icc_profile: bytes | None, comment: bytes | None
+) -> tuple[bytes | None, bytes | None, bytes | None]:
+    r"""Return a file's EXIF, ICC profile and comment as `pyfd.requantize` keeps them.
+
+    What is listed there, but damaged, is left out with a `UserWarning`.
 
     Args:
-        exif: A block with or without its leading ``Exif\0\0``.
+        exif: A block with or without its leading ``Exif\0\0``; empty or None for none.
+        icc_profile: A profile, or None.
+        comment: A comment, or None.
 
     Returns:
-        The block with its prefix. None, with a `UserWarning`, if it is damaged or too
-        long; None for an empty one.
+        The three of them, each None if nothing of it is kept; the block with its prefix.
     """
-    if not exif:
-        return None
-    block = exif if exif.startswith(blocks.PREFIX) else blocks.PREFIX + exif
-    clean = blocks.clean(block)
-    if clean is None:
-        warnings.warn("EXIF left out: it is damaged", stacklevel=2)
-        return None
-    if len(clean) > MAX_PAYLOAD:
-        text = f"EXIF left out: it has {len(clean)} bytes, but at most {MAX_PAYLOAD} fit"
-        warnings.warn(text, stacklevel=2)
-        return None
-    return clean
+    left_out: dict[str, None] = {}
+    if exif:
+        block = exif if exif.startswith(blocks.PREFIX) else blocks.PREFIX + exif
+        exif = blocks.clean(block, ("exif", "gps"), left_out)
+    profile = icc.clean(icc_profile, left_out)
+    texts = comments.clean([(comments.MARKER, comment)] if comment else [], left_out)
+    if left_out:
+        warnings.warn(metadata.told(left_out), stacklevel=2)
+    return exif or None, profile, texts[0] if texts else None

@@ -10,7 +10,7 @@ from PIL import Image
 import pyfd
 from pyfd._core import pictures
 from pyfd._core.files import JPEG_SUFFIXES
-from pyfd._core.pictures import Picture, PictureError, clean_exif
+from pyfd._core.pictures import Picture, PictureError, clean
 from pyfd._core.pixels import Pixels
 from pyfd.limits import Limits
 
@@ -45,7 +45,7 @@ def _read_jpeg(data: bytes, limits: Limits) -> Picture:
     if header.color_space in ("CMYK", "YCCK"):
         raise PictureError("a CMYK image: requantize keeps it, encode takes RGB and grayscale")
     pixels = pyfd.decode(data, mode="L" if header.color_space == "L" else "RGB", limits=limits)
-    return Picture(pixels, clean_exif(header.exif), header.icc_profile, header.comment)
+    return Picture(pixels, *clean(header.exif, header.icc_profile, header.comment))
 
 
 def write(pixels: Pixels, file_format: str, header: pyfd.Header) -> bytes:
@@ -54,16 +54,15 @@ def write(pixels: Pixels, file_format: str, header: pyfd.Header) -> bytes:
     Args:
         pixels: H×W×3 or H×W, ``uint8``.
         file_format: Pillow's name of the format, one of `FORMATS`.
-        header: The decoded file's header. PNG files get its EXIF and its ICC profile.
+        header: The decoded file's header. PNG files get its EXIF and its ICC profile, as
+            `pyfd.requantize` keeps them.
     """
     options: dict[str, Any] = {}
     if file_format == "PNG":
         own = {"L": 2, "YCbCr": 3, "RGB": 3}.get(header.color_space)
         fits = pixels.ndim == own  # a profile for another color space would distort the colors
-        options = {
-            "exif": clean_exif(header.exif) or b"",
-            "icc_profile": header.icc_profile if fits else None,
-        }
+        exif, profile, _ = clean(header.exif, header.icc_profile, None)
+        options = {"exif": exif or b"", "icc_profile": profile if fits else None}
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, file_format, **options)
     return buffer.getvalue()

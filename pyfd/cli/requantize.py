@@ -10,7 +10,10 @@ from typing import Any
 import click
 
 import pyfd
+from pyfd._core import requantizing
 from pyfd._core.files import JPEG_SUFFIXES, open_regular
+from pyfd._core.metadata import NAMES, names_of
+from pyfd._core.reading import reading_with
 from pyfd.cli import jobs, journal
 from pyfd.cli.messages import Messages, printable
 from pyfd.cli.options import (
@@ -28,16 +31,29 @@ from pyfd.cli.options import (
 )
 from pyfd.cli.plan import goes_to_directory, is_directory, plan
 from pyfd.limits import Limits
-from pyfd.qtables import DECODER_STEP, QTables
+from pyfd.qtables import DECODER_STEP, QTables, steps_within
 
 _HEAD = 1 << 16  # bytes of a file that mostly hold its header
+
+
+def _names(
+    _context: click.Context, _parameter: click.Parameter, text: str | None
+) -> list[str] | None:
+    """Return the names in a list with commas, in the order of `NAMES`."""
+    if text is None:
+        return None
+    try:
+        names = names_of([name.strip() for name in text.split(",")]) or ()
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    return [name for name in NAMES if name in names]
 
 
 @click.command(
     cls=Examples,
     epilog="""\
 pyfd requantize upload.jpg -o defended.jpg
-pyfd requantize uploads -o defended --optimize
+pyfd requantize uploads -o defended --keep icc,orientation
 pyfd requantize uploads defended --engine ray
 pyfd requantize - < upload.jpg > defended.jpg""",
 )
@@ -50,8 +66,15 @@ pyfd requantize - < upload.jpg > defended.jpg""",
 @baseline_option
 @click.option(
     "--metadata/--no-metadata",
-    default=True,
-    help="Keep EXIF, ICC, XMP, IPTC and comments, or drop them.",
+    default=None,
+    help="Keep EXIF (with the GPS position), ICC, XMP, IPTC and comments, which is the default, or "
+    "drop them.",
+)
+@click.option(
+    "--keep",
+    metavar="NAMES",
+    callback=_names,
+    help=f"Keep only some metadata, such as icc,orientation: any of {', '.join(NAMES)}.",
 )
 @click.option(
     "--engine",
@@ -74,6 +97,8 @@ def requantize(
     output: str | None,
     tables: QTables,
     baseline: bool,
+    metadata: bool | None,
+    keep: list[str] | None,
     engine: str,
     verify: bool,
     reading: dict[str, Any],
@@ -83,7 +108,8 @@ def requantize(
 
     Works on the coefficients, without decoding to pixels. The result holds the
     coefficients that decode would use, so any viewer or pipeline shows the
-    defended image. EXIF's thumbnail (undefended pixels) is blanked.
+    defended image. Of the metadata, nothing is kept that may hold undefended
+    pixels, such as EXIF's thumbnail.
 
     Two directories without -o are source and target. A run into a directory
     resumes an earlier one: it skips the files that were done with the same
@@ -91,9 +117,10 @@ def requantize(
     sources have changed since.
     """
     check_written_steps(tables, baseline, DECODER_STEP)
-    work = functools.partial(
-        pyfd.requantize, qtables=tables, baseline=baseline, **reading, **options
-    )
+    if keep is not None and metadata is not None:
+        raise click.UsageError("--keep and --metadata/--no-metadata exclude each other.")
+    options["metadata"] = keep if keep is not None else metadata is not False
+    work = functools.partial(_work, tables=tables, reading=reading, **options)
     limits = reading["limits"]
     inputs, output = _source_and_target(inputs, output)
     run = _engine(engine)
@@ -146,6 +173,26 @@ def _has_tables(path: str, tables: QTables) -> bool:
     except (pyfd.JPEGError, OSError):
         return False
     return header.qtables == QTables([tables[i] for i in range(len(header.qtables))])
+
+
+def _work(
+    data: bytes,
+    *,
+    tables: QTables,
+    reading: Mapping[str, Any],
+    metadata: bool | list[str],
+    **options: bool,
+) -> bytes:
+    """Do what `pyfd.requantize` does, and always warn of metadata that are left out."""
+    return requantizing.requantize(
+        data,
+        steps_within(tables, DECODER_STEP),
+        reading_with(**reading),
+        keep=names_of(metadata),
+        tell=True,
+        stacklevel=2,
+        **options,
+    )
 
 
 def _settings(

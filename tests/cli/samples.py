@@ -14,9 +14,10 @@ import numpy as np
 from PIL import Image
 
 import pyfd
+from tests.metadata import SRGB
 
 DEFAULT = pyfd.QTables.preset("fd-cvpr2019")
-ICC = b"a profile that nobody looks into"
+ICC = SRGB
 
 #: Characters that control a terminal, and others that only look odd.
 EVIL = "\x1b]0;owned\x07\x1b[31m\u202e\x9b2J\x7f\n\x00"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import pyfd
+from tests import metadata
 from tests.cli.samples import DEFAULT, ICC, cmyk_jpeg, exif, jpeg, opened
 
 
@@ -64,6 +65,17 @@ def test_decode_keeps_metadata_that_fits(run_binary, tmp_path):
     assert opened(color.out).getexif()[0x0112] == 8
     gray = run_binary("decode", path, "-o", "-", "--mode", "L")
     assert "icc_profile" not in opened(gray.out).info
+
+
+def test_decode_keeps_what_requantize_keeps(run_binary, tmp_path):
+    path = tmp_path / "x.jpg"
+    block = metadata.block([(0x0112, 3, b"\6\0"), (0xFDE8, 7, b"undefended pixels")])
+    path.write_bytes(jpeg(exif=block, icc_profile=b"PK\x03\x04", comment="<script>"))
+    outcome = run_binary("decode", path, "-o", "-")
+    assert outcome.lines == [f"pyfd: {path}: metadata left out: the ICC profile"]
+    assert dict(opened(outcome.out).getexif()) == {0x0112: 6}
+    for part in (b"undefended", b"PK\x03", b"script"):
+        assert part not in outcome.out
 
 
 def test_decode_damaged(run_binary, tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 from PIL import Image
 
 import pyfd
+from tests import metadata
 from tests.cli.samples import DEFAULT, ICC, cmyk_jpeg, exif, jpeg, picture
 
 
@@ -147,25 +147,36 @@ def test_encode_keeps_metadata_but_not_the_thumbnail(run_binary, tmp_path):
     assert (header.width, header.height) == (56, 40)
 
 
-def long_exif() -> bytes:
-    """Return EXIF with one value of 70,000 bytes."""
-    entry = struct.pack("<HHII", 0x9286, 7, 70000, 26)
-    return b"Exif\0\0II*\0" + struct.pack("<IH", 8, 1) + entry + bytes(70004)
-
-
 @pytest.mark.parametrize(
     ("block", "reason"),
     [
-        (long_exif(), "EXIF left out: it has 70032 bytes, but at most 65533 fit"),
-        (b"Exif\0\0nonsense", "EXIF left out: it is damaged"),
+        (b"Exif\0\0nonsense", "EXIF (no TIFF header)"),
+        (metadata.block([(0x010F, 2, b"words " * 9000)]), "Make"),
+        (metadata.block(exif=[(0x9286, 7, b"\xff\xd8\xff" * 30_000)]), "UserComment"),
     ],
 )
-def test_encode_leaves_out_exif_that_does_not_fit(run_binary, tmp_path, block, reason):
+def test_encode_leaves_out_exif_that_is_damaged(run_binary, tmp_path, block, reason):
     path = tmp_path / "x.png"
     Image.fromarray(picture()).save(path, exif=block)
     outcome = run_binary("encode", path, "-o", "-")
-    assert (outcome.code, outcome.lines) == (0, [f"pyfd: {path}: {reason}"])
+    assert (outcome.code, outcome.lines) == (0, [f"pyfd: {path}: metadata left out: {reason}"])
     assert pyfd.probe(outcome.out).exif is None
+
+
+def test_encode_keeps_what_requantize_keeps(run_binary, tmp_path):
+    """Of a .jpg file, and of one of another format."""
+    image = [(0x0112, 3, b"\6\0"), (0xFDE8, 7, b"undefended pixels"), (0x010F, 2, b"Maker\0")]
+    block = metadata.block(image, gps=[(1, 2, b"N\0")])
+    for name, options in (("x.png", {}), ("x.jpg", {"comment": b"PK\x03\x04"})):
+        path = tmp_path / name
+        Image.fromarray(picture()).save(path, exif=block, icc_profile=b"PK\x03\x04", **options)
+        outcome = run_binary("encode", path, "-o", "-")
+        comment = ", a comment" if options else ""
+        left_out = f"metadata left out: the ICC profile{comment}"
+        assert (outcome.code, outcome.lines) == (0, [f"pyfd: {path}: {left_out}"])
+        header = pyfd.probe(outcome.out)
+        assert header.exif == metadata.block([image[0], image[2]][::-1], gps=[(1, 2, b"N\0")])
+        assert (header.icc_profile, header.comment) == (None, None)
 
 
 def test_encode_takes_a_jpeg(run_binary, tmp_path):

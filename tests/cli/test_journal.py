@@ -15,7 +15,14 @@ from pyfd.cli import journal
 from pyfd.cli.requantize import _settings
 from tests.jpegs import encode_with_pillow, picture
 
-OPTIONS = [["-q", "40"], ["--progressive"], ["--optimize"], ["--no-metadata"], ["--lenient"]]
+OPTIONS = [
+    ["-q", "40"],
+    ["--progressive"],
+    ["--optimize"],
+    ["--no-metadata"],
+    ["--keep", "comment"],
+    ["--lenient"],
+]
 
 
 @pytest.fixture

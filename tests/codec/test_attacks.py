@@ -80,7 +80,9 @@ def test_lenient(attack, call):
             assert not caught
             limit = REFUSED
         else:
-            assert len(caught) == (error is not None)
+            assert len(caught) <= 1
+            told = [w for w in caught if not str(w.message).startswith("metadata left out")]
+            assert len(told) == (error is not None)
             limit = bound(call, data)
     assert time.process_time() - start < limit * SLACK
 

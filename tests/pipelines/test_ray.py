@@ -18,7 +18,8 @@ import pyfd
 import pyfd.ray
 from pyfd.cli import ray_engine as _ray_engine
 from pyfd.cli.journal import Job
-from tests.jpegs import encode_with_pillow, picture
+from tests import metadata
+from tests.jpegs import encode_with_pillow, gray, picture, segment
 
 TABLES = pyfd.QTables.preset("fd-cvpr2019")
 
@@ -207,6 +208,8 @@ def test_statistics_can_be_pickled(rows):
         (lambda: pyfd.ray.Decode(limits=5), TypeError),
         (lambda: pyfd.ray.Requantize(pyfd.QTables.uniform(256)), ValueError),
         (lambda: pyfd.ray.Requantize(TABLES, quality=75), TypeError),
+        (lambda: pyfd.ray.Requantize(TABLES, metadata={"thumbnail"}), ValueError),
+        (lambda: pyfd.ray.Requantize(TABLES, metadata="icc"), TypeError),
     ],
 )
 def test_invalid_options_are_refused(make, kind):
@@ -295,6 +298,27 @@ def test_the_engine_does_what_one_process_does(run, source, tmp_path):
     assert not before.items() & inodes(many).items()
     run("requantize", source, "-o", tmp_path / "other")
     assert outputs(many) == outputs(tmp_path / "other")
+
+
+@pytest.mark.usefixtures("cluster")
+def test_metadata_by_names(run, tmp_path):
+    """In the callable and in the engine, with the lines that one process writes."""
+    odd = metadata.block([(0x0112, 3, b"\6\0"), (0x8825, 4, b"\xff" * 4), (0x010F, 2, b"Maker\0")])
+    path = tmp_path / "in" / "x.jpg"
+    path.parent.mkdir()
+    data = gray(before=segment(0xE1, odd) + segment(0xFE, b"words"))
+    path.write_bytes(data)
+    names = {"orientation", "gps", "comment"}
+    expected = pyfd.requantize(data, TABLES, metadata=names)
+    assert b"Maker" not in expected
+    step = pickle.loads(pickle.dumps(pyfd.ray.Requantize(TABLES, metadata=names, strict=False)))
+    assert step(batch_of(data))["bytes"][0] == expected
+    options = ("--keep", "comment,gps,orientation", "-q", "fd-cvpr2019")
+    alone = run("requantize", path.parent, tmp_path / "one", *options)
+    assert alone[2].endswith("metadata left out: the GPS directory (its pointer leads nowhere)\n")
+    assert run("requantize", path.parent, tmp_path / "two", *options, "--engine", "ray") == alone
+    for folder in ("one", "two"):
+        assert (tmp_path / folder / "x.jpg").read_bytes() == expected
 
 
 @pytest.mark.usefixtures("cluster")

@@ -1,24 +1,45 @@
 """EXIF, ICC, XMP, IPTC and comments: read from a file, and written into one.
 
 Each kind has a module, with `read` (a value from a file's segments),
-`build` (segments from a caller's value) and `clean` (a payload as a re-quantized file
-may keep it) as far as that kind needs them. JFIF's density is copied by the C code.
+`build` (segments from a caller's value) and `clean` (what a re-quantized file may keep,
+written anew from an allow-list) as far as that kind needs them. The lists are `tags`
+(EXIF), `properties` (XMP), `profiles` (ICC) and in `iptc`. JFIF's density is copied by the
+C code.
 
 All of it may come from an attacker, so each reader checks offsets before it follows
-them, and gives up instead of guessing.
+them, bounds what it reads, and keeps what is sound if something else is damaged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
+
+import numpy as np
 
 from pyfd._core.binding import Buffer, Segment
 from pyfd._core.metadata import comments, exif, icc, iptc, xmp
 from pyfd._core.metadata.exif import orientation
-from pyfd._core.metadata.segments import MAX_PAYLOAD, Payload, segment
+from pyfd._core.metadata.segments import Payload, segment
 
-__all__ = ["Metadata", "build", "kept", "orientation", "payloads", "read"]
+__all__ = [
+    "NAMES",
+    "Kept",
+    "Metadata",
+    "build",
+    "kept",
+    "names_of",
+    "orientation",
+    "payloads",
+    "read",
+    "told",
+]
+
+#: What a re-quantized file can keep. "exif" includes the orientation, but not the position;
+#: "gps" is EXIF's, and the places in XMP and IPTC if these are kept.
+NAMES = ("icc", "orientation", "exif", "gps", "iptc", "xmp", "comment")
+
+_TOLD = 8  # the most things that a line about left-out metadata names
 
 _READ = frozenset({comments.MARKER, exif.MARKER, icc.MARKER, iptc.MARKER, xmp.MARKER})
 
@@ -69,30 +90,76 @@ def build(block: object, icc_profile: object, comment: object) -> bytes:
     return b"".join(parts)
 
 
-def kept(found: Sequence[Payload]) -> bytes:
+class Kept(NamedTuple):
+    """What a re-quantized file keeps."""
+
+    segments: bytes
+    """The marker segments."""
+    left_out: str
+    """What of the listed metadata was damaged or not what it should be; "" for nothing."""
+
+
+def names_of(metadata: object) -> frozenset[str] | None:
+    """Return the names of what to keep: all for True, None (not even the density) for False.
+
+    Raises:
+        TypeError: It is neither a bool nor a collection of names.
+        ValueError: It has an unknown name.
+    """
+    if isinstance(metadata, bool | np.bool_):
+        return frozenset(NAMES) if metadata else None
+    if not isinstance(metadata, Collection) or isinstance(metadata, str | bytes):
+        kind = type(metadata).__name__
+        raise TypeError(f"metadata must be True, False or a set of names, not {kind}")
+    for name in metadata:
+        if name not in NAMES:
+            raise ValueError(f"metadata has no {name!r}, only {', '.join(NAMES)}")
+    return frozenset(metadata)
+
+
+def kept(found: Sequence[Payload], names: Collection[str] = NAMES) -> Kept:
     """Return the marker segments that a re-quantized file keeps.
 
-    It keeps comments, ICC, and EXIF, XMP and IPTC without the parts that may hold pixels.
-    Everything else (multi-picture indices, JFIF thumbnails, extended XMP, makers' own
-    segments) may hold or point to undefended pixels, and is left out.
+    Each kind of metadata is read, and what its allow-list has is written anew. Everything
+    else is left out: it may hold undefended pixels, or point to them.
+
+    Args:
+        found: The payloads of a file.
+        names: What to keep, some of `NAMES`.
     """
-    if not found:
-        return b""
+    if not found or not names:
+        return Kept(b"", "")
+    left_out: dict[str, None] = {}
     parts: list[bytes] = []
-    first = exif.read(found)  # readers ignore all other EXIF blocks
-    for marker, payload in found:
-        clean: bytes | None = None
-        if marker == comments.MARKER:
-            clean = payload
-        elif marker == xmp.MARKER and payload.startswith(xmp.PREFIX):
-            clean = xmp.clean(payload)
-        elif marker == exif.MARKER and payload is first:
-            clean = exif.clean(payload)
-        elif marker == iptc.MARKER and payload.startswith(iptc.PREFIX):
-            clean = iptc.clean(payload)
-        if clean is not None and len(clean) <= MAX_PAYLOAD:
-            parts.append(segment(marker, clean))
-    profile = icc.read(found)
-    if profile is not None:
+    block = exif.read(found)  # readers ignore all other EXIF blocks
+    if block is not None and {"exif", "gps", "orientation"} & set(names):
+        clean = exif.clean(block, names, left_out)
+        parts.append(b"" if clean is None else segment(exif.MARKER, clean))
+    places = "gps" in names
+    if "xmp" in names and (packet := xmp.clean(found, places, left_out)) is not None:
+        parts.append(segment(xmp.MARKER, packet))
+    if "icc" in names and (profile := icc.clean(_profile(found, left_out), left_out)) is not None:
         parts.append(icc.build(profile))
-    return b"".join(parts)
+    if "iptc" in names and (records := iptc.clean(found, places, left_out)) is not None:
+        parts.append(segment(iptc.MARKER, records))
+    if "comment" in names:
+        parts += [segment(comments.MARKER, text) for text in comments.clean(found, left_out)]
+    return Kept(b"".join(parts), told(left_out))
+
+
+def _profile(found: Sequence[Payload], left_out: dict[str, None]) -> bytes | None:
+    profile = icc.read(found)
+    if profile is None and any(
+        marker == icc.MARKER and payload.startswith(icc.PREFIX) for marker, payload in found
+    ):
+        left_out["the ICC profile"] = None
+    return profile
+
+
+def told(left_out: Collection[str]) -> str:
+    """Return a line about what was left out, or "" if nothing was."""
+    if not left_out:
+        return ""
+    first = list(left_out)[:_TOLD]
+    more = [f"{len(left_out) - _TOLD} more"] if len(left_out) > _TOLD else []
+    return f"metadata left out: {', '.join(first + more)}"

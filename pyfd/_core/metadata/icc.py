@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pyfd._core.metadata import profiles
 from pyfd._core.metadata.segments import MAX_PAYLOAD, Payload, as_bytes, segment
 
 MARKER = 0xE2
@@ -45,3 +46,16 @@ def build(icc_profile: object) -> bytes:
         segment(MARKER, PREFIX + bytes([number, count]) + chunk)
         for number, chunk in enumerate(chunks, 1)
     )
+
+
+def clean(profile: bytes | None, left_out: dict[str, None]) -> bytes | None:
+    """Return a profile with nothing but what a profile may hold, or None if it is not one.
+
+    Args:
+        profile: A joined profile, or None for no profile.
+        left_out: Gets a line if there is a profile and it is left out.
+    """
+    kept = profiles.clean(profile) if profile else None
+    if profile and kept is None:
+        left_out["the ICC profile"] = None
+    return kept
