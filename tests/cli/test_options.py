@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 import pyfd
-from pyfd._core import requantizing
 from pyfd._core.reading import Reading
 from pyfd.cli import options
 from tests.cli.samples import jpeg
@@ -66,9 +65,7 @@ def test_limits(run_binary, tmp_path, option, value):
 def test_no_limits(run_binary, photo, monkeypatch):
     limits = []
     monkeypatch.setattr(
-        requantizing,
-        "requantize",
-        lambda _data, _tables, reading, **_: limits.append(reading.limits) or b"",
+        pyfd, "requantize", lambda *_, **options: limits.append(options["limits"]) or b""
     )
     run_binary("requantize", photo, "-o", "-")
     run_binary("requantize", photo, "-o", "-", "--no-limits", "--max-scans", 7)
