@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from pyfd._core import binding, decoding, requantizing, subsampled
+from pyfd._core import binding, decoding, subsampled
 from pyfd._core import metadata as _metadata
 from pyfd._core.files import Source, read_source
 from pyfd._core.pixels import Pixels, pixels_of
@@ -371,15 +371,10 @@ def requantize(
         ValueError: A step is out of range, or `metadata` has an unknown name.
     """
     tables = steps_within(qtables, BASELINE_STEP if baseline else DECODER_STEP)
-    keep = _metadata.names_of(metadata)
+    names = _metadata.names_of(metadata)
     reading = reading_with(strict=strict, limits=limits)
-    return requantizing.requantize(
-        read_source(source, limits),
-        tables,
-        reading,
-        progressive=bool(progressive),
-        optimize=bool(optimize),
-        keep=keep,
-        tell=not strict,
-        stacklevel=2,
-    )
+    data = read_source(source, limits)
+    kept = _metadata.kept_of(data, names or (), limits)
+    how = binding.writing(bool(progressive), bool(optimize), keep_density=names is not None)
+    left_out = "" if strict else kept.left_out
+    return binding.requantize(data, reading, tables, how, kept.segments, left_out)

@@ -400,12 +400,12 @@ def _pixels(pixels: Pixels) -> tuple[int, int, int, Any]:
     return height, width, channels, buffer
 
 
-def _take(made: Any, code: int, stacklevel: int = 2, left_out: str = "") -> bytes:
+def _take(made: Any, code: int, left_out: str = "") -> bytes:
     """Return the file that C has made, or raise the error, and free C's memory."""
     try:
         status = made.status[0]
         if code or status.warnings or left_out:
-            _check(status, stacklevel + 1, left_out)
+            _check(status, 4, left_out)
         return _moved(made.data[0], made.size[0])
     finally:
         lib.pyfd_free(made.data[0])
@@ -473,8 +473,7 @@ def requantize(
     tables: npt.NDArray[np.uint16],
     how: Any,
     segments: bytes,
-    left_out: str,
-    stacklevel: int,
+    left_out: str = "",
 ) -> bytes:
     """Re-quantize a file onto `tables`; a warning ends with what was `left_out`."""
     made = ffi.new(_MADE)
@@ -484,4 +483,4 @@ def requantize(
         *_tables(tables), how, segments, len(segments),
         made.data, made.size, made.status,
     )  # fmt: skip
-    return _take(made, code, stacklevel + 1, left_out)
+    return _take(made, code, left_out)

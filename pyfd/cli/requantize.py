@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import functools
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
 
 import pyfd
-from pyfd._core import requantizing
 from pyfd._core.files import JPEG_SUFFIXES, open_regular
-from pyfd._core.metadata import NAMES, names_of
-from pyfd._core.reading import reading_with
+from pyfd._core.metadata import NAMES, kept_of, names_of
 from pyfd.cli import jobs, journal
 from pyfd.cli.messages import Messages, printable
 from pyfd.cli.options import (
@@ -31,7 +30,7 @@ from pyfd.cli.options import (
 )
 from pyfd.cli.plan import goes_to_directory, is_directory, plan
 from pyfd.limits import Limits
-from pyfd.qtables import DECODER_STEP, QTables, steps_within
+from pyfd.qtables import DECODER_STEP, QTables
 
 _HEAD = 1 << 16  # bytes of a file that mostly hold its header
 
@@ -120,7 +119,7 @@ def requantize(
     if keep is not None and metadata is not None:
         raise click.UsageError("--keep and --metadata/--no-metadata exclude each other.")
     options["metadata"] = keep if keep is not None else metadata is not False
-    work = functools.partial(_work, tables=tables, reading=reading, **options)
+    work = functools.partial(_work, qtables=tables, baseline=baseline, **reading, **options)
     limits = reading["limits"]
     inputs, output = _source_and_target(inputs, output)
     run = _engine(engine)
@@ -176,23 +175,14 @@ def _has_tables(path: str, tables: QTables) -> bool:
 
 
 def _work(
-    data: bytes,
-    *,
-    tables: QTables,
-    reading: Mapping[str, Any],
-    metadata: bool | list[str],
-    **options: bool,
+    data: bytes, *, metadata: bool | list[str], strict: bool, limits: Limits, **options: Any
 ) -> bytes:
-    """Do what `pyfd.requantize` does, and always warn of metadata that are left out."""
-    return requantizing.requantize(
-        data,
-        steps_within(tables, DECODER_STEP),
-        reading_with(**reading),
-        keep=names_of(metadata),
-        tell=True,
-        stacklevel=2,
-        **options,
-    )
+    """Do what `pyfd.requantize` does; warn of metadata that are left out in strict mode, too."""
+    made = pyfd.requantize(data, metadata=metadata, strict=strict, limits=limits, **options)
+    left_out = kept_of(data, names_of(metadata) or (), limits).left_out if strict else ""
+    if left_out:
+        warnings.warn(left_out, stacklevel=2)
+    return made
 
 
 def _settings(

@@ -13,7 +13,6 @@ import pytest
 from PIL import Image
 
 import pyfd
-from pyfd._core import requantizing
 from pyfd._core.reading import Reading
 from pyfd.cli import options
 from tests.cli.samples import jpeg, picture
@@ -120,9 +119,7 @@ def test_streams_without_end_are_not_read_to_it(run_binary, command):
 def test_no_limits(run_binary, photo, monkeypatch):
     limits = []
     monkeypatch.setattr(
-        requantizing,
-        "requantize",
-        lambda _data, _tables, reading, **_: limits.append(reading.limits) or b"",
+        pyfd, "requantize", lambda *_, **options: limits.append(options["limits"]) or b""
     )
     run_binary("requantize", photo, "-o", "-")
     run_binary("requantize", photo, "-o", "-", "--no-limits", "--max-scans", 7)

@@ -337,15 +337,16 @@ def test_names_from_here_work_there(run, source, tmp_path, monkeypatch):
 def test_a_killed_worker_loses_nothing(run, source, tmp_path, monkeypatch):
     """One worker dies once, and one file kills every worker that reads it."""
     marker, poison = tmp_path / "killed", (source / "2.jpg").read_bytes()
-    requantize = pyfd.requantize
+    command = sys.modules["pyfd.cli.requantize"]
+    work = command._work  # which is sent to the workers, with what it calls
 
     def fragile(data, **options):
         die_once(marker)
         if data == poison:
             os.kill(os.getpid(), signal.SIGKILL)
-        return requantize(data, **options)
+        return work(data, **options)
 
-    monkeypatch.setattr(pyfd, "requantize", fragile)
+    monkeypatch.setattr(command, "_work", fragile)
     monkeypatch.setattr(_ray_engine, "_RETRIES", 1)
     code, _, err = run("requantize", source, "-o", tmp_path / "out", "--engine", "ray")
     assert marker.exists()

@@ -17,10 +17,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pyfd._core import binding
 from pyfd._core.binding import Buffer, Segment
 from pyfd._core.metadata import comments, exif, icc, iptc, xmp
 from pyfd._core.metadata.exif import orientation
 from pyfd._core.metadata.segments import Payload, segment
+from pyfd.limits import Limits
 
 __all__ = [
     "NAMES",
@@ -28,6 +30,7 @@ __all__ = [
     "Metadata",
     "build",
     "kept",
+    "kept_of",
     "names_of",
     "orientation",
     "payloads",
@@ -115,6 +118,18 @@ def names_of(metadata: object) -> frozenset[str] | None:
         if name not in NAMES:
             raise ValueError(f"metadata has no {name!r}, only {', '.join(NAMES)}")
     return frozenset(metadata)
+
+
+def kept_of(data: Buffer, names: Collection[str], limits: Limits) -> Kept:
+    """Return what a re-quantized file keeps of a file's metadata up to its first scan.
+
+    Raises:
+        JPEGError: The file is corrupt, unsupported or beyond a limit.
+    """
+    if not names:
+        return Kept(b"", "")
+    _, segments = binding.probe_segments(data, limits)
+    return kept(payloads(data, segments), names)
 
 
 def kept(found: Sequence[Payload], names: Collection[str] = NAMES) -> Kept:

@@ -31,6 +31,7 @@ _LINE_END = re.compile("\r\n?")  # which XML reads as a line feed
 _DEEPEST = 32
 _MOST_ITEMS = 256
 _MOST_SPACES = 256
+_MARKUP = 80  # the most bytes around an item
 
 #: A namespace and a name in it.
 _Name = tuple[str, str]
@@ -75,7 +76,7 @@ def _kept(
         items = [
             item._replace(text=_LINE_END.sub("\n", item.text)) for item in properties[name] or ()
         ]
-        size = sum(len(item.text.encode()) + 32 for item in items)
+        size = sum(len(escape(item.text).encode()) + _MARKUP for item in items)
         if not items or size > left or not all(text.is_text(i.text, listed.most) for i in items):
             left_out[f"XMP {NAMESPACES[name[0]]}:{name[1]}"] = None
         else:

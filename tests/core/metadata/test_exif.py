@@ -336,6 +336,37 @@ def test_piexif_reads_the_same():
     assert new == old
 
 
+def test_the_longest_block_fits_a_segment():
+    words, coded = b"words " * 700, PLAIN + b"words " * 333
+    windows = ("words " * 333).encode("utf-16-le")
+
+    def longest(listed: dict[int, tags.Tag]) -> list[tuple[int, int, bytes]]:
+        found = []
+        for tag, rule in sorted(listed.items()):
+            if rule.kinds is tags.NUMBERS:
+                found.append((tag, 5, bytes(8 * rule.most)))
+            elif rule.name.startswith("XP"):
+                found.append((tag, 1, windows))
+            elif 2 in rule.kinds and not rule.least:
+                found.append((tag, 2, coded if 7 in rule.kinds else words[: rule.most]))
+        return found
+
+    old = exif.tiff.Block(block([])[6:])
+    image, below, gps = (
+        exif.tiff.Directory({tag: exif.tiff.Value(kind, value) for tag, kind, value in found}, {})
+        for found in map(longest, (exif._IMAGE, tags.EXIF, tags.GPS))
+    )
+    image.below.update({0x8769: below, 0x8825: gps})
+    data = exif.PREFIX + exif.tiff.write(old.order, image)
+    assert 30_000 < len(data) < 65_000
+    assert sum(map(most_bytes, (exif._IMAGE, tags.EXIF, tags.GPS, tags.INTEROP))) < 65_000
+
+
+def most_bytes(listed: dict[int, tags.Tag]) -> int:
+    """Return the most bytes of a directory with two pointers."""
+    return 6 + 12 * (len(listed) + 2) + sum(rule.longest + 2 for rule in listed.values())
+
+
 def test_a_header_alone():
     for data in (b"Exif\0\0", b"Exif\0\0II*\0", b"Exif\0\0nonsense"):
         assert kept(data) == (None, "metadata left out: EXIF (no TIFF header)")

@@ -129,8 +129,23 @@ def test_many_long_texts_have_a_bound_together():
         for prefix in [properties.NAMESPACES[uri]]
     )
     new, left_out = kept(packet(inside))
-    assert text.MOST < len(new) < 2 * text.MOST
+    assert text.MOST / 2 < len(new) < 2 * text.MOST
     assert "more" in left_out
+
+
+@pytest.mark.parametrize("item", ["&amp; " * 120, "\u5199" * 250, "", "&lt; " * 100])
+def test_the_longest_packet_fits_a_segment(item):
+    rows = f"<rdf:li xml:lang='abcdefgh-abcdefgh-abcdefgh-abcdefgh-a'>{item}</rdf:li>" * 40
+    inside = "".join(
+        f"<{properties.NAMESPACES[uri]}:{name}><rdf:Alt>{rows if n < 20 else ''}"
+        f"<rdf:li>{item}</rdf:li></rdf:Alt></{properties.NAMESPACES[uri]}:{name}>"
+        for n, (uri, name) in enumerate(properties.PROPERTIES)
+    )
+    reader, left_out = xmp._Reader(), {}
+    reader.read(rdf(inside))
+    kept = list(xmp._kept(reader.found, True, left_out))
+    assert len(kept) > 10
+    assert len(xmp._packet(kept).encode()) < 40_000
 
 
 @pytest.mark.parametrize(
