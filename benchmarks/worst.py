@@ -17,6 +17,7 @@ import io
 import itertools
 import math
 import random
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -32,7 +33,7 @@ from tests.jpegs import EOI, SOI, dht, dqt, segment, sof, sos
 
 MAKER = "benchmarks/worst.py"
 PERIOD = 4096  # different blocks, then the same again: more than a processor remembers
-LONGEST_RUN = 32767  # blocks that one code can skip (T.81 G.1.2.2)
+_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 
 # ---- the files ---------------------------------------------------------------
 
@@ -123,15 +124,19 @@ def _of_size(shape: Shape, limits: Limits, pixels: int) -> bytes | None:
     data = SOI + dqt() + sof(side, side, sampling, 0xC2 if shape.progressive else 0xC0)
     if shape.restarts:
         data += segment(0xDD, b"\0\1")
-    best = None
+    counted, best, parts = Work(), 0, [data]
+    counted.add(data[len(SOI) :])
+    size = len(data) + len(EOI)
     scans = _progressive(shape, blocks) if shape.progressive else _baseline(shape, blocks)
     for scan in itertools.islice(scans, limits.max_scans):
-        data += scan
-        if len(data) + len(EOI) > limits.max_bytes:
+        size += len(scan)
+        if size > limits.max_bytes:
             break
-        if work(data + EOI) <= limits.max_work:  # smoothing can end with a later scan
-            best = data + EOI
-    return best
+        parts.append(scan)
+        counted.add(scan)
+        if counted.total < limits.max_work:  # smoothing can end with a later scan
+            best = len(parts)
+    return b"".join([*parts[:best], EOI]) if best else None
 
 
 def _baseline(shape: Shape, blocks: list[int]) -> Iterator[bytes]:
@@ -217,32 +222,50 @@ def _with_restarts(bodies: list[str], n: int) -> bytes:
 # ---- their work ----------------------------------------------------------------
 
 
-def work(data: bytes) -> int:
-    """Return what `Limits.max_work` says of a file, by a walk of its own over the segments."""
-    place, total = 2, 0
-    blocks: dict[int, int] = {}
-    left: dict[tuple[int, int], int] = {}
-    progressive = False
-    while True:
-        start = place
-        while data[place] != 0xFF or data[place + 1] in (0, *range(0xD0, 0xD8)):
-            place = data.index(b"\xff", place + 1)
-        total += place + 1 - start
-        marker, place = data[place + 1], place + 2
-        if marker == 0xD9:
-            break
-        length = int.from_bytes(data[place : place + 2], "big")
-        content, place = data[place + 2 : place + length], place + length
+class Work:
+    """What `Limits.max_work` says of a file, by a walk of its own over the segments."""
+
+    def __init__(self) -> None:
+        self._total = 0
+        self._blocks: dict[int, int] = {}
+        self._bits_left: dict[tuple[int, int], int] = {}
+
+    def add(self, part: bytes) -> None:
+        """Count a part of a file that consists of whole segments, and the data behind them."""
+        place = 0
+        while marker := _MARKER.search(part, place):
+            self._total += marker.start() + 1 - place
+            place = marker.end()
+            if marker[0] not in (SOI, EOI):
+                length = int.from_bytes(part[place : place + 2], "big")
+                self._segment(marker[0][1], part[place + 2 : place + length])
+                place += length
+        self._total += len(part) - place
+
+    def _segment(self, marker: int, content: bytes) -> None:
         if marker in (0xC0, 0xC2):
-            progressive, blocks = marker == 0xC2, _blocks(content)
-            left = {(i, k): -1 for i in blocks for k in range(1, 10)}
+            self._blocks = _blocks(content)
+            smoothed = range(1, 10 if marker == 0xC2 else 0)
+            self._bits_left = {(i, k): -1 for i in self._blocks for k in smoothed}
         elif marker == 0xDA:
             ids = content[1 : 1 + 2 * content[0] : 2]
-            total += sum(blocks[i] for i in ids)
-            low, high = content[-3:-1]
-            sent = {(i, k): content[-1] & 15 for i in ids for k in range(max(1, low), high + 1)}
-            left |= {key: bits_left for key, bits_left in sent.items() if key in left}
-    return total + 12 * sum(blocks.values()) * (progressive and any(left.values()))
+            self._total += sum(self._blocks[i] for i in ids)
+            for i in ids:
+                for k in range(content[-3], content[-2] + 1):
+                    if (i, k) in self._bits_left:
+                        self._bits_left[i, k] = content[-1] & 15
+
+    @property
+    def total(self) -> int:
+        """The work so far, with the smoothing of a file that ends here."""
+        return self._total + 12 * sum(self._blocks.values()) * any(self._bits_left.values())
+
+
+def work(data: bytes) -> int:
+    """Return the work of a whole file."""
+    counted = Work()
+    counted.add(data[len(SOI) :])
+    return counted.total
 
 
 def _blocks(frame: bytes) -> dict[int, int]:
