@@ -74,10 +74,10 @@ def test_all_values():
         assert assert_as_opencv(with_payloads(block(order, oriented(order, value)))) == wanted
 
 
-def test_probe_takes_only_one_whole_number():
+def test_probe_takes_only_whole_numbers():
     """TIFF 6.0 gives the tag the type SHORT; text, rationals and the like are no orientation."""
-    for kind, count in ((2, 1), (5, 1), (7, 1), (11, 1), (3, 2), (4, 2)):
-        data = with_payloads(block("<", oriented("<", 6, kind, count)))
+    for kind in (2, 5, 7, 11):
+        data = with_payloads(block("<", oriented("<", 6, kind)))
         assert pyfd.probe(data).orientation == 1
         assert assert_as_opencv(data) == 6
 
