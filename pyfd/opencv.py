@@ -68,7 +68,7 @@ def imdecode(
         flags: OpenCV's ``IMREAD_*``, which are plain numbers here. As in OpenCV, EXIF's
             orientation is applied, except with ``IMREAD_UNCHANGED`` or
             ``IMREAD_IGNORE_ORIENTATION``. It is read as OpenCV reads it, in any type, where
-            `pyfd.probe` takes only the types that EXIF allows.
+            `pyfd.probe` takes only a whole number.
         qtables: Tables with steps of 1...32767, or None for a plain decode.
         options: `strict` and `limits`, as in `pyfd.decode`.
 

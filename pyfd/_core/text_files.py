@@ -29,7 +29,10 @@ def read_text(path: str | os.PathLike[str], most: int, *, errors: str = "replace
         ValueError: The file is not a regular one, is longer, or is UTF-16.
         OSError: The file cannot be read.
     """
-    return _read(path, most).decode("utf-8-sig", errors)
+    data = _read(path, most)
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise ValueError(f"{os.fspath(path)} is text in UTF-16: save it as UTF-8")
+    return data.decode("utf-8-sig", errors)
 
 
 def read_json(path: str | os.PathLike[str], most: int, kind: str) -> Any:
@@ -89,8 +92,6 @@ def _read(path: str | os.PathLike[str], most: int) -> bytes:
         data = file.read(most + 1) if found.st_size <= most else b""
     if max(len(data), found.st_size) > most:
         raise ValueError(f"{os.fspath(path)} has more than {most} bytes")
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise ValueError(f"{os.fspath(path)} is text in UTF-16: save it as UTF-8")
     return data
 
 
