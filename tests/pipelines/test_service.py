@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import io
 import random
 import re
 import socket
@@ -16,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from PIL import Image, ImageCms
 
 import pyfd
 from examples import service
@@ -91,12 +93,16 @@ def upload(server: Server, body: object, method: str = "POST", **headers: str) -
         connection.close()
 
 
+def defended(data: bytes) -> bytes:
+    return pyfd.requantize(data, service.TABLES, metadata=service.KEPT, limits=service.LIMITS)
+
+
 def expected(data: bytes) -> tuple[int, bytes]:
     """Return the status and the body that pyfd's own result implies."""
     if len(data) > service.LIMITS.max_bytes:
         return 413, b"more than 8388608 bytes\n"
     try:
-        return 200, pyfd.requantize(data, service.TABLES, limits=service.LIMITS)
+        return 200, defended(data)
     except pyfd.JPEGError as error:
         return STATUS[type(error)], f"{error}\n".encode()
 
@@ -188,6 +194,28 @@ def test_a_defended_file_says_what_it_is(server):
     assert (pyfd.probe(answer.body).qtables.array == service.TABLES.array).all()
 
 
+def test_only_profile_and_orientation_are_kept(server):
+    """A position, a text and a comment stay out of what is served to others."""
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "a description"
+    exif.get_ifd(0x8825)[1] = "N"
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    data = encode_with_pillow(
+        picture(40, 30), exif=exif, icc_profile=profile, comment=b"a comment", xmp=b"<x/>"
+    )
+    body = upload(server, data).body
+    found = pyfd.probe(body)
+    assert (found.orientation, found.icc_profile, found.comment) == (6, profile, None)
+    assert dict(Image.open(io.BytesIO(body)).getexif()) == {0x0112: 6}
+    assert b"<x/>" not in body
+
+
+def test_work_is_bounded(server):
+    """A file of 140 KB with 100 scans, within all other limits."""
+    answer = upload(server, eob_runs(4900, 90, 3))
+    assert (answer.status, b"max_work" in answer.body) == (413, True)
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [(b"", 400), (b"\x89PNG\r\n\x1a\n", 415), (b"\xff", 415), (b"\xff\xd8", 422)],
@@ -229,7 +257,7 @@ def test_the_largest_upload_that_is_taken(server):
 def test_answers_that_would_be_too_large(server, tmp_path):
     """A file with steps of 65535, whose coefficients become as large as they can."""
     data = extreme_values()
-    grown = len(pyfd.requantize(data, service.TABLES, limits=service.LIMITS))
+    grown = len(defended(data))
     with serving(tmp_path / "log", f"service.ANSWER = {grown - 1}") as small:
         answer = upload(small, data)
     assert (answer.status, b"answer" in answer.body) == (413, True)
