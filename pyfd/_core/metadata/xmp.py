@@ -8,11 +8,11 @@ simple texts, and lists of these; structures are left out.
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 from xml.parsers import expat
-from xml.sax.saxutils import escape
 
 from pyfd._core.metadata import text
 from pyfd._core.metadata.properties import NAMESPACES, PROPERTIES, Property
@@ -76,7 +76,7 @@ def _kept(
         items = [
             item._replace(text=_LINE_END.sub("\n", item.text)) for item in properties[name] or ()
         ]
-        size = sum(len(escape(item.text).encode()) + _MARKUP for item in items)
+        size = sum(len(_escaped(item.text).encode()) + _MARKUP for item in items)
         if not items or size > left or not all(text.is_text(i.text, listed.most) for i in items):
             left_out[f"XMP {NAMESPACES[name[0]]}:{name[1]}"] = None
         else:
@@ -231,11 +231,15 @@ def _packet(properties: Sequence[tuple[_Name, list[Item]]]) -> str:
     )
 
 
+def _escaped(value: str) -> str:
+    return html.escape(value, quote=False)
+
+
 def _row(name: str, listed: Property, items: Sequence[Item]) -> str:
     if listed.form == "text":
-        value = escape(items[0].text)
+        value = _escaped(items[0].text)
     else:
-        entries = (f"<rdf:li{_lang(listed, i)}>{escape(i.text)}</rdf:li>" for i in items)
+        entries = (f"<rdf:li{_lang(listed, i)}>{_escaped(i.text)}</rdf:li>" for i in items)
         value = f"<rdf:{listed.form}>{''.join(entries)}</rdf:{listed.form}>"
     return f"<{name}>{value}</{name}>\n"
 
