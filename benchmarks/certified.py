@@ -28,8 +28,8 @@ from benchmarks.certified_slack import CORES, DEFAULT, Point
 from benchmarks.reproduction import COUNT, Photos, read_arguments
 from benchmarks.timing import cpu_seconds, undisturbed
 from pyfd import QTables
-from pyfd._core.files import write_file
 from pyfd._core.pixels import Pixels
+from pyfd._core.writing import write_file
 from pyfd.evaluation import dataset
 
 MAKER = "benchmarks/certified.py"

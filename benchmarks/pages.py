@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from pyfd._core.files import write_file
+from pyfd._core.writing import write_file
 
 END = "<!-- end -->"
 

@@ -25,7 +25,7 @@ from benchmarks.files import PHOTOS_HELP, Files
 from benchmarks.rows import rows, selected
 from benchmarks.timing import Effort
 from pyfd._core import native
-from pyfd._core.files import write_file
+from pyfd._core.writing import write_file
 
 MAKER = "benchmarks/speed.py"
 USUAL, QUICK = Effort(seconds=1.0, rounds=5), Effort(seconds=0.05, rounds=1)

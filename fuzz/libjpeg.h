@@ -58,7 +58,7 @@ static inline void choose_limits(uint32_t seed)
 
   limits[LIMIT_PIXELS] = draw(&seed) % MAX_SAMPLES;
   limits[LIMIT_SCANS] = draw(&seed) % MAX_SCANS;
-  limits[LIMIT_WORK] = draw(&seed) % (1 << (draw(&seed) % 16));
+  limits[LIMIT_VISITS] = draw(&seed) % (1 << (draw(&seed) % 16));
   limits[LIMIT_MEMORY] = draw(&seed) % (1 << (12 + draw(&seed) % 10));
   limits[LIMIT_NO_ARITHMETIC] = draw(&seed) % 2;
   if (limited)

@@ -20,10 +20,11 @@ import numpy.typing as npt
 from pyfd._core import bands, binding, text_files
 from pyfd._core.arithmetic import DCT, YCBCR
 from pyfd._core.cores import usable_cores
-from pyfd._core.files import Source, read_source, write_file
+from pyfd._core.files import Source, read_source
 from pyfd._core.pixels import Pixels, pixels_of
 from pyfd._core.progress import bar
 from pyfd._core.reading import Reading
+from pyfd._core.writing import write_file
 from pyfd.limits import Limits
 from pyfd.qtables import QTables
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyfd._core.extras import missing
-from pyfd._core.files import write_file
+from pyfd._core.writing import write_file
 from pyfd.qtables import QTables, served
 from pyfd.refinement import Accuracy
 

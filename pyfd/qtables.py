@@ -20,12 +20,12 @@ import numpy.typing as npt
 
 from pyfd import analysis
 from pyfd._core import bands, least_steps, presets, table_files
-from pyfd._core.files import write_file
 from pyfd._core.steps import BASELINE_STEP as BASELINE_STEP
 from pyfd._core.steps import DECODER_STEP as DECODER_STEP
 from pyfd._core.steps import ENCODER_STEP as ENCODER_STEP
 from pyfd._core.steps import MAX_STEP as MAX_STEP
 from pyfd._core.steps import MAX_TABLES, check_baseline, steps_of
+from pyfd._core.writing import write_file
 
 #: Tables as a caller may pass them: `QTables`, a preset's name, one 8×8 array-like, or a
 #: sequence of one to four of them.

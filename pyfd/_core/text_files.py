@@ -10,8 +10,13 @@ from __future__ import annotations
 import json
 import math
 import os
-import stat
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
+
+from pyfd._core.files import read_source
+from pyfd.errors import LimitExceededError
+from pyfd.limits import Limits
 
 #: The most digits of a number: sums over a data set have fewer.
 _MOST_DIGITS = 60
@@ -21,12 +26,12 @@ def read_text(path: str | os.PathLike[str], most: int, *, errors: str = "replace
     """Return a file's text, which is UTF-8, without a byte-order mark.
 
     Args:
-        path: The file. A pipe or a device is refused, because its end may never come.
+        path: The file; a pipe is waited for, as by every program.
         most: The most bytes that the file may have.
         errors: What happens to bytes that are not UTF-8, as in `bytes.decode`.
 
     Raises:
-        ValueError: The file is not a regular one, is longer, or is UTF-16.
+        ValueError: The file is longer, or is UTF-16.
         OSError: The file cannot be read.
     """
     data = _read(path, most)
@@ -83,16 +88,10 @@ def parse_json(text: str, name: str, kind: str) -> Any:
 
 
 def _read(path: str | os.PathLike[str], most: int) -> bytes:
-    # Without O_NONBLOCK, opening a FIFO would wait for its writer
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
-    with open(path, "rb", opener=lambda name, _: os.open(name, flags)) as file:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode):
-            raise ValueError(f"{os.fspath(path)} is not a regular file")
-        data = file.read(most + 1) if found.st_size <= most else b""
-    if max(len(data), found.st_size) > most:
-        raise ValueError(f"{os.fspath(path)} has more than {most} bytes")
-    return data
+    try:
+        return bytes(read_source(Path(path), replace(Limits.unlimited(), max_bytes=most)))
+    except LimitExceededError:
+        raise ValueError(f"{os.fspath(path)} has more than {most} bytes") from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -41,11 +41,11 @@ _UNUSED = 125
 
 # The limits that the drop-in has
 _LIMITS = ("max_pixels", "max_memory", "max_scans")
-_MAX_WORK, _NO_ARITHMETIC = "PYFD_MAX_WORK", "PYFD_NO_ARITHMETIC"
+_MAX_VISITS, _NO_ARITHMETIC = "PYFD_MAX_VISITS", "PYFD_NO_ARITHMETIC"
 
 # Visits of blocks, each of which takes about 5 nanoseconds. A progressive file of 67 megapixels
 # with the scans of cjpeg has 48 million, without subsampling.
-_WORK = 1 << 26
+_VISITS = 1 << 26
 _NO_LIMIT = (1 << 64) - 1
 
 # Windows, where this module is imported too, lacks some of them
@@ -73,12 +73,12 @@ pyfd exec --encode-qtables fd-cvpr2019 -- cjpeg photo.ppm > photo.jpg""",
     help=f"Exit with {_UNUSED} if nothing was decoded or written with the tables.",
 )
 @click.option(
-    "--max-work",
+    "--max-visits",
     type=click.IntRange(0),
     metavar="N",
-    envvar=_MAX_WORK,
+    envvar=_MAX_VISITS,
     help=f"Refuse files whose scans visit blocks of coefficients more than N times in all.  "
-    f"[default: {_WORK}]",
+    f"[default: {_VISITS}]",
 )
 @click.option("--arithmetic", is_flag=True, help="Accept files with arithmetic coding.")
 @some_limits_options(*_LIMITS, environment=True)
@@ -90,7 +90,7 @@ def exec_(
     baseline: bool,
     require: bool,
     limits: Limits,
-    max_work: int | None,
+    max_visits: int | None,
     arithmetic: bool,
 ) -> None:
     """Run a program with the tables in every libjpeg that it uses.
@@ -105,7 +105,7 @@ def exec_(
     line on stderr says so at the end.
 
     The drop-in has limits for files from strangers. PYFD_MAX_PIXELS,
-    PYFD_MAX_SCANS, PYFD_MAX_WORK, PYFD_MAX_MEMORY and PYFD_NO_ARITHMETIC in the
+    PYFD_MAX_SCANS, PYFD_MAX_VISITS, PYFD_MAX_MEMORY and PYFD_NO_ARITHMETIC in the
     environment override their defaults, and the options override these.
 
     The exit code is the program's; 128 + N if signal N ended it; 127 if the
@@ -148,7 +148,7 @@ def exec_(
         environment = {
             **os.environ,
             **_table_files(folder, {_DECODE: tables, _ENCODE: written}),
-            **_limit_variables(limits, max_work, arithmetic),
+            **_limit_variables(limits, max_visits, arithmetic),
             REPORT: str(folder),
             "LD_PRELOAD": preloaded,
         }
@@ -266,14 +266,14 @@ def _table_files(folder: Path, tables: Mapping[str, QTables | None]) -> dict[str
     return variables
 
 
-def _limit_variables(limits: Limits, work: int | None, arithmetic: bool) -> dict[str, str]:
+def _limit_variables(limits: Limits, visits: int | None, arithmetic: bool) -> dict[str, str]:
     """Return the variables from which the drop-in takes its limits."""
     unlimited: bool = click.get_current_context().params["no_limits"]
-    if work is None or not is_given("max_work", work, unlimited):
-        work = _NO_LIMIT if unlimited else _WORK
+    if visits is None or not is_given("max_visits", visits, unlimited):
+        visits = _NO_LIMIT if unlimited else _VISITS
     refused = "0" if arithmetic or unlimited else os.environ.get(_NO_ARITHMETIC, "1")
     values = {f"PYFD_{name.upper()}": str(getattr(limits, name)) for name in _LIMITS}
-    return {**values, _MAX_WORK: str(work), _NO_ARITHMETIC: refused}
+    return {**values, _MAX_VISITS: str(visits), _NO_ARITHMETIC: refused}
 
 
 def _tell(path: str, events: Mapping[str, str], wanted: Collection[str]) -> bool:

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pyfd._core.files import RegularFile, Source, make_parents, read_source, write_file
+from pyfd._core.files import RegularFile, Source, read_source
+from pyfd._core.writing import make_parents, write_file
 from pyfd.cli.journal import Content, Done, Job, Journal, digest_of, stamp_of
 from pyfd.cli.messages import Messages, RefusedError
 from pyfd.cli.plan import STDIO

@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import click
 
-from pyfd._core.files import JPEG_SUFFIXES, is_stream
+from pyfd._core.files import JPEG_SUFFIXES
 from pyfd._core.search import identity_of, search, status_of
+from pyfd._core.writing import is_stream
 from pyfd.cli.journal import Job
 from pyfd.cli.messages import Messages, printable
 from pyfd.cli.options import table_files

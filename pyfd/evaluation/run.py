@@ -27,9 +27,9 @@ try:
 except ModuleNotFoundError as error:
     raise missing("torch", "evaluate", module=error.name) from error
 
-from pyfd._core.files import write_file
 from pyfd._core.log import Log, OtherRunError
 from pyfd._core.pixels import Pixels
+from pyfd._core.writing import write_file
 from pyfd.evaluation import report, results
 from pyfd.evaluation.attacks import Attack, find
 from pyfd.evaluation.defences import Defence, parse

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from pyfd._core.attributes import take_over
-from pyfd._core.files import write_file
+from pyfd._core.writing import write_file
 
 ACL = "system.posix_acl_access"
 DEFAULT_ACL = "system.posix_acl_default"

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import pyfd
-from pyfd._core.files import NotRegularError, RegularFile, make_parents, open_regular, read_source
+from pyfd._core.files import NotRegularError, RegularFile, open_regular, read_source
+from pyfd._core.writing import make_parents
 
 # ---- what is opened -----------------------------------------------------------
 

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import threading
 import tracemalloc
 
 import numpy as np
@@ -91,16 +92,31 @@ def test_hostile_content(tmp_path, load, content):
 
 @pytest.mark.parametrize("load", LOADERS.values(), ids=LOADERS)
 def test_what_is_no_regular_file(tmp_path, load):
-    """A FIFO without a writer, a device that never ends, a folder, nothing, a link to itself."""
-    os.mkfifo(tmp_path / "fifo")
+    """A device that ends at once, a folder, nothing, a link to itself."""
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
-    (tmp_path / "zero").symlink_to("/dev/zero")
-    for name in ("fifo", "zero"):
-        with pytest.raises(ValueError, match="not a regular file"):
-            load(tmp_path / name)
+    (tmp_path / "null").symlink_to("/dev/null")
+    with pytest.raises(ValueError, match="null"):
+        load(tmp_path / "null")
     for name in ("loop", "none", "."):
         with pytest.raises((ValueError, OSError)):
             load(tmp_path / name)
+
+
+def test_a_pipe_that_the_user_names(tmp_path):
+    """As in ``-q <(pyfd tables show annex-k:50)``."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    tables = QTables.annex_k(50)
+    writer = threading.Thread(target=pipe.write_text, args=[tables.to_text()])
+    writer.start()
+    assert parse_tables(str(pipe)) == tables
+    writer.join()
+
+
+def test_a_device_that_never_ends(tmp_path):
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    with pytest.raises(ValueError, match=f"zero has more than {1 << 20} bytes"):
+        QTables.load(tmp_path / "zero")
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,30 @@ from pathlib import Path
 
 import pytest
 
-from pyfd._core import files
-from pyfd._core.files import write_file
+from pyfd._core import writing
+from pyfd._core.writing import write_file
 
 
 def names(folder):
     return sorted(path.name for path in folder.iterdir())
+
+
+def test_leaves_nothing_behind_when_it_fails(tmp_path):
+    path = tmp_path / "x.bin"
+    path.write_bytes(b"old")
+    with pytest.raises(TypeError):
+        write_file(path, "text")  # type: ignore[arg-type]
+    assert path.read_bytes() == b"old"
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError, match="folder"):
+        write_file(tmp_path / "folder", b"data")
+    assert names(tmp_path) == ["folder", "x.bin"]
+
+
+def test_long_names(tmp_path):
+    name = "é" * 125 + ".jpg"
+    write_file(tmp_path / name, b"data")
+    assert names(tmp_path) == [name]
 
 
 @pytest.fixture
@@ -109,7 +127,7 @@ def test_a_file_that_may_not_be_written_is_not_replaced(old, monkeypatch):
         return real(path, flags, *mode)
 
     monkeypatch.setattr(os, "open", deny)
-    monkeypatch.setattr(files, "_writable", lambda _target: False)
+    monkeypatch.setattr(writing, "_writable", lambda _target: False)
     with pytest.raises(PermissionError, match=r"x\.bin"):
         write_file(old, b"new")
     assert old.read_bytes() == b"old content"

@@ -21,8 +21,8 @@ import numpy.typing as npt
 from PIL import Image
 
 import pyfd
-from pyfd._core.files import write_file
 from pyfd._core.pixels import Pixels
+from pyfd._core.writing import write_file
 from pyfd.qtables import QTables
 
 Differences: TypeAlias = "npt.NDArray[np.int16]"

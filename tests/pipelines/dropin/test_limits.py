@@ -19,10 +19,10 @@ from tests.pipelines.dropin.programs import ROOT, attempt, call, needs_drop_in, 
 
 pytestmark = needs_drop_in
 
-PIXELS, SCANS, WORK, MEMORY, NO_ARITHMETIC = VARIABLES = (
+PIXELS, SCANS, VISITS, MEMORY, NO_ARITHMETIC = VARIABLES = (
     "PYFD_MAX_PIXELS",
     "PYFD_MAX_SCANS",
-    "PYFD_MAX_WORK",
+    "PYFD_MAX_VISITS",
     "PYFD_MAX_MEMORY",
     "PYFD_NO_ARITHMETIC",
 )
@@ -98,17 +98,17 @@ def test_work(programs, progressive, reader):
     name, *options = READERS[reader]
     plain = call(programs / name, *options, progressive)
     needed = work(progressive.read_bytes(), 11 * 8)
-    assert call(programs / name, *options, progressive, **{WORK: str(needed)}) == plain
-    result = attempt(programs / name, *options, progressive, **{WORK: str(needed - 1)})
-    refused(result, f"{needed} block visits, but PYFD_MAX_WORK is {needed - 1}")
+    assert call(programs / name, *options, progressive, **{VISITS: str(needed)}) == plain
+    result = attempt(programs / name, *options, progressive, **{VISITS: str(needed - 1)})
+    refused(result, f"{needed} block visits, but PYFD_MAX_VISITS is {needed - 1}")
 
 
 def test_the_work_of_sequential_scans(programs, photo):
     """Their blocks take longer: each counts three times."""
     most = 3 * 11 * 8 * 3
-    assert attempt(programs / "djpeg", photo, **{WORK: str(most)}).returncode == 0
-    result = attempt(programs / "djpeg", photo, **{WORK: str(most - 1)})
-    refused(result, f"{most} block visits, but PYFD_MAX_WORK is {most - 1}")
+    assert attempt(programs / "djpeg", photo, **{VISITS: str(most)}).returncode == 0
+    result = attempt(programs / "djpeg", photo, **{VISITS: str(most - 1)})
+    refused(result, f"{most} block visits, but PYFD_MAX_VISITS is {most - 1}")
 
 
 def test_work_starts_again_with_each_image_of_an_object(programs, photo, progressive):
@@ -117,7 +117,7 @@ def test_work_starts_again_with_each_image_of_an_object(programs, photo, progres
         (progressive, work(progressive.read_bytes(), 88)),
     ):
         plain = call(programs / "dropin", "twice", path)
-        assert call(programs / "dropin", "twice", path, **{WORK: str(needed)}) == plain
+        assert call(programs / "dropin", "twice", path, **{VISITS: str(needed)}) == plain
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -198,7 +198,7 @@ def test_limits_hold_for_defended_pixels_too(programs, progressive, tmp_path):
 def test_encoders_have_no_limits(programs):
     """What they write is not a stranger's."""
     ppm = b"P6 83 61 255 " + picture(83, 61).tobytes()
-    strict = {PIXELS: "1", SCANS: "1", WORK: "1", MEMORY: "0", NO_ARITHMETIC: "1"}
+    strict = {PIXELS: "1", SCANS: "1", VISITS: "1", MEMORY: "0", NO_ARITHMETIC: "1"}
     for options in ([], ["-progressive"], ["-optimize"], ["-arithmetic"]):
         plain = call(programs / "cjpeg", *options, data=ppm)
         assert call(programs / "cjpeg", *options, data=ppm, **strict) == plain
@@ -263,7 +263,7 @@ def pyfd_exec(*words: object, **variables: str) -> subprocess.CompletedProcess[s
 
 def limits_of(*words: object, **variables: str) -> dict[str, str]:
     """Return the limits that a program gets."""
-    show = "for name in ('PYFD_MAX_PIXELS', 'PYFD_MAX_SCANS', 'PYFD_MAX_WORK', 'PYFD_MAX_MEMORY',"
+    show = "for name in ('PYFD_MAX_PIXELS', 'PYFD_MAX_SCANS', 'PYFD_MAX_VISITS', 'PYFD_MAX_MEMORY',"
     show += " 'PYFD_NO_ARITHMETIC'): print(name, os.environ[name])"
     result = pyfd_exec(*words, "--", sys.executable, "-c", f"import os\n{show}", **variables)
     assert result.returncode == 0, result.stderr
@@ -273,7 +273,7 @@ def limits_of(*words: object, **variables: str) -> dict[str, str]:
 DEFAULTS = {
     PIXELS: str(Limits.max_pixels),
     SCANS: str(Limits.max_scans),
-    WORK: str(1 << 26),
+    VISITS: str(1 << 26),
     MEMORY: str(Limits.max_memory),
     NO_ARITHMETIC: "1",
 }
@@ -285,19 +285,19 @@ NONE = {**dict.fromkeys(VARIABLES, MOST), NO_ARITHMETIC: "0"}
     [
         ([], {}, {}),
         (["--max-pixels", "5"], {}, {PIXELS: "5"}),
-        (["--max-scans", "5", "--max-work", "6"], {}, {SCANS: "5", WORK: "6"}),
+        (["--max-scans", "5", "--max-visits", "6"], {}, {SCANS: "5", VISITS: "6"}),
         (["--max-memory", "5", "--arithmetic"], {}, {MEMORY: "5", NO_ARITHMETIC: "0"}),
-        ([], {PIXELS: "7", WORK: "8"}, {PIXELS: "7", WORK: "8"}),
+        ([], {PIXELS: "7", VISITS: "8"}, {PIXELS: "7", VISITS: "8"}),
         ([], {NO_ARITHMETIC: "0"}, {NO_ARITHMETIC: "0"}),
         (
-            ["--max-pixels", "5", "--max-work", "6"],
-            {PIXELS: "7", WORK: "8"},
-            {PIXELS: "5", WORK: "6"},
+            ["--max-pixels", "5", "--max-visits", "6"],
+            {PIXELS: "7", VISITS: "8"},
+            {PIXELS: "5", VISITS: "6"},
         ),
         (["--no-limits"], {}, NONE),
         (["--no-limits"], {**dict.fromkeys(VARIABLES, "1")}, NONE),
         (["--no-limits", "--max-scans", "5"], {SCANS: "7"}, {**NONE, SCANS: "5"}),
-        (["--no-limits", "--max-work", "5"], {WORK: "7"}, {**NONE, WORK: "5"}),
+        (["--no-limits", "--max-visits", "5"], {VISITS: "7"}, {**NONE, VISITS: "5"}),
     ],
 )
 def test_options_override_the_environment_and_that_the_defaults(words, environment, differs):
@@ -308,9 +308,9 @@ def test_bad_values_are_refused_before_the_program_runs(tmp_path):
     touch = ("--", "touch", tmp_path / "ran")
     for words, variables in (
         (["--max-pixels", "-1"], {}),
-        (["--max-work", "-1"], {}),
+        (["--max-visits", "-1"], {}),
         ([], {PIXELS: "many"}),
-        ([], {WORK: "many"}),
+        ([], {VISITS: "many"}),
     ):
         result = pyfd_exec(*words, *touch, **variables)
         assert result.returncode == 2
@@ -335,13 +335,13 @@ def test_scan_bombs_are_refused_under_the_defaults(programs, tmp_path, name):
     program, *others = [programs / "djpeg", path], [sys.executable, "-c", SHOW, path]
     result = pyfd_exec("--", *program)
     assert result.returncode == 1
-    assert "but PYFD_MAX_WORK is 67108864" in result.stderr.splitlines()[-2]
+    assert "but PYFD_MAX_VISITS is 67108864" in result.stderr.splitlines()[-2]
     for words in others:  # Pillow drops libjpeg's message, so pyfd tells it
         result = pyfd_exec("--", *words)
         assert result.returncode == 1
         assert "OSError: broken data stream" in result.stderr
         assert "has refused a file: " in result.stderr.splitlines()[-1]
-        assert "but PYFD_MAX_WORK is 67108864" in result.stderr.splitlines()[-1]
+        assert "but PYFD_MAX_VISITS is 67108864" in result.stderr.splitlines()[-1]
 
 
 def test_a_kilobyte_of_arithmetic_coding_is_refused_under_the_defaults(programs, tmp_path):
