@@ -19,18 +19,6 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_leaves_nothing_behind_when_it_fails(tmp_path):
-    path = tmp_path / "x.bin"
-    path.write_bytes(b"old")
-    with pytest.raises(TypeError):
-        write_file(path, "text")  # type: ignore[arg-type]
-    assert path.read_bytes() == b"old"
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(OSError, match="folder"):
-        write_file(tmp_path / "folder", b"data")
-    assert names(tmp_path) == ["folder", "x.bin"]
-
-
 def test_long_names(tmp_path):
     name = "é" * 125 + ".jpg"
     write_file(tmp_path / name, b"data")
