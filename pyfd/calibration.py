@@ -20,6 +20,7 @@ import numpy.typing as npt
 from pyfd._core import bands, binding, text_files
 from pyfd._core.arithmetic import DCT, YCBCR
 from pyfd._core.cores import usable_cores
+from pyfd._core.decoding import Budget, check_memory
 from pyfd._core.files import Source, read_source
 from pyfd._core.pixels import Pixels, pixels_of
 from pyfd._core.progress import bar
@@ -250,9 +251,16 @@ class _FileSums(NamedTuple):
 _NO_FILES = _FileSums(np.zeros(1, binding.STATISTICS).view(np.uint64), 0)
 
 
-def _of_file(source: Source, reading: Reading) -> _FileSums:
+def _of_file(source: Source, reading: Reading, budget: Budget) -> _FileSums:
     data = read_source(source, reading.limits)
-    return _FileSums(binding.gather_statistics(data, reading), 1)
+    frame = binding.probe(data, reading.limits)
+    held = frame.coefficient_bytes + len(data) if frame.multiscan else 0
+    check_memory(reading.limits, held)
+    budget.take(held)
+    try:
+        return _FileSums(binding.gather_statistics(data, reading), 1)
+    finally:
+        budget.give(held)
 
 
 def _of_pixels(image: npt.ArrayLike | Image) -> FrequencyStatistics:
@@ -317,7 +325,8 @@ def calibrate(
     Args:
         sources: JPEG files (bytes-like, paths, binary files), ``uint8`` arrays
             H×W or H×W×3 (RGB), or PIL images of mode "L" or "RGB".
-        workers: The number of threads; by default the number of usable cores.
+        workers: The number of threads; by default the number of usable cores. They share
+            one `Limits.max_memory`.
         progress: Show a progress bar on stderr (needs tqdm).
         limits: The limits on each file.
 
@@ -379,9 +388,11 @@ def with_images(total: FrequencyStatistics) -> FrequencyStatistics:
     return total
 
 
-def _one(source: Any, name: str, reading: Reading) -> FrequencyStatistics | _FileSums:
+def _one(
+    source: Any, name: str, reading: Reading, budget: Budget
+) -> FrequencyStatistics | _FileSums:
     try:
-        return _of_pixels(source) if _is_pixels(source) else _of_file(source, reading)
+        return _of_pixels(source) if _is_pixels(source) else _of_file(source, reading, budget)
     except (ValueError, OSError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         return FrequencyStatistics(failures={name: reason})
@@ -391,13 +402,14 @@ def _each(
     named: Iterable[tuple[Any, str]], workers: int, reading: Reading
 ) -> Iterator[FrequencyStatistics | _FileSums]:
     """Yield each source's statistics when they are ready, with few sources in memory."""
+    budget = Budget(reading.limits.max_memory)
     if workers == 1:
-        yield from (_one(source, name, reading) for source, name in named)
+        yield from (_one(source, name, reading, budget) for source, name in named)
         return
     pending: set[Future[FrequencyStatistics | _FileSums]] = set()
     with ThreadPoolExecutor(workers) as pool:
         for source, name in named:
-            pending.add(pool.submit(_one, source, name, reading))
+            pending.add(pool.submit(_one, source, name, reading, budget))
             if len(pending) >= workers * _QUEUED:
                 done, pending = wait(pending, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in done)

@@ -3,6 +3,7 @@
 import io
 import math
 import random
+import time
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from PIL import Image
 
 import pyfd
 from pyfd import FrequencyStatistics
+from pyfd._core import binding
 from tests.jpegs import encode_with_pillow, gray, picture, read_with_jpeglib, real_jpegs
 
 SPACES = "L YCbCr"
@@ -176,6 +178,31 @@ def test_sources_of_all_kinds(tmp_path):
 def test_limits_hold():
     with pytest.raises(ValueError, match="max_pixels is 10"):
         pyfd.calibrate([gray(8, 8)], limits=pyfd.Limits(max_pixels=10))
+
+
+def test_workers_share_one_memory_limit(monkeypatch):
+    """Progressive files whose coefficients fit only one at a time are read one at a time."""
+    data = encode_with_pillow(picture(200, 200), progressive=True, subsampling=0)
+    gather, running, most = binding.gather_statistics, [], []
+
+    def watched(*arguments):
+        running.append(1)
+        most.append(len(running))
+        time.sleep(0.01)
+        result = gather(*arguments)
+        running.pop()
+        return result
+
+    monkeypatch.setattr(binding, "gather_statistics", watched)
+    enough = len(data) + 3 * 25 * 25 * 128
+    limits = pyfd.Limits(max_memory=enough)
+    assert pyfd.calibrate([data] * 8, workers=4, limits=limits).images == 8
+    assert max(most) == 1
+    most.clear()
+    assert pyfd.calibrate([data] * 8, workers=4).images == 8
+    assert max(most) > 1
+    with pytest.raises(ValueError, match=f"max_memory is {enough - 1}, .* needs {enough}"):
+        pyfd.calibrate([data], limits=pyfd.Limits(max_memory=enough - 1))
 
 
 @pytest.mark.parametrize("sources", [[], [b"junk"]])
