@@ -219,7 +219,7 @@ def test_snap_needs_no_kind():
 
 def test_damage_is_an_error():
     data = encode_with_pillow(picture(64, 64), subsampling=0)
-    for damaged in (data[:-500], data[:300], data[:-2], b"", gray(16, 16)[:-6] + EOI):
+    for damaged in (data[:-500], data[:300], data[:-2], b"\xff", gray(16, 16)[:-6] + EOI):
         with pytest.raises(pyfd.CorruptJPEGError):
             pyfd.why_uncovered(damaged)
 
