@@ -15,11 +15,13 @@ from benchmarks import (
     pages,
     reproduction,
     speed,
+    worst,
 )
 
 MAKERS = {
     speed.MAKER: "docs/performance.md",
     hostile.MAKER: "docs/security.md",
+    worst.MAKER: "docs/security.md",
     reproduction.MAKER: "docs/reproduction.md",
     equal_accuracy.MAKER: "docs/tables.md",
     certified.MAKER: "docs/certificate-results.md",

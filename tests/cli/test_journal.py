@@ -14,6 +14,7 @@ import pyfd
 from pyfd.cli import journal
 from pyfd.cli.requantize import _settings
 from tests.jpegs import encode_with_pillow, picture
+from tests.metadata import profile
 
 OPTIONS = [
     ["-q", "40"],
@@ -351,7 +352,10 @@ def test_a_copy_of_the_output_is_recognized_by_its_digests(run, source, tmp_path
 
 
 def test_outputs_with_much_metadata_are_recognized(run, source, tmp_path):
-    icc = bytes(200_000)
+    grid = 33  # points on each side of a look-up table of 16-bit numbers
+    table = b"mft2" + bytes(4) + bytes([3, 3, grid, 0]) + bytes(36) + b"\0\2\0\2"
+    icc = profile((b"A2B0", table + bytes(12 + 6 * grid**3 + 12)))
+    assert len(icc) > 200_000
     (source / "b.jpg").write_bytes(encode_with_pillow(picture(48, 40), icc_profile=icc))
     before = None
     for line in ("", f"pyfd: {tmp_path / 'out'}: 3 of 3 are done already\n"):

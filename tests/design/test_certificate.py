@@ -357,7 +357,7 @@ def test_command_names_what_it_refuses_and_does_the_others(run, jpeg, tmp_path):
 def test_command_has_no_use_for_exif(run, tmp_path):
     path = tmp_path / "x.png"
     Image.fromarray(picture(8, 8)).save(path, exif=b"Exif\0\0nonsense")
-    assert "EXIF left out" in run("encode", path, "-o", tmp_path / "x.jpg")[2]
+    assert "metadata left out: EXIF" in run("encode", path, "-o", tmp_path / "x.jpg")[2]
     code, out, err = run("certify", path)
     assert (code, err) == (0, "")
     assert len(out.splitlines()) == 2
