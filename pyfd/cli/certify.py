@@ -131,7 +131,7 @@ def certify(
 
 def _pixels(data: bytes, limits: Limits) -> Pixels:
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="EXIF")  # EXIF is not used here
+        warnings.filterwarnings("ignore", message="metadata")  # which are not used here
         return pictures.read(data, limits).pixels
 
 
