@@ -95,6 +95,6 @@ def test_words_with_digits_and_capitals_are_text():
     for value in (
         "Canon EOS 5D Mark IV, EF70-200mm f/2.8L IS III USM, ISO100 1/250s IMG_0815.CR2",
         "In 1969, on July 20 at 20:17 UTC, Apollo 11 landed; McDonnell Douglas, iPhone, eBay. " * 5,
-        "hw-remosaic: 0; touch: (-1.0, -1.0); modeInfo: ; sceneMode: ; cct_value: 0; aec_lux: 133.0",
+        "hw-remosaic: 0; touch: (-1.0, -1.0); modeInfo: ; sceneMode: ; cct_value: 0; aec_lux: 13",
     ):
         assert text.is_text(value)
