@@ -312,15 +312,15 @@ static int read_dri(pyfd_walker *w, size_t size)
 }
 
 /* T.81 B.2.5: check the number of lines that may follow the first scan.  One
- * that repeats the frame header's changes nothing, and libjpeg skips all. */
-static int read_dnl(pyfd_walker *w, int before, const uint8_t *p, size_t size)
+ * that repeats the frame header's changes nothing, however often and behind
+ * whichever scan, and libjpeg skips all. */
+static int read_dnl(pyfd_walker *w, const uint8_t *p, size_t size)
 {
   if (size != 2 && w->num_scans > 0) {
     pyfd_note(w, "marker segment 0x%02X (DNL) of a wrong length", DNL);
     return PYFD_OK;
   }
-  if (size == 2 && before == SOS && w->num_scans == 1 &&
-      pyfd_read16(p) == w->header->height)
+  if (size == 2 && w->num_scans > 0 && pyfd_read16(p) == w->header->height)
     return PYFD_OK;
   return pyfd_fail(w->status, PYFD_UNSUPPORTED,
                    "height given after the first scan (DNL)");
@@ -341,7 +341,6 @@ int pyfd_is_metadata(int marker)
 
 int pyfd_count_segment(pyfd_walker *w, int marker)
 {
-  w->latest = marker;
   return pyfd_check_limit(w->status, "max_segments", w->limits->max_segments,
                           ++w->num_segments, "has at least");
 }
@@ -349,7 +348,6 @@ int pyfd_count_segment(pyfd_walker *w, int marker)
 int pyfd_read_segment(pyfd_walker *w, int marker, const uint8_t *p,
                       size_t size)
 {
-  const int before = w->latest;
   int code = pyfd_count_segment(w, marker);
 
   if (code != PYFD_OK)
@@ -372,7 +370,7 @@ int pyfd_read_segment(pyfd_walker *w, int marker, const uint8_t *p,
   case DRI:
     return read_dri(w, size);
   case DNL:
-    return read_dnl(w, before, p, size);
+    return read_dnl(w, p, size);
   default:
     return refuse(w, marker);
   }

@@ -53,7 +53,6 @@ typedef struct {
   pyfd_segment *segments;
   size_t capacity;
   uint64_t num_segments, num_scans, metadata_bytes;
-  int latest; /* marker of a segment */
   int saw_sof, saw_jfif, saw_adobe, adobe_transform;
   uint8_t component_id[PYFD_MAX_COMPONENTS];
   uint8_t table_of[PYFD_MAX_COMPONENTS]; /* component's table slot */

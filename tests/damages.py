@@ -199,16 +199,16 @@ DAMAGES = [
         "same",
     ),
     Damage(
-        "DNL after the first scan with the frame's own height",
-        lambda file: file.insert(file.later_gaps[:1], dnl(height(file))),
+        "DNL after any scan with the frame's own height",
+        lambda file: file.insert(file.later_gaps, dnl(height(file)), dnl(height(file)) * 3),
         None,
         "same",
     ),
     Damage(
-        "DNL anywhere else, or with another height",
+        "DNL before the first scan, or with another height",
         lambda file: (
-            *file.insert(file.later_gaps[:1], dnl(height(file) + 1), dnl(0)),
-            *file.insert([*file.header_gaps, *file.later_gaps[1:]], dnl(height(file))),
+            *file.insert(file.later_gaps, dnl(height(file) + 1), dnl(0)),
+            *file.insert(file.header_gaps, dnl(height(file))),
         ),
         UNSUPPORTED,
         UNSUPPORTED,

@@ -56,7 +56,14 @@ def test_every_choice_of_names(count):
 def test_all_and_nothing():
     everything = pyfd.requantize(DATA, PRESET)
     assert signs(everything) == expected(set(NAMES))
-    for whole in (True, np.True_, NAMES, list(NAMES), frozenset(NAMES), dict.fromkeys(NAMES)):
+    for whole in (
+        True,
+        np.True_,
+        NAMES,
+        list(NAMES),
+        frozenset(NAMES),
+        dict.fromkeys(NAMES).keys(),
+    ):
         assert pyfd.requantize(DATA, PRESET, metadata=whole) == everything
     nothing = pyfd.requantize(DATA, PRESET, metadata=False)
     assert signs(nothing) == set()
@@ -80,6 +87,7 @@ def test_a_service_keeps_how_the_image_is_meant():
         ([["icc"]], ValueError, "only icc"),
         ("icc", TypeError, "a set of names, not str"),
         (b"icc", TypeError, "a set of names, not bytes"),
+        ({"icc": True, "gps": False}, TypeError, "a set of names, not dict"),
         (None, TypeError, "a set of names, not NoneType"),
         (1, TypeError, "a set of names, not int"),
         (iter(["icc"]), TypeError, "a set of names, not list_iterator"),

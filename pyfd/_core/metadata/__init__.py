@@ -12,7 +12,7 @@ them, bounds what it reads, and keeps what is sound if something else is damaged
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -111,7 +111,8 @@ def names_of(metadata: object) -> frozenset[str] | None:
     """
     if isinstance(metadata, bool | np.bool_):
         return frozenset(NAMES) if metadata else None
-    if not isinstance(metadata, Collection) or isinstance(metadata, str | bytes):
+    # A mapping such as {"gps": False} would keep the position
+    if not isinstance(metadata, Collection) or isinstance(metadata, str | bytes | Mapping):
         kind = type(metadata).__name__
         raise TypeError(f"metadata must be True, False or a set of names, not {kind}")
     for name in metadata:

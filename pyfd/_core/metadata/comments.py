@@ -33,6 +33,8 @@ def build(comment: object) -> bytes:
 def clean(found: Sequence[Payload], left_out: dict[str, None]) -> list[bytes]:
     """Return the comments that are text, up to their first NUL, and fit into the bound.
 
+    There are none if together they are something encoded.
+
     Args:
         found: The payloads of a file.
         left_out: Gets a line if a comment is left out.
@@ -49,4 +51,7 @@ def clean(found: Sequence[Payload], left_out: dict[str, None]) -> list[bytes]:
         elif value:
             kept.append(value)
             left -= len(value)
+    if text.is_encoded(" ".join(value.decode("latin-1") for value in kept)):
+        left_out["a comment"] = None
+        return []
     return kept

@@ -14,6 +14,7 @@ PREFIX = b"Photoshop 3.0\0"
 
 _IPTC = 0x0404  # the resource that holds the records
 _MOST_STEPS = 1024  # of resources, and of datasets
+_MOST_BLOCKS = 16  # resources of records
 _UTF8 = (1, 90), b"\x1b%G"  # the dataset that says that the records are in UTF-8
 _VERSION = (2, 0)  # of the record: two bytes
 
@@ -94,24 +95,31 @@ def clean(found: Sequence[Payload], places: bool, left_out: dict[str, None]) -> 
         for marker, payload in found
         if marker == MARKER and payload.startswith(PREFIX)
     )
-    records = _records(joined, left_out) if joined else None
-    if records is None:
+    blocks = _blocks(joined, left_out)
+    values = list(_kept(blocks, places, left_out))
+    if text.is_encoded(" ".join(value.decode("latin-1") for _, value in values)):
+        left_out["IPTC (encoded)"] = None
         return None
-    kept = b"".join(_kept(records, places, left_out))
+    kept = b"".join(_dataset(numbers, value) for numbers, value in values)
     if len(kept) <= 7:  # nothing but the version
         return None
-    if _UTF8 in _datasets(records, {}):
+    if any(_UTF8 in _datasets(block, {}) for block in blocks):
         kept = _dataset(*_UTF8) + kept
     return (
         PREFIX + struct.pack(">4sHHI", b"8BIM", _IPTC, 0, len(kept)) + kept + bytes(len(kept) % 2)
     )
 
 
-def _records(resources: bytes, left_out: dict[str, None]) -> bytes | None:
-    """Return the data of the first resource that begins with an IPTC record, or None."""
+def _blocks(resources: bytes, left_out: dict[str, None]) -> list[bytes]:
+    """Return the data of the resources that begin with an IPTC record, each once.
+
+    Some writers add a resource where they should add a record.
+    """
+    blocks: dict[bytes, None] = {}
     place = 0
     for _ in range(_MOST_STEPS):
-        if place + 12 > len(resources):
+        padding = blocks and resources.startswith(bytes(4), place)
+        if place + 12 > len(resources) or padding or len(blocks) == _MOST_BLOCKS:
             break
         signature, number, name_size = struct.unpack_from(">4sHB", resources, place)
         data = place + 6 + (name_size + 2) // 2 * 2
@@ -121,9 +129,9 @@ def _records(resources: bytes, left_out: dict[str, None]) -> bytes | None:
         (size,) = struct.unpack_from(">I", resources, data)
         is_iptc = signature == b"8BIM" and number == _IPTC
         if is_iptc and resources.startswith(b"\x1c", data + 4):
-            return resources[data + 4 : data + 4 + size]
+            blocks[resources[data + 4 : data + 4 + size]] = None
         place = data + 4 + (size + 1) // 2 * 2
-    return None
+    return list(blocks)
 
 
 def _datasets(records: bytes, left_out: dict[str, None]) -> Iterator[tuple[tuple[int, int], bytes]]:
@@ -147,12 +155,16 @@ def _datasets(records: bytes, left_out: dict[str, None]) -> Iterator[tuple[tuple
     left_out["IPTC (damaged records)"] = None
 
 
-def _kept(records: bytes, places: bool, left_out: dict[str, None]) -> Iterator[bytes]:
-    """Yield the datasets that are kept, as they are written."""
+def _kept(
+    blocks: Sequence[bytes], places: bool, left_out: dict[str, None]
+) -> Iterator[tuple[tuple[int, int], bytes]]:
+    """Yield the numbers and the value of each dataset that is kept."""
     left = text.MOST
-    for numbers, value in _datasets(records, left_out):
-        if numbers == _VERSION and len(value) == 2:
-            yield _dataset(numbers, value)
+    has_version = False
+    for numbers, value in (found for block in blocks for found in _datasets(block, left_out)):
+        if numbers == _VERSION and len(value) == 2 and not has_version:
+            has_version = True
+            yield numbers, value
         listed = DATASETS.get(numbers[1]) if numbers[0] == 2 else None
         if listed is None or (listed.place and not places):
             continue
@@ -161,7 +173,7 @@ def _kept(records: bytes, places: bool, left_out: dict[str, None]) -> Iterator[b
             left_out[f"IPTC {listed.name}"] = None
         else:
             left -= len(kept) + 5
-            yield _dataset(numbers, kept)
+            yield numbers, kept
 
 
 def _dataset(numbers: tuple[int, int], value: bytes) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from pyfd._core.metadata.text import LONG, SHORT, is_code, is_text, kept
+from pyfd._core.metadata.text import LONG, SHORT, is_code, is_encoded, is_text, kept
 
 # TIFF's types (TIFF 6.0, section 2; 13 is the offset of a directory, 129 text in UTF-8)
 BYTE, ASCII, SHORT_INT, LONG_INT, UNDEFINED, UTF8 = 1, 2, 3, 4, 7, 129
@@ -86,7 +86,9 @@ def _jis(value: bytes) -> bytes | None:
         text = value.decode("iso2022_jp")
     except UnicodeDecodeError:
         return None
-    return value if is_text(text) and text.encode("iso2022_jp") == value else None
+    same = text.encode("iso2022_jp") == value
+    # Pairs of letters are Kanji, so hexadecimal could pass for Japanese
+    return value if same and is_text(text) and not is_encoded(value.decode("latin-1")) else None
 
 
 def _windows_text(value: bytes, _order: str, _most: int) -> bytes | None:

@@ -23,8 +23,13 @@ _SPACES = frozenset("\t\n\r")
 # Words that are too long for any language are base64, hexadecimal or the like
 _WORD, _LONGEST_WORD = re.compile(r"[0-9A-Za-z]+"), 40
 _RUN, _LONGEST_RUN = re.compile(r"[!-~]+"), 128  # such as an address
-# Tags, declarations and programs of HTML, XML and PHP; the beginnings of PDF and PostScript
-_PROGRAM = re.compile(r"<[A-Za-z/!?%]|%PDF|%!PS")
+# Words that mix digits, small and capital letters: lines of base64 are made of them, and so
+# are hexadecimal and decimal bytes
+_MIXED = re.compile(r"(?<![0-9A-Za-z])(?!(?:[A-Z]?[a-z]+|[A-Z]+)(?![0-9A-Za-z]))[0-9A-Za-z]+")
+_MOST_MIXED = 128  # letters of such words, if they are more than half of a text
+# Tags, declarations and programs of HTML, XML and PHP; addresses that are programs; the
+# beginnings of PDF, PostScript, RTF and scripts
+_PROGRAM = re.compile(r"<[A-Za-z/!?%]|(?i:javascript|vbscript):|%PDF|%!PS|\{\\rtf|#!/")
 _ADDRESS = re.compile(r"<[\w.+-]{1,64}@[\w.-]{1,255}>")  # as in "Jane Doe <jane@example.org>"
 
 
@@ -40,10 +45,16 @@ def is_text(value: str, most: int = LONG) -> bool:
 
 def is_code(value: str) -> bool:
     """Return whether a string holds something encoded, markup or a program."""
+    return is_encoded(value) or _PROGRAM.search(_ADDRESS.sub("", value)) is not None
+
+
+def is_encoded(value: str) -> bool:
+    """Return whether a string, or several that are joined with spaces, hold bytes as letters."""
+    mixed = len("".join(_MIXED.findall(value)))
     return (
         any(len(word) > _LONGEST_WORD for word in _WORD.findall(value))
         or any(len(run) > _LONGEST_RUN for run in _RUN.findall(value))
-        or _PROGRAM.search(_ADDRESS.sub("", value)) is not None
+        or (mixed > _MOST_MIXED and 2 * mixed > len("".join(value.split())))
     )
 
 

@@ -77,7 +77,13 @@ def _kept(
             item._replace(text=_LINE_END.sub("\n", item.text)) for item in properties[name] or ()
         ]
         size = sum(len(_escaped(item.text).encode()) + _MARKUP for item in items)
-        if not items or size > left or not all(text.is_text(i.text, listed.most) for i in items):
+        sound = all(text.is_text(i.text, listed.most) for i in items)
+        if (
+            not items
+            or size > left
+            or not sound
+            or text.is_encoded(" ".join(i.text for i in items))
+        ):
             left_out[f"XMP {NAMESPACES[name[0]]}:{name[1]}"] = None
         else:
             left -= size
@@ -94,8 +100,7 @@ class _RefusedError(Exception):
 def _read(packet: bytes, left_out: dict[str, None]) -> dict[_Name, list[Item] | None]:
     """Return the listed properties up to the first damage; None for one that is no text."""
     reader = _Reader()
-    utf16 = packet.startswith((b"\xff\xfe", b"\xfe\xff"))
-    decoded = packet.decode("utf-16" if utf16 else "utf-8-sig", "replace").rstrip("\0")
+    decoded = packet.decode(_code(packet), "replace").rstrip("\0")
     if "\ufffd" in decoded:  # the properties that have it are no text
         left_out["XMP (damaged)"] = None
     try:
@@ -106,6 +111,15 @@ def _read(packet: bytes, left_out: dict[str, None]) -> dict[_Name, list[Item] | 
         left_out[f"XMP ({error})"] = None
         return {}
     return reader.found
+
+
+def _code(packet: bytes) -> str:
+    """Return the code of a packet. In UTF-16, its first letter is of ASCII, or is its BOM."""
+    if packet.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    if packet[0:1] == b"\0" != packet[1:2]:
+        return "utf-16-be"
+    return "utf-16-le" if packet[1:2] == b"\0" != packet[0:1] else "utf-8-sig"
 
 
 class _Reader:

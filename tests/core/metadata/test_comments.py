@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import textwrap
+
 import pytest
 
 from pyfd._core import metadata
@@ -65,3 +68,33 @@ def test_all_comments_have_a_bound_together():
     found, left_out = kept(*[b"words " * 300] * 20)
     assert found == [b"words " * 300] * (text.MOST // 1800)
     assert left_out == "metadata left out: a comment"
+
+
+BYTES = bytes(range(7, 256, 3)) * 4
+ENCODED = {
+    "base64": base64.b64encode(BYTES).decode(),
+    "base32": base64.b32encode(BYTES).decode(),
+    "hexadecimal": BYTES.hex(),
+    "pairs": BYTES.hex(" ").upper(),
+    "C": ", ".join(map(hex, BYTES)),
+    "decimal": ", ".join(map(str, BYTES)),
+}
+
+
+@pytest.mark.parametrize("code", ENCODED)
+@pytest.mark.parametrize("width", [8, 20, 40])
+def test_encoded_bytes_are_no_text_in_lines_of_any_width(code, width):
+    lines = textwrap.wrap(ENCODED[code], width)
+    for between in ("\n", "\r\n", "\t", " "):
+        assert not text.is_text(between.join(lines))
+        assert not text.is_text(between.join(["A caption.", *lines]))
+    assert kept(*(line.encode() for line in lines)) == ([], "metadata left out: a comment")
+
+
+def test_words_with_digits_and_capitals_are_text():
+    for value in (
+        "Canon EOS 5D Mark IV, EF70-200mm f/2.8L IS III USM, ISO100 1/250s IMG_0815.CR2",
+        "In 1969, on July 20 at 20:17 UTC, Apollo 11 landed; McDonnell Douglas, iPhone, eBay. " * 5,
+        "hw-remosaic: 0; touch: (-1.0, -1.0); modeInfo: ; sceneMode: ; cct_value: 0; aec_lux: 13",
+    ):
+        assert text.is_text(value)

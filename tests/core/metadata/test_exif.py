@@ -221,6 +221,8 @@ UNICODE, PLAIN, JIS = b"UNICODE\0", b"ASCII\0\0\0", b"JIS\0\0\0\0\0"
             UNICODE + "写真".encode("utf-16-be"),
         ),
         (7, JIS + "写真".encode("iso2022_jp"), ...),
+        (7, JIS + "どこかで撮った写真".encode("iso2022_jp"), ...),
+        (7, JIS + b"\x1b$B" + b"ffd8ffe0" * 20 + b"\x1b(B", None),
         (7, JIS + b"\x1b$B\x1b(B" * 9, None),
         (7, b"no code", b"no code\0"),
         (2, b"no code\0", ...),

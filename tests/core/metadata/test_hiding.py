@@ -36,6 +36,7 @@ TEXTS = {
     "base64": BASE64,
     "base64 in lines": base64.encodebytes(JPEG),
     "base64 in lines of 64": b"\r\n".join(BASE64[at : at + 64] for at in range(0, len(BASE64), 64)),
+    "base64 in lines of 32": b"\n".join(BASE64[at : at + 32] for at in range(0, 1800, 32)),
     "base64 for addresses": base64.urlsafe_b64encode(JPEG),
     "hexadecimal": JPEG.hex().encode(),
     "base85": base64.b85encode(JPEG),

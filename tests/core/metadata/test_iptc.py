@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import struct
+import textwrap
 
 import pytest
 
@@ -53,6 +55,23 @@ def test_resources_in_several_segments_are_joined(each):
     records = TITLE + dataset(2, 120, b"words " * 300)
     data = resource(0x040C, bytes(500), b"name") + resource(0x0404, records) + resource(1, b"x")
     assert kept(data, each=each) == (records, "")
+
+
+def test_records_in_several_resources_are_joined():
+    first, second = resource(0x0404, VERSION + TITLE), resource(0x0404, UTF8 + VERSION + WORD)
+    for between in (b"", resource(0x0425, bytes(16))):
+        assert kept(first + between + second) == (UTF8 + VERSION + TITLE + WORD, "")
+        assert kept(first + between + first) == (VERSION + TITLE, "")
+    damaged = resource(0x0404, TITLE + b"rubbish") + resource(0x0404, WORD)
+    assert kept(damaged) == (TITLE + WORD, "metadata left out: IPTC (damaged records)")
+    many = b"".join(resource(0x0404, dataset(2, 25, b"words %d " % n * 20)) for n in range(500))
+    assert len(kept(many)[0]) <= text.MOST
+
+
+def test_bytes_in_keywords_are_no_text():
+    lines = textwrap.wrap(base64.b64encode(bytes(range(256))).decode(), 32)
+    records = b"".join(dataset(2, 25, line.encode()) for line in lines)
+    assert kept(resource(0x0404, records)) == (None, "metadata left out: IPTC (encoded)")
 
 
 def test_other_resources_are_lost():

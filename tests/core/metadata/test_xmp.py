@@ -84,10 +84,11 @@ def test_languages():
 @pytest.mark.parametrize("declared", ["", "<?xml version='1.0' encoding='ISO-8859-1'?>"])
 def test_codes(codec, declared):
     mark = {"utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff"}.get(codec, b"")
-    data = declared + rdf("<dc:title>größe 写真</dc:title>") + "\0"
-    new, left_out = kept(xmp.PREFIX + mark + data.encode(codec))
-    assert values(new) == {"dc:title": ["größe 写真"]}
-    assert left_out == ""
+    data = (declared + rdf("<dc:title>größe 写真</dc:title>") + "\0").encode(codec)
+    for packet_ in (data, mark + data):
+        new, left_out = kept(xmp.PREFIX + packet_)
+        assert values(new) == {"dc:title": ["größe 写真"]}
+        assert left_out == ""
 
 
 STRUCTURE = "<xmp:Label rdf:parseType='Resource'><xmp:Rating>words</xmp:Rating></xmp:Label>"
@@ -107,6 +108,11 @@ STRUCTURE = "<xmp:Label rdf:parseType='Resource'><xmp:Rating>words</xmp:Rating><
         (f"<dc:source><![CDATA[{'QUJDREVG' * 20}]]></dc:source>", "dc:source"),
         (f"<dc:source>{'words ' * 50}</dc:source>", "dc:source"),
         ("<dc:source>&lt;script></dc:source>", "dc:source"),
+        ("<dc:source>JavaScript:words()</dc:source>", "dc:source"),
+        (
+            "<dc:type><rdf:Bag>" + "<rdf:li>QUJD7REV</rdf:li>" * 20 + "</rdf:Bag></dc:type>",
+            "dc:type",
+        ),
         ("<dc:source>&#x85;words</dc:source>", "dc:source"),
         ("<dc:type><rdf:Bag>" + "<rdf:li>words</rdf:li>" * 900 + "</rdf:Bag></dc:type>", ""),
     ],
