@@ -74,7 +74,7 @@ pyfd exec --encode-qtables fd-cvpr2019 -- cjpeg photo.ppm > photo.jpg""",
 )
 @click.option(
     "--max-visits",
-    type=click.IntRange(0),
+    type=click.IntRange(0, _NO_LIMIT),
     metavar="N",
     envvar=_MAX_VISITS,
     help=f"Refuse files whose scans visit blocks of coefficients more than N times in all.  "
@@ -271,7 +271,9 @@ def _limit_variables(limits: Limits, visits: int | None, arithmetic: bool) -> di
     unlimited: bool = click.get_current_context().params["no_limits"]
     if visits is None or not is_given("max_visits", visits, unlimited):
         visits = _NO_LIMIT if unlimited else _VISITS
-    refused = "0" if arithmetic or unlimited else os.environ.get(_NO_ARITHMETIC, "1")
+    refused = "0" if arithmetic or unlimited else os.environ.get(_NO_ARITHMETIC) or "1"
+    if refused not in ("0", "1"):
+        raise click.UsageError(f"{_NO_ARITHMETIC} must be 0 or 1, not {refused!r}")
     values = {f"PYFD_{name.upper()}": str(getattr(limits, name)) for name in _LIMITS}
     return {**values, _MAX_VISITS: str(visits), _NO_ARITHMETIC: refused}
 

@@ -125,6 +125,26 @@ def test_an_upload_and_refusals(front):
     assert front.upload(bytes((8 << 20) + 1)).status == 413
 
 
+@pytest.mark.parametrize(
+    ("target", "field", "status"),
+    [
+        (b"/", b"X: a\x0bb", 400),
+        (b"/", b"X: a\x0c", 400),
+        (b"/", b"X: \x01\x1f\x7f\xff", 400),
+        (b"/?\xff", b"X: y", 400),
+        (b"/\xff", b"X: y", 404),
+        (b"/path", b"X: y", 404),
+    ],
+)
+def test_heads_that_uvicorn_cannot_read(front, target, field, status):
+    """None of them reaches uvicorn, which would write a line for each."""
+    with front.connect(HONEST) as connection:
+        connection.sendall(b"POST " + target + b" HTTP/1.1\r\nHost: x\r\n" + field + b"\r\n\r\n")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 %d " % status)
+    assert front.upload(GOOD).status == 200
+    assert "Invalid HTTP request" not in front.service.log.read_text()
+
+
 def closed(connection: socket.socket) -> bool:
     """Return whether the other side has ended a connection, with or without an answer."""
     connection.setblocking(False)
