@@ -174,3 +174,15 @@ def test_closed_files_need_not_be_there(photo, tmp_path):
     assert files(tmp_path / "out") == ["photo.jpg"]
     assert run(f"requantize - -o {tmp_path / 'x.jpg'}") == 1
     assert not (tmp_path / "x.jpg").exists()
+
+
+def test_a_stdin_that_does_not_wait(photo):
+    """Some programs hand on a pipe like that. The inputs after it are still read."""
+    here, there = os.pipe()
+    os.set_blocking(here, False)
+    command = [sys.executable, "-m", "pyfd", "inspect", "-", photo, "--json"]
+    done = subprocess.run(command, stdin=here, capture_output=True, check=False, text=True)
+    os.close(there)
+    os.close(here)
+    assert (done.returncode, len(done.stdout.splitlines())) == (1, 1)
+    assert done.stderr == "pyfd: -: Resource temporarily unavailable\n"
