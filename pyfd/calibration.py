@@ -149,6 +149,10 @@ class FrequencyStatistics:
         Raises:
             OSError: The file cannot be written.
         """
+        write_file(path, self.to_json().encode())
+
+    def to_json(self) -> str:
+        """Return the content of the file that `save` writes."""
         content = {
             "format": _FORMAT,
             "version": 1,
@@ -161,7 +165,7 @@ class FrequencyStatistics:
             "mean": _without_nan(self.mean),
             "std": _without_nan(self.std),
         }
-        write_file(path, (json.dumps(content, indent=1) + "\n").encode())
+        return json.dumps(content, indent=1) + "\n"
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> FrequencyStatistics:

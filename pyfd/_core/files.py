@@ -103,6 +103,8 @@ def _read(file: BinaryIO, limits: Limits) -> bytes:
     left = limits.max_bytes + 1
     while left > 0:
         chunk = file.read(min(left, _CHUNK))
+        if chunk is None:  # a regular file too, such as /proc/kmsg, in spite of its type
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
         if not isinstance(chunk, bytes):
             raise TypeError(f"the file must be open in binary mode: it gave {type(chunk).__name__}")
         if not chunk:

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from pyfd._core.files import NotRegularError, open_regular
+from pyfd._core.writing import make_parents
 
 _MOST_BYTES = 1 << 32  # of a log: as many as ten million files have in a journal
 _LONGEST_LINE = 1 << 22  # in bytes: an entry with four pictures has a quarter of it
@@ -134,7 +135,7 @@ class Log:
 
     def _created(self, line: bytes) -> io.FileIO | None:
         """Create the file with its header, or return None if another process was faster."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_parents(self.path)
         with suppress(FileExistsError), self._temporary(line) as (temporary, file):
             try:
                 os.link(temporary, self.path)

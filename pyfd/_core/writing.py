@@ -16,8 +16,8 @@ from pyfd._core.attributes import take_over
 
 _MOST_LINKS = 40
 
-#: The folders of open files, which are named by the numbers of their descriptors.
-_OPEN_FILES = re.compile(r"/dev/fd|/proc/[0-9]+(/task/[0-9]+)?/fd")
+#: Open files, which are named by the numbers of their descriptors.
+_OPEN_FILE = re.compile(r"(/dev|/proc/[0-9]+(/task/[0-9]+)?)/fd/[0-9]{1,9}")
 
 #: The errors of a directory in which no file can be made, and of a file that cannot be replaced.
 _NO_NEW_FILE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY, errno.EXDEV})
@@ -68,15 +68,17 @@ def write_file(
     """
     content, name = memoryview(data).cast("B"), Path(path)
     try:
+        if os.fspath(path).endswith(os.sep):  # which a Path has not
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         if not through:
             _check_regular(name)
             _replace(name, content)  # whatever is in its place by then, a link too
         elif is_stream(name):
             _write_through(_held(name) or name, content)
         else:
-            _replace(Path(os.path.realpath(name)), content)
+            _replace(Path(os.path.realpath(name)) if name.is_symlink() else name, content)
     except OSError as error:  # which may name the temporary file, or nothing
-        raise OSError(error.errno, error.strerror or str(error), str(name)) from error
+        raise OSError(error.errno, error.strerror or str(error), os.fspath(path)) from error
 
 
 def _check_regular(name: Path) -> None:
@@ -117,10 +119,11 @@ def _held(name: Path) -> Path | None:
     """
     for _ in range(_MOST_LINKS):
         folder = Path(os.path.realpath(name.parent))
-        if _OPEN_FILES.fullmatch(str(folder)) and name.name.isdecimal():
-            return folder / name.name
+        name = folder / name.name
+        if _OPEN_FILE.fullmatch(str(name)):
+            return name
         try:
-            name = folder / (folder / name.name).readlink()
+            name = folder / name.readlink()
         except OSError:  # not a link
             break
     return None

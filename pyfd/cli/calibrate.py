@@ -19,7 +19,7 @@ from pyfd.cli.options import (
     limits_options,
     plot_option,
 )
-from pyfd.cli.plan import Input, check_overwriting, collect
+from pyfd.cli.plan import Input, check_overwriting, collect, is_pipe
 from pyfd.limits import Limits
 
 
@@ -37,7 +37,7 @@ pyfd calibrate photos --workers 4 --plot stats.png -o stats.json""",
     required=True,
     type=click.Path(dir_okay=False, readable=False),
     metavar="FILE",
-    help="The JSON file for the statistics.",
+    help="The JSON file for the statistics, or - for stdout.",
 )
 @click.option(
     "--workers",
@@ -89,12 +89,12 @@ def _calibrate(
     )
     for name, reason in sorted(found.failures.items()):
         messages.refuse(name, reason)
-    with jobs.writing(output):
-        found.save(output)
+    jobs.write(output, found.to_json().encode())
     luma, *chroma = found.blocks
     click.echo(
         f"{found.images:,} images, {luma:,} blocks of Y, {chroma[0]:,} of Cb, "
-        f"{chroma[1]:,} of Cr: {printable(output)}"
+        f"{chroma[1]:,} of Cr: {printable(output)}",
+        err=is_pipe(output),  # the statistics may be on stdout
     )
     if plot:
         from pyfd import plots

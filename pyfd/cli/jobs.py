@@ -105,7 +105,7 @@ def write(target: str, data: bytes, folder: str = "", *, through: bool = True) -
     if target == STDIO:
         _write_stdout(data)
         return
-    path = Path(folder, target)
+    path = os.path.join(folder, target)  # noqa: PTH118 (a Path has no separator at its end)
     with writing(path, target):
         write_file(path, data, through=through)
 

@@ -163,11 +163,11 @@ def _has_tables(path: str, tables: QTables) -> bool:
     """
     try:
         with os.fdopen(open_regular(path), "rb") as file:
-            data = file.read(_HEAD)
+            data = file.read(_HEAD) or b""  # None, if it has no data now
             try:
                 header = pyfd.probe(data, limits=Limits.unlimited())
             except pyfd.CorruptJPEGError:  # perhaps cut off, in much metadata
-                data += file.read(Limits.max_bytes)
+                data += file.read(Limits.max_bytes) or b""
                 header = pyfd.probe(data, limits=Limits.unlimited())
     except (pyfd.JPEGError, OSError):
         return False

@@ -148,12 +148,23 @@ def test_what_cannot_be_written(run_binary, writer, target, monkeypatch, make, r
     assert target.lstat().st_ino == before.st_ino
 
 
+def test_a_folder_that_is_not_there(run_binary, writer, target):
+    """Of one input, encode and its like make a folder of that name."""
+    outcome = run_binary(*writer.arguments, f"{target}/")
+    if outcome.code:
+        assert f"cannot write {target}/: Is a directory" in outcome.lines[-1]
+        assert names(target.parent) == []
+    else:
+        assert target.is_dir()
+
+
 # ---- /dev/stdout ------------------------------------------------------------------
 
 TO_STDOUT = {
     "encode": ("encode", "{png}", "-o"),
     "decode": ("decode", "{photo}", "-o"),
     "requantize": ("requantize", "{photo}", "-o"),
+    "calibrate": ("calibrate", "{photo}", "-o"),
     "tables make": ("tables", "make", "--step", "16", "-o"),
     "tables convert": ("tables", "convert", "fd-2018"),
 }
@@ -169,7 +180,9 @@ def test_standard_output_by_its_name(photo, png, tmp_path, command):
     def written(target, **options) -> bytes:
         with start(*arguments, target, **options) as process:
             out, err = process.communicate(timeout=60)
-        assert (process.returncode, err) == (0, b"")
+        assert process.returncode == 0
+        assert err.decode().startswith("1 images, " if command == "calibrate" else "")
+        assert len(err.splitlines()) == (command == "calibrate")
         return out
 
     expected = written("-")

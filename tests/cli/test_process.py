@@ -122,3 +122,67 @@ def test_letters_that_the_terminal_lacks(tmp_path):
         out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, b"")
     assert rb'"\u65e5\u672c"' in out
+
+
+# ---- standard files that are full or closed -----------------------------------
+
+REDIRECTIONS = {
+    ">/dev/full": "No space left on device",
+    ">&-": "Bad file descriptor",
+}
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("redirection", REDIRECTIONS)
+@pytest.mark.parametrize(
+    "command",
+    [
+        "--help",
+        "inspect {photo}",
+        "certify {photo}",
+        "calibrate {photo} -o {tmp}/stats.json",
+        "requantize {photo} -o -",
+        "requantize {photo} -o /dev/stdout",
+        "tables show 16",
+        "tables compare 16 40",
+        "tables make --step 16 -o -",
+    ],
+)
+def test_a_stdout_that_takes_nothing(photo, tmp_path, command, redirection, unbuffered):
+    """One line, exit code 1, and neither a traceback nor Python's own complaint at the end."""
+    arguments = command.format(photo=photo, tmp=tmp_path)
+    done = subprocess.run(
+        f"{sys.executable} -m pyfd {arguments} {redirection}",
+        shell=True,
+        capture_output=True,
+        check=False,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+    )
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("pyfd: ")
+    assert line.endswith(REDIRECTIONS[redirection])
+    assert done.returncode == 1
+
+
+def test_closed_files_need_not_be_there(photo, tmp_path):
+    def run(arguments: str) -> int:
+        command = f"{sys.executable} -m pyfd {arguments} <&- >&- 2>&-"
+        return subprocess.run(command, shell=True, check=False).returncode
+
+    assert run(f"requantize {photo} {photo} -o {tmp_path / 'out'}") == 1  # the same name twice
+    assert files(tmp_path / "out") == ["photo.jpg"]
+    assert run(f"requantize - -o {tmp_path / 'x.jpg'}") == 1
+    assert not (tmp_path / "x.jpg").exists()
+
+
+def test_a_stdin_that_does_not_wait(photo):
+    """Some programs hand on a pipe like that. The inputs after it are still read."""
+    here, there = os.pipe()
+    os.set_blocking(here, False)
+    command = [sys.executable, "-m", "pyfd", "inspect", "-", photo, "--json"]
+    done = subprocess.run(command, stdin=here, capture_output=True, check=False, text=True)
+    os.close(there)
+    os.close(here)
+    assert (done.returncode, len(done.stdout.splitlines())) == (1, 1)
+    assert done.stderr == "pyfd: -: Resource temporarily unavailable\n"

@@ -230,6 +230,14 @@ def test_errors_of_the_system_name_the_log(path, tmp_path):
     assert caught.value.strerror == f"{path / 'below.jsonl'}: Not a directory"
 
 
+def test_a_log_in_a_deep_folder_that_is_not_there(tmp_path):
+    try:
+        with Log(tmp_path.joinpath("new", *["d"] * 1500, "log.jsonl"), HEADER) as log:
+            assert list(log.entries()) == []
+    finally:
+        subprocess.run(["rm", "-rf", tmp_path / "new"], check=True)
+
+
 # ---- several processes --------------------------------------------------------
 
 

@@ -54,6 +54,17 @@ def test_a_pipe_that_a_caller_names_is_waited_for(tmp_path):
     assert found == [b"late"]
 
 
+def test_a_source_that_has_no_data_now_and_does_not_wait():
+    """A part of a file is never taken for all of it."""
+    here, there = os.pipe()
+    os.set_blocking(here, False)
+    with os.fdopen(here, "rb") as reader, os.fdopen(there, "wb", buffering=0) as writer:
+        for data in (b"", b"a part"):
+            writer.write(data)
+            with pytest.raises(BlockingIOError, match="temporarily unavailable"):
+                read_source(reader, pyfd.Limits())
+
+
 # ---- folders --------------------------------------------------------------------
 
 

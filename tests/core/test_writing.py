@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 import subprocess
 import threading
@@ -210,6 +211,16 @@ def test_a_dangling_link(tmp_path):
         write_file(tmp_path / "lost", b"data")
 
 
+@pytest.mark.parametrize("name", ["new/", "x.bin/", "link/"])
+@pytest.mark.parametrize("through", [True, False])
+def test_a_name_of_a_folder(old, name, through):
+    (old.parent / "link").symlink_to("nothing")
+    with pytest.raises(IsADirectoryError, match=name):
+        write_file(f"{old.parent}/{name}", b"data", through=through)
+    assert names(old.parent) == ["link", "x.bin"]
+    assert old.read_bytes() == b"old content"
+
+
 def test_links_in_a_circle(tmp_path):
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")
@@ -217,6 +228,19 @@ def test_links_in_a_circle(tmp_path):
         write_file(tmp_path / "a", b"data")
     assert caught.value.errno == errno.ELOOP
     assert names(tmp_path) == ["a", "b"]
+
+
+def test_a_folder_whose_whole_name_is_too_long_for_the_system(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    try:
+        for _ in range(25):
+            Path("d" * 200).mkdir()
+            os.chdir("d" * 200)
+        for data in (b"new", b"newer"):
+            write_file("x.bin", data)
+            assert Path("x.bin").read_bytes() == data
+    finally:
+        subprocess.run(["rm", "-rf", tmp_path / ("d" * 200)], check=True)
 
 
 def test_a_hard_link_is_separated(tmp_path, old):
@@ -287,6 +311,13 @@ def test_own_descriptors_keep_their_place(old, folder):
         write_file(old.parent / "link", b".")
     assert old.read_bytes() == b"old new!ent and more."
     assert names(old.parent) == ["link", "x.bin"]
+
+
+@pytest.mark.parametrize("number", ["9" * 30, "\uff11", "+1", "1_0", "x"])
+def test_names_that_are_no_descriptors(number):
+    """Python takes some of them for whole numbers: a wide 1 is no name of stdout."""
+    with pytest.raises(OSError, match=re.escape(number)):
+        write_file(f"/dev/fd/{number}", b"data")
 
 
 def test_own_descriptors_without_a_name(old):

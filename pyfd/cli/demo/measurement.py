@@ -22,7 +22,7 @@ from PIL import Image
 
 import pyfd
 from pyfd._core.pixels import Pixels
-from pyfd._core.writing import write_file
+from pyfd._core.writing import make_parents, write_file
 from pyfd.qtables import QTables
 
 Differences: TypeAlias = "npt.NDArray[np.int16]"
@@ -206,5 +206,5 @@ def _milliseconds(call: Callable[[], object]) -> float:
 
 def write(path: Path, data: bytes) -> None:
     """Write a file, and make its directory first."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_parents(path)
     write_file(path, data, through=False)
