@@ -22,8 +22,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* Small limits, so that an input takes milliseconds, and the limits are tested
  * too */
-static const pyfd_limits fuzz_limits = {
-    sizeof(pyfd_limits), 1 << 20, 1 << 20, 16 << 20, 20, 200, 1 << 16};
+static const pyfd_limits fuzz_limits = {sizeof(pyfd_limits),
+                                        1 << 20,
+                                        1 << 20,
+                                        16 << 20,
+                                        20,
+                                        200,
+                                        1 << 16,
+                                        1 << 21};
 
 static const pyfd_reading fuzz_strict = PYFD_DEFAULT_READING;
 
