@@ -357,11 +357,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--steps", type=int, default=12, help="changes to try, per entry point")
     parser.add_argument("--write", type=Path, help="the page to put the table in")
+    defaults = Limits()
+    parser.add_argument("--max-pixels", type=int, default=defaults.max_pixels)
+    parser.add_argument("--max-bytes", type=int, default=defaults.max_bytes)
     arguments = parser.parse_args()
+    limits = replace(defaults, max_pixels=arguments.max_pixels, max_bytes=arguments.max_bytes)
     rows = []
     for name, call in ENTRY_POINTS.items():
-        shape, seconds = search(call, Limits(), arguments.steps)
-        data = make(shape, Limits())
+        shape, seconds = search(call, limits, arguments.steps)
+        data = make(shape, limits)
         rows.append([name, f"{seconds:.1f} s", f"{work(data):,}", f"{len(data):,}", str(shape)])
         print(" | ".join(rows[-1]), flush=True)
     table = pages.table(["entry point", "CPU", "work", "bytes", "the worst file found"], rows)
