@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
 
-from pyfd._core.native import DROP_IN
-from pyfd.cli.reports import DECODED, ENCODED, LOADED, REFUSED, Report, missing
+from pyfd.cli.reports import DECODED, ENCODED, LOADED, REFUSED, REPORT, Report, missing
 from tests.jpegs import encode_with_pillow, picture
 from tests.pipelines.dropin.programs import (
     DECODE,
@@ -21,8 +18,10 @@ from tests.pipelines.dropin.programs import (
     ROOT,
     attempt,
     call,
-    compile_program,
+    call_as_nobody,
+    djpeg_for_all,
     needs_drop_in,
+    needs_root,
     tables_file,
 )
 
@@ -276,29 +275,20 @@ def test_a_program_gets_no_descriptor_of_ours():
     assert subprocess.run(wrapped, capture_output=True, check=True, cwd=ROOT).stdout == alone
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make such a program")
+@needs_root
 def test_programs_with_raised_privileges_do_not_report(photo):
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        shutil.copy(DROP_IN, folder)
-        compile_program("djpeg", folder, folder / DROP_IN.name)
-        (folder / "photo.jpg").write_bytes(photo.read_bytes())
-        (folder / "report").mkdir()
+    with djpeg_for_all(photo) as command:
+        folder = Path(command[0]).with_name("report")
+        folder.mkdir()
+        variables = {REPORT: str(folder), "PYFD_MAX_PIXELS": "1"}
         for mode, reports in ((0o755, True), (0o4755, False)):
-            report = Report(folder / "report")
-            for path in folder.glob("report/*"):
+            report = Report(folder)
+            for path in folder.iterdir():
                 path.chmod(0o666)
-            (folder / "djpeg").chmod(mode)
-            environment = {**os.environ, "PYFD_REPORT": str(folder / "report")}
-            environment["PYFD_MAX_PIXELS"] = "1"
-            command = [str(folder / "djpeg"), str(folder / "photo.jpg")]
-            result = subprocess.run(
-                command, capture_output=True, env=environment, user=65534, check=False
-            )
+            result = call_as_nobody(command, mode, **variables)
             assert (result.returncode != 0) == reports
             assert set(report.read()) == ({LOADED, REFUSED} if reports else set())
-            for path in folder.glob("report/*"):
+            for path in folder.iterdir():
                 path.unlink()
 
 

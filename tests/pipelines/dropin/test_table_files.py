@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
-import tempfile
-from pathlib import Path
 
 import pytest
 
 import pyfd
 from pyfd import QTables
-from pyfd._core.native import DROP_IN
 from tests.jpegs import picture
 from tests.pipelines.dropin.programs import (
     DECODE,
@@ -20,8 +16,10 @@ from tests.pipelines.dropin.programs import (
     PRESET,
     attempt,
     call,
-    compile_program,
+    call_as_nobody,
+    djpeg_for_all,
     needs_drop_in,
+    needs_root,
 )
 
 pytestmark = needs_drop_in
@@ -107,21 +105,11 @@ def test_a_file_that_is_not_needed_is_not_read(programs, photo):
     assert call(programs / "djpeg", photo, **{ENCODE: "/no/such/file"}) == plain
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make such a program")
+@needs_root
 def test_programs_with_raised_privileges_do_not_look(photo):
     """A user must not choose a file that a program with root's privileges opens."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        shutil.copy(DROP_IN, folder)
-        shutil.copy(photo, folder)
-        compile_program("djpeg", folder, folder / DROP_IN.name)
-        command = [str(folder / "djpeg"), str(folder / photo.name)]
+    with djpeg_for_all(photo) as command:
         for mode, looks in ((0o755, True), (0o4755, False)):
-            (folder / "djpeg").chmod(mode)
-            environment = {**os.environ, DECODE: "/no/such/file"}
-            result = subprocess.run(
-                command, capture_output=True, env=environment, user=65534, check=False
-            )
+            result = call_as_nobody(command, mode, **{DECODE: "/no/such/file"})
             assert (result.returncode != 0) == looks, result.stderr
             assert (b"/no/such/file" in result.stderr) == looks
