@@ -26,8 +26,7 @@ import shutil
 import sysconfig
 import tempfile
 
-from setuptools import Extension
-from setuptools import build_meta
+from setuptools import Extension, build_meta
 from setuptools.build_meta import *  # noqa: F403  the PEP 517 and 660 hooks
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
