@@ -8,7 +8,6 @@ import os
 _LONGEST = 200  # characters of a name or of a message, as an attacker could choose
 
 _logger = logging.getLogger("pyfd")
-_logger.addHandler(logging.NullHandler())  # without a handler of the program's, print nothing
 
 
 def log_refusal(source: str, error: Exception, file: object = None) -> None:
