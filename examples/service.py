@@ -173,7 +173,7 @@ def defended(file: memoryview) -> bytes:
 
 
 def too_large(limit: str, allowed: int, needed: int) -> pyfd.LimitExceededError:
-    message = f"{limit} is {allowed}, but there are {needed} bytes"
+    message = f"{limit} is {allowed}, but the file has {needed}"
     return pyfd.LimitExceededError(message, limit=limit, allowed=allowed, needed=needed)
 
 
@@ -186,7 +186,7 @@ async def pieces(data: bytes) -> AsyncIterator[bytes]:
 class Places:
     """Middleware that admits a few requests at once, each for a limited time.
 
-    Requests that wait are not read yet.
+    Requests that wait are not read yet. Questions about the health do not wait.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -194,6 +194,8 @@ class Places:
         self.free = anyio.Semaphore(PLACES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] == "/healthz":
+            return await self.app(scope, receive, send)
         if self.free.statistics().tasks_waiting >= QUEUE:
             busy = refusal(BusyError("busy: try again later"), **{"Retry-After": "1"})
             return await busy(scope, receive, send)
@@ -214,10 +216,8 @@ class Places:
 
 
 app = Starlette(
-    routes=[
-        Route("/", defend, methods=["POST"], middleware=[Middleware(Places)]),
-        Route("/healthz", healthy),
-    ],
+    routes=[Route("/", defend, methods=["POST"]), Route("/healthz", healthy)],
+    middleware=[Middleware(Places)],
 )
 
 
