@@ -133,14 +133,14 @@ sdist: $(VENV)/build  ## Build the source distribution (dist/)
 
 # Its tag names the oldest glibc with which all that is compiled runs
 wheel: $(VENV)/auditwheel  ## Build a self-contained wheel for other systems (dist/)
-	@rm -rf build/wheel dist/*.whl
+	@rm -rf build/wheel dist/pyfd_jpeg-*.whl
 	@$(STEP) "Building a wheel" $(BIN)/pip wheel --no-deps --wheel-dir build/wheel .
 	@PATH="$$PWD/$(BIN):$$PATH" $(STEP) "Finding out on which systems it runs" \
 	  $(BIN)/auditwheel repair --wheel-dir dist build/wheel/*.whl
-	@ls dist/*.whl
+	@ls dist/pyfd_jpeg-*.whl
 
 test-wheel: wheel $(VENV)/debootstrap  ## Use the wheel in bare Debian systems, and with each Python from 3.10 to 3.14
-	@$(SUDO) env PYTHON=$(abspath $(BIN)/python) tests/install.sh wheel "$$(echo dist/*.whl)"
+	@$(SUDO) env PYTHON=$(abspath $(BIN)/python) tests/install.sh wheel "$$(echo dist/pyfd_jpeg-*.whl)"
 
 test-docker: $(VENV)/docker  ## Build the image of the Dockerfile, and send a file to its service
 	@$(SUDO) tests/install.sh docker

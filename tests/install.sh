@@ -70,7 +70,57 @@ find_python() { # NAME: of pyenv, whose commands in PATH work for some versions 
 # ---- the container ----
 
 try_docker() {
-  echo todo
+  local base id="pyfd-test-$$"
+  docker info >/dev/null 2>&1 || start_daemon
+  base=$(sed -n 's/^ARG PYTHON=//p' Dockerfile)
+  if ! docker pull --quiet "$base" >/dev/null 2>&1; then
+    echo "$base cannot be had: a bare Debian 12 with its Python takes its place"
+    base=pyfd-test-base && import_base $base
+  fi
+  .ci/step "Building the image" env DOCKER_BUILDKIT=0 \
+    docker build --network host --build-arg "PYTHON=$base" --tag pyfd-test .
+  if docker run --rm --network none pyfd-test sh -c 'command -v cc || command -v gcc || command -v nasm'; then exit 1; fi
+  docker run --detach --rm --name "$id" --network host --read-only --cap-drop ALL pyfd-test >/dev/null
+  # shellcheck disable=SC2064
+  trap "docker stop --time 2 $id >/dev/null; stop_daemon" EXIT
+  wait_until "the service is healthy" healthy "$id"
+  docker exec -i "$id" python - <tests/packaging/request.py
+}
+
+healthy() { [ "$(docker inspect --format '{{.State.Health.Status}}' "$1")" = healthy ]; }
+
+wait_until() { # WHAT COMMAND...: for at most a minute
+  local end=$((SECONDS + 60))
+  until "${@:2}"; do
+    if [ $SECONDS -ge $end ]; then echo "failed: $1" && exit 1; fi
+    sleep 0.5
+  done
+}
+
+import_base() { # NAME: with this machine's certificates, for pip, and what python:slim has
+  system bookworm python3.11
+  tar -C "$work/bookworm" --exclude ./try --exclude './proc/*' --exclude './sys/*' --exclude './dev/*' -c . |
+    docker import --change 'ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt' - "$1-bare" >/dev/null
+  mkdir -p "$work/context" && cp /etc/ssl/certs/ca-certificates.crt "$work/context"
+  printf '%s\n' "FROM $1-bare" 'COPY ca-certificates.crt /etc/ssl/certs/' \
+    'RUN ln -s python3 /usr/bin/python && apt-get update && apt-get install -y python3-dev --no-install-recommends' |
+    DOCKER_BUILDKIT=0 docker build --network host --quiet --tag "$1" --file - "$work/context" >/dev/null
+}
+
+start_daemon() { # one of our own, without a bridge, which needs modules of the kernel
+  export DOCKER_HOST=unix://$work/docker/socket
+  mkdir -p "$work/docker"
+  dockerd --data-root "$work/docker/data" --exec-root "$work/docker/exec" --pidfile "$work/docker/pid" \
+    --host "$DOCKER_HOST" --storage-driver vfs --bridge none --iptables=false --ip6tables=false \
+    >"$work/docker/log" 2>&1 &
+  trap stop_daemon EXIT
+  wait_until "dockerd runs: see $work/docker/log" docker_runs
+}
+
+docker_runs() { docker info >/dev/null 2>&1; }
+
+stop_daemon() {
+  if [ -e "$work/docker/pid" ]; then kill "$(<"$work/docker/pid")"; fi
 }
 
 main "$@"

@@ -30,7 +30,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "photo.jpg")
         file.write_bytes(photo)
-        command = [sys.executable, "-m", "pyfd", "exec", "-q", TABLES, "--require", "--", "jpegtopnm"]
+        command = [
+            sys.executable,
+            "-m",
+            "pyfd",
+            "exec",
+            "-q",
+            TABLES,
+            "--require",
+            "--",
+            "jpegtopnm",
+        ]
         shown = subprocess.run([*command, file], capture_output=True, check=True).stdout
         assert shown == b"P6\n131 97\n255\n" + pixels.tobytes()
         command = [sys.executable, "-m", "pyfd", "requantize", "-q", TABLES, "-o"]
