@@ -30,8 +30,9 @@ CHECKS := address,undefined
 HAVE_HEADERS = [ -f "$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ]
 HAVE_TOOLS = command -v cc && command -v patch && { [ "$$(uname -m)" != x86_64 ] || command -v nasm; }
 HAVE_VENV = $(PYTHON) -c 'import ensurepip, venv'
-SYSTEM_TEST_PACKAGES = chromium ffmpeg gdal-bin graphicsmagick imagemagick \
-  libjpeg-turbo-progs libvips-tools nginx-light python3-opencv python3-pil
+SYSTEM_TEST_PACKAGES = chromium ffmpeg gdal-bin graphicsmagick gstreamer1.0-plugins-base \
+  gstreamer1.0-plugins-good gstreamer1.0-tools imagemagick libjpeg-turbo-progs libva-dev \
+  libvips-tools nginx-light python3-opencv python3-pil
 # For cc -m32. gcc-multilib would remove the cross-compilers, with which it conflicts.
 ifeq ($(shell uname -m),x86_64)
 SYSTEM_TEST_PACKAGES += libc6-dev-i386 lib32gcc-$$(gcc -dumpversion)-dev
