@@ -17,6 +17,7 @@ from pyfd._core.extras import missing
 from pyfd._core.metadata import payloads
 from pyfd._core.pixels import Pixels
 from pyfd._core.reading import DEFAULT_LIMITS, SafetyOptions, reading_of, reading_with
+from pyfd._core.refusals import log_refusal
 from pyfd.errors import JPEGError
 from pyfd.qtables import QTables, QTablesLike, as_qtables, decoder_steps
 
@@ -75,7 +76,8 @@ def imdecode(
     Returns:
         C-contiguous ``uint8`` pixels, H×W×3 in the order B, G, R, or R, G, B with
         ``IMREAD_COLOR_RGB``; H×W if the flags ask for gray. None for a file that is
-        corrupt, unsupported, beyond a limit or empty.
+        corrupt, unsupported, beyond a limit or empty; a warning of the logger "pyfd"
+        says why.
 
     Raises:
         ValueError: OpenCV does not take the flags, the array is not a file's bytes, or a
@@ -87,11 +89,12 @@ def imdecode(
     tables = None if qtables is None else as_qtables(qtables)
     reading_of("imdecode", options, SafetyOptions)
     data = _bytes(buf)
-    if data[:3] != _MAGIC:
-        return _with_cv2(data, flags) if tables is None else None
+    if data and data[:3] != _MAGIC and tables is None:
+        return _with_cv2(data, flags)
     try:
         return _decode(data, flags, tables, options)
-    except JPEGError:
+    except JPEGError as error:
+        log_refusal("opencv", error)
         return None
 
 
@@ -112,8 +115,6 @@ def _bytes(buf: Buffer) -> memoryview:
 
 
 def _with_cv2(data: memoryview, flags: int) -> npt.NDArray[Any] | None:
-    if not data:
-        return None
     try:
         import cv2
     except ModuleNotFoundError as error:

@@ -2,7 +2,7 @@
 
 Needs Pillow: the extra ``pillow``. After this module is imported,
 ``Image.save(..., "JPEG", qtables=...)`` also takes pyfd's presets, `pyfd.QTables` and
-arrays.
+arrays. Each refused file is a warning of the logger "pyfd".
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 from pyfd._core import binding, decoding, pillow_header
 from pyfd._core.extras import missing
 from pyfd._core.reading import Reading, SafetyOptions, reading_of
+from pyfd._core.refusals import log_refusal
 from pyfd.errors import CorruptJPEGError, JPEGError, LimitExceededError
 from pyfd.limits import Limits
 from pyfd.qtables import (
@@ -72,7 +73,7 @@ def _open(defence: _Defence, fp: IO[bytes], filename: str | bytes = "") -> Image
     except JPEGError as error:
         # A SyntaxError would make Pillow try its other plugins
         text = f"cannot identify image file {filename or fp!r}: {error}"
-        raise _as_pillows(error, UnidentifiedImageError(text)) from error
+        raise _refusal(error, UnidentifiedImageError(text), filename or fp) from error
     fp.seek(0)
     image = JpegImagePlugin.jpeg_factory(fp, filename)
     several = isinstance(image, MpoImagePlugin.MpoImageFile)
@@ -81,8 +82,9 @@ def _open(defence: _Defence, fp: IO[bytes], filename: str | bytes = "") -> Image
     return image
 
 
-def _as_pillows(error: ValueError, otherwise: OSError) -> Exception:
-    """Return `otherwise`, or, for an exceeded limit, the exception that Pillow's users expect."""
+def _refusal(error: ValueError, otherwise: OSError, file: object) -> Exception:
+    """Log a refusal; return `otherwise`, or what Pillow's users expect for an exceeded limit."""
+    log_refusal("pillow", error, getattr(file, "name", file))
     if isinstance(error, LimitExceededError):
         return Image.DecompressionBombError(str(error))
     return otherwise
@@ -116,9 +118,10 @@ class _Decoder(ImageFile.PyDecoder):
             reading = replace(defence.reading, mode=cast(Any, self.mode), scale=scale)
             pixels = decoding.decode(cast(Any, self.fd), decoder_steps(defence.qtables), reading)
         except ValueError as error:  # a JPEGError, or a conversion that libjpeg lacks
-            raise _as_pillows(error, OSError(str(error))) from error
+            raise _refusal(error, OSError(str(error)), self.fd) from error
         if pixels.shape[1::-1] != (self.state.xsize, self.state.ysize):
-            raise OSError("the image's size has changed since the file was opened")
+            changed = ValueError("the image's size has changed since the file was opened")
+            raise _refusal(changed, OSError(str(changed)), self.fd)
         self.set_as_raw(cast(bytes, pixels.data))
         return -1, 0
 
@@ -168,7 +171,7 @@ class MpoImageFile(_Defended, MpoImagePlugin.MpoImageFile):
             try:
                 _check_header(file, self._defence.reading.limits)
             except JPEGError as error:
-                raise _as_pillows(error, OSError(f"frame {frame}: {error}")) from error
+                raise _refusal(error, OSError(f"frame {frame}: {error}"), file) from error
         super().seek(frame)
 
 

@@ -6,10 +6,12 @@ import errno
 import mmap
 import os
 import stat
+from collections.abc import Awaitable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import BinaryIO, TypeAlias, cast
+from typing import Any, BinaryIO, TypeAlias, cast
 
-from pyfd.errors import LimitExceededError
+from pyfd.errors import LimitExceededError, UnsupportedJPEGError
 from pyfd.limits import Limits
 
 #: A file as a caller may pass it: its bytes, its path, or an open binary file.
@@ -68,7 +70,9 @@ def read_source(source: Source, limits: Limits) -> bytes | memoryview:
     Raises:
         LimitExceededError: The source has more than `Limits.max_bytes`.
         OSError: The file cannot be read.
-        TypeError: The source or the limits have a wrong type.
+        TypeError: The source or the limits have a wrong type, or the source's `read` is a
+            coroutine.
+        UnsupportedJPEGError: An open file stands at its end.
         ValueError: The source is an array of pixels, or not contiguous.
     """
     if not isinstance(limits, Limits):
@@ -87,8 +91,9 @@ def read_source(source: Source, limits: Limits) -> bytes | memoryview:
     try:
         view = memoryview(cast(bytes, source))
     except TypeError:
+        hint = ": await it, and pass the bytes" if isinstance(source, Awaitable) else ""
         raise TypeError(
-            f"source must be bytes-like, a path or a binary file, not {type(source).__name__}"
+            f"source must be bytes-like, a path or a binary file, not {type(source).__name__}{hint}"
         ) from None
     if view.ndim > 1:
         raise ValueError("source must be a file's bytes; pass an array of pixels to encode()")
@@ -102,17 +107,44 @@ def _read(file: BinaryIO, limits: Limits) -> bytes:
     chunks: list[bytes] = []
     left = limits.max_bytes + 1
     while left > 0:
-        chunk = file.read(min(left, _CHUNK))
+        chunk = _chunk(file, min(left, _CHUNK))
         if chunk is None:  # a regular file too, such as /proc/kmsg, in spite of its type
             raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
         if not isinstance(chunk, bytes):
             raise TypeError(f"the file must be open in binary mode: it gave {type(chunk).__name__}")
         if not chunk:
+            if not chunks:
+                _check_position(file)
             return b"".join(chunks)
         chunks.append(chunk)
         left -= len(chunk)
     size = limits.max_bytes + 1 - left  # that have been read
     raise _too_long(limits, f"at least {size}", size)
+
+
+def _chunk(file: BinaryIO, size: int) -> Any:
+    """Return what the file's `read` gives; say what is wrong with files of other kinds."""
+    try:
+        chunk: Any = file.read(size)
+    except TypeError as error:  # httpx.Response.read() takes no size
+        raise TypeError(f"source must be a binary file, but read(size) failed: {error}") from error
+    if isinstance(chunk, Awaitable):  # FastAPI's UploadFile
+        if isinstance(chunk, Coroutine):
+            chunk.close()  # or Python warns that nobody awaited it
+        name = type(file).__name__
+        raise TypeError(f"{name}.read is a coroutine: await {name}.read(), and pass the bytes")
+    return chunk
+
+
+def _check_position(file: BinaryIO) -> None:
+    """Refuse a file that has nothing left because it was read before."""
+    position = 0
+    with suppress(AttributeError, OSError, ValueError):  # a file that cannot seek
+        position = file.tell()
+    if position:
+        raise UnsupportedJPEGError(
+            f"not a JPEG: no bytes, because the file stands at its end, {position}: seek(0) first"
+        )
 
 
 def _too_long(limits: Limits, size: str, needed: int) -> LimitExceededError:

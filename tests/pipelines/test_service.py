@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import io
+import json
 import random
 import re
 import socket
@@ -83,10 +84,12 @@ class Answer(NamedTuple):
     headers: dict[str, str]
 
 
-def upload(server: Server, body: object, method: str = "POST", **headers: str) -> Answer:
+def upload(
+    server: Server, body: object, method: str = "POST", path: str = "/", **headers: str
+) -> Answer:
     connection = http.client.HTTPConnection(*server.address, timeout=120)
     try:
-        connection.request(method, "/", body, headers)
+        connection.request(method, path, body, headers)
         answer = connection.getresponse()
         return Answer(answer.status, answer.read(), dict(answer.headers))
     finally:
@@ -99,12 +102,12 @@ def defended(data: bytes) -> bytes:
 
 def expected(data: bytes) -> tuple[int, bytes]:
     """Return the status and the body that pyfd's own result implies."""
-    if len(data) > service.LIMITS.max_bytes:
-        return 413, b"more than 8388608 bytes\n"
     try:
         return 200, defended(data)
     except pyfd.JPEGError as error:
-        return STATUS[type(error)], f"{error}\n".encode()
+        facts = {key: getattr(error, key, None) for key in ("limit", "allowed", "needed")}
+        answer = {"error": type(error).__name__, **facts, "message": str(error)}
+        return STATUS[type(error)], json.dumps(answer, separators=(",", ":")).encode()
 
 
 def test_the_page_shows_the_configuration():
@@ -213,17 +216,25 @@ def test_only_profile_and_orientation_are_kept(server):
 def test_work_is_bounded(server):
     """A file of 140 KB with 100 scans, within all other limits."""
     answer = upload(server, eob_runs(4900, 90, 3))
-    assert (answer.status, b"max_work" in answer.body) == (413, True)
+    assert (answer.status, json.loads(answer.body)["limit"]) == (413, "max_work")
 
 
 @pytest.mark.parametrize(
-    ("body", "status"),
-    [(b"", 400), (b"\x89PNG\r\n\x1a\n", 415), (b"\xff", 415), (b"\xff\xd8", 422)],
+    ("body", "status", "error"),
+    [
+        (b"", 400, "UploadError"),
+        (b"\x89PNG\r\n\x1a\n", 415, "UnsupportedJPEGError"),
+        (b"\xff", 415, "UnsupportedJPEGError"),
+        (b"\xff\xd8", 422, "CorruptJPEGError"),
+    ],
 )
-def test_other_files(server, body, status):
+def test_other_files(server, body, status, error):
     answer = upload(server, body)
     assert answer.status == status
-    assert answer.headers["content-type"].startswith("text/plain")
+    assert answer.headers["content-type"] == "application/json"
+    refused = json.loads(answer.body)
+    assert list(refused) == ["error", "limit", "allowed", "needed", "message"]
+    assert refused["error"] == error
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])
@@ -250,8 +261,16 @@ def test_chunked_uploads(server):
 
 def test_the_largest_upload_that_is_taken(server):
     head = encode_with_pillow(picture(20, 20))
-    for length, status in [(8 << 20, 200), ((8 << 20) + 1, 413)]:
-        assert upload(server, head + bytes(length - len(head))).status == status
+    assert upload(server, head + bytes((8 << 20) - len(head))).status == 200
+    answer = upload(server, head + bytes((8 << 20) + 1 - len(head)))
+    assert answer.status == 413
+    assert json.loads(answer.body) == {
+        "error": "LimitExceededError",
+        "limit": "max_bytes",
+        "allowed": 8 << 20,
+        "needed": (8 << 20) + 1,
+        "message": "max_bytes is 8388608, but the file has 8388609",
+    }
 
 
 def test_answers_that_would_be_too_large(server, tmp_path):
@@ -260,7 +279,8 @@ def test_answers_that_would_be_too_large(server, tmp_path):
     grown = len(defended(data))
     with serving(tmp_path / "log", f"service.ANSWER = {grown - 1}") as small:
         answer = upload(small, data)
-    assert (answer.status, b"answer" in answer.body) == (413, True)
+    refused = json.loads(answer.body)
+    assert (answer.status, refused["limit"], refused["needed"]) == (413, "answer", grown)
     assert upload(server, data).status == 200
 
 
@@ -322,7 +342,9 @@ def test_slow_uploads_make_room(impatient):
     with impatient.connect() as slow:
         slow.sendall(head(len(data)) + data[:100])
         answer = upload(impatient, data)  # it waits for the place
-        assert b" 408 " in first_line(slow)
+        with slow.makefile("rb") as file:
+            assert b" 408 " in file.readline()
+            assert b'{"error":"TimeoutError"' in file.read()
     assert (answer.status, answer.body) == expected(data)
 
 
@@ -344,4 +366,6 @@ def test_too_many_at_a_time(impatient):
             connection.sendall(head(9) + b"x")
             time.sleep(0.2)
         answer = upload(impatient, b"x")
+        assert upload(impatient, None, "GET", "/healthz").body == b"ok\n"
     assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+    assert json.loads(answer.body)["error"] == "BusyError"

@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import json
 import os
 import re
 import resource
@@ -19,6 +20,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import NamedTuple
 
+import httpx
 import pytest
 
 from examples import service
@@ -46,10 +48,10 @@ class Front(NamedTuple):
     def connect(self, source: str) -> socket.socket:
         return socket.create_connection(self.address, timeout=60, source_address=(source, 0))
 
-    def upload(self, data: bytes, source: str = HONEST) -> Answer:
+    def upload(self, data: bytes, source: str = HONEST, **headers: str) -> Answer:
         connection = HTTPConnection(*self.address, timeout=120, source_address=(source, 0))
         try:
-            connection.request("POST", "/", data)
+            connection.request("POST", "/", data, headers)
             answer = connection.getresponse()
             return Answer(answer.status, answer.read(), dict(answer.headers))
         finally:
@@ -122,7 +124,62 @@ def test_an_upload_and_refusals(front):
     for data in (GOOD, GOOD[: len(GOOD) // 2], eob_runs(9000, 3)):
         answer = front.upload(data)
         assert (answer.status, answer.body) == expected(data)
-    assert front.upload(bytes((8 << 20) + 1)).status == 413
+    answer = front.upload(bytes((8 << 20) + 1))
+    assert answer.status == 413
+    assert json.loads(answer.body) == {
+        "error": "LimitExceededError",
+        "limit": "max_bytes",
+        "allowed": service.LIMITS.max_bytes,
+        "needed": None,
+        "message": "max_bytes is 8388608",
+    }
+
+
+FORM = b'--%b\r\nContent-Disposition: form-data; name="f"; filename="a"\r\n\r\n%b\r\n--%b--\r\n'
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        ("multipart/form-data; boundary=x-Y_1", 200),
+        ('Multipart/Form-Data;boundary="x-Y_1"', 200),
+        ("multipart/form-data", 400),
+        ("multipart/form-data; boundary=x\x0bY", 400),
+        ("multipart/form-data; boundary=\xff", 400),
+        ("multipart/form-data; boundary=" + "x" * 71, 400),
+        ("multipart/form-data; boundary=$host", 400),
+        ("multipart/mixed; boundary=x-Y_1", 400),
+        ("image/jpeg\x0b", 415),
+    ],
+)
+def test_forms(front, kind, status):
+    """A boundary reaches the service, if uvicorn can read it."""
+    answer = front.upload(FORM % (b"x-Y_1", GOOD, b"x-Y_1"), **{"Content-Type": kind})
+    assert answer.status == status
+    assert (answer.body == expected(GOOD)[1]) == (status == 200)
+    assert front.service.log.read_text().count("Invalid HTTP request") == 0
+
+
+def test_a_browsers_form(front):
+    answer = httpx.post(
+        "http://{}:{}/".format(*front.address), files={"f": ("ä.jpg", GOOD)}, data={"a": "b"}
+    )
+    assert (answer.status_code, answer.content) == expected(GOOD)
+
+
+def test_a_greedy_client(front):
+    with contextlib.ExitStack() as stack:
+        for _ in range(PER_CLIENT):
+            stack.enter_context(front.connect(HONEST)).sendall(head(9) + b"x")
+        time.sleep(0.2)
+        answer = front.upload(GOOD)
+    assert (answer.status, json.loads(answer.body)["error"]) == (429, "BusyError")
+
+
+def test_health_is_not_for_strangers(front):
+    with front.connect(HONEST) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+        assert b" 404 " in connection.makefile("rb").readline()
 
 
 @pytest.mark.parametrize(
