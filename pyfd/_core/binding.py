@@ -273,6 +273,7 @@ def decode(
     out: Pixels,
     *,
     color: str,
+    scale: int,
     stacklevel: int,
 ) -> None:
     """Decode into `out`, which has the result's shape, in a mode of `COLORS`."""
@@ -281,7 +282,7 @@ def decode(
     pixels = ffi.from_buffer(_BYTES, out, True)  # True: it must be writable
     strict = bool(reading.strict)
     code = lib.pyfd_decode(
-        source, len(source), _limits(reading.limits), _reading(strict, color, reading.scale),
+        source, len(source), _limits(reading.limits), _reading(strict, color, scale),
         *_tables(tables), pixels, len(pixels), status,
     )  # fmt: skip
     if code or not strict:  # a strict call never has warnings
