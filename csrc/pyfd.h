@@ -94,6 +94,8 @@ typedef struct {
   uint32_t strict; /* refuse a file that makes the decoder warn */
   uint32_t color;  /* a pyfd_color for the pixels, for pyfd_decode() only */
   uint32_t scale;  /* 1, 2, 4 or 8 divides the size, likewise */
+  /* The part of the scaled image to decode, likewise; width 0 is all of it */
+  uint32_t left, top, width, height;
 } pyfd_reading;
 
 /* How to write a file */
@@ -160,6 +162,9 @@ int pyfd_probe(const uint8_t *data, size_t size, const pyfd_limits *limits,
 /*
  * Decode to interleaved 8-bit pixels, onto num_tables (0...4) tables with
  * steps of 1...PYFD_DECODER_STEP.  out_size must be the size of the result.
+ * A region must lie within the image.  Its pixels are those that it has in the
+ * whole image, but what it does not depend on is not decoded, so that a strict
+ * call does not see all damage there.
  */
 int pyfd_decode(const uint8_t *data, size_t size, const pyfd_limits *limits,
                 const pyfd_reading *reading, const uint16_t *tables,
@@ -292,7 +297,7 @@ const char *pyfd_libjpeg_turbo(void);
    4096,                                                                      \
    16 << 20,                                                                  \
    100000000}
-#define PYFD_DEFAULT_READING {sizeof(pyfd_reading), 1, PYFD_RGB, 1}
+#define PYFD_DEFAULT_READING {sizeof(pyfd_reading), 1, PYFD_RGB, 1, 0, 0, 0, 0}
 #define PYFD_DEFAULT_WRITING {sizeof(pyfd_writing), 0, 0, 0, 0, 0}
 
 #ifdef __cplusplus
