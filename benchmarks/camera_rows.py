@@ -58,7 +58,12 @@ def pillow_thumbnail(data: bytes) -> object:
 
 
 def fit(files: Files) -> Row:
-    cases = over(files, lambda kind: Bounds(1.0 if kind.progressive else 0.7), thumbnail, lambda d: pyfd.decode(d, PRESET))
+    cases = over(
+        files,
+        lambda kind: Bounds(1.0 if kind.progressive else 0.7),
+        thumbnail,
+        lambda d: pyfd.decode(d, PRESET),
+    )
     return Row("fit", "`decode(x, T, fit=(224, 224))` / `decode(x, T)`", cases)
 
 
