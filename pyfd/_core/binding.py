@@ -28,6 +28,7 @@ from pyfd.errors import (
 from pyfd.limits import Limits
 
 if TYPE_CHECKING:
+    from pyfd._core.geometry import Geometry
     from pyfd._core.pixels import Pixels
     from pyfd._core.reading import Reading
 
@@ -169,6 +170,18 @@ def _reading(strict: bool, color: str = "RGB", scale: int = 1) -> Any:
     return _options("pyfd_reading", strict=strict, color=COLORS[color], scale=scale)
 
 
+def _decoding(strict: bool, color: str, geometry: Geometry) -> Any:
+    """Return the options of a decode, for C."""
+    scale = geometry.scale
+    if geometry.whole:
+        return _reading(strict, color, scale)
+    left, top, width, height = geometry.stored
+    return _options(
+        "pyfd_reading", strict=strict, color=COLORS[color], scale=scale,
+        left=left, top=top, width=width, height=height,
+    )  # fmt: skip
+
+
 def libjpeg_turbo_version() -> str:
     """Return upstream's version of libjpeg-turbo and a digest of the patches."""
     return str(ffi.string(lib.pyfd_libjpeg_turbo()).decode())
@@ -273,7 +286,7 @@ def decode(
     out: Pixels,
     *,
     color: str,
-    scale: int,
+    geometry: Geometry,
     stacklevel: int,
 ) -> None:
     """Decode into `out`, which has the result's shape, in a mode of `COLORS`."""
@@ -282,7 +295,7 @@ def decode(
     pixels = ffi.from_buffer(_BYTES, out, True)  # True: it must be writable
     strict = bool(reading.strict)
     code = lib.pyfd_decode(
-        source, len(source), _limits(reading.limits), _reading(strict, color, scale),
+        source, len(source), _limits(reading.limits), _decoding(strict, color, geometry),
         *_tables(tables), pixels, len(pixels), status,
     )  # fmt: skip
     if code or not strict:  # a strict call never has warnings

@@ -91,18 +91,14 @@ def decode(
             budget.take(held)
     try:
         pixels = np.empty(shape, np.uint8) if out is None else _checked_out(out, shape, data)
-        if orientation == UPRIGHT and found.whole:
+        if orientation == UPRIGHT:
             binding.decode(
-                data, reading, tables, pixels, color=color, scale=found.scale, stacklevel=3
+                data, reading, tables, pixels, color=color, geometry=found, stacklevel=3
             )
         else:
-            stored = (-(-frame.height // found.scale), -(-frame.width // found.scale))
-            whole = np.empty((*stored, *_CHANNELS[color]), np.uint8)
-            binding.decode(
-                data, reading, tables, whole, color=color, scale=found.scale, stacklevel=3
-            )
-            left, top, width, height = found.stored
-            part = whole[top : top + height, left : left + width]
+            across, down = found.stored[2:]
+            part = np.empty((down, across, *_CHANNELS[color]), np.uint8)
+            binding.decode(data, reading, tables, part, color=color, geometry=found, stacklevel=3)
             if orientation >= 5:
                 part = part.swapaxes(0, 1)
             if orientation in (3, 4, 7, 8):
