@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "orient.h"
 #include "region.h"
 
 #define ROWS 16 /* passed to libjpeg at a time */
@@ -77,6 +78,7 @@ void pyfd_select_columns(pyfd_session *s, pyfd_rows *rows, JDIMENSION before,
   rows->before = before;
   rows->width = width;
   rows->size = width * rows->channels;
+  rows->step = (ptrdiff_t)rows->size;
   if (rows->line == NULL && (rows->from_cmyk || width < in->output_width))
     rows->line = (*in->mem->alloc_sarray)(
         (j_common_ptr)in, JPOOL_IMAGE,
@@ -89,7 +91,7 @@ static void read_lines(pyfd_session *s, const pyfd_rows *rows, uint8_t *out,
 {
   const size_t before = rows->before * (size_t)s->in.output_components;
 
-  for (; count > 0; count--, out += rows->size) {
+  for (; count > 0; count--, out += rows->step) {
     jpeg_read_scanlines(&s->in, rows->line, 1);
     if (rows->from_cmyk)
       cmyk_to_rgb(rows->line[0] + before, out, rows->width,
@@ -112,9 +114,9 @@ void pyfd_read_rows(pyfd_session *s, const pyfd_rows *rows, uint8_t *out,
   for (; count > 0; count -= n) {
     n = count < ROWS ? count : ROWS;
     for (i = 0; i < n; i++)
-      pointers[i] = out + i * rows->size;
+      pointers[i] = out + (ptrdiff_t)i * rows->step;
     n = jpeg_read_scanlines(&s->in, pointers, n);
-    out += n * rows->size;
+    out += (ptrdiff_t)n * rows->step;
   }
 }
 
@@ -136,6 +138,8 @@ static void decode(pyfd_session *s)
                                     PYFD_DECODER_STEP, s->errors.status));
   if (!is_scale(reading->scale))
     pyfd_refuse(s, "scale must be 1, 2, 4 or 8");
+  if (reading->orientation > PYFD_MAX_ORIENTATION)
+    pyfd_refuse(s, "orientation must be 0 to 8");
   pyfd_open_input(s);
   pyfd_check_region(s);
   if (s->walk.header.multiscan)
@@ -150,7 +154,8 @@ static void decode(pyfd_session *s)
     pyfd_refuse(s, "the buffer does not fit the image");
   if (in_part)
     pyfd_select_columns(s, &rows, pyfd_enter_region(s), reading->width);
-  pyfd_read_rows(s, &rows, job->out, (JDIMENSION)height);
+  pyfd_read_turned(s, &rows, pyfd_turn_of(reading->orientation), job->out,
+                   (JDIMENSION)height);
   if (reading->color == PYFD_CMYK)
     invert(job->out, job->out_size);
   /* What is below a region is not read. */

@@ -13,6 +13,7 @@ typedef struct {
   size_t channels;          /* of a pixel */
   JDIMENSION before, width; /* pixels of libjpeg's rows: left out, taken */
   size_t size;              /* of a row of pixels */
+  ptrdiff_t step;           /* from one row to the next in memory: the size */
   JSAMPARRAY line;          /* a row of libjpeg's, if it is not the result */
 } pyfd_rows;
 

@@ -38,6 +38,7 @@ extern "C" {
 #define PYFD_YCBCR_COMPONENTS 3
 #define PYFD_BLOCK 64       /* coefficients in a block, steps in a table */
 #define PYFD_MAX_SIDE 65500 /* pixels of an image's longest side */
+#define PYFD_MAX_ORIENTATION 8
 
 /* The largest steps that are accepted; a file may hold steps up to 65535.
  * Beyond them, the inverse DCT's input would not fit 16 bits, and libjpeg's
@@ -96,6 +97,9 @@ typedef struct {
   uint32_t scale;  /* 1, 2, 4 or 8 divides the size, likewise */
   /* The part of the scaled image to decode, likewise; width 0 is all of it */
   uint32_t left, top, width, height;
+  /* Of EXIF: 2...8 turn the region or the image to be upright, likewise; 0 and
+   * 1 leave it as it is */
+  uint32_t orientation;
 } pyfd_reading;
 
 /* How to write a file */
@@ -297,7 +301,8 @@ const char *pyfd_libjpeg_turbo(void);
    4096,                                                                      \
    16 << 20,                                                                  \
    100000000}
-#define PYFD_DEFAULT_READING {sizeof(pyfd_reading), 1, PYFD_RGB, 1, 0, 0, 0, 0}
+#define PYFD_DEFAULT_READING                                                  \
+  {sizeof(pyfd_reading), 1, PYFD_RGB, 1, 0, 0, 0, 0, 0}
 #define PYFD_DEFAULT_WRITING {sizeof(pyfd_writing), 0, 0, 0, 0, 0}
 
 #ifdef __cplusplus

@@ -166,20 +166,25 @@ def writing(
 
 
 @functools.lru_cache(maxsize=64)
-def _reading(strict: bool, color: str = "RGB", scale: int = 1) -> Any:
-    return _options("pyfd_reading", strict=strict, color=COLORS[color], scale=scale)
-
-
-def _decoding(strict: bool, color: str, geometry: Geometry) -> Any:
-    """Return the options of a decode, for C."""
-    scale = geometry.scale
-    if geometry.whole:
-        return _reading(strict, color, scale)
-    left, top, width, height = geometry.stored
+def _reading(
+    strict: bool,
+    color: str = "RGB",
+    scale: int = 1,
+    orientation: int = 1,
+    region: tuple[int, int, int, int] = (0, 0, 0, 0),
+) -> Any:
+    left, top, width, height = region
     return _options(
-        "pyfd_reading", strict=strict, color=COLORS[color], scale=scale,
-        left=left, top=top, width=width, height=height,
-    )  # fmt: skip
+        "pyfd_reading",
+        strict=strict,
+        color=COLORS[color],
+        scale=scale,
+        left=left,
+        top=top,
+        width=width,
+        height=height,
+        orientation=orientation,
+    )
 
 
 def libjpeg_turbo_version() -> str:
@@ -294,8 +299,9 @@ def decode(
     source = _held(data)
     pixels = ffi.from_buffer(_BYTES, out, True)  # True: it must be writable
     strict = bool(reading.strict)
+    how = _reading(strict, color, geometry.scale, geometry.orientation, geometry.part)
     code = lib.pyfd_decode(
-        source, len(source), _limits(reading.limits), _decoding(strict, color, geometry),
+        source, len(source), _limits(reading.limits), how,
         *_tables(tables), pixels, len(pixels), status,
     )  # fmt: skip
     if code or not strict:  # a strict call never has warnings

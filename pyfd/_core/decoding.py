@@ -91,21 +91,7 @@ def decode(
             budget.take(held)
     try:
         pixels = np.empty(shape, np.uint8) if out is None else _checked_out(out, shape, data)
-        if orientation == UPRIGHT:
-            binding.decode(
-                data, reading, tables, pixels, color=color, geometry=found, stacklevel=3
-            )
-        else:
-            across, down = found.stored[2:]
-            part = np.empty((down, across, *_CHANNELS[color]), np.uint8)
-            binding.decode(data, reading, tables, part, color=color, geometry=found, stacklevel=3)
-            if orientation >= 5:
-                part = part.swapaxes(0, 1)
-            if orientation in (3, 4, 7, 8):
-                part = part[::-1]
-            if orientation in (2, 3, 6, 7):
-                part = part[:, ::-1]
-            pixels[...] = part
+        binding.decode(data, reading, tables, pixels, color=color, geometry=found, stacklevel=3)
     finally:
         if budget and held:
             budget.give(held)

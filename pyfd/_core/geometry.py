@@ -11,6 +11,7 @@ from typing import NamedTuple
 from pyfd._core.reading import SCALES, Reading, Region, Size
 
 UPRIGHT = 1
+WHOLE = (0, 0, 0, 0)
 #: The orientations whose rows are the result's columns, and those that are mirrored (TIFF 6.0,
 #: tag 274): after the transposition, columns from right to left and rows from bottom to top.
 TRANSPOSED = frozenset({5, 6, 7, 8})
@@ -23,10 +24,8 @@ class Geometry(NamedTuple):
 
     scale: int
     orientation: int
-    stored: Region
-    """The part to decode, in pixels of the stored image, scaled."""
-    whole: bool
-    """Whether that is the whole image."""
+    part: Region
+    """The part to decode, in pixels of the stored image, scaled; of no size for all of it."""
     width: int
     height: int
 
@@ -46,7 +45,7 @@ def geometry(stored: Size, orientation: int, reading: Reading) -> Geometry:
     size = _scaled(stored, scale)
     width, height = turned(size, orientation)
     if reading.region is None:
-        return Geometry(scale, orientation, (0, 0, *size), True, width, height)
+        return Geometry(scale, orientation, WHOLE, width, height)
     left, top, across, down = reading.region
     if left + across > width or top + down > height:
         raise ValueError(
@@ -54,7 +53,9 @@ def geometry(stored: Size, orientation: int, reading: Reading) -> Geometry:
             f"and {height} high"
         )
     part = _in_stored(reading.region, (width, height), orientation)
-    return Geometry(scale, orientation, part, part == (0, 0, *size), across, down)
+    if part == (0, 0, *size):
+        part = WHOLE
+    return Geometry(scale, orientation, part, across, down)
 
 
 def turned(size: Size, orientation: int) -> Size:
