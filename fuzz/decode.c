@@ -1,6 +1,6 @@
 /*
- * decode.c - decoding, plain or onto tables, in every mode and scale; and of
- * regions, whose pixels must be those of the whole.
+ * decode.c - decoding, plain or onto tables, in every mode, scale and
+ * orientation; and of regions, whose pixels must be those of the whole.
  */
 
 #include "fuzz.h"
@@ -46,28 +46,33 @@ static uint8_t *decode(const job *j, const pyfd_reading *reading, shape of)
   return NULL;
 }
 
-/* Check a region, in 256ths of the sides, against the whole image. */
-static void check_region(const job *j, const pyfd_reading *reading,
-                         const uint8_t *choice, shape whole,
-                         const uint8_t *pixels)
+/* Choose a region, in 256ths of the sides. */
+static shape choose_region(pyfd_reading *part, const uint8_t *choice,
+                           shape whole)
 {
-  pyfd_reading part = *reading;
   shape of = whole;
-  uint8_t *found;
+
+  part->left = choice[0] * whole.width / 256;
+  part->top = choice[1] * whole.height / 256;
+  part->width = 1 + choice[2] * (whole.width - part->left - 1) / 256;
+  part->height = 1 + choice[3] * (whole.height - part->top - 1) / 256;
+  of.width = part->width;
+  of.height = part->height;
+  return of;
+}
+
+/* Check a region against the whole image. */
+static void check_region(const job *j, const pyfd_reading *part, shape of,
+                         shape whole, const uint8_t *pixels)
+{
+  uint8_t *found = decode(j, part, of);
   uint32_t y;
 
-  part.left = choice[0] * whole.width / 256;
-  part.top = choice[1] * whole.height / 256;
-  part.width = 1 + choice[2] * (whole.width - part.left - 1) / 256;
-  part.height = 1 + choice[3] * (whole.height - part.top - 1) / 256;
-  of.width = part.width;
-  of.height = part.height;
-  found = decode(j, &part, of);
   if (pixels != NULL && found == NULL)
     abort();
   for (y = 0; pixels != NULL && y < of.height; y++) {
     if (memcmp(found + (size_t)y * of.width * of.channels,
-               pixels + ((size_t)(part.top + y) * whole.width + part.left) *
+               pixels + ((size_t)(part->top + y) * whole.width + part->left) *
                             of.channels,
                (size_t)of.width * of.channels) != 0)
       abort();
@@ -83,6 +88,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
   pyfd_reading reading;
   pyfd_status status;
   pyfd_header header;
+  shape whole, of;
   uint8_t *pixels;
   job j;
 
@@ -99,9 +105,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
   if (pyfd_probe(j.data, j.size, &fuzz_limits, &header, NULL, 0, &status) !=
       PYFD_OK)
     return 0;
-  pixels = decode(&j, &reading, scaled(&header, &reading));
-  if (data[3] & 2)
-    check_region(&j, &reading, data + 4, scaled(&header, &reading), pixels);
+  whole = of = scaled(&header, &reading);
+  pixels = decode(&j, &reading, whole);
+  if (data[3] & 2) {
+    of = choose_region(&reading, data + 4, whole);
+    check_region(&j, &reading, of, whole, pixels);
+  }
   free(pixels);
+  reading.orientation = data[1] / 4 % 9;
+  if (reading.orientation > 1)
+    free(decode(&j, &reading, of));
   return 0;
 }
