@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -20,6 +21,7 @@ from PIL import Image
 import pyfd
 from pyfd import CorruptJPEGError, JPEGWarning, LimitExceededError, Limits, QTables
 from pyfd._core.decoding import COMMON_MODES
+from tests.attacks import ATTACKS
 from tests.codec.test_smoothing import unfinished
 from tests.damages import DAMAGES, files
 from tests.jpegs import as_ycck, encode_with_pillow, picture, real_jpegs, tables
@@ -214,6 +216,18 @@ def test_restart_intervals_of_any_length(interval, size, subsampling, channels, 
         check(data, drawn, scale=scale, qtables=T, strict=strict, mode=None)
 
 
+@pytest.mark.system
+@given(st.sampled_from(SAMPLINGS), st.integers(1, 20), st.sampled_from([1, 2, 4, 8]))
+def test_restart_intervals_with_any_sampling(sampling, interval, scale):
+    program = shutil.which("jpegtran")
+    assert program, "make system-test installs it"
+    command = [program, "-restart", f"{interval}B"]
+    data = with_sampling(*sampling, (75, 53), False)
+    done = subprocess.run(command, input=data, capture_output=True, check=False)
+    if done.returncode == 0:  # it refuses some of the samplings
+        check(done.stdout, scale=scale, mode=None)
+
+
 def markers(data: bytes) -> list[int]:
     return [found.start() for found in re.finditer(rb"\xff[\xd0-\xd7]", data)]
 
@@ -314,6 +328,19 @@ def test_memory_is_charged_for_the_region():
     pyfd.decode(data, region=(5, 6, 7, 8), limits=Limits(max_memory=least))
     with pytest.raises(LimitExceededError, match="max_memory"):
         pyfd.decode(data, limits=Limits(max_memory=least))
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+def test_attacks_meet_the_same_limits(attack):
+    """Only damage in what is not read goes unnoticed."""
+    raised, message = None, attack.says
+    try:
+        pyfd.decode(attack.make(), region=(0, 0, 1, 1))
+    except pyfd.JPEGError as error:
+        raised, message = type(error), str(error)
+    unnoticed = raised is None and attack.error is CorruptJPEGError
+    assert raised is attack.error or unnoticed
+    assert attack.says in message
 
 
 def test_max_pixels_is_about_the_file():
