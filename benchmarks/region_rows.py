@@ -1,11 +1,10 @@
-"""The rows of the target table that are about parts of images, and images that are turned."""
+"""The rows of the target table that are about parts of images."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable
 
-import numpy as np
 from PIL import Image
 
 import pyfd
@@ -19,8 +18,6 @@ PRESET = QTables.preset("fd-cvpr2019")
 SIZE = (4000, 3000)
 #: The centre quarter: left, top, width, height
 CENTRE = (SIZE[0] // 4, SIZE[1] // 4, SIZE[0] // 2, SIZE[1] // 2)
-#: One that transposes, as a telephone that is held upright writes it
-ORIENTATION = 6
 KINDS = [Kind(quality, way) for quality in (75, 90, 95) for way in WAYS]
 
 
@@ -46,14 +43,6 @@ def plain_centre(data: bytes) -> Pixels:
 def pillow_centre(data: bytes) -> Image.Image:
     left, top, width, height = CENTRE
     return Image.open(io.BytesIO(data)).crop((left, top, left + width, top + height))
-
-
-def turned(data: bytes) -> Pixels:
-    return pyfd.decode(data, PRESET, orient=True)
-
-
-def turned_by_numpy(data: bytes) -> Pixels:
-    return np.ascontiguousarray(np.rot90(whole(data), -1))
 
 
 def case(
@@ -97,20 +86,4 @@ def region_over_pillow(files: Files) -> Row:
     return Row("region-pillow", "`decode(x, region=)` of the centre quarter / Pillow's crop", cases)
 
 
-def orient(files: Files) -> Row:
-    exif = Image.Exif()
-    exif[0x0112] = ORIENTATION
-    cases = [
-        case(
-            f"{kind}, orientation {ORIENTATION}",
-            lambda kind=kind: file(files, kind, exif=exif),
-            turned,
-            turned_by_numpy,
-            Bounds(1.0),
-        )
-        for kind in KINDS
-    ]
-    return Row("orient", "`decode(x, T, orient=True)` / `decode(x, T)` turned by numpy", cases)
-
-
-ROWS = [region, region_over_pillow, orient]
+ROWS = [region, region_over_pillow]
