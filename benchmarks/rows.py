@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import pyfd
-from benchmarks import camera_rows, certificate_rows, memory, peers, timing, twin
+from benchmarks import camera_rows, certificate_rows, memory, peers, region_rows, timing, twin
 from benchmarks.cases import Case, Row, UnmeasuredError, thinned
 from benchmarks.files import BASELINE, FEW, LARGE, OWN, PROGRESSIVE, SIZES, TILE, WAYS, Files, Kind
 from benchmarks.timing import Bounds, Effort, Measurement, interleaved, inverse
@@ -326,6 +326,7 @@ ROWS: list[Callable[[Files], Row]] = [
     reference,
     total_variation,
     peak_memory,
+    *region_rows.ROWS,
     *certificate_rows.ROWS,
     scaling,
     twins,  # last, because loading torch changes the process
