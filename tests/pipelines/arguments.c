@@ -48,6 +48,7 @@ static void set(const char *name, long value)
       {"progressive", &writing.progressive},
       {"optimize", &writing.optimize},
       {"radius", &writing.radius},
+      {"writing.color", &writing.color},
       {"header.width", &header.width},
       {"header.height", &header.height},
       {"header.components", &header.num_components},
