@@ -22,7 +22,7 @@ from pyfd._core.reading import DEFAULT_LIMITS, Mode, Region, Scale, Size, readin
 from pyfd.coefficients import Coefficients
 from pyfd.header import Header
 from pyfd.limits import Limits
-from pyfd.many import decode_many
+from pyfd.many import decode_many, encode_many
 from pyfd.qtables import (
     BASELINE_STEP,
     DECODER_STEP,
@@ -45,6 +45,7 @@ __all__ = [
     "decode",
     "decode_many",
     "encode",
+    "encode_many",
     "probe",
     "read_coefficients",
     "requantize",

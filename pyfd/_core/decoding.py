@@ -14,6 +14,7 @@ from pyfd._core.geometry import UPRIGHT, geometry
 from pyfd._core.memory import Budget, check_memory
 from pyfd._core.metadata import payloads
 from pyfd._core.pixels import Pixels
+from pyfd._core.places import Place
 from pyfd._core.reading import MODES, Mode, Reading
 
 # The modes that libjpeg can convert a file's color space to; the first is the file's own.
@@ -45,6 +46,7 @@ def decode(
     reading: Reading,
     out: Pixels | None = None,
     *,
+    place: Place | None = None,
     budget: Budget | None = None,
 ) -> Pixels:
     """Decode a file, onto tables unless they are None.
@@ -56,7 +58,9 @@ def decode(
         tables: As `pyfd.qtables.decoder_steps` returns them.
         reading: The options.
         out: As in `pyfd.decode`.
-        budget: The memory that files share whose coefficients must all be in memory.
+        place: The place of the pixels in a batch, instead of `out`.
+        budget: The memory that files share whose coefficients must all be in memory, or
+            whose place is not in the decoder's order.
     """
     limits = reading.limits
     data = read_source(source, limits)
@@ -64,13 +68,19 @@ def decode(
     color = _color(frame.color_space, reading.mode)
     found = geometry((frame.width, frame.height), orientation, reading)
     shape = (found.height, found.width, *_CHANNELS[color])
-    held = 0
+    held = place.scratch if place else 0
     if frame.multiscan:
-        held = frame.coefficient_bytes + len(data) + math.prod(shape)
+        held += frame.coefficient_bytes + len(data) + math.prod(shape)
+    if held:
         check_memory(limits, held)
     with budget.lend(held) if budget and held else _NOTHING:
-        pixels = np.empty(shape, np.uint8) if out is None else _checked_out(out, shape, data)
+        if place:
+            pixels = place.pixels(shape, data)
+        else:
+            pixels = np.empty(shape, np.uint8) if out is None else _checked_out(out, shape, data)
         binding.decode(data, reading, tables, pixels, color=color, geometry=found, stacklevel=3)
+        if place:
+            place.keep(pixels)
     return pixels
 
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
 from pyfd._core import binding, metadata, subsampled
+from pyfd._core.memory import Budget, check_memory
 from pyfd._core.pixels import (
     Layout,
     PixelMode,
     Pixels,
     check_layout,
     check_pixel_mode,
+    is_pil_image,
     view_of,
 )
 from pyfd._core.radii import least_file_radius, least_radius
+from pyfd.limits import Limits
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -27,6 +31,17 @@ Subsampling: TypeAlias = Literal["4:4:4", "4:2:2", "4:2:0", "4:4:0"]
 #: Subsamplings by name: the samples of the first component per chroma sample,
 #: horizontally and vertically.
 SUBSAMPLING = {"4:4:4": (1, 1), "4:2:2": (2, 1), "4:2:0": (2, 2), "4:4:0": (1, 2)}
+
+# What a block takes in bytes: its coefficients, in memory, and its part of a file. The squares
+# of its samples, and so of its coefficients, add up to at most 64·128². At that, with steps of
+# 1, the standard's codes take no more than 18 bits for each of the 64 coefficients, and bytes
+# of ones are followed by another one: 2.1 bytes for each is the most that was found.
+_COEFFICIENTS = 128
+_FILE = 160
+
+# What the search with subsampled chroma takes, and what more for each pixel
+_SEARCH = 32 << 20
+_SEARCH_PIXEL = 160
 
 
 class EncodingOptions(TypedDict, total=False):
@@ -79,6 +94,21 @@ class Encoding:
         self.segments = metadata.build(self.exif, self.icc_profile, self.comment)
 
 
+def options_of(caller: str, options: Mapping[str, Any]) -> tuple[Encoding, bool]:
+    """Return the `Encoding` of a function's keyword arguments, and its `baseline`.
+
+    Raises:
+        TypeError: An option is not known, or has a wrong type.
+        ValueError: An option has a wrong value.
+    """
+    if not options.keys() <= EncodingOptions.__optional_keys__:
+        unknown = min(options.keys() - EncodingOptions.__optional_keys__)
+        raise TypeError(f"{caller}() takes no option {unknown!r}")
+    others = dict(options)
+    baseline = bool(others.pop("baseline", True))
+    return Encoding(**others), baseline
+
+
 def encode(
     image: npt.ArrayLike | Image, tables: npt.NDArray[np.uint16], options: Encoding
 ) -> bytes:
@@ -91,6 +121,52 @@ def encode(
     """
     pixels = view_of(image, options.mode, options.layout)
     return _encode(np.ascontiguousarray(pixels), tables, options)
+
+
+def encode_within(
+    image: npt.ArrayLike | Image,
+    tables: npt.NDArray[np.uint16],
+    options: Encoding,
+    limits: Limits,
+    budget: Budget,
+) -> bytes:
+    """Encode an image once there is memory for what that holds at most.
+
+    Raises:
+        LimitExceededError: There never will be.
+    """
+    held = _held(image, options)
+    check_memory(limits, held, "the image")
+    with budget.lend(held):
+        return encode(image, tables, options)
+
+
+def _held(image: npt.ArrayLike | Image, options: Encoding) -> int:
+    """Return a bound on the bytes that encoding an image takes."""
+    if is_pil_image(image):
+        # numpy takes Pillow's pixels from bytes, which Pillow joins from others
+        width, height = image.size
+        channels, copies = len(image.getbands()), 2
+    else:
+        pixels = view_of(image, options.mode, options.layout)
+        height, width, channels = (*pixels.shape, 1)[:3]
+        copies = 0 if pixels.flags.c_contiguous else 1
+    size = width * height * channels
+    blocks = _blocks(width, height, channels, options.subsampling)
+    held = copies * size + blocks * _FILE + 2 * len(options.segments)
+    if options.progressive or options.optimize:
+        held += blocks * _COEFFICIENTS
+    if options.radius is not None and channels > 1 and options.subsampling != "4:4:4":
+        held += _SEARCH + width * height * _SEARCH_PIXEL
+    return held
+
+
+def _blocks(width: int, height: int, channels: int, subsampling: Subsampling) -> int:
+    """Return the blocks of a file, those that fill up the last MCUs included."""
+    if channels == 1:
+        return -(-width // 8) * -(-height // 8)
+    across, down = SUBSAMPLING[subsampling]
+    return -(-width // (8 * across)) * -(-height // (8 * down)) * (across * down + 2)
 
 
 def _encode(pixels: Pixels, tables: npt.NDArray[np.uint16], options: Encoding) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -90,6 +90,11 @@ def view_of(
     return array
 
 
+def is_pil_image(image: object) -> TypeGuard[Image]:
+    """Return whether this is an image of Pillow's, which need not be installed."""
+    return isinstance(getattr(image, "mode", None), str) and not hasattr(image, "read")
+
+
 def whole_levels(value: int, name: str = "epsilon") -> int:
     """Return a strength that a caller passes: a whole number of 8-bit levels.
 
@@ -141,9 +146,8 @@ def _array_of(
 ) -> npt.NDArray[Any]:
     if isinstance(image, str | bytes | os.PathLike) or hasattr(image, "read"):
         raise TypeError("encode takes pixels (an array or a PIL image), not a file")
-    own = getattr(image, "mode", None)
-    if isinstance(own, str):
-        _check_pil_image(own, mode, layout)
+    if is_pil_image(image):
+        _check_pil_image(image.mode, mode, layout)
     elif str(getattr(image, "dtype", "")).startswith("torch."):
         _check_tensor(image)
     try:
