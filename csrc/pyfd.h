@@ -107,6 +107,9 @@ typedef struct {
    * pyfd_find_file_radii()), 1...PYFD_MAX_RADIUS, or 0 for any */
   uint32_t radius;
   uint32_t file_radius;
+  /* pyfd_encode(): the color of pixels of 3 channels, PYFD_RGB, PYFD_BGR or
+   * PYFD_YCBCR, or 0 for RGB.  Pixels of 1 channel are gray, which is 0. */
+  uint32_t color;
 } pyfd_writing;
 
 /*
@@ -249,9 +252,10 @@ int pyfd_find_file_radii(const uint8_t *pixels, uint32_t width,
  */
 
 /*
- * Encode pixels: 1 channel (gray) or 3 (RGB).  The 1 to 4 tables' steps are
- * 1...PYFD_ENCODER_STEP.  With a radius, blocks that do not have it are
- * replaced with the closest ones found that do.
+ * Encode pixels: 1 channel (gray) or 3 (RGB, unless writing has a color).  The
+ * 1 to 4 tables' steps are 1...PYFD_ENCODER_STEP.  With a radius, blocks that
+ * do not have it are replaced with the closest ones found that do; it is a
+ * radius of the file's pixels in RGB, whatever the color of these.
  */
 int pyfd_encode(const uint8_t *pixels, uint32_t width, uint32_t height,
                 int channels, int h_samp, int v_samp, const uint16_t *tables,
@@ -329,7 +333,7 @@ const char *pyfd_libjpeg_turbo(void);
    16 << 20,                                                                  \
    100000000}
 #define PYFD_DEFAULT_READING {sizeof(pyfd_reading), 1, PYFD_RGB, 1}
-#define PYFD_DEFAULT_WRITING {sizeof(pyfd_writing), 0, 0, 0, 0, 0}
+#define PYFD_DEFAULT_WRITING {sizeof(pyfd_writing), 0, 0, 0, 0, 0, 0}
 
 #ifdef __cplusplus
 }

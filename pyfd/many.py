@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pyfd._core import decoding
 from pyfd._core.cores import usable_cores
 from pyfd._core.files import Source
+from pyfd._core.memory import Budget
 from pyfd._core.pixels import Pixels
 from pyfd._core.reading import ReadingOptions, reading_of
 from pyfd.qtables import QTablesLike, decoder_steps
@@ -59,7 +60,7 @@ def decode_many(
         raise TypeError("sources must be an iterable of files, not one file")
     reading = reading_of("decode_many", decode_options)
     tables = decoder_steps(qtables)
-    budget = decoding.Budget(reading.limits.max_memory)
+    budget = Budget(reading.limits.max_memory)
 
     def one(source: Source) -> Pixels:
         return decoding.decode(source, tables, reading, budget=budget)

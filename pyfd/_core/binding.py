@@ -153,8 +153,9 @@ def writing(
     keep_density: bool = False,
     radius: int = 0,
     file_radius: int = 0,
+    color: str = "L",
 ) -> Any:
-    """Return the options of a written file, for C."""
+    """Return the options of a written file, for C; the color is that of H×W×3 pixels."""
     return _options(
         "pyfd_writing",
         progressive=progressive,
@@ -162,6 +163,7 @@ def writing(
         keep_density=keep_density,
         radius=radius,
         file_radius=file_radius,
+        color=COLORS[color],
     )
 
 

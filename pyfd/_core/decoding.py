@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-import threading
+from contextlib import nullcontext
 
 import numpy as np
 import numpy.typing as npt
 
 from pyfd._core import binding
 from pyfd._core.files import Source, read_source
+from pyfd._core.memory import Budget, check_memory
 from pyfd._core.pixels import Pixels
 from pyfd._core.reading import MODES, Mode, Reading
-from pyfd.errors import LimitExceededError
-from pyfd.limits import Limits
 
 # The modes that libjpeg can convert a file's color space to; the first is the file's own.
 _MODES: dict[str, tuple[Mode, ...]] = {
@@ -35,25 +34,7 @@ _CHANNELS: dict[Mode, tuple[int, ...]] = {
     "CMYK": (4,),
 }
 
-
-class Budget:
-    """Memory that threads share: a thread that asks for more than is left waits for others."""
-
-    def __init__(self, size: int) -> None:
-        self._left = size
-        self._changed = threading.Condition()
-
-    def take(self, size: int) -> None:
-        """Take so many bytes, once they are left."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._left >= size)
-            self._left -= size
-
-    def give(self, size: int) -> None:
-        """Give them back."""
-        with self._changed:
-            self._left += size
-            self._changed.notify_all()
+_NOTHING = nullcontext()
 
 
 def decode(
@@ -85,30 +66,10 @@ def decode(
     if frame.multiscan:
         held = frame.coefficient_bytes + len(data) + math.prod(shape)
         check_memory(limits, held)
-        if budget:
-            budget.take(held)
-    try:
+    with budget.lend(held) if budget and held else _NOTHING:
         pixels = np.empty(shape, np.uint8) if out is None else _checked_out(out, shape, data)
         binding.decode(data, reading, tables, pixels, color=color, stacklevel=3)
-    finally:
-        if budget and held:
-            budget.give(held)
     return pixels
-
-
-def check_memory(limits: Limits, needed: int) -> None:
-    """Refuse a file that needs more than `max_memory`, before numpy allocates.
-
-    C checks it again, before it allocates.
-    """
-    allowed = limits.max_memory
-    if needed > allowed:
-        raise LimitExceededError(
-            f"max_memory is {allowed}, but the file needs {needed}",
-            limit="max_memory",
-            allowed=allowed,
-            needed=needed,
-        )
 
 
 def _color(color_space: str, mode: Mode | None) -> Mode:

@@ -55,6 +55,7 @@ static void set(const char *name, long value)
       {"optimize", &writing.optimize},
       {"radius", &writing.radius},
       {"file-radius", &writing.file_radius},
+      {"writing.color", &writing.color},
       {"header.width", &header.width},
       {"header.height", &header.height},
       {"header.components", &header.num_components},

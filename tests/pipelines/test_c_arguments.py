@@ -55,6 +55,7 @@ SEGMENTS = "segments must be whole APPn and COM segments"
 SHAPE = "no image has this shape"
 SMALL = "a plane is smaller than its rows and columns"
 SHORT = "a plane's stride is shorter than its rows"
+COLOR = "pixels of 1 channel are gray, and those of 3 are RGB, BGR or YCbCr"
 
 WRONG = [
     # coefficients that no code represents, each in three kinds of files
@@ -157,6 +158,13 @@ WRONG = [
     ("encode h=4 v=4", "Sampling factors too large for interleaved scan"),
     ("certify h=3", "sampling must be 1 or 2"),
     ("encode radius=257", "a radius is at most 256"),
+    *[
+        (f"encode {argument}", COLOR)
+        for argument in [
+            *(f"writing.color={color}" for color in (3, 4, 6, 4294967295)),
+            *(f"writing.color={color} channels=1" for color in (1, 2, 5, 6)),
+        ]
+    ],
     # segments
     *[
         (f"{function} {argument}", SEGMENTS)
@@ -192,7 +200,9 @@ def test_four_components_have_few_modes(program, files, color):
 @pytest.mark.parametrize(
     "call",
     [
-        "encode", "encode tables=4", "encode h=4 v=1", "encode segments=0", "write",
+        "encode", "encode tables=4", "encode channels=1", "encode writing.color=1",
+        "encode writing.color=2", "encode writing.color=5 radius=1",
+        "encode writing.color=1 radius=1", "encode h=4 v=1", "encode segments=0", "write",
         "write ac=1023 dc=-1024", "write last-step=65535", "write progressive=1 ac=-1023 dc=1023",
         "requantize step=32767", "decode", "decode tables=0", "snap", "radii count=4",
         "certify count=12", "why count=1", "yuv", "yuv planes=1 h=5 cr.from=-1", "yuv h=4 v=1",

@@ -1,0 +1,119 @@
+"""The encoding of pixels to a file, which every entry point that encodes uses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+from pyfd._core import binding, metadata, subsampled
+from pyfd._core.pixels import (
+    Layout,
+    PixelMode,
+    Pixels,
+    check_layout,
+    check_pixel_mode,
+    view_of,
+)
+from pyfd._core.radii import least_file_radius, least_radius
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Subsampling: TypeAlias = Literal["4:4:4", "4:2:2", "4:2:0", "4:4:0"]
+
+#: Subsamplings by name: the samples of the first component per chroma sample,
+#: horizontally and vertically.
+SUBSAMPLING = {"4:4:4": (1, 1), "4:2:2": (2, 1), "4:2:0": (2, 2), "4:4:0": (1, 2)}
+
+
+class EncodingOptions(TypedDict, total=False):
+    """The keywords of `pyfd.encode`, for the signatures of functions that pass them on."""
+
+    mode: PixelMode | None
+    layout: Layout
+    subsampling: Subsampling
+    progressive: bool
+    optimize: bool
+    baseline: bool
+    exif: bytes | None
+    icc_profile: bytes | None
+    comment: bytes | str | None
+    radius: int | None
+    radius_files: int | None
+    max_loss: float
+
+
+@dataclass(kw_only=True)
+class Encoding:
+    """The checked options of `pyfd.encode`, except `baseline`, which is about the tables.
+
+    Raises:
+        TypeError: The metadata are not bytes.
+        ValueError: An option has a wrong value.
+    """
+
+    mode: PixelMode | None = None
+    layout: Layout = "HWC"
+    subsampling: Subsampling = "4:4:4"
+    progressive: bool = False
+    optimize: bool = False
+    exif: bytes | None = None
+    icc_profile: bytes | None = None
+    comment: bytes | str | None = None
+    radius: int | None = None
+    radius_files: int | None = None
+    max_loss: float = 1.0
+    segments: bytes = field(init=False)
+    """The metadata as segments of a file."""
+
+    def __post_init__(self) -> None:
+        check_pixel_mode(self.mode)
+        check_layout(self.layout)
+        if self.subsampling not in SUBSAMPLING:
+            raise ValueError(f"subsampling must be one of {', '.join(SUBSAMPLING)}")
+        if not self.max_loss >= 0:
+            raise ValueError(f"max_loss must be 0 dB or more, not {self.max_loss}")
+        self.segments = metadata.build(self.exif, self.icc_profile, self.comment)
+
+
+def encode(
+    image: npt.ArrayLike | Image, tables: npt.NDArray[np.uint16], options: Encoding
+) -> bytes:
+    """Encode an image.
+
+    Args:
+        image: As in `pyfd.encode`.
+        tables: As `pyfd.qtables.steps_within` returns them.
+        options: The options.
+    """
+    pixels = view_of(image, options.mode, options.layout)
+    return _encode(np.ascontiguousarray(pixels), tables, options)
+
+
+def _encode(pixels: Pixels, tables: npt.NDArray[np.uint16], options: Encoding) -> bytes:
+    gray = pixels.ndim == 2
+    sampling = (1, 1) if gray else SUBSAMPLING[options.subsampling]
+    progressive, optimize = bool(options.progressive), bool(options.optimize)
+    least = least_radius(pixels, tables, options.radius)
+    least_file = least_file_radius(pixels, tables, sampling, options.radius_files)
+    if least and sampling != (1, 1):
+        how = binding.writing(progressive, optimize)
+        rgb = _in_rgb(pixels, options.mode)
+        return subsampled.encode(
+            rgb, sampling, tables, least - 1, options.max_loss, how, options.segments
+        )
+    color = "L" if gray else options.mode or "RGB"
+    how = binding.writing(progressive, optimize, radius=least, file_radius=least_file, color=color)
+    return binding.encode(pixels, sampling, tables, how, options.segments)
+
+
+def _in_rgb(pixels: Pixels, mode: PixelMode | None) -> Pixels:
+    if mode == "YCbCr":
+        raise ValueError(
+            "a radius with subsampled chroma takes RGB or BGR pixels, not YCbCr: the search "
+            "compares what is decoded with them"
+        )
+    return np.ascontiguousarray(pixels[:, :, ::-1]) if mode == "BGR" else pixels
