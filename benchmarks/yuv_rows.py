@@ -18,7 +18,7 @@ from pyfd._core.pixels import Pixels
 
 SIZES = {"12 MP": (4000, 3000), "1080p": (1920, 1080)}
 PRESET = QTables.preset("fd-cvpr2019")
-QUALITY = 75
+QUALITY = 96
 
 
 class Frame(NamedTuple):

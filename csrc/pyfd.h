@@ -278,8 +278,8 @@ int pyfd_encode(const uint8_t *pixels, uint32_t width, uint32_t height,
  *                                 {cbcr, half, width, 2},
  *                                 {cbcr + 1, half - 1, width, 2}};
  *
- * Tables, options and segments are those of pyfd_encode(), but for a radius,
- * which takes RGB.
+ * Tables, options and segments are those of pyfd_encode(), but for the radii,
+ * which must be 0, and the color, 0 or PYFD_YCBCR for 3 planes and 0 for 1.
  */
 int pyfd_encode_yuv(const pyfd_plane *planes, int num_planes, uint32_t width,
                     uint32_t height, int h_samp, int v_samp,

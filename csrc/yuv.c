@@ -64,6 +64,8 @@ static void check(pyfd_session *s)
     pyfd_refuse(s, "planes must be 1 or 3");
   if (s->writing.radius > 0 || s->writing.file_radius > 0)
     pyfd_refuse(s, "planes cannot be certified: a radius takes pixels");
+  if (s->writing.color != 0 && s->writing.color != frame->color_space)
+    pyfd_refuse(s, "three planes are YCbCr, and one is gray");
   pyfd_require(s, pyfd_check_frame(frame, s->errors.status));
   pyfd_require(s, pyfd_check_tables(job->tables, job->num_tables, 1,
                                     PYFD_ENCODER_STEP, s->errors.status));

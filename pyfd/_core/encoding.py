@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from pyfd._core import binding, metadata, subsampled
+from pyfd._core import binding, metadata, subsampled, yuv
 from pyfd._core.pixels import (
     Layout,
     PixelMode,
@@ -80,7 +80,9 @@ class Encoding:
 
 
 def encode(
-    image: npt.ArrayLike | Image, tables: npt.NDArray[np.uint16], options: Encoding
+    image: npt.ArrayLike | Image | yuv.Planes,
+    tables: npt.NDArray[np.uint16],
+    options: Encoding,
 ) -> bytes:
     """Encode an image.
 
@@ -89,6 +91,8 @@ def encode(
         tables: As `pyfd.qtables.steps_within` returns them.
         options: The options.
     """
+    if isinstance(image, tuple):
+        return _encode_planes(image, tables, options)
     pixels = view_of(image, options.mode, options.layout)
     return _encode(np.ascontiguousarray(pixels), tables, options)
 
@@ -108,6 +112,19 @@ def _encode(pixels: Pixels, tables: npt.NDArray[np.uint16], options: Encoding) -
     color = "L" if gray else options.mode or "RGB"
     how = binding.writing(progressive, optimize, radius=least, file_radius=least_file, color=color)
     return binding.encode(pixels, sampling, tables, how, options.segments)
+
+
+def _encode_planes(
+    planes: tuple[npt.ArrayLike, ...], tables: npt.NDArray[np.uint16], options: Encoding
+) -> bytes:
+    if options.mode != "YCbCr" or options.layout != "HWC":
+        raise ValueError('a tuple is planes, which take mode="YCbCr" and no layout')
+    if options.radius is not None or options.radius_files is not None:
+        raise ValueError("a radius takes pixels, not planes: encode the decoded file with it")
+    sampling = SUBSAMPLING[options.subsampling]
+    samples = yuv.samples_of(planes, options.subsampling, sampling)
+    how = binding.writing(bool(options.progressive), bool(options.optimize))
+    return binding.encode_yuv(samples, sampling, tables, how, options.segments)
 
 
 def _in_rgb(pixels: Pixels, mode: PixelMode | None) -> Pixels:

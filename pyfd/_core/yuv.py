@@ -28,7 +28,7 @@ class Samples(NamedTuple):
     def size(self) -> int:
         """Return the number of bytes from the lowest address to the highest one."""
         rows, columns = self.array.shape
-        return (rows - 1) * abs(self.stride) + (columns - 1) * self.step + 1
+        return int((rows - 1) * abs(self.stride) + (columns - 1) * self.step + 1)
 
 
 def samples_of(

@@ -23,7 +23,7 @@ import pyfd
 from pyfd import QTables
 from pyfd._core import yuv
 from pyfd.header import SUBSAMPLING
-from tests.jpegs import picture, tables
+from tests.jpegs import tables
 from tests.packaging.sources import ROOT, load_build
 
 PRESET = "fd-cvpr2019"
@@ -206,3 +206,61 @@ def test_copies_only_what_has_no_step():
     whole = (np.ascontiguousarray(y[:, ::-1]), np.full((16, 16), 128, np.uint8))
     again = pyfd.encode((*whole, whole[1]), PRESET, mode="YCbCr", subsampling="4:2:0")
     assert made == again
+
+
+def test_a_copy_is_made_of_rows_that_overlap(raw_data):
+    y, cb, cr = (np.ascontiguousarray(plane) for plane in samples(16, 16, "4:4:4"))
+    planes = y.T, as_strided(cb, (16, 16), (1, 1)), as_strided(cr, (16, 16), (0, 1))
+    assert [plane.array is planes[0] for plane in yuv.samples_of(planes, "", (1, 1))] == [False] * 3
+    made = pyfd.encode(planes, PRESET, mode="YCbCr")
+    assert made == expected(raw_data, list(planes), QTables.preset(PRESET), "4:4:4")
+
+
+# ---- what does not fit --------------------------------------------------------
+
+Y = np.zeros((17, 23), np.uint8)
+HALF, PAIRS = np.zeros((9, 12), np.uint8), np.zeros((9, 12, 2), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("planes", "message"),
+    [
+        ((Y, HALF[:8], HALF[:8]), r"4:2:0 with Y of \(17, 23\) takes Cb and Cr of \(9, 12\) each"),
+        ((Y, HALF, HALF[:, :11]), r"not \(9, 12\) and \(9, 11\)"),
+        ((Y, Y, Y), r"not \(17, 23\) and \(17, 23\)"),
+        ((Y, PAIRS[:, :11]), r"takes CbCr of \(9, 12, 2\) or \(9, 24\), not \(9, 11, 2\)"),
+        ((Y, PAIRS[:, :, :1]), r"not \(9, 12, 1\)"),
+        ((Y, HALF), r"not \(9, 12\)"),
+        ((Y, PAIRS.reshape(9, 24)[:, :23]), r"not \(9, 23\)"),
+        ((Y, PAIRS, PAIRS), r"not \(9, 12, 2\) and \(9, 12, 2\)"),
+        ((Y[:, :, None], HALF, HALF), r"Y must be H×W .*, not \(17, 23, 1\)"),
+        ((Y[:0], HALF[:0], HALF[:0]), r"Y must be H×W with sides in 1...65500, not \(0, 23\)"),
+        ((np.zeros((1, 65501), np.uint8), HALF, HALF), r"not \(1, 65501\)"),
+        ((Y,), r"is \(Y, Cb, Cr\) or \(Y, CbCr\), not 1 of them"),
+        ((), "not 0 of them"),
+        ((Y, HALF, HALF, HALF), "not 4 of them"),
+        ((Y.astype(float), HALF, HALF), "planes must be uint8 in 0...255, not float64"),
+        ((Y, HALF.astype(np.int8), HALF), "planes must be uint8 in 0...255, not int8"),
+        ((Y, HALF, None), "planes must be uint8 in 0...255, not object"),
+    ],
+)
+def test_planes_must_fit(planes, message):
+    with pytest.raises(ValueError, match=message):
+        pyfd.encode(planes, PRESET, mode="YCbCr", subsampling="4:2:0")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mode": None}, 'a tuple is planes, which take mode="YCbCr"'),
+        ({"mode": "RGB"}, 'a tuple is planes, which take mode="YCbCr"'),
+        ({"layout": "CHW"}, "no layout"),
+        ({"radius": 0}, "a radius takes pixels, not planes"),
+        ({"radius_files": 1}, "a radius takes pixels, not planes"),
+        ({"subsampling": "4:1:1"}, "subsampling must be one of"),
+    ],
+)
+def test_options_must_fit_planes(options, message):
+    given_options = {"mode": "YCbCr", "subsampling": "4:2:0", **options}
+    with pytest.raises(ValueError, match=message):
+        pyfd.encode((Y, PAIRS), PRESET, **given_options)

@@ -146,6 +146,10 @@ WRONG = [
         (f"yuv {name}", "sampling factors must be 1 to 4")
         for name in ("h=0", "v=5", "h=-1", "h=2147483647")
     ],
+    *[
+        (f"yuv {name}", "three planes are YCbCr, and one is gray")
+        for name in ("writing.color=2", "writing.color=99", "planes=1 writing.color=1")
+    ],
     ("yuv h=4 v=4", "Sampling factors too large for interleaved scan"),
     # images
     *[
@@ -207,6 +211,7 @@ def test_four_components_have_few_modes(program, files, color):
         "requantize step=32767", "decode", "decode tables=0", "snap", "radii count=4",
         "certify count=12", "why count=1", "yuv", "yuv planes=1 h=5 cr.from=-1", "yuv h=4 v=1",
         "yuv h=2 v=2 cr.size=120", "yuv y.from=240 y.stride=-16 progressive=1", "yuv segments=0",
+        "yuv writing.color=1",
         "yuv height=1 y.stride=0 cr.stride=1", "yuv cr.from=1 cr.step=2 cr.stride=32 h=2 v=2",
     ],
 )  # fmt: skip
