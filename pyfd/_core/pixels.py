@@ -113,9 +113,9 @@ def _wrong_dtype(dtype: str, cast: str) -> ValueError:
 
 
 def _wrong_shape(shape: tuple[int, ...], mode: PixelMode | None, layout: Layout) -> ValueError:
-    color = () if mode == "L" else _COLOR[layout]
-    gray = _GRAY[layout] if mode in (None, "L") else ()
-    *others, last = (*color, *gray)
+    shapes = [*(() if mode == "L" else _COLOR[layout])]
+    shapes += _GRAY[layout] if mode in (None, "L") else ()
+    *others, last = shapes
     kinds = f"{', '.join(others)} or {last}" if others else last
     start = f"pixels of mode {mode}" if mode else "pixels"
     return ValueError(f"{start} must be {kinds}, not {shape}{_hint(shape, layout)}")
