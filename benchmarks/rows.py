@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import pyfd
-from benchmarks import certificate_rows, memory, peers, timing, twin
+from benchmarks import certificate_rows, memory, peers, timing, twin, yuv_rows
 from benchmarks.cases import Case, Row, UnmeasuredError, thinned
 from benchmarks.files import BASELINE, FEW, LARGE, OWN, PROGRESSIVE, SIZES, TILE, WAYS, Files, Kind
 from benchmarks.timing import Bounds, Effort, Measurement, interleaved, inverse
@@ -319,6 +319,7 @@ ROWS: list[Callable[[Files], Row]] = [
     overhead,
     encode_over_pillow,
     encode_over_simplejpeg,
+    yuv_rows.yuv,
     requantize_over_both,
     calibrate_over_plain,
     workers,

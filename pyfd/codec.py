@@ -19,6 +19,7 @@ from pyfd._core.files import Source, read_source
 from pyfd._core.memory import check_memory
 from pyfd._core.pixels import Layout, PixelMode, Pixels
 from pyfd._core.reading import DEFAULT_LIMITS, Mode, Region, Scale, Size, reading_with
+from pyfd._core.yuv import Planes
 from pyfd.coefficients import Coefficients
 from pyfd.header import Header
 from pyfd.limits import Limits
@@ -41,6 +42,7 @@ __all__ = [
     "Layout",
     "Mode",
     "PixelMode",
+    "Planes",
     "Subsampling",
     "decode",
     "decode_many",
@@ -235,7 +237,7 @@ def read_coefficients(
 
 
 def encode(
-    image: npt.ArrayLike | Image,
+    image: npt.ArrayLike | Image | Planes,
     qtables: QTablesLike,
     *,
     mode: PixelMode | None = None,
@@ -255,7 +257,11 @@ def encode(
 
     Args:
         image: ``uint8`` pixels, H×W×3 or H×W (grayscale), with any strides: an array, or a
-            tensor in the CPU's memory; or a `PIL.Image` of mode "RGB" or "L".
+            tensor in the CPU's memory; or a `PIL.Image` of mode "RGB" or "L". With
+            ``mode="YCbCr"`` also a tuple of planes, (Y, Cb, Cr) or (Y, CbCr), whose chroma
+            is subsampled already: Y is H×W, and Cb and Cr have the rows and columns that
+            cover it, in 4:2:0 ⌈H/2⌉×⌈W/2⌉; or CbCr is an array of pairs, ⌈H/2⌉×⌈W/2⌉×2 or
+            ⌈H/2⌉×2⌈W/2⌉ (NV12). They are neither converted nor resampled.
         qtables: Tables with steps of 1...255, or 1...8191 with
             ``baseline=False``. They are never rescaled.
         mode: The color of the pixels, which is never guessed: "RGB", "BGR", "L", or

@@ -19,6 +19,7 @@ from pyfd._core.memory import Budget
 from pyfd._core.pixels import Layout, Pixels
 from pyfd._core.places import Places
 from pyfd._core.reading import DEFAULT_LIMITS, ReadingOptions, reading_of
+from pyfd._core.yuv import Planes
 from pyfd.limits import Limits
 from pyfd.qtables import (
     BASELINE_STEP,
@@ -130,7 +131,7 @@ def decode_many(
 
 @overload
 def encode_many(
-    images: Iterable[npt.ArrayLike | Image],
+    images: Iterable[npt.ArrayLike | Image | Planes],
     qtables: QTablesLike,
     *,
     workers: int | None = None,
@@ -140,7 +141,7 @@ def encode_many(
 ) -> list[bytes]: ...
 @overload
 def encode_many(
-    images: Iterable[npt.ArrayLike | Image],
+    images: Iterable[npt.ArrayLike | Image | Planes],
     qtables: QTablesLike,
     *,
     workers: int | None = None,
@@ -149,7 +150,7 @@ def encode_many(
     **encode_options: Unpack[EncodingOptions],
 ) -> list[bytes | Exception]: ...
 def encode_many(
-    images: Iterable[npt.ArrayLike | Image],
+    images: Iterable[npt.ArrayLike | Image | Planes],
     qtables: QTablesLike,
     *,
     workers: int | None = None,

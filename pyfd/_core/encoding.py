@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from pyfd._core import binding, metadata, subsampled
+from pyfd._core import binding, metadata, subsampled, yuv
 from pyfd._core.memory import Budget, check_memory
 from pyfd._core.pixels import (
     Layout,
@@ -110,7 +110,9 @@ def options_of(caller: str, options: Mapping[str, Any]) -> tuple[Encoding, bool]
 
 
 def encode(
-    image: npt.ArrayLike | Image, tables: npt.NDArray[np.uint16], options: Encoding
+    image: npt.ArrayLike | Image | yuv.Planes,
+    tables: npt.NDArray[np.uint16],
+    options: Encoding,
 ) -> bytes:
     """Encode an image.
 
@@ -119,12 +121,14 @@ def encode(
         tables: As `pyfd.qtables.steps_within` returns them.
         options: The options.
     """
+    if isinstance(image, tuple):
+        return _encode_planes(image, tables, options)
     pixels = view_of(image, options.mode, options.layout)
     return _encode(np.ascontiguousarray(pixels), tables, options)
 
 
 def encode_within(
-    image: npt.ArrayLike | Image,
+    image: npt.ArrayLike | Image | yuv.Planes,
     tables: npt.NDArray[np.uint16],
     options: Encoding,
     limits: Limits,
@@ -141,24 +145,34 @@ def encode_within(
         return encode(image, tables, options)
 
 
-def _held(image: npt.ArrayLike | Image, options: Encoding) -> int:
+def _held(image: npt.ArrayLike | Image | yuv.Planes, options: Encoding) -> int:
     """Return a bound on the bytes that encoding an image takes."""
-    if is_pil_image(image):
-        # numpy takes Pillow's pixels from bytes, which Pillow joins from others
-        width, height = image.size
-        channels, copies = len(image.getbands()), 2
-    else:
-        pixels = view_of(image, options.mode, options.layout)
-        height, width, channels = (*pixels.shape, 1)[:3]
-        copies = 0 if pixels.flags.c_contiguous else 1
-    size = width * height * channels
+    width, height, channels, copied = _size_of(image, options)
     blocks = _blocks(width, height, channels, options.subsampling)
-    held = copies * size + blocks * _FILE + 2 * len(options.segments)
+    held = copied + blocks * _FILE + 2 * len(options.segments)
     if options.progressive or options.optimize:
         held += blocks * _COEFFICIENTS
     if options.radius is not None and channels > 1 and options.subsampling != "4:4:4":
         held += _SEARCH + width * height * _SEARCH_PIXEL
     return held
+
+
+def _size_of(
+    image: npt.ArrayLike | Image | yuv.Planes, options: Encoding
+) -> tuple[int, int, int, int]:
+    """Return an image's width, height and channels, and the bytes of it that are copied."""
+    if isinstance(image, tuple):
+        planes = [np.asarray(plane) for plane in image]
+        height, width = (*planes[0].shape, 0, 0)[:2] if planes else (0, 0)
+        return width, height, 3, sum(plane.size for plane in planes)
+    if is_pil_image(image):
+        # numpy takes Pillow's pixels from bytes, which Pillow joins from others
+        width, height = image.size
+        channels = len(image.getbands())
+        return width, height, channels, 2 * width * height * channels
+    pixels = view_of(image, options.mode, options.layout)
+    height, width, channels = (*pixels.shape, 1)[:3]
+    return width, height, channels, 0 if pixels.flags.c_contiguous else pixels.size
 
 
 def _blocks(width: int, height: int, channels: int, subsampling: Subsampling) -> int:
@@ -184,6 +198,19 @@ def _encode(pixels: Pixels, tables: npt.NDArray[np.uint16], options: Encoding) -
     color = "L" if gray else options.mode or "RGB"
     how = binding.writing(progressive, optimize, radius=least, file_radius=least_file, color=color)
     return binding.encode(pixels, sampling, tables, how, options.segments)
+
+
+def _encode_planes(
+    planes: tuple[npt.ArrayLike, ...], tables: npt.NDArray[np.uint16], options: Encoding
+) -> bytes:
+    if options.mode != "YCbCr" or options.layout != "HWC":
+        raise ValueError('a tuple is planes, which take mode="YCbCr" and no layout')
+    if options.radius is not None or options.radius_files is not None:
+        raise ValueError("a radius takes pixels, not planes: encode the decoded file with it")
+    sampling = SUBSAMPLING[options.subsampling]
+    samples = yuv.samples_of(planes, options.subsampling, sampling)
+    how = binding.writing(bool(options.progressive), bool(options.optimize))
+    return binding.encode_yuv(samples, sampling, tables, how, options.segments)
 
 
 def _in_rgb(pixels: Pixels, mode: PixelMode | None) -> Pixels:

@@ -90,6 +90,18 @@ def test_options_are_those_of_encode():
         pyfd.encode_many([bgr], large)
 
 
+def test_planes_are_images_too():
+    y, cb, cr = picture(20, 12), picture(10, 6), picture(10, 6, 1)
+    planes = [(y[..., n], cb[..., n], cr[..., n]) for n in range(3)]
+    options = {"mode": "YCbCr", "subsampling": "4:2:0"}
+    expected = [pyfd.encode(image, PRESET, **options) for image in planes]
+    assert pyfd.encode_many(planes, PRESET, workers=2, **options) == expected
+    for wrong in ((), (y[..., 0],), (5, 6), (y, cb)):
+        found = pyfd.encode_many([planes[0], wrong], PRESET, errors="return", **options)
+        assert found[0] == expected[0]
+        assert isinstance(found[1], ValueError)
+
+
 def test_an_array_is_a_batch_only_if_nothing_is_guessed():
     batch = np.stack([picture(20, 12, n) for n in range(3)])
     expected = [pyfd.encode(image, PRESET) for image in batch]
@@ -194,6 +206,7 @@ HELD = {
     "channels first": ("first", {"layout": "CHW", "subsampling": "4:2:0"}, 0.4),
     "progressive": ("image[::-1]", {"progressive": True}, 0.6),
     "optimized, subsampled": ("image", {"optimize": True, "subsampling": "4:2:0"}, 0.6),
+    "planes": ("(image[..., 0], image[..., 1], image[..., 2])", {"mode": "YCbCr"}, 0.3),
     "pil": ("PIL.Image.fromarray(image)", {}, 0.4),
     "bgr, searched": (
         "image[:512, :512]",
