@@ -70,7 +70,7 @@ asan: $(VENV)/test  ## Run the tests under AddressSanitizer and UndefinedBehavio
 fuzz: fuzz-metadata $(VENV)/test $(VENV)/clang  ## Fuzz the C entry points, the drop-in's and metadata for SECONDS each
 	PYFD_SANITIZE=$(CHECKS),fuzzer-no-link CC=clang $(BIN)/python fuzz/build.py build/fuzz
 	PYTHONPATH=. $(BIN)/python fuzz/seeds.py build/fuzz/seeds
-	@for target in probe decode requantize coefficients snap certified djpeg cjpeg jpegtran; do \
+	@for target in probe decode requantize coefficients snap certified yuv djpeg cjpeg jpegtran; do \
 	  mkdir -p build/fuzz/corpus/$$target; \
 	  echo "fuzzing $$target for $(SECONDS) s"; \
 	  build/fuzz/$$target -max_total_time=$(SECONDS) -timeout=10 -max_len=6000 -print_final_stats=1 \
@@ -98,6 +98,7 @@ lint: $(VENV)/test  ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy tests/codec/test_types.py
 	$(BIN)/clang-format --dry-run --Werror csrc/*.[ch] fuzz/*.[ch] benchmarks/*.c
 
 format: $(VENV)/test  ## Format Python and C

@@ -48,13 +48,11 @@ static void certify_blocks(void *data, JDIMENSION row, JDIMENSION column,
 }
 
 /* Let libjpeg write only blocks whose radii are large enough. */
-static void certify(pyfd_session *s)
+static void certify(pyfd_session *s, const pyfd_image *image)
 {
   encode_job *job = s->job;
   const uint32_t radius = s->writing.radius;
   const uint32_t file_radius = s->writing.file_radius;
-  const pyfd_image image = {job->pixels, job->width, job->height,
-                            job->channels};
 
   if (radius > PYFD_MAX_RADIUS || file_radius > PYFD_MAX_RADIUS)
     pyfd_refuse(s, "a radius is at most 256");
@@ -63,11 +61,17 @@ static void certify(pyfd_session *s)
   if (file_radius > 0 &&
       (job->width % PYFD_SIDE > 0 || job->height % PYFD_SIDE > 0))
     pyfd_refuse(s, "a radius for files takes sides that are multiples of 8");
-  if (!pyfd_set_certified(&job->certified, &image, job->tables,
-                          job->num_tables, (int)radius - 1,
-                          (int)file_radius - 1))
+  if (!pyfd_set_certified(&job->certified, image, job->tables, job->num_tables,
+                          (int)radius - 1, (int)file_radius - 1))
     pyfd_refuse(s, "no image has this radius with these tables");
   jpeg_filter_blocks(&s->out, certify_blocks, &job->certified);
+}
+
+static J_COLOR_SPACE input_color(const pyfd_image *image)
+{
+  if (image->channels == 1)
+    return JCS_GRAYSCALE;
+  return image->color == 0 ? JCS_RGB : pyfd_libjpeg_color(image->color);
 }
 
 static void encode(pyfd_session *s)
@@ -75,7 +79,7 @@ static void encode(pyfd_session *s)
   encode_job *job = s->job;
   struct jpeg_compress_struct *out = &s->out;
   const pyfd_image image = {job->pixels, job->width, job->height,
-                            job->channels};
+                            job->channels, s->writing.color};
 
   pyfd_require(s, pyfd_check_image(&image, job->tables, job->num_tables,
                                    s->errors.status));
@@ -85,7 +89,7 @@ static void encode(pyfd_session *s)
   out->image_width = job->width;
   out->image_height = job->height;
   out->input_components = job->channels;
-  out->in_color_space = job->channels == 1 ? JCS_GRAYSCALE : JCS_EXT_RGB;
+  out->in_color_space = input_color(&image);
   jpeg_set_defaults(out);
   if (job->channels == 3) {
     out->comp_info[0].h_samp_factor = job->h_samp;
@@ -96,7 +100,7 @@ static void encode(pyfd_session *s)
   if (s->writing.progressive)
     jpeg_simple_progression(out);
   if (s->writing.radius > 0 || s->writing.file_radius > 0)
-    certify(s);
+    certify(s, &image);
   jpeg_start_compress(out, TRUE);
   pyfd_put_bytes(s, job->segments, job->segments_size);
   write_rows(out, job->pixels, (size_t)job->width * (size_t)job->channels);

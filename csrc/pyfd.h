@@ -114,6 +114,9 @@ typedef struct {
   uint32_t radius;
   uint32_t file_radius;
   uint32_t trim; /* pyfd_requantize(): drop edges that cannot be turned */
+  /* pyfd_encode(): the color of pixels of 3 channels, PYFD_RGB, PYFD_BGR or
+   * PYFD_YCBCR, or 0 for RGB.  Pixels of 1 channel are gray, which is 0. */
+  uint32_t color;
 } pyfd_writing;
 
 /*
@@ -144,6 +147,17 @@ typedef struct {
   uint32_t size;   /* 0...65533 */
   uint32_t marker; /* 0xE0...0xEF, 0xFE */
 } pyfd_segment;
+
+/*
+ * A plane of samples, as a camera or a video decoder leaves it.  If the stride
+ * is negative, samples is the last row in memory.
+ */
+typedef struct {
+  const uint8_t *samples; /* the first row */
+  size_t size;      /* bytes from the row with the lowest address to the end */
+  ptrdiff_t stride; /* bytes from a row to the next one below it */
+  size_t step;      /* bytes from a sample to the next: 2 if interleaved */
+} pyfd_plane;
 
 /*
  * Sums of the coefficients and of their squares over the blocks of Y, Cb and
@@ -248,15 +262,41 @@ int pyfd_find_file_radii(const uint8_t *pixels, uint32_t width,
  */
 
 /*
- * Encode pixels: 1 channel (gray) or 3 (RGB).  The 1 to 4 tables' steps are
- * 1...PYFD_ENCODER_STEP.  With a radius, blocks that do not have it are
- * replaced with the closest ones found that do.
+ * Encode pixels: 1 channel (gray) or 3 (RGB, unless writing has a color).  The
+ * 1 to 4 tables' steps are 1...PYFD_ENCODER_STEP.  With a radius, blocks that
+ * do not have it are replaced with the closest ones found that do; it is a
+ * radius of the file's pixels in RGB, whatever the color of these.
  */
 int pyfd_encode(const uint8_t *pixels, uint32_t width, uint32_t height,
                 int channels, int h_samp, int v_samp, const uint16_t *tables,
                 int num_tables, const pyfd_writing *writing,
                 const uint8_t *segments, size_t segments_size, uint8_t **out,
                 size_t *out_size, pyfd_status *status);
+
+/*
+ * Encode planes of full-range YCbCr (ITU-T T.871): 1 (gray), or 3 in the order
+ * Y, Cb, Cr, without converting or resampling them.  Y has height rows of
+ * width samples.  A sample of Cb or Cr covers h_samp x v_samp pixels, so 2x2
+ * is 4:2:0, and their planes have as many rows and columns as cover the image:
+ * half of them, rounded up.  A file needs whole blocks; the last row and
+ * column are repeated as far as they go.  NV12 in a buffer of width * height *
+ * 3 / 2 bytes, which end with interleaved Cb and Cr:
+ *
+ *   const uint8_t *cbcr = buffer + width * height;
+ *   const size_t half = width * height / 2;
+ *   const pyfd_plane planes[3] = {{buffer, width * height, width, 1},
+ *                                 {cbcr, half, width, 2},
+ *                                 {cbcr + 1, half - 1, width, 2}};
+ *
+ * Tables, options and segments are those of pyfd_encode(), but for the radii,
+ * which must be 0, and the color, 0 or PYFD_YCBCR for 3 planes and 0 for 1.
+ */
+int pyfd_encode_yuv(const pyfd_plane *planes, int num_planes, uint32_t width,
+                    uint32_t height, int h_samp, int v_samp,
+                    const uint16_t *tables, int num_tables,
+                    const pyfd_writing *writing, const uint8_t *segments,
+                    size_t segments_size, uint8_t **out, size_t *out_size,
+                    pyfd_status *status);
 
 /*
  * Write coefficients in the order of pyfd_read_coefficients(), with steps of
@@ -306,7 +346,7 @@ const char *pyfd_libjpeg_turbo(void);
    100000000}
 #define PYFD_DEFAULT_READING                                                  \
   {sizeof(pyfd_reading), 1, PYFD_RGB, 1, 0, 0, 0, 0, 0}
-#define PYFD_DEFAULT_WRITING {sizeof(pyfd_writing), 0, 0, 0, 0, 0, 0}
+#define PYFD_DEFAULT_WRITING {sizeof(pyfd_writing), 0, 0, 0, 0, 0, 0, 0}
 
 #ifdef __cplusplus
 }

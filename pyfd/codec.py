@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from pyfd._core import binding, decoding, subsampled
+from pyfd._core import binding, decoding, encoding
 from pyfd._core import metadata as _metadata
+from pyfd._core.encoding import Subsampling
 from pyfd._core.files import Source, read_source
-from pyfd._core.pixels import Pixels, pixels_of
-from pyfd._core.radii import least_file_radius, least_radius
+from pyfd._core.memory import check_memory
+from pyfd._core.pixels import Layout, PixelMode, Pixels
 from pyfd._core.reading import (
     DEFAULT_LIMITS,
     Mode,
@@ -27,10 +28,11 @@ from pyfd._core.reading import (
     reading_with,
 )
 from pyfd._core.turns import UPRIGHT, Orient, turns
+from pyfd._core.yuv import Planes
 from pyfd.coefficients import Coefficients
-from pyfd.header import SUBSAMPLING, Header
+from pyfd.header import Header
 from pyfd.limits import Limits
-from pyfd.many import decode_many
+from pyfd.many import decode_many, encode_many
 from pyfd.qtables import (
     BASELINE_STEP,
     DECODER_STEP,
@@ -46,19 +48,21 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 __all__ = [
+    "Layout",
     "Mode",
+    "PixelMode",
+    "Planes",
     "Subsampling",
     "decode",
     "decode_many",
     "encode",
+    "encode_many",
     "probe",
     "read_coefficients",
     "requantize",
     "snap",
     "write_coefficients",
 ]
-
-Subsampling: TypeAlias = Literal["4:4:4", "4:2:2", "4:2:0", "4:4:0"]
 
 
 # ---- reading --------------------------------------------------------------
@@ -203,7 +207,7 @@ def snap(
     shape = (frame.height, frame.width, 3)
     if frame.multiscan:
         held = frame.coefficient_bytes + len(data) + math.prod(shape)
-        decoding.check_memory(limits, held)
+        check_memory(limits, held)
     pixels = np.empty(shape, np.uint8)
     binding.snap(data, reading, tables, pixels, stacklevel=2)
     return pixels
@@ -227,7 +231,7 @@ def read_coefficients(
     data = read_source(source, limits)
     frame = binding.probe(data, limits)
     sizes = [64 * high * wide for high, wide in frame.blocks]
-    decoding.check_memory(limits, len(data) + frame.coefficient_bytes + 2 * sum(sizes))
+    check_memory(limits, len(data) + frame.coefficient_bytes + 2 * sum(sizes))
     flat = np.empty(sum(sizes), np.int16)
     tables = binding.read_coefficients(data, reading, flat, len(sizes))
     parts = np.split(flat, np.cumsum(sizes)[:-1])
@@ -247,9 +251,11 @@ def read_coefficients(
 
 
 def encode(
-    image: npt.ArrayLike | Image,
+    image: npt.ArrayLike | Image | Planes,
     qtables: QTablesLike,
     *,
+    mode: PixelMode | None = None,
+    layout: Layout = "HWC",
     subsampling: Subsampling = "4:4:4",
     progressive: bool = False,
     optimize: bool = False,
@@ -264,10 +270,20 @@ def encode(
     r"""Encode an image with exactly the given tables.
 
     Args:
-        image: ``uint8`` pixels, H×W×3 (RGB) or H×W (grayscale), with any strides; or
-            a `PIL.Image` of mode "RGB" or "L".
+        image: ``uint8`` pixels, H×W×3 or H×W (grayscale), with any strides: an array, or a
+            tensor in the CPU's memory; or a `PIL.Image` of mode "RGB" or "L". With
+            ``mode="YCbCr"`` also a tuple of planes, (Y, Cb, Cr) or (Y, CbCr), whose chroma
+            is subsampled already: Y is H×W, and Cb and Cr have the rows and columns that
+            cover it, in 4:2:0 ⌈H/2⌉×⌈W/2⌉; or CbCr is an array of pairs, ⌈H/2⌉×⌈W/2⌉×2 or
+            ⌈H/2⌉×2⌈W/2⌉ (NV12). They are neither converted nor resampled.
         qtables: Tables with steps of 1...255, or 1...8191 with
             ``baseline=False``. They are never rescaled.
+        mode: The color of the pixels, which is never guessed: "RGB", "BGR", "L", or
+            "YCbCr" (as `decode` gives it, also as a PIL image); None for RGB or, without
+            an axis of channels, gray. B, G, R and Y, Cb, Cr are encoded as they are,
+            without a conversion to R, G, B in between.
+        layout: The order of the axes, which is never guessed: "HWC", or "CHW" for 3×H×W,
+            1×H×W or H×W.
         subsampling: The subsampling of the chroma: "4:4:4", "4:2:2", "4:2:0" or
             "4:4:0". It has no effect on grayscale. With subsampled chroma, some
             coefficients do not return to the grid, even in an image that was not
@@ -283,7 +299,8 @@ def encode(
             integers e with |e| ≤ ε and p + e in 0...255, ``encode(p + e, qtables)`` has the
             file's coefficients. Blocks that hold anyway keep the coefficients of a plain
             encoding. Others are replaced with the closest ones found that hold, in the
-            last resort flat ones. `QTables.certified` makes tables for it.
+            last resort flat ones. p and e are in RGB, whatever `mode` is. With subsampled
+            chroma, `mode` must not be "YCbCr". `QTables.certified` makes tables for it.
         radius_files: A strength in whole levels, 0...126, to certify the file for against
             other files (`Certificate.file_radius`). It is a promise of its own; ask for
             both radii to have both. The sides must be multiples of 8, and the chroma not
@@ -298,26 +315,26 @@ def encode(
     Raises:
         CertificateError: With subsampled chroma, no file with this radius was found, or
             it costs more than `max_loss`.
-        TypeError: The image is a file, the metadata are not bytes, or a radius is not a
-            whole number.
+        TypeError: The image is a file or cannot be an array, the metadata are not bytes,
+            or a radius is not a whole number.
         ValueError: The image's shape, dtype or mode, a step or the metadata do not fit, or
             a step is too small for a radius; the message says which it takes.
     """
     tables = steps_within(qtables, BASELINE_STEP if baseline else ENCODER_STEP)
-    if subsampling not in SUBSAMPLING:
-        raise ValueError(f"subsampling must be one of {', '.join(SUBSAMPLING)}")
-    pixels = pixels_of(image)
-    segments = _metadata.build(exif, icc_profile, comment)
-    sampling = SUBSAMPLING[subsampling] if pixels.ndim == 3 else (1, 1)
-    if not max_loss >= 0:
-        raise ValueError(f"max_loss must be 0 dB or more, not {max_loss}")
-    least = least_radius(pixels, tables, radius)
-    least_file = least_file_radius(pixels, tables, sampling, radius_files)
-    if least and sampling != (1, 1):
-        how = binding.writing(bool(progressive), bool(optimize))
-        return subsampled.encode(pixels, sampling, tables, least - 1, max_loss, how, segments)
-    how = binding.writing(bool(progressive), bool(optimize), radius=least, file_radius=least_file)
-    return binding.encode(pixels, sampling, tables, how, segments)
+    options = encoding.Encoding(
+        mode=mode,
+        layout=layout,
+        subsampling=subsampling,
+        progressive=progressive,
+        optimize=optimize,
+        exif=exif,
+        icc_profile=icc_profile,
+        comment=comment,
+        radius=radius,
+        radius_files=radius_files,
+        max_loss=max_loss,
+    )
+    return encoding.encode(image, tables, options)
 
 
 def write_coefficients(

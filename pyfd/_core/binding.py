@@ -30,6 +30,7 @@ from pyfd.limits import Limits
 if TYPE_CHECKING:
     from pyfd._core.pixels import Pixels
     from pyfd._core.reading import Reading
+    from pyfd._core.yuv import Samples
 
 # The bounds that csrc/pyfd.h states
 MAX_SIDE: int = lib.PYFD_MAX_SIDE
@@ -153,8 +154,9 @@ def writing(
     radius: int = 0,
     file_radius: int = 0,
     trim: bool = False,
+    color: str = "L",
 ) -> Any:
-    """Return the options of a written file, for C."""
+    """Return the options of a written file, for C; the color is that of H×W×3 pixels."""
     return _options(
         "pyfd_writing",
         progressive=progressive,
@@ -163,6 +165,7 @@ def writing(
         radius=radius,
         file_radius=file_radius,
         trim=trim,
+        color=COLORS[color],
     )
 
 
@@ -455,6 +458,29 @@ def encode(
     made = ffi.new(_MADE)
     code = lib.pyfd_encode(
         buffer, width, height, channels,
+        *sampling, *_tables(tables), how,
+        segments, len(segments),
+        made.data, made.size, made.status,
+    )  # fmt: skip
+    return _take(made, code)
+
+
+def encode_yuv(
+    planes: tuple[Samples, Samples, Samples],
+    sampling: tuple[int, int],
+    tables: npt.NDArray[np.uint16],
+    how: Any,
+    segments: bytes,
+) -> bytes:
+    """Encode Y, Cb and Cr, whose arrays fit each other."""
+    height, width = planes[0].array.shape
+    given = [
+        (ffi.cast("uint8_t *", plane.array.ctypes.data), plane.size, plane.stride, plane.step)
+        for plane in planes
+    ]
+    made = ffi.new(_MADE)
+    code = lib.pyfd_encode_yuv(
+        ffi.new("pyfd_plane[]", given), len(planes), width, height,
         *sampling, *_tables(tables), how,
         segments, len(segments),
         made.data, made.size, made.status,

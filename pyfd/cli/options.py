@@ -11,10 +11,10 @@ import click
 from click.core import ParameterSource
 
 import pyfd
+from pyfd._core.encoding import SUBSAMPLING
 from pyfd._core.extras import remedy
 from pyfd._core.reading import Reading
 from pyfd.cli.messages import printable
-from pyfd.header import SUBSAMPLING
 from pyfd.limits import Limits
 from pyfd.qtables import BASELINE_STEP, QTables, parse_tables
 
