@@ -102,9 +102,10 @@ typedef struct {
   uint32_t progressive;
   uint32_t optimize;     /* make Huffman tables for this image */
   uint32_t keep_density; /* pyfd_requantize(): copy the JFIF density */
-  /* pyfd_encode(), without subsampling: the least radius of the blocks of the
-   * decoded image, for pixels (see pyfd_certify()) and for files (see
-   * pyfd_find_file_radii()), 1...PYFD_MAX_RADIUS, or 0 for any */
+  /* pyfd_encode(), without subsampling, and pyfd_requantize(): the least
+   * radius of the blocks of the decoded image, for pixels (see pyfd_certify())
+   * and for files (see pyfd_find_file_radii()), 1...PYFD_MAX_RADIUS, or 0 for
+   * any */
   uint32_t radius;
   uint32_t file_radius;
 } pyfd_writing;
@@ -263,7 +264,9 @@ int pyfd_write_coefficients(const pyfd_header *header,
 
 /*
  * Re-quantize a file onto 1 to 4 tables with steps of 1...PYFD_DECODER_STEP
- * without decoding it to pixels.
+ * without decoding it to pixels.  With a radius, decode the file without
+ * tables, and encode its pixels as pyfd_encode() does, without subsampling;
+ * steps are 1...PYFD_ENCODER_STEP, and files of four components are refused.
  */
 int pyfd_requantize(const uint8_t *data, size_t size,
                     const pyfd_limits *limits, const pyfd_reading *reading,

@@ -2,8 +2,9 @@
  * transcode.c - files to coefficients and back, never to pixels.
  */
 
-#include "session.h"
+#include "recode.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static JBLOCKROW block_row(j_common_ptr cinfo, jvirt_barray_ptr blocks,
@@ -252,6 +253,7 @@ typedef struct {
   const uint8_t *segments;
   size_t segments_size;
   jpeg_requantizer requantizers[PYFD_MAX_COMPONENTS];
+  pyfd_encode_job certified; /* with a radius */
 } requantize_job;
 
 static uint64_t count_nonzero(const JCOEF *block)
@@ -312,11 +314,7 @@ static uint64_t writing_work(const pyfd_session *s, int i, uint64_t nonzero)
 /* Copy the parts of the file header outside the frame header. */
 static void copy_file_header(pyfd_session *s)
 {
-  if (s->writing.keep_density && s->in.saw_JFIF_marker) {
-    s->out.density_unit = s->in.density_unit;
-    s->out.X_density = s->in.X_density;
-    s->out.Y_density = s->in.Y_density;
-  }
+  pyfd_copy_density(s);
   /* Many readers take CMYK as inverted only if the Adobe marker is there. */
   if (s->in.jpeg_color_space == JCS_CMYK)
     s->out.write_Adobe_marker = s->in.saw_Adobe_marker;
@@ -392,10 +390,27 @@ static void requantize_whole(pyfd_session *s)
   jpeg_finish_decompress(&s->in);
 }
 
+/* Leave the coefficient domain for a radius, which is a matter of pixels. */
+static void certify(pyfd_session *s)
+{
+  requantize_job *job = s->job;
+  pyfd_encode_job *certified = &job->certified;
+
+  certified->tables = job->tables;
+  certified->num_tables = job->num_tables;
+  certified->segments = job->segments;
+  certified->segments_size = job->segments_size;
+  pyfd_recode(s, certified);
+}
+
 static void requantize(pyfd_session *s)
 {
   const requantize_job *job = s->job;
 
+  if (s->writing.radius > 0 || s->writing.file_radius > 0) {
+    certify(s);
+    return;
+  }
   pyfd_require(s, pyfd_check_tables(job->tables, job->num_tables, 1,
                                     PYFD_DECODER_STEP, s->errors.status));
   pyfd_require(s, pyfd_check_segments(job->segments, job->segments_size,
@@ -416,11 +431,15 @@ int pyfd_requantize(const uint8_t *data, size_t size,
 {
   pyfd_session s;
   requantize_job job;
+  int code;
 
   job.tables = (const uint16_t (*)[PYFD_BLOCK])tables;
   job.num_tables = num_tables;
   job.segments = segments;
   job.segments_size = segments_size;
+  job.certified.pixels = NULL;
   pyfd_start_reader(&s, data, size, limits, reading, status, &job);
-  return pyfd_run_writer(&s, requantize, writing, out, out_size);
+  code = pyfd_run_writer(&s, requantize, writing, out, out_size);
+  free((void *)job.certified.pixels);
+  return code;
 }

@@ -16,7 +16,7 @@ from pyfd._core import binding, decoding, subsampled
 from pyfd._core import metadata as _metadata
 from pyfd._core.files import Source, read_source
 from pyfd._core.pixels import Pixels, pixels_of
-from pyfd._core.radii import least_file_radius, least_radius
+from pyfd._core.radii import least_file_radius, least_radii, least_radius
 from pyfd._core.reading import DEFAULT_LIMITS, Mode, Scale, reading_with
 from pyfd.coefficients import Coefficients
 from pyfd.header import SUBSAMPLING, Header
@@ -279,8 +279,8 @@ def encode(
     sampling = SUBSAMPLING[subsampling] if pixels.ndim == 3 else (1, 1)
     if not max_loss >= 0:
         raise ValueError(f"max_loss must be 0 dB or more, not {max_loss}")
-    least = least_radius(pixels, tables, radius)
-    least_file = least_file_radius(pixels, tables, sampling, radius_files)
+    least = least_radius(pixels.shape, tables, radius)
+    least_file = least_file_radius(pixels.shape, tables, sampling, radius_files)
     if least and sampling != (1, 1):
         how = binding.writing(bool(progressive), bool(optimize))
         return subsampled.encode(pixels, sampling, tables, least - 1, max_loss, how, segments)
@@ -335,6 +335,8 @@ def requantize(
     optimize: bool = False,
     metadata: bool | Collection[str] = True,
     baseline: bool = True,
+    radius: int | None = None,
+    radius_files: int | None = None,
     strict: bool = True,
     limits: Limits = DEFAULT_LIMITS,
 ) -> bytes:
@@ -346,10 +348,17 @@ def requantize(
     is read. All coefficients are held in memory if the input or the output is
     progressive, or with ``optimize=True``.
 
+    With a radius, it makes a certified file. A certificate is about pixels, so this
+    one leaves the coefficient domain: the file is decoded without tables, and its
+    pixels are encoded in 4:4:4, as ``encode(decode(source, mode), qtables, radius=…)``
+    does, "L" being the mode of gray files. The certificate is of the new file's
+    decoded pixels; of what was done to the source before, it says nothing. A file
+    that has the radius already keeps its coefficients.
+
     Args:
         source: Bytes-like, a path, or a binary file object.
-        qtables: Tables with steps of 1...255, or 1...32767 with
-            ``baseline=False``.
+        qtables: Tables with steps of 1...255, or with ``baseline=False`` of 1...32767,
+            or of 1...8191 for a radius.
         progressive: Write a progressive file.
         optimize: Write Huffman tables made for this image: smaller, slower.
         metadata: What to keep of it: True for all that has an allow-list, position and
@@ -361,20 +370,36 @@ def requantize(
             JFIF density. Damaged fields are left out; with ``strict=False`` the
             `JPEGWarning` names them.
         baseline: Refuse steps that a baseline decoder does not have to support.
+        radius: A strength in whole levels to certify the file for, as in `encode`. It
+            holds input, pixels, output and coefficients, as far as they must be in
+            memory, to `Limits.max_memory`.
+        radius_files: A strength to certify the file for against other files, as in
+            `encode`: the sides must be multiples of 8.
         strict: As in `decode`.
         limits: The limits on the file.
 
     Raises:
         JPEGError: The file is corrupt, unsupported or beyond a limit.
         OSError: The file cannot be opened.
-        TypeError: `metadata` is neither a bool nor a collection of names.
-        ValueError: A step is out of range, or `metadata` has an unknown name.
+        TypeError: `metadata` is neither a bool nor a collection of names, or a radius is
+            not a whole number.
+        ValueError: A step is out of range, `metadata` has an unknown name, a step is too
+            small for a radius (the message says which it takes), or a radius is asked of
+            a file of four components.
     """
-    tables = steps_within(qtables, BASELINE_STEP if baseline else DECODER_STEP)
+    most = DECODER_STEP if radius is radius_files is None else ENCODER_STEP
+    tables = steps_within(qtables, BASELINE_STEP if baseline else most)
     names = _metadata.names_of(metadata)
     reading = reading_with(strict=strict, limits=limits)
     data = read_source(source, limits)
     kept = _metadata.kept_of(data, names or (), limits)
-    how = binding.writing(bool(progressive), bool(optimize), keep_density=names is not None)
+    least, least_file = least_radii(data, tables, radius, radius_files, limits)
+    how = binding.writing(
+        bool(progressive),
+        bool(optimize),
+        keep_density=names is not None,
+        radius=least,
+        file_radius=least_file,
+    )
     left_out = "" if strict else kept.left_out
     return binding.requantize(data, reading, tables, how, kept.segments, left_out)
