@@ -21,7 +21,7 @@
 #define HAS_NO_PADDING(type, field)                                           \
   _Static_assert(sizeof(type) == END_OF(type, field), #type)
 HAS_NO_PADDING(pyfd_limits, max_work);
-HAS_NO_PADDING(pyfd_reading, scale);
+HAS_NO_PADDING(pyfd_reading, orientation);
 HAS_NO_PADDING(pyfd_writing, file_radius);
 
 /* Copy given over known.  A size that cuts a field is wrong: all fields of a

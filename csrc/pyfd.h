@@ -38,6 +38,7 @@ extern "C" {
 #define PYFD_YCBCR_COMPONENTS 3
 #define PYFD_BLOCK 64       /* coefficients in a block, steps in a table */
 #define PYFD_MAX_SIDE 65500 /* pixels of an image's longest side */
+#define PYFD_MAX_ORIENTATION 8
 
 /* The largest steps that are accepted; a file may hold steps up to 65535.
  * Beyond them, the inverse DCT's input would not fit 16 bits, and libjpeg's
@@ -94,6 +95,11 @@ typedef struct {
   uint32_t strict; /* refuse a file that makes the decoder warn */
   uint32_t color;  /* a pyfd_color for the pixels, for pyfd_decode() only */
   uint32_t scale;  /* 1, 2, 4 or 8 divides the size, likewise */
+  /* The part of the scaled image to decode, likewise; width 0 is all of it */
+  uint32_t left, top, width, height;
+  /* Of EXIF: 2...8 turn the region or the image to be upright, likewise; 0 and
+   * 1 leave it as it is */
+  uint32_t orientation;
 } pyfd_reading;
 
 /* How to write a file */
@@ -161,6 +167,9 @@ int pyfd_probe(const uint8_t *data, size_t size, const pyfd_limits *limits,
 /*
  * Decode to interleaved 8-bit pixels, onto num_tables (0...4) tables with
  * steps of 1...PYFD_DECODER_STEP.  out_size must be the size of the result.
+ * A region must lie within the image.  Its pixels are those that it has in the
+ * whole image, but what it does not depend on is not decoded, so that a strict
+ * call does not see all damage there.
  */
 int pyfd_decode(const uint8_t *data, size_t size, const pyfd_limits *limits,
                 const pyfd_reading *reading, const uint16_t *tables,
@@ -295,7 +304,8 @@ const char *pyfd_libjpeg_turbo(void);
    4096,                                                                      \
    16 << 20,                                                                  \
    100000000}
-#define PYFD_DEFAULT_READING {sizeof(pyfd_reading), 1, PYFD_RGB, 1}
+#define PYFD_DEFAULT_READING                                                  \
+  {sizeof(pyfd_reading), 1, PYFD_RGB, 1, 0, 0, 0, 0, 0}
 #define PYFD_DEFAULT_WRITING {sizeof(pyfd_writing), 0, 0, 0, 0, 0}
 
 #ifdef __cplusplus

@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-#include "decode.h"
+#include "orient.h"
 
 /* What a block counts in a scan at most; see pyfd.Limits.max_work. */
 #define WORK_OF_A_BLOCK (2 + PYFD_BLOCK / 16)
@@ -69,6 +69,7 @@ static void charge_work(pyfd_session *s, const pyfd_encode_job *job)
 void pyfd_recode(pyfd_session *s, pyfd_encode_job *job)
 {
   const pyfd_header *header = &s->walk.header;
+  const pyfd_turn turn = pyfd_turn_of(s->reading.orientation);
   uint8_t *pixels;
   pyfd_rows rows;
   size_t size;
@@ -79,8 +80,8 @@ void pyfd_recode(pyfd_session *s, pyfd_encode_job *job)
   if (header->num_components == PYFD_MAX_COMPONENTS)
     pyfd_refuse(s, "four components cannot be certified");
   job->channels = header->color_space == PYFD_L ? 1 : PYFD_CHANNELS;
-  job->width = header->width;
-  job->height = header->height;
+  job->width = turn.transposed ? header->height : header->width;
+  job->height = turn.transposed ? header->width : header->height;
   job->h_samp = job->v_samp = 1;
   size = (size_t)job->width * job->height * (size_t)job->channels;
   charge_memory(s, job, size);
@@ -91,7 +92,7 @@ void pyfd_recode(pyfd_session *s, pyfd_encode_job *job)
   pyfd_require(s, pixels == NULL ? PYFD_MEMORY : PYFD_OK);
   job->pixels = pixels;
   pyfd_start_rows(s, job->channels == 1 ? PYFD_L : PYFD_RGB, &rows);
-  pyfd_read_rows(s, &rows, pixels, s->in.output_height);
+  pyfd_read_turned(s, &rows, turn, pixels, header->height);
   jpeg_finish_decompress(&s->in); /* frees its coefficients */
   s->job = job;
   pyfd_encode_pixels(s);

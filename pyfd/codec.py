@@ -17,7 +17,7 @@ from pyfd._core import metadata as _metadata
 from pyfd._core.files import Source, read_source
 from pyfd._core.pixels import Pixels, pixels_of
 from pyfd._core.radii import least_file_radius, least_radii, least_radius
-from pyfd._core.reading import DEFAULT_LIMITS, Mode, Scale, reading_with
+from pyfd._core.reading import DEFAULT_LIMITS, Mode, Region, Scale, Size, reading_with
 from pyfd.coefficients import Coefficients
 from pyfd.header import SUBSAMPLING, Header
 from pyfd.limits import Limits
@@ -92,6 +92,9 @@ def decode(
     *,
     mode: Mode | None = "RGB",
     scale: Scale = 1,
+    fit: Size | None = None,
+    orient: bool = False,
+    region: Region | None = None,
     strict: bool = True,
     limits: Limits = DEFAULT_LIMITS,
     out: Pixels | None = None,
@@ -113,6 +116,12 @@ def decode(
             file), "YCbCr" or "CMYK"; None for the file's own color: "L", "RGB" or
             "CMYK". Files of four components are converted as Pillow converts them.
         scale: 1, 2, 4 or 8 divides the size, in the DCT domain.
+        fit: (width, height) takes the largest of these scales whose result is still at
+            least that wide and high, or 1 if none is. It excludes `scale` and `region`.
+        orient: Turn and mirror the pixels as EXIF's orientation says, which is read as
+            OpenCV reads it.
+        region: (left, top, width, height) decodes a part, in pixels of the result of
+            all other options. The pixels are those of the whole, bit for bit.
         strict: Refuse a file that makes the decoder warn. Otherwise return the
             pixels that could be decoded, with one `JPEGWarning`.
         limits: The limits on the file.
@@ -121,17 +130,26 @@ def decode(
 
     Returns:
         C-contiguous ``uint8`` pixels, H×W for "L", else H×W×3 or H×W×4. EXIF's
-        orientation is not applied.
+        orientation is not applied unless `orient` is set.
 
     Raises:
         JPEGError: The file is corrupt, unsupported or beyond a limit.
         OSError: The file cannot be opened.
         TypeError: An argument has a wrong type.
         ValueError: The file cannot be converted to the mode, a step or an option is
-            out of range, or `out` does not fit.
+            out of range, options exclude each other, the region does not lie inside
+            the image, or `out` does not fit.
     """
     tables = decoder_steps(qtables)
-    reading = reading_with(mode=mode, scale=scale, strict=strict, limits=limits)
+    reading = reading_with(
+        mode=mode,
+        scale=scale,
+        fit=fit,
+        orient=orient,
+        region=region,
+        strict=strict,
+        limits=limits,
+    )
     return decoding.decode(source, tables, reading, out)
 
 

@@ -28,6 +28,7 @@ from pyfd.errors import (
 from pyfd.limits import Limits
 
 if TYPE_CHECKING:
+    from pyfd._core.geometry import Geometry
     from pyfd._core.pixels import Pixels
     from pyfd._core.reading import Reading
 
@@ -165,8 +166,25 @@ def writing(
 
 
 @functools.lru_cache(maxsize=64)
-def _reading(strict: bool, color: str = "RGB", scale: int = 1) -> Any:
-    return _options("pyfd_reading", strict=strict, color=COLORS[color], scale=scale)
+def _reading(
+    strict: bool,
+    color: str = "RGB",
+    scale: int = 1,
+    orientation: int = 1,
+    region: tuple[int, int, int, int] = (0, 0, 0, 0),
+) -> Any:
+    left, top, width, height = region
+    return _options(
+        "pyfd_reading",
+        strict=strict,
+        color=COLORS[color],
+        scale=scale,
+        left=left,
+        top=top,
+        width=width,
+        height=height,
+        orientation=orientation,
+    )
 
 
 def libjpeg_turbo_version() -> str:
@@ -273,6 +291,7 @@ def decode(
     out: Pixels,
     *,
     color: str,
+    geometry: Geometry,
     stacklevel: int,
 ) -> None:
     """Decode into `out`, which has the result's shape, in a mode of `COLORS`."""
@@ -280,8 +299,9 @@ def decode(
     source = _held(data)
     pixels = ffi.from_buffer(_BYTES, out, True)  # True: it must be writable
     strict = bool(reading.strict)
+    how = _reading(strict, color, geometry.scale, geometry.orientation, geometry.part)
     code = lib.pyfd_decode(
-        source, len(source), _limits(reading.limits), _reading(strict, color, reading.scale),
+        source, len(source), _limits(reading.limits), how,
         *_tables(tables), pixels, len(pixels), status,
     )  # fmt: skip
     if code or not strict:  # a strict call never has warnings

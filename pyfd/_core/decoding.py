@@ -8,8 +8,10 @@ import threading
 import numpy as np
 import numpy.typing as npt
 
-from pyfd._core import binding
+from pyfd._core import binding, opencv_exif
 from pyfd._core.files import Source, read_source
+from pyfd._core.geometry import UPRIGHT, geometry
+from pyfd._core.metadata import payloads
 from pyfd._core.pixels import Pixels
 from pyfd._core.reading import MODES, Mode, Reading
 from pyfd.errors import LimitExceededError
@@ -77,10 +79,10 @@ def decode(
     """
     limits = reading.limits
     data = read_source(source, limits)
-    frame = binding.probe(data, limits)
+    frame, orientation = _probe(data, reading)
     color = _color(frame.color_space, reading.mode)
-    scale = reading.scale
-    shape = (-(-frame.height // scale), -(-frame.width // scale), *_CHANNELS[color])
+    found = geometry((frame.width, frame.height), orientation, reading)
+    shape = (found.height, found.width, *_CHANNELS[color])
     held = 0
     if frame.multiscan:
         held = frame.coefficient_bytes + len(data) + math.prod(shape)
@@ -89,11 +91,19 @@ def decode(
             budget.take(held)
     try:
         pixels = np.empty(shape, np.uint8) if out is None else _checked_out(out, shape, data)
-        binding.decode(data, reading, tables, pixels, color=color, stacklevel=3)
+        binding.decode(data, reading, tables, pixels, color=color, geometry=found, stacklevel=3)
     finally:
         if budget and held:
             budget.give(held)
     return pixels
+
+
+def _probe(data: bytes | memoryview, reading: Reading) -> tuple[binding.Frame, int]:
+    """Return a file's frame, and the orientation to apply."""
+    if not reading.orient:
+        return binding.probe(data, reading.limits), UPRIGHT
+    frame, segments = binding.probe_segments(data, reading.limits)
+    return frame, opencv_exif.orientation(payloads(data, segments))
 
 
 def check_memory(limits: Limits, needed: int) -> None:

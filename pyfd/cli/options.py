@@ -322,15 +322,29 @@ def _reading_option(field: Field[Any]) -> Callable[[Decorated], Decorated]:
             callback=lambda _ctx, _param, value: by_text[value],
             help=text,
         )
+    if parse := field.metadata.get("parse"):
+        metavar = field.metadata["metavar"]
+        return click.option(_flag(field.name), metavar=metavar, callback=_parsed(parse), help=text)
     is_flag = isinstance(default, bool)
     return click.option(
         _flag(field.name),
-        type=field.metadata.get("parse"),
         default=default,
         is_flag=is_flag or None,
         show_default=default is not None and not is_flag,
         help=text,
     )
+
+
+def _parsed(parse: Callable[[str], Any]) -> Callable[..., Any]:
+    """Return a click callback that parses an option's text, if it is given."""
+
+    def callback(_ctx: click.Context, _param: click.Parameter, value: str | None) -> Any:
+        try:
+            return None if value is None else parse(value)
+        except ValueError as error:
+            raise click.BadParameter(printable(str(error))) from error
+
+    return callback
 
 
 def _negated(_ctx: click.Context, _param: click.Parameter, value: bool) -> bool:

@@ -61,7 +61,9 @@ def build(exif: object) -> bytes:
     return segment(MARKER, block)
 
 
-def clean(block: bytes, names: Collection[str], left_out: dict[str, None]) -> bytes | None:
+def clean(
+    block: bytes, names: Collection[str], left_out: dict[str, None], *, upright: bool = False
+) -> bytes | None:
     """Return a new block, with its prefix, that holds only tags of the allow-list.
 
     So it has no thumbnail, no makers' notes, no private tags, and no bytes without a tag
@@ -72,6 +74,7 @@ def clean(block: bytes, names: Collection[str], left_out: dict[str, None]) -> by
         names: What to keep of it: "exif" (which includes the orientation), "gps" and
             "orientation".
         left_out: Gets the names of what is listed, but damaged or not what it should be.
+        upright: The image has been turned: an orientation becomes 1.
 
     Returns:
         The new block, or None if there is nothing to keep.
@@ -89,7 +92,7 @@ def clean(block: bytes, names: Collection[str], left_out: dict[str, None]) -> by
     new.values.pop(tags.ORIENTATION, None)
     if turned:
         new.values[tags.ORIENTATION] = tiff.Value(
-            tags.SHORT_INT, struct.pack(old.order + "H", turned)
+            tags.SHORT_INT, struct.pack(old.order + "H", 1 if upright else turned)
         )
     return PREFIX + tiff.write(old.order, new) if new else None
 
