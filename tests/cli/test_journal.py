@@ -23,6 +23,8 @@ OPTIONS = [
     ["--no-metadata"],
     ["--keep", "comment"],
     ["--lenient"],
+    ["--radius", "1"],
+    ["--radius-files", "0"],
 ]
 
 
