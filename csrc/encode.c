@@ -4,6 +4,8 @@
 
 #include "encode.h"
 
+#include "orient.h"
+
 #define ROWS 64 /* passed to libjpeg at a time */
 
 static void write_rows(struct jpeg_compress_struct *out, const uint8_t *pixels,

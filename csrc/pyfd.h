@@ -97,8 +97,8 @@ typedef struct {
   uint32_t scale;  /* 1, 2, 4 or 8 divides the size, likewise */
   /* The part of the scaled image to decode, likewise; width 0 is all of it */
   uint32_t left, top, width, height;
-  /* Of EXIF: 2...8 turn the region or the image to be upright, likewise; 0 and
-   * 1 leave it as it is */
+  /* Of EXIF: 2...8 turn the region or the image to be upright, for
+   * pyfd_decode() and pyfd_requantize(); 0 and 1 leave it as it is */
   uint32_t orientation;
 } pyfd_reading;
 
@@ -114,6 +114,7 @@ typedef struct {
    * any */
   uint32_t radius;
   uint32_t file_radius;
+  uint32_t trim; /* pyfd_requantize(): drop edges that cannot be turned */
 } pyfd_writing;
 
 /*
@@ -273,9 +274,13 @@ int pyfd_write_coefficients(const pyfd_header *header,
 
 /*
  * Re-quantize a file onto 1 to 4 tables with steps of 1...PYFD_DECODER_STEP
- * without decoding it to pixels.  With a radius, decode the file without
- * tables, and encode its pixels as pyfd_encode() does, without subsampling;
- * steps are 1...PYFD_ENCODER_STEP, and files of four components are refused.
+ * without decoding it to pixels.  With an orientation, turn it first, without
+ * loss; that is unsupported if an edge would have to move that does not fill
+ * its MCUs, unless it may be trimmed.
+ *
+ * With a radius, decode the file without tables, turn the pixels, and encode
+ * them as pyfd_encode() does, without subsampling.  Steps are
+ * 1...PYFD_ENCODER_STEP, and files of four components are refused.
  */
 int pyfd_requantize(const uint8_t *data, size_t size,
                     const pyfd_limits *limits, const pyfd_reading *reading,
@@ -306,7 +311,7 @@ const char *pyfd_libjpeg_turbo(void);
    100000000}
 #define PYFD_DEFAULT_READING                                                  \
   {sizeof(pyfd_reading), 1, PYFD_RGB, 1, 0, 0, 0, 0, 0}
-#define PYFD_DEFAULT_WRITING {sizeof(pyfd_writing), 0, 0, 0, 0, 0}
+#define PYFD_DEFAULT_WRITING {sizeof(pyfd_writing), 0, 0, 0, 0, 0, 0}
 
 #ifdef __cplusplus
 }

@@ -73,7 +73,6 @@ void pyfd_recode(pyfd_session *s, pyfd_encode_job *job)
   uint8_t *pixels;
   pyfd_rows rows;
   size_t size;
-  UINT16 across;
 
   pyfd_require(s, pyfd_check_tables(job->tables, job->num_tables, 1,
                                     PYFD_ENCODER_STEP, s->errors.status));
@@ -97,11 +96,6 @@ void pyfd_recode(pyfd_session *s, pyfd_encode_job *job)
   pyfd_start_rows(s, job->channels == 1 ? PYFD_L : PYFD_RGB, &rows);
   pyfd_read_turned(s, &rows, turn, pixels, header->height);
   jpeg_finish_decompress(&s->in); /* frees its coefficients */
-  if (turn.transposed) {
-    across = s->in.X_density;
-    s->in.X_density = s->in.Y_density;
-    s->in.Y_density = across;
-  }
   s->job = job;
   pyfd_encode_pixels(s);
 }

@@ -384,15 +384,6 @@ void pyfd_open_output(pyfd_session *s, uint64_t max_size)
   s->out.dest = &s->destination.pub;
 }
 
-void pyfd_copy_density(pyfd_session *s)
-{
-  if (s->writing.keep_density && s->in.saw_JFIF_marker) {
-    s->out.density_unit = s->in.density_unit;
-    s->out.X_density = s->in.X_density;
-    s->out.Y_density = s->in.Y_density;
-  }
-}
-
 void pyfd_put_bytes(pyfd_session *s, const uint8_t *bytes, size_t size)
 {
   struct jpeg_destination_mgr *dest = s->out.dest;

@@ -105,10 +105,6 @@ const JQUANT_TBL *pyfd_table_of(pyfd_session *s, int i);
 /* Open a compressor on a growing buffer of at most max_size bytes. */
 void pyfd_open_output(pyfd_session *s, uint64_t max_size);
 
-/* Give the output the JFIF density of the input, if there are both and the
- * options say so. */
-void pyfd_copy_density(pyfd_session *s);
-
 /* Copy bytes to the output, between markers. */
 void pyfd_put_bytes(pyfd_session *s, const uint8_t *bytes, size_t size);
 

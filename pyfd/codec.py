@@ -18,6 +18,7 @@ from pyfd._core.files import Source, read_source
 from pyfd._core.pixels import Pixels, pixels_of
 from pyfd._core.radii import least_file_radius, least_radii, least_radius
 from pyfd._core.reading import DEFAULT_LIMITS, Mode, Region, Scale, Size, reading_with
+from pyfd._core.turns import UPRIGHT, Orient, turns
 from pyfd.coefficients import Coefficients
 from pyfd.header import SUBSAMPLING, Header
 from pyfd.limits import Limits
@@ -355,6 +356,7 @@ def requantize(
     baseline: bool = True,
     radius: int | None = None,
     radius_files: int | None = None,
+    orient: Orient = False,
     strict: bool = True,
     limits: Limits = DEFAULT_LIMITS,
 ) -> bytes:
@@ -364,7 +366,7 @@ def requantize(
     ``decode(source, qtables)`` uses. Multi-picture data and bytes after the end of
     the image are dropped. A single-scan file is re-quantized block by block as it
     is read. All coefficients are held in memory if the input or the output is
-    progressive, or with ``optimize=True``.
+    progressive, or with ``optimize=True``; twice, if the image is turned.
 
     With a radius, it makes a certified file. A certificate is about pixels, so this
     one leaves the coefficient domain: the file is decoded without tables, and its
@@ -393,24 +395,35 @@ def requantize(
             memory, to `Limits.max_memory`.
         radius_files: A strength to certify the file for against other files, as in
             `encode`: the sides must be multiples of 8.
+        orient: Make the image upright, as EXIF's orientation says (read as by `decode`),
+            before it is re-quantized: without loss, by transposing blocks, tables and
+            sampling factors and changing signs of coefficients. True refuses a file with
+            an edge that would have to move and does not fill an MCU, of 8 or 16 pixels
+            or more; "trim" drops such edges. What is kept of the metadata describes the
+            turned image, with the orientation 1. No certificate of the source holds for
+            the turned image. With a radius, it is the pixels that are turned, whole, and
+            the certificate is of the turned image.
         strict: As in `decode`.
         limits: The limits on the file.
 
     Raises:
+        UnsupportedJPEGError: With `orient`, an edge cannot move without loss.
         JPEGError: The file is corrupt, unsupported or beyond a limit.
         OSError: The file cannot be opened.
-        TypeError: `metadata` is neither a bool nor a collection of names, or a radius is
-            not a whole number.
-        ValueError: A step is out of range, `metadata` has an unknown name, a step is too
-            small for a radius (the message says which it takes), or a radius is asked of
-            a file of four components.
+        TypeError: `metadata` is neither a bool nor a collection of names, `orient` is
+            neither a bool nor a text, or a radius is not a whole number.
+        ValueError: A step is out of range, `metadata` has an unknown name, `orient` is
+            another text than "trim", a step is too small for a radius (the message says
+            which it takes), or a radius is asked of a file of four components.
     """
     most = DECODER_STEP if radius is radius_files is None else ENCODER_STEP
     tables = steps_within(qtables, BASELINE_STEP if baseline else most)
     names = _metadata.names_of(metadata)
+    to_turn = turns(orient)
     reading = reading_with(strict=strict, limits=limits)
     data = read_source(source, limits)
-    kept = _metadata.kept_of(data, names or (), limits)
+    turned = decoding.orientation_of(data, limits) if to_turn else None
+    kept = _metadata.kept_of(data, names or (), limits, turned)
     least, least_file = least_radii(data, tables, radius, radius_files, limits)
     how = binding.writing(
         bool(progressive),
@@ -418,6 +431,9 @@ def requantize(
         keep_density=names is not None,
         radius=least,
         file_radius=least_file,
+        trim=orient == "trim",
     )
     left_out = "" if strict else kept.left_out
-    return binding.requantize(data, reading, tables, how, kept.segments, left_out)
+    return binding.requantize(
+        data, reading, tables, how, kept.segments, left_out, turned or UPRIGHT
+    )

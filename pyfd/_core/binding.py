@@ -153,6 +153,7 @@ def writing(
     keep_density: bool = False,
     radius: int = 0,
     file_radius: int = 0,
+    trim: bool = False,
 ) -> Any:
     """Return the options of a written file, for C."""
     return _options(
@@ -162,6 +163,7 @@ def writing(
         keep_density=keep_density,
         radius=radius,
         file_radius=file_radius,
+        trim=trim,
     )
 
 
@@ -494,12 +496,14 @@ def requantize(
     how: Any,
     segments: bytes,
     left_out: str = "",
+    orientation: int = 1,
 ) -> bytes:
-    """Re-quantize a file onto `tables`; a warning ends with what was `left_out`."""
+    """Turn a file and re-quantize it onto `tables`; a warning ends with what was `left_out`."""
     made = ffi.new(_MADE)
     source = _held(data)
+    how_read = _reading(bool(reading.strict), orientation=orientation)
     code = lib.pyfd_requantize(
-        source, len(source), _limits(reading.limits), _reading(bool(reading.strict)),
+        source, len(source), _limits(reading.limits), how_read,
         *_tables(tables), how, segments, len(segments),
         made.data, made.size, made.status,
     )  # fmt: skip

@@ -10,10 +10,11 @@ import numpy.typing as npt
 
 from pyfd._core import binding, opencv_exif
 from pyfd._core.files import Source, read_source
-from pyfd._core.geometry import UPRIGHT, geometry
+from pyfd._core.geometry import geometry
 from pyfd._core.metadata import payloads
 from pyfd._core.pixels import Pixels
 from pyfd._core.reading import MODES, Mode, Reading
+from pyfd._core.turns import UPRIGHT
 from pyfd.errors import LimitExceededError
 from pyfd.limits import Limits
 
@@ -102,7 +103,16 @@ def _probe(data: bytes | memoryview, reading: Reading) -> tuple[binding.Frame, i
     """Return a file's frame, and the orientation to apply."""
     if not reading.orient:
         return binding.probe(data, reading.limits), UPRIGHT
-    frame, segments = binding.probe_segments(data, reading.limits)
+    return _turned_frame(data, reading.limits)
+
+
+def orientation_of(data: bytes | memoryview, limits: Limits) -> int:
+    """Return the orientation that `orient` applies, 1...8."""
+    return _turned_frame(data, limits)[1]
+
+
+def _turned_frame(data: bytes | memoryview, limits: Limits) -> tuple[binding.Frame, int]:
+    frame, segments = binding.probe_segments(data, limits)
     return frame, opencv_exif.orientation(payloads(data, segments))
 
 

@@ -11,10 +11,11 @@ from typing import Any
 import click
 
 import pyfd
-from pyfd._core import binding
+from pyfd._core import binding, decoding
 from pyfd._core.cores import usable_cores
 from pyfd._core.files import JPEG_SUFFIXES, open_regular
 from pyfd._core.metadata import NAMES, kept_of, names_of
+from pyfd._core.turns import UPRIGHT
 from pyfd.cli import jobs, journal
 from pyfd.cli.messages import Messages, printable
 from pyfd.cli.options import (
@@ -61,6 +62,7 @@ pyfd requantize upload.jpg -o defended.jpg
 pyfd requantize uploads -o defended --keep icc,orientation
 pyfd requantize uploads defended --engine ray
 pyfd requantize camera -o certified --radius 1 --qtables certified:1
+pyfd requantize camera -o upright --orient trim
 pyfd requantize - < upload.jpg > defended.jpg""",
 )
 @inputs_argument
@@ -83,6 +85,14 @@ pyfd requantize - < upload.jpg > defended.jpg""",
     metavar="NAMES",
     callback=_names,
     help=f"Keep only some metadata, such as icc,orientation: any of {', '.join(NAMES)}.",
+)
+@click.option(
+    "--orient",
+    type=click.Choice(["exact", "trim"]),
+    callback=lambda _ctx, _param, value: {"exact": True, "trim": "trim"}.get(value, False),
+    help="Turn the image as EXIF's orientation says, without loss. `exact` refuses files with an "
+    "edge that cannot be turned, because it does not fill an MCU of 8 or 16 pixels or more; "
+    "`trim` drops such edges.",
 )
 @click.option(
     "--engine",
@@ -141,7 +151,9 @@ def requantize(
     limits = reading["limits"]
     inputs, output = _source_and_target(inputs, output)
     whole = options["progressive"] or options["optimize"]
-    needs = functools.partial(_needs, limits=limits, whole=whole, certified=certified)
+    needs = functools.partial(
+        _needs, limits=limits, whole=whole, certified=certified, turned=bool(options["orient"])
+    )
     run = _engine(engine, workers, needs)
     messages = Messages()
     planned = plan(
@@ -240,7 +252,9 @@ def _source_and_target(
     return (source,), target
 
 
-def _needs(data: bytes, *, limits: Limits, whole: bool, certified: bool) -> int:
+def _needs(
+    data: bytes, *, limits: Limits, whole: bool, certified: bool, turned: bool = False
+) -> int:
     """Return the bytes that work on a file takes, apart from its output.
 
     Args:
@@ -248,12 +262,18 @@ def _needs(data: bytes, *, limits: Limits, whole: bool, certified: bool) -> int:
         limits: The limits on it.
         whole: Whether all coefficients of the output must be in memory.
         certified: Whether the pixels are.
+        turned: Whether the image becomes upright, for which it is in memory twice.
     """
     try:
         frame = binding.probe(data, limits)
+        turned = turned and decoding.orientation_of(data, limits) != UPRIGHT
     except pyfd.JPEGError:  # the work says why
         return len(data)
-    coefficients = frame.coefficient_bytes if whole or frame.multiscan else 0
+    coefficients = frame.coefficient_bytes
+    if not certified and turned:
+        return len(data) + 2 * coefficients
+    if not whole and not frame.multiscan:
+        coefficients = 0
     if not certified:
         return len(data) + coefficients
     blocks = -(-frame.height // 8) * -(-frame.width // 8)
