@@ -24,6 +24,7 @@ OPTIONS = [
     ["--keep", "comment"],
     ["--lenient"],
     ["--radius", "1"],
+    ["--orient", "trim"],
     ["--radius-files", "0"],
 ]
 

@@ -37,6 +37,15 @@ def test_certified_files(run_binary, tmp_path):
     assert pyfd.holds(pyfd.decode(outcome.out), tables, 2).all()
 
 
+@pytest.mark.parametrize(("option", "orient"), [("exact", True), ("trim", "trim")])
+def test_upright_certified_files(run_binary, tmp_path, option, orient):
+    path = tmp_path / "x.jpg"
+    path.write_bytes(jpeg(exif=exif()))
+    outcome = run_binary("requantize", path, "-o", "-", "--radius", 1, "--orient", option)
+    assert outcome == (0, pyfd.requantize(path, DEFAULT, radius=1, orient=orient), "")
+    assert pyfd.probe(outcome.out).width == 40
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -17,7 +17,7 @@ from pyfd._core.warned import collected
 from pyfd.cli import jobs
 from pyfd.cli.journal import Job
 from pyfd.cli.messages import Messages
-from tests.cli.samples import files, jpeg, picture
+from tests.cli.samples import exif, files, jpeg, picture
 from tests.metadata import block
 
 
@@ -160,6 +160,7 @@ def test_what_a_file_takes():
     requantize = sys.modules["pyfd.cli.requantize"]
     coefficients = 3 * 5 * 7 * 128
     pixels = 40 * 56
+    turned = jpeg(exif=exif(6))
     for data, whole, certified, needed in (
         (color, False, False, 0),
         (color, True, False, coefficients),
@@ -169,8 +170,14 @@ def test_what_a_file_takes():
         (buffer.getvalue(), True, True, pixels + coefficients // 3),
         (b"no file", True, True, 0),
     ):
-        found = requantize._needs(data, limits=pyfd.Limits(), whole=whole, certified=certified)
-        assert found == len(data) + needed
+        options = {"limits": pyfd.Limits(), "whole": whole, "certified": certified}
+        assert requantize._needs(data, **options) == len(data) + needed
+        assert requantize._needs(data, **options, turned=True) == len(data) + needed
+    options = {"limits": pyfd.Limits(), "whole": True, "turned": True}
+    found = requantize._needs(turned, **options, certified=False)
+    assert found == len(turned) + 2 * coefficients
+    found = requantize._needs(turned, **options, certified=True)
+    assert found == len(turned) + 3 * pixels + coefficients
 
 
 # ---- warnings ---------------------------------------------------------------

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 import pyfd
 from pyfd import Limits, QTables
@@ -133,6 +133,25 @@ def test_what_holds_undefended_pixels_is_not_kept():
     out = pyfd.requantize(data, T, radius=2)
     assert out.count(b"\xff\xd8") == 1
     assert out == of_its_pixels(plain, T, radius=2)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("orient", [True, "trim"])
+def test_an_upright_image(orientation, orient):
+    """Its pixels are turned whole, whatever the edges; the certificate is of the turned ones."""
+    file = io.BytesIO()
+    exif = metadata.block([(0x0112, 3, bytes([orientation, 0]))])
+    Image.fromarray(picture(41, 23)).save(file, "JPEG", exif=exif, dpi=(300, 150))
+    data = file.getvalue()
+    out = pyfd.requantize(data, T, radius=2, orient=orient, metadata={"orientation"})
+    upright = pyfd.decode(data, orient=True)
+    assert np.array_equal(upright, np.asarray(ImageOps.exif_transpose(Image.open(file))))
+    assert same(coefficients(out), coefficients(pyfd.encode(upright, T, radius=2)))
+    assert pyfd.holds(pyfd.decode(out), T, 2).all()
+    assert pyfd.probe(out).orientation == 1
+    density = Image.open(io.BytesIO(out)).info["jfif_density"]
+    assert density == ((150, 300) if orientation > 4 else (300, 150))
+    assert pyfd.requantize(out, T, radius=2, orient=orient, metadata={"orientation"}) == out
 
 
 # ---- what is refused ------------------------------------------------------

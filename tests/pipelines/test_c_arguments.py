@@ -162,8 +162,8 @@ def test_four_components_have_no_radius(program, files):
     [
         "encode", "encode tables=4", "encode h=4 v=1", "encode segments=0", "write",
         "write ac=1023 dc=-1024", "write last-step=65535", "write progressive=1 ac=-1023 dc=1023",
-        "requantize step=32767", "requantize radius=1", "decode", "decode tables=0", "snap", "radii count=4",
-        "certify count=12", "why count=1",
+        "requantize step=32767", "requantize radius=1", "decode", "decode tables=0", "snap",
+        "radii count=4", "certify count=12", "why count=1",
     ],
 )  # fmt: skip
 def test_right_arguments_are_not(program, files, call):

@@ -327,13 +327,15 @@ def test_metadata_by_names(run, tmp_path):
 @pytest.mark.parametrize(
     "options",
     [
-        ["--radius", "1", "--keep", "comment"],
+        ["--radius", "1", "--keep", "orientation", "--orient", "exact"],
         ["--radius", "1", "--lenient", "--progressive"],
     ],
     ids=" ".join,
 )
 def test_certified_files(run, source, tmp_path, options):
     """They are those of one process, and another radius does all again."""
+    turned = metadata.block([(0x0112, 3, b"\6\0")])
+    (source / "turned.jpg").write_bytes(gray(24, 16, before=segment(0xE1, turned)))
     one, many = tmp_path / "one", tmp_path / "many"
     alone = run("requantize", source, one, *options)
     assert run("requantize", source, many, *options, "--engine", "ray") == alone
