@@ -17,7 +17,15 @@ from pyfd._core import metadata as _metadata
 from pyfd._core.files import Source, read_source
 from pyfd._core.pixels import Pixels, pixels_of
 from pyfd._core.radii import least_file_radius, least_radii, least_radius
-from pyfd._core.reading import DEFAULT_LIMITS, Mode, Region, Scale, Size, reading_with
+from pyfd._core.reading import (
+    DEFAULT_LIMITS,
+    Mode,
+    Reading,
+    Region,
+    Scale,
+    Size,
+    reading_with,
+)
 from pyfd._core.turns import UPRIGHT, Orient, turns
 from pyfd.coefficients import Coefficients
 from pyfd.header import SUBSAMPLING, Header
@@ -142,15 +150,18 @@ def decode(
             the image, or `out` does not fit.
     """
     tables = decoder_steps(qtables)
-    reading = reading_with(
-        mode=mode,
-        scale=scale,
-        fit=fit,
-        orient=orient,
-        region=region,
-        strict=strict,
-        limits=limits,
-    )
+    if orient is False and fit is None and region is None:  # as a rule, and faster so
+        reading = reading_with(mode=mode, scale=scale, strict=strict, limits=limits)
+    else:
+        reading = Reading(
+            mode=mode,
+            scale=scale,
+            fit=fit,
+            orient=orient,
+            region=region,
+            strict=strict,
+            limits=limits,
+        )
     return decoding.decode(source, tables, reading, out)
 
 

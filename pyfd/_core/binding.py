@@ -28,7 +28,6 @@ from pyfd.errors import (
 from pyfd.limits import Limits
 
 if TYPE_CHECKING:
-    from pyfd._core.geometry import Geometry
     from pyfd._core.pixels import Pixels
     from pyfd._core.reading import Reading
 
@@ -168,13 +167,14 @@ def writing(
 
 
 @functools.lru_cache(maxsize=64)
-def _reading(
+def reading_how(
     strict: bool,
     color: str = "RGB",
     scale: int = 1,
     orientation: int = 1,
     region: tuple[int, int, int, int] = (0, 0, 0, 0),
 ) -> Any:
+    """Return the options of a read, for C; the region has no size for the whole image."""
     left, top, width, height = region
     return _options(
         "pyfd_reading",
@@ -292,16 +292,14 @@ def decode(
     tables: npt.NDArray[np.uint16] | None,
     out: Pixels,
     *,
-    color: str,
-    geometry: Geometry,
+    how: Any,
     stacklevel: int,
 ) -> None:
-    """Decode into `out`, which has the result's shape, in a mode of `COLORS`."""
+    """Decode into `out`, which has the result's shape; `how` is what `reading_how` returns."""
     status = ffi.new(_STATUS)
     source = _held(data)
     pixels = ffi.from_buffer(_BYTES, out, True)  # True: it must be writable
     strict = bool(reading.strict)
-    how = _reading(strict, color, geometry.scale, geometry.orientation, geometry.part)
     code = lib.pyfd_decode(
         source, len(source), _limits(reading.limits), how,
         *_tables(tables), pixels, len(pixels), status,
@@ -323,7 +321,7 @@ def snap(
     source = _held(data)
     pixels = ffi.from_buffer(_BYTES, out, True)
     lib.pyfd_snap(
-        source, len(source), _limits(reading.limits), _reading(bool(reading.strict)),
+        source, len(source), _limits(reading.limits), reading_how(bool(reading.strict)),
         *_tables(tables), pixels, len(pixels), status,
     )  # fmt: skip
     _check(status, stacklevel + 1)
@@ -338,7 +336,7 @@ def read_coefficients(
     coefficients = ffi.from_buffer("int16_t[]", out, require_writable=True)
     tables = np.zeros((lib.PYFD_MAX_COMPONENTS, 8, 8), np.uint16)
     lib.pyfd_read_coefficients(
-        source, len(source), _limits(reading.limits), _reading(bool(reading.strict)),
+        source, len(source), _limits(reading.limits), reading_how(bool(reading.strict)),
         coefficients, len(coefficients),
         ffi.from_buffer(_STEPS, tables, require_writable=True), status,
     )  # fmt: skip
@@ -355,7 +353,7 @@ def gather_statistics(data: Buffer, reading: Reading) -> npt.NDArray[np.uint64]:
     source = _held(data)
     strict = bool(reading.strict)
     code = lib.pyfd_gather_statistics(
-        source, len(source), _limits(reading.limits), _reading(strict),
+        source, len(source), _limits(reading.limits), reading_how(strict),
         counted.statistics, counted.status,
     )  # fmt: skip
     if code or not strict:
@@ -501,7 +499,7 @@ def requantize(
     """Turn a file and re-quantize it onto `tables`; a warning ends with what was `left_out`."""
     made = ffi.new(_MADE)
     source = _held(data)
-    how_read = _reading(bool(reading.strict), orientation=orientation)
+    how_read = reading_how(bool(reading.strict), "RGB", 1, orientation)
     code = lib.pyfd_requantize(
         source, len(source), _limits(reading.limits), how_read,
         *_tables(tables), how, segments, len(segments),

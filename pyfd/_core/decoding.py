@@ -82,8 +82,14 @@ def decode(
     data = read_source(source, limits)
     frame, orientation = _probe(data, reading)
     color = _color(frame.color_space, reading.mode)
-    found = geometry((frame.width, frame.height), orientation, reading)
-    shape = (found.height, found.width, *_CHANNELS[color])
+    strict, scale = bool(reading.strict), reading.scale
+    if orientation == UPRIGHT and reading.fit is None and reading.region is None:  # be fast
+        shape = (-(-frame.height // scale), -(-frame.width // scale), *_CHANNELS[color])
+        how = binding.reading_how(strict, color, scale)
+    else:
+        found = geometry((frame.width, frame.height), orientation, reading)
+        shape = (found.height, found.width, *_CHANNELS[color])
+        how = binding.reading_how(strict, color, found.scale, orientation, found.part)
     held = 0
     if frame.multiscan:
         held = frame.coefficient_bytes + len(data) + math.prod(shape)
@@ -92,7 +98,7 @@ def decode(
             budget.take(held)
     try:
         pixels = np.empty(shape, np.uint8) if out is None else _checked_out(out, shape, data)
-        binding.decode(data, reading, tables, pixels, color=color, geometry=found, stacklevel=3)
+        binding.decode(data, reading, tables, pixels, how=how, stacklevel=3)
     finally:
         if budget and held:
             budget.give(held)

@@ -18,7 +18,6 @@ class Geometry(NamedTuple):
     """The arguments of a decode, and the size of its result."""
 
     scale: int
-    orientation: int
     part: Region
     """The part to decode, in pixels of the stored image, scaled; of no size for all of it."""
     width: int
@@ -40,7 +39,7 @@ def geometry(stored: Size, orientation: int, reading: Reading) -> Geometry:
     size = _scaled(stored, scale)
     width, height = turned(size, orientation)
     if reading.region is None:
-        return Geometry(scale, orientation, WHOLE, width, height)
+        return Geometry(scale, WHOLE, width, height)
     left, top, across, down = reading.region
     if left + across > width or top + down > height:
         raise ValueError(
@@ -50,7 +49,7 @@ def geometry(stored: Size, orientation: int, reading: Reading) -> Geometry:
     part = _in_stored(reading.region, (width, height), orientation)
     if part == (0, 0, *size):
         part = WHOLE
-    return Geometry(scale, orientation, part, across, down)
+    return Geometry(scale, part, across, down)
 
 
 def turned(size: Size, orientation: int) -> Size:

@@ -25,6 +25,8 @@ def turns(orient: object) -> bool:
         TypeError: It is neither a bool nor a text.
         ValueError: It is another text than "trim".
     """
+    if orient is False:  # as a rule, so be fast
+        return False
     if isinstance(orient, bool | np.bool_):
         return bool(orient)
     if not isinstance(orient, str):

@@ -26,7 +26,6 @@ from torch.masked import masked_tensor
 
 from pyfd.evaluation.defences import Defence
 from pyfd.evaluation.fingerprint import Fingerprints
-from tests.evaluation.toys import lines_of_two_processes
 
 
 def of(thing: object) -> str:
@@ -234,15 +233,11 @@ def test_other_values_differ(make):
     assert of(make(2)) != of(make(3))
 
 
-SCRIPT = """
-import sys
-from tests.evaluation import test_fingerprint_kinds as kinds
-kinds.show(sys.argv[1])
-"""
-
-
 def show(how: str) -> None:
-    """Print the fingerprints of all kinds, in a process with another past if it is "busy"."""
+    """Print the fingerprints of all kinds, in a process with another past if it is "busy".
+
+    test_fingerprint.py runs it, in processes that import torch anyway.
+    """
     warnings.simplefilter("ignore")
     if how == "busy":
         for width in range(1, 4):  # torch counts the classes that it has scripted
@@ -251,12 +246,6 @@ def show(how: str) -> None:
         draw(), rand(), torch.rand(1)
     for name, make in KINDS.items():
         print(of(make(2)), name)
-
-
-def test_every_process_computes_the_same():
-    first, second = lines_of_two_processes(SCRIPT)
-    assert first == second
-    assert len(set(first)) == len(KINDS)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -121,7 +121,7 @@ def is_made(path: Path) -> bool:
         ("-c", "import pyfd, numpy; pyfd.encode(numpy.zeros((8, 8), 'uint8'), 'fd-2018')"),
         ("-m", "pyfd.config", "--cflags", "--libs"),
         ("-c", "import examples.service"),
-        ("-m", "benchmarks.reproduction", "--help"),
+        ("-m", "benchmarks.drop_in", "--help"),
     ],
     ids=lambda arguments: arguments[1],
 )
