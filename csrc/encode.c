@@ -2,23 +2,11 @@
  * encode.c - the encoding of pixels to files.
  */
 
-#include "session.h"
+#include "encode.h"
 
-#include "certified.h"
+#include "orient.h"
 
 #define ROWS 64 /* passed to libjpeg at a time */
-
-typedef struct {
-  const uint8_t *pixels;
-  uint32_t width, height;
-  int channels;
-  int h_samp, v_samp;
-  const uint16_t (*tables)[PYFD_BLOCK];
-  int num_tables;
-  const uint8_t *segments;
-  size_t segments_size;
-  pyfd_certified certified;
-} encode_job;
 
 static void write_rows(struct jpeg_compress_struct *out, const uint8_t *pixels,
                        size_t stride)
@@ -50,7 +38,7 @@ static void certify_blocks(void *data, JDIMENSION row, JDIMENSION column,
 /* Let libjpeg write only blocks whose radii are large enough. */
 static void certify(pyfd_session *s, const pyfd_image *image)
 {
-  encode_job *job = s->job;
+  pyfd_encode_job *job = s->job;
   const uint32_t radius = s->writing.radius;
   const uint32_t file_radius = s->writing.file_radius;
 
@@ -74,9 +62,9 @@ static J_COLOR_SPACE input_color(const pyfd_image *image)
   return image->color == 0 ? JCS_RGB : pyfd_libjpeg_color(image->color);
 }
 
-static void encode(pyfd_session *s)
+void pyfd_encode_pixels(pyfd_session *s)
 {
-  encode_job *job = s->job;
+  pyfd_encode_job *job = s->job;
   struct jpeg_compress_struct *out = &s->out;
   const pyfd_image image = {job->pixels, job->width, job->height,
                             job->channels, s->writing.color};
@@ -85,12 +73,13 @@ static void encode(pyfd_session *s)
                                    s->errors.status));
   pyfd_require(s, pyfd_check_segments(job->segments, job->segments_size,
                                       s->errors.status));
-  pyfd_open_output(s, UINT64_MAX);
+  pyfd_open_output(s, job->max_size);
   out->image_width = job->width;
   out->image_height = job->height;
   out->input_components = job->channels;
   out->in_color_space = input_color(&image);
   jpeg_set_defaults(out);
+  pyfd_copy_density(s);
   if (job->channels == 3) {
     out->comp_info[0].h_samp_factor = job->h_samp;
     out->comp_info[0].v_samp_factor = job->v_samp;
@@ -114,7 +103,7 @@ int pyfd_encode(const uint8_t *pixels, uint32_t width, uint32_t height,
                 size_t *out_size, pyfd_status *status)
 {
   pyfd_session s;
-  encode_job job;
+  pyfd_encode_job job;
 
   job.pixels = pixels;
   job.width = width;
@@ -126,7 +115,8 @@ int pyfd_encode(const uint8_t *pixels, uint32_t width, uint32_t height,
   job.num_tables = num_tables;
   job.segments = segments;
   job.segments_size = segments_size;
+  job.max_size = UINT64_MAX;
 
   pyfd_start_session(&s, status, &job);
-  return pyfd_run_writer(&s, encode, writing, out, out_size);
+  return pyfd_run_writer(&s, pyfd_encode_pixels, writing, out, out_size);
 }

@@ -148,3 +148,15 @@ void pyfd_read_turned(pyfd_session *session, pyfd_rows *rows, pyfd_turn turn,
                                            JPOOL_IMAGE, STRIP * s.row_size);
   read_strips(session, rows, turn, &s, height);
 }
+
+void pyfd_copy_density(pyfd_session *s)
+{
+  const pyfd_turn turn = pyfd_turn_of(s->reading.orientation);
+  const struct jpeg_decompress_struct *in = &s->in;
+
+  if (s->writing.keep_density && in->saw_JFIF_marker) {
+    s->out.density_unit = in->density_unit;
+    s->out.X_density = turn.transposed ? in->Y_density : in->X_density;
+    s->out.Y_density = turn.transposed ? in->X_density : in->Y_density;
+  }
+}

@@ -22,4 +22,8 @@ pyfd_turn pyfd_turn_of(uint32_t orientation);
 void pyfd_read_turned(pyfd_session *s, pyfd_rows *rows, pyfd_turn turn,
                       uint8_t *out, JDIMENSION height);
 
+/* Give the output the JFIF density of the input, turned, if there is one and
+ * the options say so. */
+void pyfd_copy_density(pyfd_session *s);
+
 #endif /* PYFD_ORIENT_H */

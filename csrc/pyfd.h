@@ -108,9 +108,10 @@ typedef struct {
   uint32_t progressive;
   uint32_t optimize;     /* make Huffman tables for this image */
   uint32_t keep_density; /* pyfd_requantize(): copy the JFIF density */
-  /* pyfd_encode(), without subsampling: the least radius of the blocks of the
-   * decoded image, for pixels (see pyfd_certify()) and for files (see
-   * pyfd_find_file_radii()), 1...PYFD_MAX_RADIUS, or 0 for any */
+  /* pyfd_encode(), without subsampling, and pyfd_requantize(): the least
+   * radius of the blocks of the decoded image, for pixels (see pyfd_certify())
+   * and for files (see pyfd_find_file_radii()), 1...PYFD_MAX_RADIUS, or 0 for
+   * any */
   uint32_t radius;
   uint32_t file_radius;
   uint32_t trim; /* pyfd_requantize(): drop edges that cannot be turned */
@@ -316,6 +317,10 @@ int pyfd_write_coefficients(const pyfd_header *header,
  * without decoding it to pixels.  With an orientation, turn it first, without
  * loss; that is unsupported if an edge would have to move that does not fill
  * its MCUs, unless it may be trimmed.
+ *
+ * With a radius, decode the file without tables, turn the pixels, and encode
+ * them as pyfd_encode() does, without subsampling.  Steps are
+ * 1...PYFD_ENCODER_STEP, and files of four components are refused.
  */
 int pyfd_requantize(const uint8_t *data, size_t size,
                     const pyfd_limits *limits, const pyfd_reading *reading,

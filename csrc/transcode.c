@@ -1,8 +1,12 @@
 /*
- * transcode.c - files to files with other tables, never to pixels.
+ * transcode.c - files to files with other tables, not through pixels unless
+ * they are to be certified.
  */
 
+#include <stdlib.h>
+
 #include "coefficients.h"
+#include "recode.h"
 #include "turned.h"
 
 /* See pyfd.Limits.max_work. */
@@ -14,6 +18,7 @@ typedef struct {
   const uint8_t *segments;
   size_t segments_size;
   jpeg_requantizer requantizers[PYFD_MAX_COMPONENTS];
+  pyfd_encode_job certified; /* with a radius */
 } requantize_job;
 
 static uint64_t count_nonzero(const JCOEF *block)
@@ -75,11 +80,7 @@ static uint64_t writing_work(const pyfd_session *s, const pyfd_header *header,
 /* Copy the parts of the file header outside the frame header. */
 static void copy_file_header(pyfd_session *s)
 {
-  if (s->writing.keep_density && s->in.saw_JFIF_marker) {
-    s->out.density_unit = s->in.density_unit;
-    s->out.X_density = s->in.X_density;
-    s->out.Y_density = s->in.Y_density;
-  }
+  pyfd_copy_density(s);
   /* Many readers take CMYK as inverted only if the Adobe marker is there. */
   if (s->in.jpeg_color_space == JCS_CMYK)
     s->out.write_Adobe_marker = s->in.saw_Adobe_marker;
@@ -234,7 +235,6 @@ static void requantize_turned(pyfd_session *s)
   pyfd_turner turner;
   pyfd_header turned;
   uint64_t charged, work = 0;
-  UINT16 density;
   int i;
 
   pyfd_start_turning(s, &turner, &turned);
@@ -243,11 +243,6 @@ static void requantize_turned(pyfd_session *s)
       s->walk.header.coefficient_bytes + turned.coefficient_bytes + s->size;
   arrays = jpeg_read_coefficients(&s->in);
   pyfd_check_scans(s);
-  if (turner.turn.transposed) {
-    density = s->in.X_density;
-    s->in.X_density = s->in.Y_density;
-    s->in.Y_density = density;
-  }
   set_output(s, &turned, &turner, s->limits.max_memory - charged);
   pyfd_request_arrays(s, &turned, turned_arrays);
   jpeg_write_coefficients(&s->out, turned_arrays);
@@ -261,10 +256,27 @@ static void requantize_turned(pyfd_session *s)
   jpeg_finish_decompress(&s->in);
 }
 
+/* Leave the coefficient domain for a radius, which is a matter of pixels. */
+static void certify(pyfd_session *s)
+{
+  requantize_job *job = s->job;
+  pyfd_encode_job *certified = &job->certified;
+
+  certified->tables = job->tables;
+  certified->num_tables = job->num_tables;
+  certified->segments = job->segments;
+  certified->segments_size = job->segments_size;
+  pyfd_recode(s, certified);
+}
+
 static void requantize(pyfd_session *s)
 {
   const requantize_job *job = s->job;
 
+  if (s->writing.radius > 0 || s->writing.file_radius > 0) {
+    certify(s);
+    return;
+  }
   pyfd_require(s, pyfd_check_tables(job->tables, job->num_tables, 1,
                                     PYFD_DECODER_STEP, s->errors.status));
   pyfd_require(s, pyfd_check_segments(job->segments, job->segments_size,
@@ -289,11 +301,15 @@ int pyfd_requantize(const uint8_t *data, size_t size,
 {
   pyfd_session s;
   requantize_job job;
+  int code;
 
   job.tables = (const uint16_t (*)[PYFD_BLOCK])tables;
   job.num_tables = num_tables;
   job.segments = segments;
   job.segments_size = segments_size;
+  job.certified.pixels = NULL;
   pyfd_start_reader(&s, data, size, limits, reading, status, &job);
-  return pyfd_run_writer(&s, requantize, writing, out, out_size);
+  code = pyfd_run_writer(&s, requantize, writing, out, out_size);
+  free((void *)job.certified.pixels);
+  return code;
 }

@@ -18,6 +18,7 @@ from pyfd._core.encoding import Subsampling
 from pyfd._core.files import Source, read_source
 from pyfd._core.memory import check_memory
 from pyfd._core.pixels import Layout, PixelMode, Pixels
+from pyfd._core.radii import least_radii
 from pyfd._core.reading import (
     DEFAULT_LIMITS,
     Mode,
@@ -384,6 +385,8 @@ def requantize(
     optimize: bool = False,
     metadata: bool | Collection[str] = True,
     baseline: bool = True,
+    radius: int | None = None,
+    radius_files: int | None = None,
     orient: Orient = False,
     strict: bool = True,
     limits: Limits = DEFAULT_LIMITS,
@@ -396,10 +399,17 @@ def requantize(
     is read. All coefficients are held in memory if the input or the output is
     progressive, or with ``optimize=True``; twice, if the image is turned.
 
+    With a radius, it makes a certified file. A certificate is about pixels, so this
+    one leaves the coefficient domain: the file is decoded without tables, and its
+    pixels are encoded in 4:4:4, as ``encode(decode(source, mode), qtables, radius=…)``
+    does, "L" being the mode of gray files. The certificate is of the new file's
+    decoded pixels; of what was done to the source before, it says nothing. A file
+    that has the radius already keeps its coefficients.
+
     Args:
         source: Bytes-like, a path, or a binary file object.
-        qtables: Tables with steps of 1...255, or 1...32767 with
-            ``baseline=False``.
+        qtables: Tables with steps of 1...255, or with ``baseline=False`` of 1...32767,
+            or of 1...8191 for a radius.
         progressive: Write a progressive file.
         optimize: Write Huffman tables made for this image: smaller, slower.
         metadata: What to keep of it: True for all that has an allow-list, position and
@@ -411,14 +421,19 @@ def requantize(
             JFIF density. Damaged fields are left out; with ``strict=False`` the
             `JPEGWarning` names them.
         baseline: Refuse steps that a baseline decoder does not have to support.
+        radius: A strength in whole levels to certify the file for, as in `encode`. It
+            holds input, pixels, output and coefficients, as far as they must be in
+            memory, to `Limits.max_memory`.
+        radius_files: A strength to certify the file for against other files, as in
+            `encode`: the sides must be multiples of 8.
         orient: Make the image upright, as EXIF's orientation says (read as by `decode`),
             before it is re-quantized: without loss, by transposing blocks, tables and
             sampling factors and changing signs of coefficients. True refuses a file with
             an edge that would have to move and does not fill an MCU, of 8 or 16 pixels
             or more; "trim" drops such edges. What is kept of the metadata describes the
-            turned image, with the orientation 1. The result is about the turned file's
-            pixels: no certificate of the source holds for it (turn the pixels before
-            ``encode(radius=…)`` instead).
+            turned image, with the orientation 1. No certificate of the source holds for
+            the turned image. With a radius, it is the pixels that are turned, whole, and
+            the certificate is of the turned image.
         strict: As in `decode`.
         limits: The limits on the file.
 
@@ -426,22 +441,27 @@ def requantize(
         UnsupportedJPEGError: With `orient`, an edge cannot move without loss.
         JPEGError: The file is corrupt, unsupported or beyond a limit.
         OSError: The file cannot be opened.
-        TypeError: `metadata` is neither a bool nor a collection of names, or `orient` is
-            neither a bool nor a text.
-        ValueError: A step is out of range, `metadata` has an unknown name, or `orient` is
-            another text than "trim".
+        TypeError: `metadata` is neither a bool nor a collection of names, `orient` is
+            neither a bool nor a text, or a radius is not a whole number.
+        ValueError: A step is out of range, `metadata` has an unknown name, `orient` is
+            another text than "trim", a step is too small for a radius (the message says
+            which it takes), or a radius is asked of a file of four components.
     """
-    tables = steps_within(qtables, BASELINE_STEP if baseline else DECODER_STEP)
+    most = DECODER_STEP if radius is radius_files is None else ENCODER_STEP
+    tables = steps_within(qtables, BASELINE_STEP if baseline else most)
     names = _metadata.names_of(metadata)
     to_turn = turns(orient)
     reading = reading_with(strict=strict, limits=limits)
     data = read_source(source, limits)
     turned = decoding.orientation_of(data, limits) if to_turn else None
     kept = _metadata.kept_of(data, names or (), limits, turned)
+    least, least_file = least_radii(data, tables, radius, radius_files, limits)
     how = binding.writing(
         bool(progressive),
         bool(optimize),
         keep_density=names is not None,
+        radius=least,
+        file_radius=least_file,
         trim=orient == "trim",
     )
     left_out = "" if strict else kept.left_out

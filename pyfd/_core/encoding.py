@@ -187,8 +187,8 @@ def _encode(pixels: Pixels, tables: npt.NDArray[np.uint16], options: Encoding) -
     gray = pixels.ndim == 2
     sampling = (1, 1) if gray else SUBSAMPLING[options.subsampling]
     progressive, optimize = bool(options.progressive), bool(options.optimize)
-    least = least_radius(pixels, tables, options.radius)
-    least_file = least_file_radius(pixels, tables, sampling, options.radius_files)
+    least = least_radius(pixels.shape, tables, options.radius)
+    least_file = least_file_radius(pixels.shape, tables, sampling, options.radius_files)
     if least and sampling != (1, 1):
         how = binding.writing(progressive, optimize)
         rgb = _in_rgb(pixels, options.mode)

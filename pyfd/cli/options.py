@@ -13,6 +13,8 @@ from click.core import ParameterSource
 import pyfd
 from pyfd._core.encoding import SUBSAMPLING
 from pyfd._core.extras import remedy
+from pyfd._core.least_steps import check_holds
+from pyfd._core.pixels import WHITE
 from pyfd._core.reading import Reading
 from pyfd.cli.messages import printable
 from pyfd.limits import Limits
@@ -72,6 +74,14 @@ output_option = click.option(
     type=click.Path(readable=False),
     help="Where to write: a file, - for stdout, or a directory. Several inputs, or a directory, "
     "need a directory.",
+)
+
+
+workers_option = click.option(
+    "--workers",
+    type=click.IntRange(1),
+    metavar="N",
+    help="The number of threads.  [default: one per core]",
 )
 
 
@@ -188,6 +198,36 @@ progressive_option = click.option("--progressive", is_flag=True, help="Write a p
 optimize_option = click.option(
     "--optimize", is_flag=True, help="Optimize the Huffman codes: smaller files, but slower."
 )
+
+
+radius_option = click.option(
+    "--radius",
+    type=click.IntRange(0, WHITE),
+    metavar="E",
+    help="Write a file that no perturbation of its decoded pixels within E levels can move "
+    "(0...255).",
+)
+radius_files_option = click.option(
+    "--radius-files",
+    type=click.IntRange(0, WHITE),
+    metavar="E",
+    help="Write a file that no other .jpg file can move whose plainly decoded pixels lie within E "
+    "levels of this one's: decoded with the tables, both give the same image. For 4:4:4 and sides "
+    "that are multiples of 8.",
+)
+
+
+def check_radii(tables: QTables, radius: int | None, radius_files: int | None) -> None:
+    """Refuse radii that no image has with these tables."""
+    for levels, files in ((radius, False), (radius_files, True)):
+        if levels is None:
+            continue
+        try:
+            check_holds(tables.array, levels, 1, files=files)  # the first serves all images
+        except ValueError as error:
+            in_python = f"QTables.certified({levels}{', files=True' if files else ''})"
+            here = f"-q certified{'-files' if files else ''}:{levels}"
+            raise click.UsageError(str(error).replace(in_python, here)) from error
 
 
 # ---- reading JPEG files ---------------------------------------------------

@@ -103,6 +103,11 @@ WRONG = [
     ("decode step=32768", "steps must be 1 to 32767"),
     ("requantize step=0", "steps must be 1 to 32767"),
     ("requantize step=32768", "steps must be 1 to 32767"),
+    ("requantize step=8192 radius=1", "steps must be 1 to 8191"),
+    ("requantize tables=5 radius=1", "tables must be 1 to 4"),
+    ("requantize radius=257", "a radius is at most 256"),
+    ("requantize radius=2", "no image has this radius with these tables"),
+    ("requantize radius=1 marker=217", SEGMENTS),
     # numbers of tables
     *[
         (f"{function} tables={number}", f"tables must be {least} to 4")
@@ -233,6 +238,11 @@ def test_four_components_have_few_modes(program, files, color):
     assert outcome == ARGUMENT + "four components are decoded to CMYK, RGB or BGR"
 
 
+def test_four_components_have_no_radius(program, files):
+    _, outcome = run(program, files["cmyk"], "requantize", "radius=1")
+    assert outcome == ARGUMENT + "four components cannot be certified"
+
+
 @pytest.mark.parametrize(
     "call",
     [
@@ -240,7 +250,8 @@ def test_four_components_have_few_modes(program, files, color):
         "encode writing.color=2", "encode writing.color=5 radius=1",
         "encode writing.color=1 radius=1", "encode h=4 v=1", "encode segments=0", "write",
         "write ac=1023 dc=-1024", "write last-step=65535", "write progressive=1 ac=-1023 dc=1023",
-        "requantize step=32767", "decode", "decode tables=0", "snap", "radii count=4",
+        "requantize step=32767", "requantize radius=1", "decode", "decode tables=0", "snap",
+        "radii count=4",
         "certify count=12", "why count=1",
         "decode left=56 top=40 region.width=5 region.height=5 out=75", "yuv",
         "yuv planes=1 h=5 cr.from=-1", "yuv h=4 v=1", "yuv h=2 v=2 cr.size=120",
