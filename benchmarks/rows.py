@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 import pyfd
-from benchmarks import certificate_rows, memory, peers, timing, twin, yuv_rows
+from benchmarks import camera_rows, certificate_rows, memory, peers, timing, twin, yuv_rows
 from benchmarks.cases import Case, Row, UnmeasuredError, thinned
 from benchmarks.files import BASELINE, FEW, LARGE, OWN, PROGRESSIVE, SIZES, TILE, WAYS, Files, Kind
 from benchmarks.timing import Bounds, Effort, Measurement, cpu_seconds, interleaved, inverse
@@ -380,6 +380,7 @@ ROWS: list[Callable[[Files], Row]] = [
     workers,
     batch,
     encode_workers,
+    *camera_rows.ROWS,
     reference,
     total_variation,
     peak_memory,

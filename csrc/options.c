@@ -22,7 +22,7 @@
   _Static_assert(sizeof(type) == END_OF(type, field), #type)
 HAS_NO_PADDING(pyfd_limits, max_work);
 HAS_NO_PADDING(pyfd_reading, orientation);
-HAS_NO_PADDING(pyfd_writing, color);
+HAS_NO_PADDING(pyfd_writing, trim);
 
 /* Copy given over known.  A size that cuts a field is wrong: all fields of a
  * struct are field_size bytes wide or a multiple of it.  Every byte beyond the

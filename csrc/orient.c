@@ -6,17 +6,22 @@
 
 #include <string.h>
 
+#define LINE 64  /* bytes in a line of the cache */
+#define AHEAD 8  /* columns */
 #define STRIP 16 /* rows that are read before they are turned */
 
-/* Rows that were read, and their columns' place in the result */
+/* Rows that libjpeg has written, to be turned, and their place in the result
+ */
 typedef struct {
-  const uint8_t *rows;
-  size_t row_size;
-  size_t width;   /* pixels in a row */
-  size_t count;   /* rows */
-  uint8_t *out;   /* the place of the first column, */
-  ptrdiff_t step; /* and how far the others are from it */
+  uint8_t *rows;
+  size_t row_size; /* at least a byte more than the row needs */
+  size_t width;    /* pixels in a row */
+  size_t count;    /* rows */
+  uint8_t *out;    /* the place of the first row, or of the first column, */
+  ptrdiff_t step;  /* and how far each other one is from the one before */
 } strip;
+
+typedef void (*turn_method)(const strip *);
 
 pyfd_turn pyfd_turn_of(uint32_t orientation)
 {
@@ -30,103 +35,116 @@ pyfd_turn pyfd_turn_of(uint32_t orientation)
   return turn;
 }
 
-/* mirror() and transpose() are compiled for the usual numbers of channels, so
- * that a pixel is moved at once. */
-
-static inline void mirror(uint8_t *row, size_t width, size_t channels)
+/* Copy pixels to be side by side, from places that are `apart`.  Pixels of 3
+ * bytes are moved as 4, of which the next pixel overwrites the last. */
+static inline void gather(uint8_t *to, const uint8_t *from, ptrdiff_t apart,
+                          size_t count, size_t channels)
 {
-  uint8_t *left = row, *right = row + (width - 1) * channels;
-  uint8_t pixel[PYFD_MAX_COMPONENTS];
+  const size_t moved = channels == 3 ? 4 : channels;
 
-  for (; left < right; left += channels, right -= channels) {
-    memcpy(pixel, left, channels);
-    memcpy(left, right, channels);
-    memcpy(right, pixel, channels);
+  for (; count > 1; count--, to += channels, from += apart)
+    memcpy(to, from, moved);
+  memcpy(to, from, channels);
+}
+
+/* Write rows from right to left. */
+static inline void mirror(const strip *s, size_t channels)
+{
+  const uint8_t *last = s->rows + (s->width - 1) * channels;
+  uint8_t *out = s->out;
+  size_t y;
+
+  for (y = 0; y < s->count; y++, out += s->step, last += s->row_size)
+    gather(out, last, -(ptrdiff_t)channels, s->width, channels);
+}
+
+/* Write columns as rows.  Each of them lies in other lines of the cache, which
+ * no processor foresees. */
+static inline void transpose(const strip *s, size_t channels)
+{
+  const size_t last = s->count * channels - 1;
+  const uint8_t *column = s->rows;
+  uint8_t *out = s->out, *soon;
+  size_t x;
+
+  for (x = 0; x < s->width; x++, out += s->step, column += channels) {
+    if (s->width - x > AHEAD) {
+      soon = out + AHEAD * s->step;
+      __builtin_prefetch(soon, 1);
+      __builtin_prefetch(soon + last, 1);
+    }
+    gather(out, column, (ptrdiff_t)s->row_size, s->count, channels);
   }
 }
 
-static void mirror_row(uint8_t *row, size_t width, size_t channels)
-{
-  if (channels == 1)
-    mirror(row, width, 1);
-  else if (channels == 3)
-    mirror(row, width, 3);
-  else
-    mirror(row, width, channels);
-}
+/* Each is compiled for each number of channels, to move a pixel at once. */
+#define FOR_CHANNELS(name, method, channels)                                  \
+  static void name(const strip *s)                                            \
+  {                                                                           \
+    method(s, channels);                                                      \
+  }
+FOR_CHANNELS(mirror1, mirror, 1)
+FOR_CHANNELS(mirror3, mirror, 3)
+FOR_CHANNELS(mirror4, mirror, 4)
+FOR_CHANNELS(transpose1, transpose, 1)
+FOR_CHANNELS(transpose3, transpose, 3)
+FOR_CHANNELS(transpose4, transpose, 4)
 
-static inline void transpose(const strip *from, size_t channels)
+static turn_method method_for(pyfd_turn turn, size_t channels)
 {
-  const uint8_t *column = from->rows, *pixel;
-  uint8_t *line = from->out, *to;
-  size_t x, y;
-
-  for (x = 0; x < from->width; x++, column += channels, line += from->step) {
-    pixel = column;
-    to = line;
-    for (y = 0; y < from->count; y++, to += channels, pixel += from->row_size)
-      memcpy(to, pixel, channels);
+  switch (channels) {
+  case 1:
+    return turn.transposed ? transpose1 : mirror1;
+  case 3:
+    return turn.transposed ? transpose3 : mirror3;
+  default:
+    return turn.transposed ? transpose4 : mirror4;
   }
 }
 
-static void transpose_strip(const strip *from, size_t channels)
+/* Read rows into a strip, and write them turned.  The strip's first row comes
+ * last if it becomes the last column. */
+static void read_strips(pyfd_session *session, pyfd_rows *rows, pyfd_turn turn,
+                        strip *s, JDIMENSION height)
 {
-  if (channels == 1)
-    transpose(from, 1);
-  else if (channels == 3)
-    transpose(from, 3);
-  else
-    transpose(from, channels);
-}
+  const turn_method write = method_for(turn, rows->channels);
+  const int reversed = turn.transposed && turn.left_right;
+  uint8_t *out = s->out;
+  JDIMENSION y, left;
 
-/* Read rows into columns. */
-static void read_transposed(pyfd_session *s, pyfd_rows *rows, pyfd_turn turn,
-                            uint8_t *out, JDIMENSION height)
-{
-  const size_t channels = rows->channels, line = height * channels;
-  uint8_t *first, *buffer = (*s->in.mem->alloc_large)(
-                      (j_common_ptr)&s->in, JPOOL_IMAGE, STRIP * rows->size);
-  strip from = {buffer, rows->size, rows->width, 0, NULL, (ptrdiff_t)line};
-  JDIMENSION y, n, left;
-
-  if (turn.top_bottom) {
-    out += (rows->width - 1) * line;
-    from.step = -from.step;
-  }
-  if (turn.left_right) /* the last row becomes the first column */
-    rows->step = -(ptrdiff_t)rows->size;
-  for (y = 0; y < height; y += n) {
-    n = height - y < STRIP ? height - y : STRIP;
-    left = turn.left_right ? height - y - n : y;
-    from.count = n;
-    from.out = out + left * channels;
-    first = turn.left_right ? buffer + (n - 1) * rows->size : buffer;
-    pyfd_read_rows(s, rows, first, n);
-    transpose_strip(&from, channels);
+  rows->step = reversed ? -(ptrdiff_t)s->row_size : (ptrdiff_t)s->row_size;
+  for (y = 0; y < height; y += (JDIMENSION)s->count) {
+    s->count = height - y < STRIP ? height - y : STRIP;
+    pyfd_read_rows(session, rows,
+                   s->rows + (reversed ? (s->count - 1) * s->row_size : 0),
+                   (JDIMENSION)s->count);
+    left = reversed ? height - y - (JDIMENSION)s->count : y;
+    s->out = turn.transposed ? out + left * rows->channels
+                             : out + (ptrdiff_t)y * s->step;
+    (*write)(s);
   }
 }
 
-void pyfd_read_turned(pyfd_session *s, pyfd_rows *rows, pyfd_turn turn,
+void pyfd_read_turned(pyfd_session *session, pyfd_rows *rows, pyfd_turn turn,
                       uint8_t *out, JDIMENSION height)
 {
-  JDIMENSION n, i;
+  const size_t lines = turn.transposed ? rows->width : height;
+  const size_t line = turn.transposed ? height * rows->channels : rows->size;
+  strip s = {NULL, 0, rows->width, 0, out, (ptrdiff_t)line};
 
-  if (turn.transposed) {
-    read_transposed(s, rows, turn, out, height);
-    return;
-  }
   if (turn.top_bottom) {
-    out += (height - 1) * rows->size;
-    rows->step = -(ptrdiff_t)rows->size;
+    s.out += (lines - 1) * line;
+    s.step = -s.step;
   }
-  if (!turn.left_right) {
-    pyfd_read_rows(s, rows, out, height);
+  if (!turn.transposed && !turn.left_right) {
+    rows->step = s.step;
+    pyfd_read_rows(session, rows, s.out, height);
     return;
   }
-  for (; height > 0; height -= n) {
-    n = height < STRIP ? height : STRIP;
-    pyfd_read_rows(s, rows, out, n);
-    for (i = 0; i < n; i++, out += rows->step)
-      mirror_row(out, rows->width, rows->channels);
-  }
+  /* An odd number of lines of the cache, so that the pixels of a column do not
+   * all belong into the same place of it */
+  s.row_size = LINE * ((rows->size / LINE + 1) | 1);
+  s.rows = (*session->in.mem->alloc_large)((j_common_ptr)&session->in,
+                                           JPOOL_IMAGE, STRIP * s.row_size);
+  read_strips(session, rows, turn, &s, height);
 }

@@ -97,8 +97,8 @@ typedef struct {
   uint32_t scale;  /* 1, 2, 4 or 8 divides the size, likewise */
   /* The part of the scaled image to decode, likewise; width 0 is all of it */
   uint32_t left, top, width, height;
-  /* Of EXIF: 2...8 turn the region or the image to be upright, likewise; 0 and
-   * 1 leave it as it is */
+  /* Of EXIF: 2...8 turn the region or the image to be upright, for
+   * pyfd_decode() and pyfd_requantize(); 0 and 1 leave it as it is */
   uint32_t orientation;
 } pyfd_reading;
 
@@ -116,6 +116,7 @@ typedef struct {
   /* pyfd_encode(): the color of pixels of 3 channels, PYFD_RGB, PYFD_BGR or
    * PYFD_YCBCR, or 0 for RGB.  Pixels of 1 channel are gray, which is 0. */
   uint32_t color;
+  uint32_t trim; /* pyfd_requantize(): drop edges that cannot be turned */
 } pyfd_writing;
 
 /*
@@ -312,7 +313,9 @@ int pyfd_write_coefficients(const pyfd_header *header,
 
 /*
  * Re-quantize a file onto 1 to 4 tables with steps of 1...PYFD_DECODER_STEP
- * without decoding it to pixels.
+ * without decoding it to pixels.  With an orientation, turn it first, without
+ * loss; that is unsupported if an edge would have to move that does not fill
+ * its MCUs, unless it may be trimmed.
  */
 int pyfd_requantize(const uint8_t *data, size_t size,
                     const pyfd_limits *limits, const pyfd_reading *reading,
@@ -343,7 +346,7 @@ const char *pyfd_libjpeg_turbo(void);
    100000000}
 #define PYFD_DEFAULT_READING                                                  \
   {sizeof(pyfd_reading), 1, PYFD_RGB, 1, 0, 0, 0, 0, 0}
-#define PYFD_DEFAULT_WRITING {sizeof(pyfd_writing), 0, 0, 0, 0, 0, 0}
+#define PYFD_DEFAULT_WRITING {sizeof(pyfd_writing), 0, 0, 0, 0, 0, 0, 0}
 
 #ifdef __cplusplus
 }

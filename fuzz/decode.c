@@ -1,4 +1,5 @@
-/* decode.c - decoding, plain or onto tables, in every mode and scale. */
+/* decode.c - decoding, plain or onto tables, in every mode, scale and
+ * orientation. */
 
 #include "fuzz.h"
 
@@ -31,6 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
   reading = fuzz_reading(data[3]);
   reading.color = (uint32_t)colors[data[0] % 5];
   reading.scale = 1u << data[1] % 4;
+  reading.orientation = data[1] / 4 % 9;
   num_tables = data[2] % 5;
   fill_tables(tables, num_tables, option32(data + 4), PYFD_DECODER_STEP);
   if (pyfd_probe(data + OPTIONS, size - OPTIONS, &fuzz_limits, &header, NULL,

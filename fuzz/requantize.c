@@ -21,6 +21,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
   writing.progressive = data[0] & 1;
   writing.optimize = data[1] & 1;
   writing.keep_density = data[0] & 2;
+  writing.trim = data[0] & 4;
+  reading.orientation = data[1] / 2 % 9;
   num_tables = 1 + data[2] % 4;
   fill_tables(tables, num_tables, option32(data + 4), PYFD_DECODER_STEP);
   code = pyfd_requantize(data + OPTIONS, size - OPTIONS, &fuzz_limits,

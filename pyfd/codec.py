@@ -18,7 +18,16 @@ from pyfd._core.encoding import Subsampling
 from pyfd._core.files import Source, read_source
 from pyfd._core.memory import check_memory
 from pyfd._core.pixels import Layout, PixelMode, Pixels
-from pyfd._core.reading import DEFAULT_LIMITS, Mode, Region, Scale, Size, reading_with
+from pyfd._core.reading import (
+    DEFAULT_LIMITS,
+    Mode,
+    Reading,
+    Region,
+    Scale,
+    Size,
+    reading_with,
+)
+from pyfd._core.turns import UPRIGHT, Orient, turns
 from pyfd._core.yuv import Planes
 from pyfd.coefficients import Coefficients
 from pyfd.header import Header
@@ -145,15 +154,18 @@ def decode(
             the image, or `out` does not fit.
     """
     tables = decoder_steps(qtables)
-    reading = reading_with(
-        mode=mode,
-        scale=scale,
-        fit=fit,
-        orient=orient,
-        region=region,
-        strict=strict,
-        limits=limits,
-    )
+    if orient is False and fit is None and region is None:  # as a rule, and faster so
+        reading = reading_with(mode=mode, scale=scale, strict=strict, limits=limits)
+    else:
+        reading = Reading(
+            mode=mode,
+            scale=scale,
+            fit=fit,
+            orient=orient,
+            region=region,
+            strict=strict,
+            limits=limits,
+        )
     return decoding.decode(source, tables, reading, out)
 
 
@@ -370,6 +382,7 @@ def requantize(
     optimize: bool = False,
     metadata: bool | Collection[str] = True,
     baseline: bool = True,
+    orient: Orient = False,
     strict: bool = True,
     limits: Limits = DEFAULT_LIMITS,
 ) -> bytes:
@@ -379,7 +392,7 @@ def requantize(
     ``decode(source, qtables)`` uses. Multi-picture data and bytes after the end of
     the image are dropped. A single-scan file is re-quantized block by block as it
     is read. All coefficients are held in memory if the input or the output is
-    progressive, or with ``optimize=True``.
+    progressive, or with ``optimize=True``; twice, if the image is turned.
 
     Args:
         source: Bytes-like, a path, or a binary file object.
@@ -396,20 +409,40 @@ def requantize(
             JFIF density. Damaged fields are left out; with ``strict=False`` the
             `JPEGWarning` names them.
         baseline: Refuse steps that a baseline decoder does not have to support.
+        orient: Make the image upright, as EXIF's orientation says (read as by `decode`),
+            before it is re-quantized: without loss, by transposing blocks, tables and
+            sampling factors and changing signs of coefficients. True refuses a file with
+            an edge that would have to move and does not fill an MCU, of 8 or 16 pixels
+            or more; "trim" drops such edges. What is kept of the metadata describes the
+            turned image, with the orientation 1. The result is about the turned file's
+            pixels: no certificate of the source holds for it (turn the pixels before
+            ``encode(radius=…)`` instead).
         strict: As in `decode`.
         limits: The limits on the file.
 
     Raises:
+        UnsupportedJPEGError: With `orient`, an edge cannot move without loss.
         JPEGError: The file is corrupt, unsupported or beyond a limit.
         OSError: The file cannot be opened.
-        TypeError: `metadata` is neither a bool nor a collection of names.
-        ValueError: A step is out of range, or `metadata` has an unknown name.
+        TypeError: `metadata` is neither a bool nor a collection of names, or `orient` is
+            neither a bool nor a text.
+        ValueError: A step is out of range, `metadata` has an unknown name, or `orient` is
+            another text than "trim".
     """
     tables = steps_within(qtables, BASELINE_STEP if baseline else DECODER_STEP)
     names = _metadata.names_of(metadata)
+    to_turn = turns(orient)
     reading = reading_with(strict=strict, limits=limits)
     data = read_source(source, limits)
-    kept = _metadata.kept_of(data, names or (), limits)
-    how = binding.writing(bool(progressive), bool(optimize), keep_density=names is not None)
+    turned = decoding.orientation_of(data, limits) if to_turn else None
+    kept = _metadata.kept_of(data, names or (), limits, turned)
+    how = binding.writing(
+        bool(progressive),
+        bool(optimize),
+        keep_density=names is not None,
+        trim=orient == "trim",
+    )
     left_out = "" if strict else kept.left_out
-    return binding.requantize(data, reading, tables, how, kept.segments, left_out)
+    return binding.requantize(
+        data, reading, tables, how, kept.segments, left_out, turned or UPRIGHT
+    )

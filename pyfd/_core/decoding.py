@@ -10,12 +10,14 @@ import numpy.typing as npt
 
 from pyfd._core import binding, opencv_exif
 from pyfd._core.files import Source, read_source
-from pyfd._core.geometry import UPRIGHT, geometry
+from pyfd._core.geometry import geometry
 from pyfd._core.memory import Budget, check_memory
 from pyfd._core.metadata import payloads
 from pyfd._core.pixels import Pixels
 from pyfd._core.places import Place
 from pyfd._core.reading import MODES, Mode, Reading
+from pyfd._core.turns import UPRIGHT
+from pyfd.limits import Limits
 
 # The modes that libjpeg can convert a file's color space to; the first is the file's own.
 _MODES: dict[str, tuple[Mode, ...]] = {
@@ -66,8 +68,14 @@ def decode(
     data = read_source(source, limits)
     frame, orientation = _probe(data, reading)
     color = _color(frame.color_space, reading.mode)
-    found = geometry((frame.width, frame.height), orientation, reading)
-    shape = (found.height, found.width, *_CHANNELS[color])
+    strict, scale = bool(reading.strict), reading.scale
+    if orientation == UPRIGHT and reading.fit is None and reading.region is None:  # be fast
+        shape = (-(-frame.height // scale), -(-frame.width // scale), *_CHANNELS[color])
+        how = binding.reading_how(strict, color, scale)
+    else:
+        found = geometry((frame.width, frame.height), orientation, reading)
+        shape = (found.height, found.width, *_CHANNELS[color])
+        how = binding.reading_how(strict, color, found.scale, orientation, found.part)
     held = place.scratch if place else 0
     if frame.multiscan:
         held += frame.coefficient_bytes + len(data) + math.prod(shape)
@@ -78,7 +86,7 @@ def decode(
             pixels = place.pixels(shape, data)
         else:
             pixels = np.empty(shape, np.uint8) if out is None else _checked_out(out, shape, data)
-        binding.decode(data, reading, tables, pixels, color=color, geometry=found, stacklevel=3)
+        binding.decode(data, reading, tables, pixels, how=how, stacklevel=3)
         if place:
             place.keep(pixels)
     return pixels
@@ -88,7 +96,16 @@ def _probe(data: bytes | memoryview, reading: Reading) -> tuple[binding.Frame, i
     """Return a file's frame, and the orientation to apply."""
     if not reading.orient:
         return binding.probe(data, reading.limits), UPRIGHT
-    frame, segments = binding.probe_segments(data, reading.limits)
+    return _turned_frame(data, reading.limits)
+
+
+def orientation_of(data: bytes | memoryview, limits: Limits) -> int:
+    """Return the orientation that `orient` applies, 1...8."""
+    return _turned_frame(data, limits)[1]
+
+
+def _turned_frame(data: bytes | memoryview, limits: Limits) -> tuple[binding.Frame, int]:
+    frame, segments = binding.probe_segments(data, limits)
     return frame, opencv_exif.orientation(payloads(data, segments))
 
 

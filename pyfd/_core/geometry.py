@@ -9,21 +9,15 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from pyfd._core.reading import SCALES, Reading, Region, Size
+from pyfd._core.turns import LEFT_RIGHT, TOP_BOTTOM, TRANSPOSED
 
-UPRIGHT = 1
 WHOLE = (0, 0, 0, 0)
-#: The orientations whose rows are the result's columns, and those that are mirrored (TIFF 6.0,
-#: tag 274): after the transposition, columns from right to left and rows from bottom to top.
-TRANSPOSED = frozenset({5, 6, 7, 8})
-_LEFT_RIGHT = frozenset({2, 3, 6, 7})
-_TOP_BOTTOM = frozenset({3, 4, 7, 8})
 
 
 class Geometry(NamedTuple):
     """The arguments of a decode, and the size of its result."""
 
     scale: int
-    orientation: int
     part: Region
     """The part to decode, in pixels of the stored image, scaled; of no size for all of it."""
     width: int
@@ -45,7 +39,7 @@ def geometry(stored: Size, orientation: int, reading: Reading) -> Geometry:
     size = _scaled(stored, scale)
     width, height = turned(size, orientation)
     if reading.region is None:
-        return Geometry(scale, orientation, WHOLE, width, height)
+        return Geometry(scale, WHOLE, width, height)
     left, top, across, down = reading.region
     if left + across > width or top + down > height:
         raise ValueError(
@@ -55,7 +49,7 @@ def geometry(stored: Size, orientation: int, reading: Reading) -> Geometry:
     part = _in_stored(reading.region, (width, height), orientation)
     if part == (0, 0, *size):
         part = WHOLE
-    return Geometry(scale, orientation, part, across, down)
+    return Geometry(scale, part, across, down)
 
 
 def turned(size: Size, orientation: int) -> Size:
@@ -81,8 +75,8 @@ def _scale(stored: Size, orientation: int, fit: Size) -> int:
 def _in_stored(region: Region, size: Size, orientation: int) -> Region:
     """Translate a region of a turned image of this size to the image as it is stored."""
     left, top, across, down = region
-    if orientation in _LEFT_RIGHT:
+    if orientation in LEFT_RIGHT:
         left = size[0] - left - across
-    if orientation in _TOP_BOTTOM:
+    if orientation in TOP_BOTTOM:
         top = size[1] - top - down
     return (top, left, down, across) if orientation in TRANSPOSED else (left, top, across, down)

@@ -131,6 +131,7 @@ class Reading:
             raise TypeError(f"limits must be pyfd.Limits, not {type(self.limits).__name__}")
         if not isinstance(self.orient, bool | np.bool_):
             raise TypeError(f"orient must be True or False, not {self.orient!r}")
+        object.__setattr__(self, "orient", bool(self.orient))
         self._check_sizes()
 
     def _check_sizes(self) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 import pyfd
+from pyfd._core import decoding
 from pyfd._core.files import JPEG_SUFFIXES
 from pyfd._core.reading import ReadingOptions
 from pyfd.cli import jobs, pictures
@@ -83,9 +84,8 @@ def decode(
 
     def work(data: bytes) -> bytes:
         pixels = pyfd.decode(data, tables, **reading)
-        return pictures.write(
-            pixels, written, pyfd.probe(data, limits=limits), upright=reading["orient"]
-        )
+        turned = decoding.orientation_of(data, limits) if reading["orient"] else None
+        return pictures.write(pixels, written, pyfd.probe(data, limits=limits), turned=turned)
 
     jobs.run(planned, work, limits, messages)
     messages.finish()

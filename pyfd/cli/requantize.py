@@ -54,6 +54,7 @@ def _names(
 pyfd requantize upload.jpg -o defended.jpg
 pyfd requantize uploads -o defended --keep icc,orientation
 pyfd requantize uploads defended --engine ray
+pyfd requantize camera -o upright --orient trim
 pyfd requantize - < upload.jpg > defended.jpg""",
 )
 @inputs_argument
@@ -74,6 +75,14 @@ pyfd requantize - < upload.jpg > defended.jpg""",
     metavar="NAMES",
     callback=_names,
     help=f"Keep only some metadata, such as icc,orientation: any of {', '.join(NAMES)}.",
+)
+@click.option(
+    "--orient",
+    type=click.Choice(["exact", "trim"]),
+    callback=lambda _ctx, _param, value: {"exact": True, "trim": "trim"}.get(value, False),
+    help="Turn the image as EXIF's orientation says, without loss. `exact` refuses files with an "
+    "edge that cannot be turned, because it does not fill an MCU of 8 or 16 pixels or more; "
+    "`trim` drops such edges.",
 )
 @click.option(
     "--engine",

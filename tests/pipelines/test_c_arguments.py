@@ -180,6 +180,8 @@ WRONG = [
     ("decode color=99", "Unsupported color conversion request"),
     ("decode scale=3", "scale must be 1, 2, 4 or 8"),
     ("decode scale=0", "scale must be 1, 2, 4 or 8"),
+    ("decode orientation=9", "orientation must be 0 to 8"),
+    ("requantize orientation=4294967295", "orientation must be 0 to 8"),
     ("decode out=8234", "the buffer does not fit the image"),
     ("snap out=8236", "the buffer does not fit the image"),
     ("certify count=1", "the buffer does not fit"),
@@ -245,3 +247,13 @@ def test_python_has_messages_of_its_own(dtype, place, value, message):
     with pytest.raises(ValueError, match="component") as error:
         pyfd.write_coefficients(given)
     assert str(error.value) == message
+
+
+def test_turned_files(program, files):
+    """61 by 45 pixels in 4:2:0: of a rotated file, 45 % 16 columns have to be dropped."""
+    out, outcome = run(program, files["color"], "requantize", "orientation=6")
+    assert out == b""
+    assert outcome.startswith(f"{lib.PYFD_UNSUPPORTED}: the last 13 rows of 45 cannot move")
+    out, _ = run(program, files["color"], "requantize", "orientation=6", "trim=1", "segments=0")
+    header = pyfd.probe(out)
+    assert (header.width, header.height) == (32, 61)
