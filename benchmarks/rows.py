@@ -9,7 +9,16 @@ from functools import partial
 import numpy as np
 
 import pyfd
-from benchmarks import camera_rows, certificate_rows, memory, peers, timing, twin, yuv_rows
+from benchmarks import (
+    camera_rows,
+    certificate_rows,
+    memory,
+    peers,
+    region_rows,
+    timing,
+    twin,
+    yuv_rows,
+)
 from benchmarks.cases import Case, Row, UnmeasuredError, thinned
 from benchmarks.files import BASELINE, FEW, LARGE, OWN, PROGRESSIVE, SIZES, TILE, WAYS, Files, Kind
 from benchmarks.timing import Bounds, Effort, Measurement, cpu_seconds, interleaved, inverse
@@ -384,6 +393,7 @@ ROWS: list[Callable[[Files], Row]] = [
     reference,
     total_variation,
     peak_memory,
+    *region_rows.ROWS,
     *certificate_rows.ROWS,
     scaling,
     twins,  # last, because loading torch changes the process

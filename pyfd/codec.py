@@ -134,7 +134,9 @@ def decode(
         orient: Turn and mirror the pixels as EXIF's orientation says, which is read as
             OpenCV reads it.
         region: (left, top, width, height) decodes a part, in pixels of the result of
-            all other options. The pixels are those of the whole, bit for bit.
+            all other options. The pixels are those of the whole, bit for bit, but not
+            all of the file is read: what is left out may be damaged (see
+            docs/security.md).
         strict: Refuse a file that makes the decoder warn. Otherwise return the
             pixels that could be decoded, with one `JPEGWarning`.
         limits: The limits on the file.

@@ -56,6 +56,7 @@ SHAPE = "no image has this shape"
 SMALL = "a plane is smaller than its rows and columns"
 SHORT = "a plane's stride is shorter than its rows"
 COLOR = "pixels of 1 channel are gray, and those of 3 are RGB, BGR or YCbCr"
+WITHIN = "does not lie within"
 
 WRONG = [
     # coefficients that no code represents, each in three kinds of files
@@ -183,6 +184,35 @@ WRONG = [
     ("decode orientation=9", "orientation must be 0 to 8"),
     ("requantize orientation=4294967295", "orientation must be 0 to 8"),
     ("decode out=8234", "the buffer does not fit the image"),
+    # the region
+    ("decode left=1", "a region needs a width"),
+    ("decode top=1", "a region needs a width"),
+    ("decode region.height=45", "a region needs a width"),
+    ("decode region.width=5", f"the region (0, 0, 5, 0) {WITHIN} 61x45 pixels"),
+    *[
+        (
+            f"decode left={left} top={top} region.width={width} region.height={height}",
+            f"the region ({left}, {top}, {width}, {height}) {WITHIN} 61x45 pixels",
+        )
+        for left, top, width, height in [
+            (57, 0, 5, 5),
+            (0, 41, 5, 5),
+            (61, 0, 1, 1),
+            (0, 45, 1, 1),
+            (0, 0, 62, 1),
+            (0, 0, 1, 46),
+            (4294967295, 0, 5, 5),
+            (0, 4294967292, 5, 5),
+            (1, 1, 4294967295, 1),
+            (1, 1, 1, 4294967295),
+        ]
+    ],
+    (
+        "decode scale=2 left=27 region.width=5 region.height=5",
+        f"the region (27, 0, 5, 5) {WITHIN} 31x23 pixels",
+    ),
+    ("decode region.width=5 region.height=5", "the buffer does not fit the image"),
+    ("decode region.width=5 region.height=5 out=74", "the buffer does not fit the image"),
     ("snap out=8236", "the buffer does not fit the image"),
     ("certify count=1", "the buffer does not fit"),
     ("radii count=1", "the buffer does not fit"),
@@ -215,6 +245,7 @@ def test_four_components_have_few_modes(program, files, color):
         "yuv h=2 v=2 cr.size=120", "yuv y.from=240 y.stride=-16 progressive=1", "yuv segments=0",
         "yuv writing.color=1",
         "yuv height=1 y.stride=0 cr.stride=1", "yuv cr.from=1 cr.step=2 cr.stride=32 h=2 v=2",
+        "decode left=56 top=40 region.width=5 region.height=5 out=75",
     ],
 )  # fmt: skip
 def test_right_arguments_are_not(program, files, call):
