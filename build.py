@@ -26,7 +26,7 @@ import shutil
 import sysconfig
 import tempfile
 
-from setuptools import Extension
+from setuptools import Extension, build_meta
 from setuptools.build_meta import *  # noqa: F403  the PEP 517 and 660 hooks
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
@@ -42,6 +42,26 @@ _spec.loader.exec_module(native)
 fork = native.fork
 checkout = native.load("pyfd/_core/checkout.py")
 LAYER_CFLAGS, LAYER_LDFLAGS = native.LAYER_CFLAGS, native.LAYER_LDFLAGS
+
+
+# ---- the hooks that pip calls ---------------------------------------------
+
+
+def check_needs() -> None:
+    """Raise an error that names everything that is missing to build the extension."""
+    fork.check_needs(ROOT / "build", Path(sysconfig.get_path("include")))
+
+
+def build_wheel(*arguments: object) -> str:
+    """Build a wheel; if something is missing, say so before setuptools says what it does."""
+    check_needs()
+    return build_meta.build_wheel(*arguments)
+
+
+def build_editable(*arguments: object) -> str:
+    """Build the wheel of an editable installation in the same way."""
+    check_needs()
+    return build_meta.build_editable(*arguments)
 
 
 # ---- the extension --------------------------------------------------------
@@ -112,8 +132,7 @@ class BuildExt(build_ext):
 
     def build_extension(self, ext: Extension) -> None:
         """Compile the extension, and write pyfd/native beside it."""
-        if not (Path(sysconfig.get_path("include")) / "Python.h").is_file():
-            raise fork.BuildError("Python's headers are missing.", "apt-get install python3-dev")
+        check_needs()
         self.force = True  # setuptools does not see when only the fork has changed
         tree = fork.build_static(ROOT / "build")
         binding = Path(self.build_temp) / "_libpyfd.c"

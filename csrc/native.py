@@ -143,6 +143,7 @@ def install(prefix: Path) -> None:
     program of the system.
     """
     cache = ROOT / "build"
+    fork.check_needs(cache)
     cache.mkdir(exist_ok=True)
     version = re.findall('^__version__ = "(.*)"', (ROOT / "pyfd/__init__.py").read_text(), re.M)[0]
     with tempfile.TemporaryDirectory(dir=cache) as scratch:

@@ -35,7 +35,7 @@ def test_other_systems_are_told_what_is_supported(build, monkeypatch, system):
     monkeypatch.setattr(build.fork.sys, "platform", system)
     monkeypatch.setattr(build.fork.subprocess, "run", lambda *_, **__: pytest.fail("ran a program"))
     command = build.BuildExt(Distribution({"ext_modules": []}))
-    for call in (command.run, build.fork.check_tools):
+    for call in (command.run, build.check_needs):
         with pytest.raises(build.fork.BuildError, match=r"Linux only \(x86-64 or arm64\)"):
             call()
 

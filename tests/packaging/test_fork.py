@@ -140,18 +140,6 @@ def test_nothing_of_upstreams_is_here():
     assert "third_party/libjpeg-turbo/*.tar.*" in (ROOT / ".gitignore").read_text()
 
 
-@pytest.mark.parametrize("tool", ["nasm", "cmake", "ninja", "gcc-of-nobody", "patch"])
-def test_a_missing_tool(fork, monkeypatch, tmp_path, tool):
-    real = shutil.which
-    monkeypatch.setenv("CC", "gcc-of-nobody" if tool == "gcc-of-nobody" else "true")
-    monkeypatch.setattr(fork.platform, "machine", lambda: "x86_64")
-    monkeypatch.setattr(fork.shutil, "which", lambda name: None if name == tool else real("true"))
-    call = (fork.apply_series, tmp_path, fork.CORE) if tool == "patch" else (fork.check_tools,)
-    message = fail(fork, *call)
-    assert tool in message
-    assert "install" in message
-
-
 def test_a_compiler_that_fails(fork):
     message = fail(fork, fork.run_tool, ["sh", "-c", "echo wrong >&2; exit 3"], "compiling")
     assert "compiling failed" in message

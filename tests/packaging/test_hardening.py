@@ -53,6 +53,12 @@ def test_nothing_compiled_is_left_out():
     assert found | {EXTENSION} == {*SHARED, *STATIC}
 
 
+def test_it_runs_with_an_old_glibc(library):
+    """So that auditwheel gives a wheel the tag manylinux_2_17, wherever it was built."""
+    versions = re.findall(r"GLIBC_(\d+)\.(\d+)", readelf(library, "--version-info"))
+    assert max((int(major), int(minor)) for major, minor in versions) <= (2, 17)
+
+
 def test_the_loader_finds_nothing_to_change_later(library):
     """It has full RELRO, no executable stack, and no text relocations."""
     segments, dynamic = readelf(library, "--segments"), readelf(library, "--dynamic")

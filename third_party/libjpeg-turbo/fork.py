@@ -44,7 +44,7 @@ def accepts(flag: str) -> bool:
     compiler = os.environ.get("CC", "cc").split()
     if not shutil.which(compiler[0]):
         return False
-    command = [*compiler, flag, "-x", "c", "-c", "-o", os.devnull, os.devnull]
+    command = [*compiler, flag, "-x", "c", "-fsyntax-only", os.devnull]
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
@@ -263,8 +263,6 @@ def read_series(parts: tuple[str, ...]) -> list[Path]:
 
 def apply_series(source: Path, parts: tuple[str, ...]) -> None:
     """Patch an unpacked release."""
-    if not shutil.which("patch"):
-        raise BuildError("the program 'patch' is missing.", "apt-get install patch")
     for patch in read_series(parts):
         command = ["patch", "-p1", "--fuzz=0", "--batch", "--input", str(patch)]
         result = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)
@@ -298,34 +296,71 @@ def check_system() -> None:
         )
 
 
-def check_tools() -> None:
-    """Raise an error if a program that the build needs is missing."""
+def check_needs(cache: Path, headers: Path | None = None) -> None:
+    """Raise one error that names everything that the build lacks, and how to install it.
+
+    Args:
+        cache: The folder of downloads and of trees that are built.
+        headers: The folder of Python's headers, for an extension.
+    """
     check_system()
+    missing = missing_for_the_layer(headers)
+    source = None
+    if not all(place(cache, *tree).is_dir() for tree in TREES):
+        missing |= missing_for_the_fork()
+        try:
+            find_tarball(cache)
+        except BuildError as error:
+            source = error
+    if missing:
+        packages = dict.fromkeys(" ".join(missing.values()).split())
+        raise BuildError(
+            f"the build needs what is missing here: {', '.join(missing)}.",
+            f"On Debian and Ubuntu: apt-get install {' '.join(packages)}\n{source or ''}".rstrip(),
+        )
+    if source:
+        raise source
+
+
+def missing_for_the_layer(headers: Path | None) -> dict[str, str]:
+    """Return what is missing to compile and link pyfd's own C code, with Debian's packages."""
     compiler = (os.environ.get("CC") or "cc").split()[0]
+    missing = {}
     if not shutil.which(compiler):
-        raise BuildError(f"no C compiler ({compiler}).", "apt-get install gcc libc6-dev, or set CC")
-    if platform.machine() in ("x86_64", "AMD64") and not shutil.which("nasm"):
-        raise BuildError("the assembler 'nasm' is missing.", "apt-get install nasm")
-    for tool in ("cmake", "ninja"):
-        if not shutil.which(tool):
-            raise BuildError(
-                f"the program '{tool}' is missing.",
-                f"pip install {tool}, or apt-get install cmake ninja-build",
-            )
+        missing[f"a C compiler ({compiler}, or another one in CC)"] = "gcc libc6-dev"
+    elif not accepts("-includestdio.h"):
+        missing["the C library's headers (stdio.h)"] = "libc6-dev"
+    if not all(map(shutil.which, ("ar", "as", "ld", "objcopy", "strip"))):
+        missing["binutils (ar, as, ld, objcopy, strip)"] = "binutils"
+    if headers and not (headers / "Python.h").is_file():
+        debians = sys.base_prefix == "/usr"
+        missing[f"Python's headers ({headers}/Python.h)"] = "python3-dev" if debians else ""
+    return missing
+
+
+def missing_for_the_fork() -> dict[str, str]:
+    """Return the programs that are missing to patch and compile it, with Debian's packages."""
+    programs = {"patch": "patch", "cmake": "cmake", "ninja": "ninja-build"}
+    if platform.machine() in ("x86_64", "AMD64"):
+        programs["nasm"] = "nasm"
+    return {name: package for name, package in programs.items() if not shutil.which(name)}
+
+
+STATIC = (CORE_AND_SPEED, "jpeg-static", STATIC_OPTIONS, STATIC_CFLAGS)
+# Other people's programs load it, so it has only those patches without which it would not do
+# its work, or would do it wrongly
+DROP_IN = (CORE, "jpeg", SHARED_OPTIONS, SHARED_CFLAGS)
+TREES = (STATIC,) if SANITIZE else (STATIC, DROP_IN)
 
 
 def build_static(cache: Path, parts: tuple[str, ...] = CORE_AND_SPEED) -> Path:
     """Build libjpeg.a and return the folder that holds ``src/`` and ``build/``."""
-    return build_tree(cache, parts, "jpeg-static", STATIC_OPTIONS, STATIC_CFLAGS)
+    return build_tree(cache, parts, *STATIC[1:])
 
 
 def build_drop_in(cache: Path) -> Path:
-    """Build libjpeg.so.62 and return the folder that holds ``src/`` and ``build/``.
-
-    Other people's programs load it, so it has only those patches without which it would
-    not do its work, or would do it wrongly.
-    """
-    return build_tree(cache, CORE, "jpeg", SHARED_OPTIONS, SHARED_CFLAGS)
+    """Build libjpeg.so.62 and return the folder that holds ``src/`` and ``build/``."""
+    return build_tree(cache, *DROP_IN)
 
 
 def build_tree(
@@ -333,23 +368,13 @@ def build_tree(
 ) -> Path:
     """Build one target of the fork and return the folder that holds ``src/`` and ``build/``.
 
-    The folder's name is a digest of everything that went into the build, so a second
-    build finds the result of the first one.
+    A second build finds the result of the first one.
     """
-    simd = platform.machine() in ("x86_64", "AMD64", "aarch64", "arm64")
-    options = [
-        *CMAKE_OPTIONS,
-        *options,
-        f"-DREQUIRE_SIMD={'ON' if simd else 'OFF'}",
-        f"-DCMAKE_C_FLAGS={' '.join(cflags)}",
-    ]
-    recipe = [version(parts), platform.machine(), os.environ.get("CC", "cc"), *options]
-    stamp = hashlib.sha256("\n".join(recipe).encode()).hexdigest()[:16]
-    done = cache / f"{SOURCE_NAME}-{stamp}"
+    done = place(cache, parts, target, options, cflags)
     if done.is_dir():
         return done
     cache.mkdir(parents=True, exist_ok=True)
-    check_tools()
+    check_needs(cache)
     tarball = find_tarball(cache)
     with tempfile.TemporaryDirectory(dir=cache, prefix="fork-") as scratch:
         work = Path(scratch) / "work"
@@ -357,8 +382,8 @@ def build_tree(
             archive.extractall(work)  # trusted: its checksum is the pin's
         (work / SOURCE_NAME).rename(work / "src")
         apply_series(work / "src", parts)
-        source, build = str(work / "src"), str(work / "build")
-        run_tool(["cmake", "-G", "Ninja", "-S", source, "-B", build, *options], "cmake")
+        source, build, flags = str(work / "src"), str(work / "build"), all_options(options, cflags)
+        run_tool(["cmake", "-G", "Ninja", "-S", source, "-B", build, *flags], "cmake")
         run_tool(["cmake", "--build", build, "--target", target], "compiling the fork")
         try:
             work.rename(done)
@@ -366,3 +391,20 @@ def build_tree(
             if not done.is_dir():  # otherwise, another build was faster
                 raise
     return done
+
+
+def all_options(options: list[str], cflags: list[str]) -> list[str]:
+    """Return CMake's options, with those that all builds have."""
+    simd = platform.machine() in ("x86_64", "AMD64", "aarch64", "arm64")
+    required = f"-DREQUIRE_SIMD={'ON' if simd else 'OFF'}"
+    return [*CMAKE_OPTIONS, *options, required, f"-DCMAKE_C_FLAGS={' '.join(cflags)}"]
+
+
+def place(
+    cache: Path, parts: tuple[str, ...], _target: str, options: list[str], cflags: list[str]
+) -> Path:
+    """Return the folder of a build, whose name is a digest of everything that goes into it."""
+    compiler = os.environ.get("CC", "cc")
+    recipe = [version(parts), platform.machine(), compiler, *all_options(options, cflags)]
+    stamp = hashlib.sha256("\n".join(recipe).encode()).hexdigest()[:16]
+    return cache / f"{SOURCE_NAME}-{stamp}"

@@ -86,7 +86,7 @@ def main() -> None:
     help_ = "only the static library, and not TurboJPEG: a minute instead of ten"
     parser.add_argument("--quick", action="store_true", help=help_)
     options = QUICK if parser.parse_args().quick else FULL
-    fork.check_tools()
+    fork.check_needs(CACHE)
     CACHE.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE, prefix="upstream-") as scratch:
         trees = (PRISTINE, fork.CORE, fork.CORE_AND_SPEED)
