@@ -61,7 +61,7 @@ class EncodingOptions(TypedDict, total=False):
     max_loss: float
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, slots=True)
 class Encoding:
     """The checked options of `pyfd.encode`, except `baseline`, which is about the tables.
 
