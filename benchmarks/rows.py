@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import pyfd
-from benchmarks import certificate_rows, memory, peers, timing, twin
+from benchmarks import camera_rows, certificate_rows, memory, peers, timing, twin
 from benchmarks.cases import Case, Row, UnmeasuredError, thinned
 from benchmarks.files import BASELINE, FEW, LARGE, OWN, PROGRESSIVE, SIZES, TILE, WAYS, Files, Kind
 from benchmarks.timing import Bounds, Effort, Measurement, interleaved, inverse
@@ -322,6 +322,7 @@ ROWS: list[Callable[[Files], Row]] = [
     requantize_over_both,
     calibrate_over_plain,
     workers,
+    *camera_rows.ROWS,
     reference,
     total_variation,
     peak_memory,

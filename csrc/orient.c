@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define LINE 64  /* bytes in a line of the cache */
+#define AHEAD 8  /* columns */
 #define STRIP 16 /* rows that are read before they are turned */
 
 /* Rows that libjpeg has written, to be turned, and their place in the result
@@ -57,15 +58,23 @@ static inline void mirror(const strip *s, size_t channels)
     gather(out, last, -(ptrdiff_t)channels, s->width, channels);
 }
 
-/* Write columns as rows. */
+/* Write columns as rows.  Each of them lies in other lines of the cache, which
+ * no processor foresees. */
 static inline void transpose(const strip *s, size_t channels)
 {
+  const size_t last = s->count * channels - 1;
   const uint8_t *column = s->rows;
-  uint8_t *out = s->out;
+  uint8_t *out = s->out, *soon;
   size_t x;
 
-  for (x = 0; x < s->width; x++, out += s->step, column += channels)
+  for (x = 0; x < s->width; x++, out += s->step, column += channels) {
+    if (s->width - x > AHEAD) {
+      soon = out + AHEAD * s->step;
+      __builtin_prefetch(soon, 1);
+      __builtin_prefetch(soon + last, 1);
+    }
     gather(out, column, (ptrdiff_t)s->row_size, s->count, channels);
+  }
 }
 
 /* Each is compiled for each number of channels, to move a pixel at once. */

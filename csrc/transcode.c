@@ -169,33 +169,59 @@ static void requantize_whole(pyfd_session *s)
   jpeg_finish_decompress(&s->in);
 }
 
-/* Turn and re-quantize component i, whose turned blocks are so many.  Returns
- * how many of its coefficients are not 0. */
-static uint64_t turn_component(pyfd_session *s, const pyfd_turner *turner,
-                               int i, jvirt_barray_ptr from,
-                               jvirt_barray_ptr to, uint32_t wide,
-                               uint32_t high)
+/* Rows of blocks that are turned at a time: blocks that lie side by side in
+ * the source are in different rows of a transposed image. */
+#define GROUP 8
+
+/* Turn and re-quantize rows of component i, which is so many blocks wide and
+ * high once it is turned.  Returns how many coefficients are not 0. */
+static uint64_t turn_rows(pyfd_session *s, const pyfd_turner *turner, int i,
+                          jvirt_barray_ptr array, JBLOCKROW *rows,
+                          JDIMENSION first, JDIMENSION count,
+                          const pyfd_header *turned)
 {
   const requantize_job *job = s->job;
   const jpeg_requantize_method requantize = jpeg_get_requantize_method();
   const pyfd_turn turn = turner->turn;
-  JBLOCK turned;
-  JBLOCKROW blocks, source = NULL;
-  JDIMENSION row, column, y, x;
+  const JDIMENSION wide = turned->blocks_wide[i],
+                   high = turned->blocks_high[i];
+  JBLOCKROW source = NULL;
+  JBLOCK block;
+  JDIMENSION row, column, x, y;
   uint64_t nonzero = 0;
 
-  for (row = 0; row < high; row++) {
-    blocks = pyfd_block_row((j_common_ptr)&s->out, to, row, TRUE);
-    y = turn.top_bottom ? high - 1 - row : row;
-    for (column = 0; column < wide; column++) {
-      x = turn.left_right ? wide - 1 - column : column;
-      if (turn.transposed || column == 0)
-        source = pyfd_block_row((j_common_ptr)&s->in, from,
+  for (column = 0; column < wide; column++) {
+    x = turn.left_right ? wide - 1 - column : column;
+    for (row = 0; row < count; row++) {
+      y = turn.top_bottom ? high - 1 - first - row : first + row;
+      if (turn.transposed ? row == 0 : column == 0)
+        source = pyfd_block_row((j_common_ptr)&s->in, array,
                                 turn.transposed ? x : y, FALSE);
-      pyfd_turn_block(turner, source[turn.transposed ? y : x], turned);
-      (*requantize)(&job->requantizers[i], turned, blocks[column]);
-      nonzero += count_nonzero(blocks[column]);
+      pyfd_turn_block(turner, source[turn.transposed ? y : x], block);
+      (*requantize)(&job->requantizers[i], block, rows[row][column]);
+      nonzero += count_nonzero(rows[row][column]);
     }
+  }
+  return nonzero;
+}
+
+/* Turn and re-quantize component i.  Returns how many of its coefficients are
+ * not 0. */
+static uint64_t turn_component(pyfd_session *s, const pyfd_turner *turner,
+                               int i, jvirt_barray_ptr from,
+                               jvirt_barray_ptr to, const pyfd_header *turned)
+{
+  const JDIMENSION high = turned->blocks_high[i];
+  const JDIMENSION group = turner->turn.transposed ? GROUP : 1;
+  JBLOCKROW rows[GROUP]; /* all of them stay in memory: see session.h */
+  JDIMENSION first, n, row;
+  uint64_t nonzero = 0;
+
+  for (first = 0; first < high; first += n) {
+    n = high - first < group ? high - first : group;
+    for (row = 0; row < n; row++)
+      rows[row] = pyfd_block_row((j_common_ptr)&s->out, to, first + row, TRUE);
+    nonzero += turn_rows(s, turner, i, from, rows, first, n, turned);
   }
   return nonzero;
 }
@@ -224,8 +250,7 @@ static void requantize_turned(pyfd_session *s)
   for (i = 0; i < s->in.num_components; i++)
     work += writing_work(
         s, &turned, i,
-        turn_component(s, &turner, i, arrays[i], turned_arrays[i],
-                       turned.blocks_wide[i], turned.blocks_high[i]));
+        turn_component(s, &turner, i, arrays[i], turned_arrays[i], &turned));
   check_work(s, work);
   jpeg_finish_compress(&s->out);
   jpeg_finish_decompress(&s->in);

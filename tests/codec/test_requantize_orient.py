@@ -178,6 +178,20 @@ def test_upright_files_are_not_touched():
     assert pyfd.probe(pyfd.requantize(odd, TABLES, orient=True)).orientation == 1
 
 
+def test_a_certificate_does_not_survive_a_transposition():
+    """As the documentation says; turned pixels can be certified."""
+    qtables = QTables.certified(2)
+    radii = []
+    for seed in range(8):
+        certified = pyfd.encode(picture(160, 96, seed), qtables, radius=2)
+        data = with_orientation(certified, 6)
+        turned_file = pyfd.requantize(data, qtables, orient=True)
+        radii.append(pyfd.certify(pyfd.decode(turned_file), qtables).radius)
+    assert min(radii) <= 2 < max(radii)
+    again = pyfd.encode(pyfd.decode(data, orient=True), qtables, radius=2)
+    assert pyfd.certify(pyfd.decode(again), qtables).radius > 2
+
+
 # ---- metadata -------------------------------------------------------------------
 
 
