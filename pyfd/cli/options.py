@@ -323,7 +323,7 @@ def _reading_option(field: Field[Any]) -> Callable[[Decorated], Decorated]:
             help=text,
         )
     if parse := field.metadata.get("parse"):
-        metavar = field.metadata["metavar"]
+        metavar = field.metadata.get("metavar")
         return click.option(_flag(field.name), metavar=metavar, callback=_parsed(parse), help=text)
     is_flag = isinstance(default, bool)
     return click.option(
