@@ -38,8 +38,9 @@ CHECKS := address,undefined
 HAVE_HEADERS = [ -f "$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ]
 HAVE_TOOLS = command -v cc && command -v patch && { [ "$$(uname -m)" != x86_64 ] || command -v nasm; }
 HAVE_VENV = $(PYTHON) -c 'import ensurepip, venv'
-SYSTEM_TEST_PACKAGES = chromium ffmpeg gdal-bin graphicsmagick imagemagick \
-  libjpeg-turbo-progs libvips-tools nginx-light python3-opencv python3-pil
+SYSTEM_TEST_PACKAGES = chromium ffmpeg gdal-bin graphicsmagick gstreamer1.0-plugins-base \
+  gstreamer1.0-plugins-good gstreamer1.0-tools imagemagick libjpeg-turbo-progs libva-dev \
+  libvips-tools nginx-light python3-opencv python3-pil
 # For cc -m32. gcc-multilib would remove the cross-compilers, with which it conflicts.
 ifeq ($(shell uname -m),x86_64)
 SYSTEM_TEST_PACKAGES += libc6-dev-i386 lib32gcc-$$(gcc -dumpversion)-dev
@@ -78,7 +79,7 @@ asan: $(VENV)/test  ## Run the tests under AddressSanitizer and UndefinedBehavio
 fuzz: fuzz-metadata $(VENV)/test $(VENV)/clang  ## Fuzz the C entry points, the drop-in's and metadata for SECONDS each
 	PYFD_SANITIZE=$(CHECKS),fuzzer-no-link CC=clang $(BIN)/python fuzz/build.py build/fuzz
 	PYTHONPATH=. $(BIN)/python fuzz/seeds.py build/fuzz/seeds
-	@for target in probe decode requantize coefficients snap certified djpeg cjpeg jpegtran; do \
+	@for target in probe decode requantize coefficients snap certified yuv djpeg cjpeg jpegtran; do \
 	  mkdir -p build/fuzz/corpus/$$target; \
 	  echo "fuzzing $$target for $(SECONDS) s"; \
 	  build/fuzz/$$target -max_total_time=$(SECONDS) -timeout=10 -max_len=6000 -print_final_stats=1 \
@@ -106,6 +107,7 @@ lint: $(VENV)/test  ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy tests/codec/test_types.py
 	$(BIN)/clang-format --dry-run --Werror csrc/*.[ch] fuzz/*.[ch] benchmarks/*.c
 
 format: $(VENV)/test  ## Format Python and C

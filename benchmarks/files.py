@@ -67,12 +67,13 @@ def write(image: Image.Image, kind: Kind) -> bytes:
     return buffer.getvalue()
 
 
-def found(folder: Path | None) -> list[Image.Image]:
-    """Return `COUNT` photographs spread over a folder, or four of scikit-image's.
+def found(folder: Path | None, count: int = COUNT) -> list[Image.Image]:
+    """Return some photographs spread over a folder, or four of scikit-image's.
 
     Args:
         folder: The folder, or None for the one that `PYFD_PHOTOS` names. Without
             either, scikit-image's pictures are taken.
+        count: How many.
 
     Raises:
         FileNotFoundError: The folder holds no photographs, or does not exist.
@@ -87,7 +88,7 @@ def found(folder: Path | None) -> list[Image.Image]:
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
     if not paths:
         raise FileNotFoundError(f"{folder} holds no photographs ({', '.join(sorted(SUFFIXES))})")
-    chosen = paths[:: max(1, len(paths) // COUNT)][:COUNT]
+    chosen = paths[:: max(1, len(paths) // count)][:count]
     return [Image.open(path).convert("RGB") for path in chosen]
 
 

@@ -6,13 +6,25 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
+import numpy as np
+
 import pyfd
-from benchmarks import certificate_rows, memory, peers, timing, twin
+from benchmarks import (
+    camera_rows,
+    certificate_rows,
+    memory,
+    peers,
+    region_rows,
+    timing,
+    twin,
+    yuv_rows,
+)
 from benchmarks.cases import Case, Row, UnmeasuredError, thinned
 from benchmarks.files import BASELINE, FEW, LARGE, OWN, PROGRESSIVE, SIZES, TILE, WAYS, Files, Kind
-from benchmarks.timing import Bounds, Effort, Measurement, interleaved, inverse
+from benchmarks.timing import Bounds, Effort, Measurement, cpu_seconds, interleaved, inverse
 from pyfd import QTables
-from pyfd.codec import Subsampling
+from pyfd._core.pixels import Pixels
+from pyfd.codec import Layout, Subsampling
 
 PRESET = QTables.preset("fd-cvpr2019")
 SMALL = ("64×64", "224×224", OWN)
@@ -217,6 +229,58 @@ def workers(files: Files) -> Row:
     return Row("workers", "`decode_many`, 2 workers / 1 worker", cases)
 
 
+def batch(files: Files) -> Row:
+    def case(kind: Kind, layout: Layout, count: int = 64) -> Case:
+        def measure(effort: Effort) -> Measurement:
+            many = (files.of("224×224", kind) * count)[:count]
+            out = into_batch(many, layout)
+            return interleaved(
+                lambda sources: pyfd.decode_many(
+                    sources, PRESET, workers=1, out=out, layout=layout
+                ),
+                lambda sources: stacked(pyfd.decode_many(sources, PRESET, workers=1), layout),
+                [many],
+                effort,
+                cpu_seconds,  # all in this thread
+            )
+
+        return Case(f"{count} files, 224×224, {kind}, {layout}", Bounds(1.0), measure)
+
+    layouts: tuple[Layout, ...] = ("HWC", "CHW")
+    cases = [case(kind, layout) for kind in FEW for layout in layouts]
+    return Row("batch", "`decode_many(out=)` / `decode_many` + `np.stack`", cases)
+
+
+def into_batch(many: list[bytes], layout: Layout) -> Pixels:
+    """Return an array with a place for each file, whose memory has been used before."""
+    return stacked(pyfd.decode_many(many), layout)
+
+
+def stacked(images: list[Pixels], layout: Layout) -> Pixels:
+    """Return images as one array in the order of a layout."""
+    whole = np.stack(images)
+    return np.ascontiguousarray(whole.transpose(0, 3, 1, 2)) if layout == "CHW" else whole
+
+
+def encode_workers(files: Files) -> Row:
+    def case(size: str, way: Subsampling, count: int) -> Case:
+        def measure(effort: Effort) -> Measurement:
+            if len(os.sched_getaffinity(0)) < 2:
+                raise UnmeasuredError("needs 2 cores")
+            many = [photo.pixels for photo in files.photos(size)] * count
+            return interleaved(
+                lambda images: pyfd.encode_many(images, PRESET, workers=2, subsampling=way),
+                lambda images: pyfd.encode_many(images, PRESET, workers=1, subsampling=way),
+                [many[:count]],
+                effort.times(2),
+            )
+
+        return Case(f"{count} images, {size}, fd-cvpr2019 {way}", Bounds(0.56), measure)
+
+    cases = [case("224×224", way, 128) for way in WAYS] + [case(OWN, way, 64) for way in WAYS]
+    return Row("encode-workers", "`encode_many`, 2 workers / 1 worker", cases)
+
+
 # ---- other defences -----------------------------------------------------------
 
 
@@ -319,12 +383,17 @@ ROWS: list[Callable[[Files], Row]] = [
     overhead,
     encode_over_pillow,
     encode_over_simplejpeg,
+    yuv_rows.yuv,
     requantize_over_both,
     calibrate_over_plain,
     workers,
+    *camera_rows.ROWS,
+    batch,
+    encode_workers,
     reference,
     total_variation,
     peak_memory,
+    *region_rows.ROWS,
     *certificate_rows.ROWS,
     scaling,
     twins,  # last, because loading torch changes the process

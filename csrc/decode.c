@@ -6,6 +6,9 @@
 
 #include <string.h>
 
+#include "orient.h"
+#include "region.h"
+
 #define ROWS 16 /* passed to libjpeg at a time */
 
 typedef struct {
@@ -61,21 +64,40 @@ void pyfd_start_rows(pyfd_session *s, uint32_t color, pyfd_rows *rows)
   jpeg_start_decompress(in);
   pyfd_check_scans(s);
   rows->color = color;
-  rows->size = (size_t)in->output_width *
-               (size_t)(from_cmyk ? 3 : in->output_components);
-  rows->cmyk = NULL;
-  if (from_cmyk)
-    rows->cmyk = (*in->mem->alloc_sarray)((j_common_ptr)in, JPOOL_IMAGE,
-                                          in->output_width * 4, 1);
+  rows->from_cmyk = from_cmyk;
+  rows->channels = (size_t)(from_cmyk ? 3 : in->output_components);
+  rows->line = NULL;
+  pyfd_select_columns(s, rows, 0, in->output_width);
 }
 
-static void read_cmyk(pyfd_session *s, const pyfd_rows *rows, uint8_t *out,
-                      JDIMENSION count)
+void pyfd_select_columns(pyfd_session *s, pyfd_rows *rows, JDIMENSION before,
+                         JDIMENSION width)
 {
-  for (; count > 0; count--, out += rows->size) {
-    jpeg_read_scanlines(&s->in, rows->cmyk, 1);
-    cmyk_to_rgb(rows->cmyk[0], out, s->in.output_width,
-                rows->color == PYFD_BGR);
+  struct jpeg_decompress_struct *in = &s->in;
+
+  rows->before = before;
+  rows->width = width;
+  rows->size = width * rows->channels;
+  rows->step = (ptrdiff_t)rows->size;
+  if (rows->line == NULL && (rows->from_cmyk || width < in->output_width))
+    rows->line = (*in->mem->alloc_sarray)(
+        (j_common_ptr)in, JPOOL_IMAGE,
+        in->output_width * (JDIMENSION)in->output_components, 1);
+}
+
+/* Read rows that have to be converted or cropped. */
+static void read_lines(pyfd_session *s, const pyfd_rows *rows, uint8_t *out,
+                       JDIMENSION count)
+{
+  const size_t before = rows->before * (size_t)s->in.output_components;
+
+  for (; count > 0; count--, out += rows->step) {
+    jpeg_read_scanlines(&s->in, rows->line, 1);
+    if (rows->from_cmyk)
+      cmyk_to_rgb(rows->line[0] + before, out, rows->width,
+                  rows->color == PYFD_BGR);
+    else
+      memcpy(out, rows->line[0] + before, rows->size);
   }
 }
 
@@ -85,16 +107,16 @@ void pyfd_read_rows(pyfd_session *s, const pyfd_rows *rows, uint8_t *out,
   JSAMPROW pointers[ROWS];
   JDIMENSION i, n;
 
-  if (rows->cmyk != NULL) {
-    read_cmyk(s, rows, out, count);
+  if (rows->line != NULL) {
+    read_lines(s, rows, out, count);
     return;
   }
   for (; count > 0; count -= n) {
     n = count < ROWS ? count : ROWS;
     for (i = 0; i < n; i++)
-      pointers[i] = out + i * rows->size;
+      pointers[i] = out + (ptrdiff_t)i * rows->step;
     n = jpeg_read_scanlines(&s->in, pointers, n);
-    out += n * rows->size;
+    out += (ptrdiff_t)n * rows->step;
   }
 }
 
@@ -108,25 +130,37 @@ static void decode(pyfd_session *s)
   decode_job *job = s->job;
   const pyfd_reading *reading = &s->reading;
   struct jpeg_decompress_struct *in = &s->in;
+  const int in_part = pyfd_has_region(reading);
+  uint64_t width, height;
   pyfd_rows rows;
 
   pyfd_require(s, pyfd_check_tables(job->tables, job->num_tables, 0,
                                     PYFD_DECODER_STEP, s->errors.status));
   if (!is_scale(reading->scale))
     pyfd_refuse(s, "scale must be 1, 2, 4 or 8");
+  if (reading->orientation > PYFD_MAX_ORIENTATION)
+    pyfd_refuse(s, "orientation must be 0 to 8");
   pyfd_open_input(s);
+  pyfd_check_region(s);
   if (s->walk.header.multiscan)
     pyfd_charge_memory(s, job->out_size);
   in->scale_num = 1;
   in->scale_denom = reading->scale;
   jpeg_set_requant_tables(in, job->tables, job->num_tables);
   pyfd_start_rows(s, reading->color, &rows);
-  if (job->out_size != (uint64_t)rows.size * in->output_height)
+  width = in_part ? reading->width : in->output_width;
+  height = in_part ? reading->height : in->output_height;
+  if (job->out_size != width * height * rows.channels)
     pyfd_refuse(s, "the buffer does not fit the image");
-  pyfd_read_rows(s, &rows, job->out, in->output_height);
+  if (in_part)
+    pyfd_select_columns(s, &rows, pyfd_enter_region(s), reading->width);
+  pyfd_read_turned(s, &rows, pyfd_turn_of(reading->orientation), job->out,
+                   (JDIMENSION)height);
   if (reading->color == PYFD_CMYK)
     invert(job->out, job->out_size);
-  jpeg_finish_decompress(in);
+  /* What is below a region is not read. */
+  if (in->output_scanline == in->output_height)
+    jpeg_finish_decompress(in);
 }
 
 int pyfd_decode(const uint8_t *data, size_t size, const pyfd_limits *limits,

@@ -2,23 +2,11 @@
  * encode.c - the encoding of pixels to files.
  */
 
-#include "session.h"
+#include "encode.h"
 
-#include "certified.h"
+#include "orient.h"
 
 #define ROWS 64 /* passed to libjpeg at a time */
-
-typedef struct {
-  const uint8_t *pixels;
-  uint32_t width, height;
-  int channels;
-  int h_samp, v_samp;
-  const uint16_t (*tables)[PYFD_BLOCK];
-  int num_tables;
-  const uint8_t *segments;
-  size_t segments_size;
-  pyfd_certified certified;
-} encode_job;
 
 static void write_rows(struct jpeg_compress_struct *out, const uint8_t *pixels,
                        size_t stride)
@@ -48,13 +36,11 @@ static void certify_blocks(void *data, JDIMENSION row, JDIMENSION column,
 }
 
 /* Let libjpeg write only blocks whose radii are large enough. */
-static void certify(pyfd_session *s)
+static void certify(pyfd_session *s, const pyfd_image *image)
 {
-  encode_job *job = s->job;
+  pyfd_encode_job *job = s->job;
   const uint32_t radius = s->writing.radius;
   const uint32_t file_radius = s->writing.file_radius;
-  const pyfd_image image = {job->pixels, job->width, job->height,
-                            job->channels};
 
   if (radius > PYFD_MAX_RADIUS || file_radius > PYFD_MAX_RADIUS)
     pyfd_refuse(s, "a radius is at most 256");
@@ -63,30 +49,37 @@ static void certify(pyfd_session *s)
   if (file_radius > 0 &&
       (job->width % PYFD_SIDE > 0 || job->height % PYFD_SIDE > 0))
     pyfd_refuse(s, "a radius for files takes sides that are multiples of 8");
-  if (!pyfd_set_certified(&job->certified, &image, job->tables,
-                          job->num_tables, (int)radius - 1,
-                          (int)file_radius - 1))
+  if (!pyfd_set_certified(&job->certified, image, job->tables, job->num_tables,
+                          (int)radius - 1, (int)file_radius - 1))
     pyfd_refuse(s, "no image has this radius with these tables");
   jpeg_filter_blocks(&s->out, certify_blocks, &job->certified);
 }
 
-static void encode(pyfd_session *s)
+static J_COLOR_SPACE input_color(const pyfd_image *image)
 {
-  encode_job *job = s->job;
+  if (image->channels == 1)
+    return JCS_GRAYSCALE;
+  return image->color == 0 ? JCS_RGB : pyfd_libjpeg_color(image->color);
+}
+
+void pyfd_encode_pixels(pyfd_session *s)
+{
+  pyfd_encode_job *job = s->job;
   struct jpeg_compress_struct *out = &s->out;
   const pyfd_image image = {job->pixels, job->width, job->height,
-                            job->channels};
+                            job->channels, s->writing.color};
 
   pyfd_require(s, pyfd_check_image(&image, job->tables, job->num_tables,
                                    s->errors.status));
   pyfd_require(s, pyfd_check_segments(job->segments, job->segments_size,
                                       s->errors.status));
-  pyfd_open_output(s, UINT64_MAX);
+  pyfd_open_output(s, job->max_size);
   out->image_width = job->width;
   out->image_height = job->height;
   out->input_components = job->channels;
-  out->in_color_space = job->channels == 1 ? JCS_GRAYSCALE : JCS_EXT_RGB;
+  out->in_color_space = input_color(&image);
   jpeg_set_defaults(out);
+  pyfd_copy_density(s);
   if (job->channels == 3) {
     out->comp_info[0].h_samp_factor = job->h_samp;
     out->comp_info[0].v_samp_factor = job->v_samp;
@@ -96,7 +89,7 @@ static void encode(pyfd_session *s)
   if (s->writing.progressive)
     jpeg_simple_progression(out);
   if (s->writing.radius > 0 || s->writing.file_radius > 0)
-    certify(s);
+    certify(s, &image);
   jpeg_start_compress(out, TRUE);
   pyfd_put_bytes(s, job->segments, job->segments_size);
   write_rows(out, job->pixels, (size_t)job->width * (size_t)job->channels);
@@ -110,7 +103,7 @@ int pyfd_encode(const uint8_t *pixels, uint32_t width, uint32_t height,
                 size_t *out_size, pyfd_status *status)
 {
   pyfd_session s;
-  encode_job job;
+  pyfd_encode_job job;
 
   job.pixels = pixels;
   job.width = width;
@@ -122,7 +115,8 @@ int pyfd_encode(const uint8_t *pixels, uint32_t width, uint32_t height,
   job.num_tables = num_tables;
   job.segments = segments;
   job.segments_size = segments_size;
+  job.max_size = UINT64_MAX;
 
   pyfd_start_session(&s, status, &job);
-  return pyfd_run_writer(&s, encode, writing, out, out_size);
+  return pyfd_run_writer(&s, pyfd_encode_pixels, writing, out, out_size);
 }

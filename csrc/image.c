@@ -9,6 +9,9 @@
 #include "arguments.h"
 #include "status.h"
 
+#define WHITE 255
+#define CENTER 128
+
 int pyfd_check_image(const pyfd_image *image,
                      const uint16_t (*tables)[PYFD_BLOCK], int num_tables,
                      pyfd_status *status)
@@ -17,6 +20,13 @@ int pyfd_check_image(const pyfd_image *image,
       image->height > PYFD_MAX_SIDE ||
       (image->channels != 1 && image->channels != PYFD_CHANNELS))
     return pyfd_fail(status, PYFD_ARGUMENT, "no image has this shape");
+  if (image->color != 0 &&
+      (image->channels == 1 ||
+       (image->color != PYFD_RGB && image->color != PYFD_BGR &&
+        image->color != PYFD_YCBCR)))
+    return pyfd_fail(status, PYFD_ARGUMENT,
+                     "pixels of 1 channel are gray, and those of 3 are RGB, "
+                     "BGR or YCbCr");
   return pyfd_check_tables(tables, num_tables, 1, PYFD_ENCODER_STEP, status);
 }
 
@@ -93,6 +103,28 @@ static void load_phase(const pyfd_image *image, uint32_t row, uint32_t column,
   }
 }
 
+static void convert_to_rgb(const pyfd_image *image,
+                           const pyfd_arithmetic *arithmetic,
+                           pyfd_pixels *pixels)
+{
+  pyfd_values samples[PYFD_CHANNELS];
+  int i, j;
+
+  if (image->color == PYFD_BGR) {
+    samples[0] = pixels->plane[0];
+    pixels->plane[0] = pixels->plane[2];
+    pixels->plane[2] = samples[0];
+  } else if (image->color == PYFD_YCBCR) {
+    for (i = 0; i < PYFD_CHANNELS; i++) {
+      for (j = 0; j < PYFD_BLOCK; j++)
+        samples[i].at[j] = pixels->plane[i].at[j] - CENTER;
+    }
+    (*arithmetic->to_pixels)(samples, pixels);
+    for (i = 0; i < PYFD_CHANNELS; i++)
+      (*arithmetic->cut)(&pixels->plane[i], 0, WHITE);
+  }
+}
+
 void pyfd_load_pixels(const pyfd_image *image, const pyfd_component *component,
                       uint32_t row, uint32_t column, pyfd_pixels *pixels)
 {
@@ -105,6 +137,7 @@ void pyfd_load_pixels(const pyfd_image *image, const pyfd_component *component,
       if (image->channels == 1)
         memset(pixels->plane + 1, 0, 2 * sizeof(pyfd_values));
       load_phase(image, row, column, across, down, x, y, pixels);
+      convert_to_rgb(image, component->arithmetic, pixels);
     }
   }
 }

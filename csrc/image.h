@@ -7,11 +7,12 @@
 
 #include "arithmetic.h"
 
-/* Rows of gray or RGB */
+/* Rows of pixels */
 typedef struct {
   const uint8_t *pixels;
   uint32_t width, height;
-  int channels; /* 1 or 3 */
+  int channels;   /* 1 or 3 */
+  uint32_t color; /* of 3 channels: as in pyfd_writing */
 } pyfd_image;
 
 /* What is the same for all blocks of a component */
@@ -35,8 +36,8 @@ int pyfd_check_image(const pyfd_image *image,
 void pyfd_set_component(pyfd_component *component, int index, int channels,
                         int across, int down, const uint16_t *steps);
 
-/* Copy the pixels that a block covers, padded as libjpeg pads them.  The row
- * and the column count blocks. */
+/* Copy the pixels that a block covers, in RGB, padded as libjpeg pads them.
+ * The row and the column count blocks. */
 void pyfd_load_pixels(const pyfd_image *image, const pyfd_component *component,
                       uint32_t row, uint32_t column, pyfd_pixels *pixels);
 

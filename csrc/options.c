@@ -21,8 +21,8 @@
 #define HAS_NO_PADDING(type, field)                                           \
   _Static_assert(sizeof(type) == END_OF(type, field), #type)
 HAS_NO_PADDING(pyfd_limits, max_work);
-HAS_NO_PADDING(pyfd_reading, scale);
-HAS_NO_PADDING(pyfd_writing, file_radius);
+HAS_NO_PADDING(pyfd_reading, orientation);
+HAS_NO_PADDING(pyfd_writing, color);
 
 /* Copy given over known.  A size that cuts a field is wrong: all fields of a
  * struct are field_size bytes wide or a multiple of it.  Every byte beyond the

@@ -38,6 +38,7 @@ extern "C" {
 #define PYFD_YCBCR_COMPONENTS 3
 #define PYFD_BLOCK 64       /* coefficients in a block, steps in a table */
 #define PYFD_MAX_SIDE 65500 /* pixels of an image's longest side */
+#define PYFD_MAX_ORIENTATION 8
 
 /* The largest steps that are accepted; a file may hold steps up to 65535.
  * Beyond them, the inverse DCT's input would not fit 16 bits, and libjpeg's
@@ -94,6 +95,11 @@ typedef struct {
   uint32_t strict; /* refuse a file that makes the decoder warn */
   uint32_t color;  /* a pyfd_color for the pixels, for pyfd_decode() only */
   uint32_t scale;  /* 1, 2, 4 or 8 divides the size, likewise */
+  /* The part of the scaled image to decode, likewise; width 0 is all of it */
+  uint32_t left, top, width, height;
+  /* Of EXIF: 2...8 turn the region or the image to be upright, for
+   * pyfd_decode() and pyfd_requantize(); 0 and 1 leave it as it is */
+  uint32_t orientation;
 } pyfd_reading;
 
 /* How to write a file */
@@ -102,11 +108,16 @@ typedef struct {
   uint32_t progressive;
   uint32_t optimize;     /* make Huffman tables for this image */
   uint32_t keep_density; /* pyfd_requantize(): copy the JFIF density */
-  /* pyfd_encode(), without subsampling: the least radius of the blocks of the
-   * decoded image, for pixels (see pyfd_certify()) and for files (see
-   * pyfd_find_file_radii()), 1...PYFD_MAX_RADIUS, or 0 for any */
+  /* pyfd_encode(), without subsampling, and pyfd_requantize(): the least
+   * radius of the blocks of the decoded image, for pixels (see pyfd_certify())
+   * and for files (see pyfd_find_file_radii()), 1...PYFD_MAX_RADIUS, or 0 for
+   * any */
   uint32_t radius;
   uint32_t file_radius;
+  uint32_t trim; /* pyfd_requantize(): drop edges that cannot be turned */
+  /* pyfd_encode(): the color of pixels of 3 channels, PYFD_RGB, PYFD_BGR or
+   * PYFD_YCBCR, or 0 for RGB.  Pixels of 1 channel are gray, which is 0. */
+  uint32_t color;
 } pyfd_writing;
 
 /*
@@ -139,6 +150,17 @@ typedef struct {
 } pyfd_segment;
 
 /*
+ * A plane of samples, as a camera or a video decoder leaves it.  If the stride
+ * is negative, samples is the last row in memory.
+ */
+typedef struct {
+  const uint8_t *samples; /* the first row */
+  size_t size;      /* bytes from the row with the lowest address to the end */
+  ptrdiff_t stride; /* bytes from a row to the next one below it */
+  size_t step;      /* bytes from a sample to the next: 2 if interleaved */
+} pyfd_plane;
+
+/*
  * Sums of the coefficients and of their squares over the blocks of Y, Cb and
  * Cr, in natural order; zeros for a component that the file lacks.
  * Coefficients are dequantized and clamped to +-32767.
@@ -160,6 +182,9 @@ int pyfd_probe(const uint8_t *data, size_t size, const pyfd_limits *limits,
 /*
  * Decode to interleaved 8-bit pixels, onto num_tables (0...4) tables with
  * steps of 1...PYFD_DECODER_STEP.  out_size must be the size of the result.
+ * A region must lie within the image.  Its pixels are those that it has in the
+ * whole image, but what it does not depend on is not decoded, so that a strict
+ * call does not see all damage there.
  */
 int pyfd_decode(const uint8_t *data, size_t size, const pyfd_limits *limits,
                 const pyfd_reading *reading, const uint16_t *tables,
@@ -238,15 +263,41 @@ int pyfd_find_file_radii(const uint8_t *pixels, uint32_t width,
  */
 
 /*
- * Encode pixels: 1 channel (gray) or 3 (RGB).  The 1 to 4 tables' steps are
- * 1...PYFD_ENCODER_STEP.  With a radius, blocks that do not have it are
- * replaced with the closest ones found that do.
+ * Encode pixels: 1 channel (gray) or 3 (RGB, unless writing has a color).  The
+ * 1 to 4 tables' steps are 1...PYFD_ENCODER_STEP.  With a radius, blocks that
+ * do not have it are replaced with the closest ones found that do; it is a
+ * radius of the file's pixels in RGB, whatever the color of these.
  */
 int pyfd_encode(const uint8_t *pixels, uint32_t width, uint32_t height,
                 int channels, int h_samp, int v_samp, const uint16_t *tables,
                 int num_tables, const pyfd_writing *writing,
                 const uint8_t *segments, size_t segments_size, uint8_t **out,
                 size_t *out_size, pyfd_status *status);
+
+/*
+ * Encode planes of full-range YCbCr (ITU-T T.871): 1 (gray), or 3 in the order
+ * Y, Cb, Cr, without converting or resampling them.  Y has height rows of
+ * width samples.  A sample of Cb or Cr covers h_samp x v_samp pixels, so 2x2
+ * is 4:2:0, and their planes have as many rows and columns as cover the image:
+ * half of them, rounded up.  A file needs whole blocks; the last row and
+ * column are repeated as far as they go.  NV12 in a buffer of width * height *
+ * 3 / 2 bytes, which end with interleaved Cb and Cr:
+ *
+ *   const uint8_t *cbcr = buffer + width * height;
+ *   const size_t half = width * height / 2;
+ *   const pyfd_plane planes[3] = {{buffer, width * height, width, 1},
+ *                                 {cbcr, half, width, 2},
+ *                                 {cbcr + 1, half - 1, width, 2}};
+ *
+ * Tables, options and segments are those of pyfd_encode(), but for the radii,
+ * which must be 0, and the color, 0 or PYFD_YCBCR for 3 planes and 0 for 1.
+ */
+int pyfd_encode_yuv(const pyfd_plane *planes, int num_planes, uint32_t width,
+                    uint32_t height, int h_samp, int v_samp,
+                    const uint16_t *tables, int num_tables,
+                    const pyfd_writing *writing, const uint8_t *segments,
+                    size_t segments_size, uint8_t **out, size_t *out_size,
+                    pyfd_status *status);
 
 /*
  * Write coefficients in the order of pyfd_read_coefficients(), with steps of
@@ -263,7 +314,13 @@ int pyfd_write_coefficients(const pyfd_header *header,
 
 /*
  * Re-quantize a file onto 1 to 4 tables with steps of 1...PYFD_DECODER_STEP
- * without decoding it to pixels.
+ * without decoding it to pixels.  With an orientation, turn it first, without
+ * loss; that is unsupported if an edge would have to move that does not fill
+ * its MCUs, unless it may be trimmed.
+ *
+ * With a radius, decode the file without tables, turn the pixels, and encode
+ * them as pyfd_encode() does, without subsampling.  Steps are
+ * 1...PYFD_ENCODER_STEP, and files of four components are refused.
  */
 int pyfd_requantize(const uint8_t *data, size_t size,
                     const pyfd_limits *limits, const pyfd_reading *reading,
@@ -292,8 +349,9 @@ const char *pyfd_libjpeg_turbo(void);
    4096,                                                                      \
    16 << 20,                                                                  \
    100000000}
-#define PYFD_DEFAULT_READING {sizeof(pyfd_reading), 1, PYFD_RGB, 1}
-#define PYFD_DEFAULT_WRITING {sizeof(pyfd_writing), 0, 0, 0, 0, 0}
+#define PYFD_DEFAULT_READING                                                  \
+  {sizeof(pyfd_reading), 1, PYFD_RGB, 1, 0, 0, 0, 0, 0}
+#define PYFD_DEFAULT_WRITING {sizeof(pyfd_writing), 0, 0, 0, 0, 0, 0, 0}
 
 #ifdef __cplusplus
 }

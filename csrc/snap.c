@@ -68,7 +68,7 @@ static void start_compressor(pyfd_session *s)
   out->image_height = s->in.output_height;
   out->input_components = s->in.output_components;
   out->in_color_space = s->in.out_color_space;
-  if (job->rows.cmyk != NULL) {
+  if (job->rows.from_cmyk) {
     out->input_components = CHANNELS;
     out->in_color_space = JCS_RGB;
   }

@@ -1,247 +1,13 @@
 /*
- * transcode.c - files to coefficients and back, never to pixels.
+ * transcode.c - files to files with other tables, not through pixels unless
+ * they are to be certified.
  */
 
-#include "session.h"
+#include <stdlib.h>
 
-#include <string.h>
-
-static JBLOCKROW block_row(j_common_ptr cinfo, jvirt_barray_ptr blocks,
-                           JDIMENSION row, boolean writable)
-{
-  return (*cinfo->mem->access_virt_barray)(cinfo, blocks, row, 1, writable)[0];
-}
-
-/* ---- reading ---- */
-
-typedef struct {
-  int16_t *out;
-  size_t out_count;
-  uint16_t (*tables)[PYFD_BLOCK];
-} read_job;
-
-static uint64_t count_coefficients(const pyfd_header *header)
-{
-  uint64_t count = 0;
-  uint32_t i;
-
-  for (i = 0; i < header->num_components; i++)
-    count += pyfd_blocks(header, (int)i);
-  return count * PYFD_BLOCK;
-}
-
-static void read_coefficients(pyfd_session *s)
-{
-  read_job *job = s->job;
-  j_common_ptr in = (j_common_ptr)&s->in;
-  const pyfd_header *header = &s->walk.header;
-  int16_t *out = job->out;
-  jvirt_barray_ptr *arrays;
-  JDIMENSION row;
-  size_t count;
-  int i;
-
-  pyfd_open_input(s);
-  if (count_coefficients(header) != job->out_count)
-    pyfd_refuse(s, "the buffer does not fit the image");
-  pyfd_charge_memory(s, (uint64_t)job->out_count * sizeof(int16_t));
-  arrays = jpeg_read_coefficients(&s->in);
-  pyfd_check_scans(s);
-  for (i = 0; i < s->in.num_components; i++) {
-    memcpy(job->tables[i], pyfd_table_of(s, i)->quantval,
-           sizeof(job->tables[i]));
-    count = (size_t)header->blocks_wide[i] * PYFD_BLOCK;
-    for (row = 0; row < header->blocks_high[i]; row++, out += count)
-      memcpy(out, block_row(in, arrays[i], row, FALSE),
-             count * sizeof(int16_t));
-  }
-  jpeg_finish_decompress(&s->in);
-}
-
-int pyfd_read_coefficients(const uint8_t *data, size_t size,
-                           const pyfd_limits *limits,
-                           const pyfd_reading *reading, int16_t *out,
-                           size_t out_count, uint16_t *tables,
-                           pyfd_status *status)
-{
-  pyfd_session s;
-  read_job job = {out, out_count, (uint16_t (*)[PYFD_BLOCK])tables};
-
-  pyfd_start_reader(&s, data, size, limits, reading, status, &job);
-  return pyfd_run(&s, read_coefficients);
-}
-
-/* ---- writing ---- */
-
-/* Give component i a table; components with equal tables share a slot. */
-static void set_table(struct jpeg_compress_struct *out, int i,
-                      const uint16_t *table)
-{
-  int slot;
-
-  for (slot = 0; slot < NUM_QUANT_TBLS; slot++) {
-    JQUANT_TBL **entry = &out->quant_tbl_ptrs[slot];
-
-    if (*entry == NULL) {
-      *entry = jpeg_alloc_quant_table((j_common_ptr)out);
-      memcpy((*entry)->quantval, table, sizeof((*entry)->quantval));
-    }
-    if (!memcmp((*entry)->quantval, table, sizeof((*entry)->quantval))) {
-      out->comp_info[i].quant_tbl_no = slot;
-      return;
-    }
-  }
-}
-
-/*
- * Put each component into a scan of its own if an MCU of all components would
- * have more than 10 blocks (T.81 B.2.3).
- */
-static void separate_scans(struct jpeg_compress_struct *out, int progressive)
-{
-  jpeg_scan_info *scans = (*out->mem->alloc_small)(
-      (j_common_ptr)out, JPOOL_IMAGE,
-      2 * PYFD_MAX_COMPONENTS * sizeof(jpeg_scan_info));
-  int i, n = out->num_components, blocks = 0;
-
-  for (i = 0; i < n; i++)
-    blocks +=
-        out->comp_info[i].h_samp_factor * out->comp_info[i].v_samp_factor;
-  if (n == 1 || blocks <= C_MAX_BLOCKS_IN_MCU)
-    return;
-  for (i = 0; i < n; i++) {
-    jpeg_scan_info whole = {1, {i}, 0, DCTSIZE2 - 1, 0, 0};
-
-    scans[i] = scans[n + i] = whole;
-    if (progressive) {
-      scans[i].Se = 0;
-      scans[n + i].Ss = 1;
-    }
-  }
-  out->scan_info = scans;
-  out->num_scans = progressive ? 2 * n : n;
-}
-
-/* Set up the compressor for coefficients of this shape. */
-static void set_frame(struct jpeg_compress_struct *out,
-                      const pyfd_header *header, const pyfd_writing *writing)
-{
-  int i;
-
-  out->image_width = header->width;
-  out->image_height = header->height;
-  out->input_components = (int)header->num_components;
-  out->in_color_space = pyfd_libjpeg_color(header->color_space);
-  jpeg_set_defaults(out);
-  jpeg_set_colorspace(out, out->in_color_space);
-  for (i = 0; i < NUM_QUANT_TBLS; i++)
-    out->quant_tbl_ptrs[i] = NULL; /* the defaults; freed with the pool */
-  for (i = 0; i < out->num_components; i++) {
-    out->comp_info[i].h_samp_factor = (int)header->h_samp[i];
-    out->comp_info[i].v_samp_factor = (int)header->v_samp[i];
-  }
-  out->optimize_coding = writing->optimize != 0;
-  if (writing->progressive)
-    jpeg_simple_progression(out);
-  separate_scans(out, writing->progressive != 0);
-}
-
-typedef struct {
-  pyfd_header header;
-  const int16_t *coefficients;
-  size_t count;
-  const uint16_t (*tables)[PYFD_BLOCK];
-  const uint8_t *segments;
-  size_t segments_size;
-} write_job;
-
-/* Request arrays padded to whole MCUs, as libjpeg wants them; it fills the
- * padding. */
-static void request_arrays(pyfd_session *s, jvirt_barray_ptr *arrays)
-{
-  write_job *job = s->job;
-  const pyfd_header *h = &job->header;
-  struct jpeg_compress_struct *out = &s->out;
-  int i;
-
-  for (i = 0; i < out->num_components; i++) {
-    JDIMENSION h_samp = h->h_samp[i], v_samp = h->v_samp[i];
-
-    arrays[i] = (*out->mem->request_virt_barray)(
-        (j_common_ptr)out, JPOOL_IMAGE, TRUE,
-        (h->blocks_wide[i] + h_samp - 1) / h_samp * h_samp,
-        (h->blocks_high[i] + v_samp - 1) / v_samp * v_samp, v_samp);
-  }
-}
-
-static void check_arguments(pyfd_session *s)
-{
-  write_job *job = s->job;
-  pyfd_header *h = &job->header;
-  pyfd_status *status = s->errors.status;
-  const int16_t *in = job->coefficients;
-  size_t blocks;
-  int i;
-
-  pyfd_require(s, pyfd_check_frame(h, status));
-  if (count_coefficients(h) != job->count)
-    pyfd_refuse(s, "the coefficients do not fit the image");
-  pyfd_require(s, pyfd_check_tables(job->tables, (int)h->num_components, 1,
-                                    UINT16_MAX, status));
-  pyfd_require(s,
-               pyfd_check_segments(job->segments, job->segments_size, status));
-  for (i = 0; i < (int)h->num_components; i++, in += blocks * PYFD_BLOCK) {
-    blocks = (size_t)h->blocks_wide[i] * h->blocks_high[i];
-    pyfd_require(s, pyfd_check_coefficients(in, blocks, i, status));
-  }
-}
-
-static void write_coefficients(pyfd_session *s)
-{
-  write_job *job = s->job;
-  const pyfd_header *header = &job->header;
-  struct jpeg_compress_struct *out = &s->out;
-  const int16_t *in = job->coefficients;
-  jvirt_barray_ptr arrays[PYFD_MAX_COMPONENTS];
-  JDIMENSION row;
-  size_t count;
-  int i;
-
-  check_arguments(s);
-  pyfd_open_output(s, UINT64_MAX);
-  set_frame(out, header, &s->writing);
-  for (i = 0; i < out->num_components; i++)
-    set_table(out, i, job->tables[i]);
-  request_arrays(s, arrays);
-  jpeg_write_coefficients(out, arrays);
-  pyfd_put_bytes(s, job->segments, job->segments_size);
-  for (i = 0; i < out->num_components; i++) {
-    count = (size_t)header->blocks_wide[i] * PYFD_BLOCK;
-    for (row = 0; row < header->blocks_high[i]; row++, in += count)
-      memcpy(block_row((j_common_ptr)out, arrays[i], row, TRUE), in,
-             count * sizeof(int16_t));
-  }
-  jpeg_finish_compress(out);
-}
-
-int pyfd_write_coefficients(const pyfd_header *header,
-                            const int16_t *coefficients, size_t count,
-                            const uint16_t *tables,
-                            const pyfd_writing *writing,
-                            const uint8_t *segments, size_t segments_size,
-                            uint8_t **out, size_t *out_size,
-                            pyfd_status *status)
-{
-  pyfd_session s;
-  write_job job = {*header,  coefficients,
-                   count,    (const uint16_t (*)[PYFD_BLOCK])tables,
-                   segments, segments_size};
-
-  pyfd_start_session(&s, status, &job);
-  return pyfd_run_writer(&s, write_coefficients, writing, out, out_size);
-}
-
-/* ---- re-quantization ---- */
+#include "coefficients.h"
+#include "recode.h"
+#include "turned.h"
 
 /* See pyfd.Limits.max_work. */
 #define NONZERO_IN_A_UNIT 16
@@ -252,6 +18,7 @@ typedef struct {
   const uint8_t *segments;
   size_t segments_size;
   jpeg_requantizer requantizers[PYFD_MAX_COMPONENTS];
+  pyfd_encode_job certified; /* with a radius */
 } requantize_job;
 
 static uint64_t count_nonzero(const JCOEF *block)
@@ -277,7 +44,7 @@ static uint64_t requantize_component(pyfd_session *s, int i,
   uint64_t nonzero = 0;
 
   for (row = 0; row < header->blocks_high[i]; row++) {
-    blocks = block_row((j_common_ptr)&s->in, array, row, TRUE);
+    blocks = pyfd_block_row((j_common_ptr)&s->in, array, row, TRUE);
     for (column = 0; column < header->blocks_wide[i]; column++) {
       (*requantize)(&job->requantizers[i], blocks[column], blocks[column]);
       nonzero += count_nonzero(blocks[column]);
@@ -301,42 +68,46 @@ static uint64_t scans_with(const struct jpeg_compress_struct *out, int i)
 
 /* Count the work of writing component i.  libjpeg goes over a scan's blocks
  * twice, once for Huffman tables that are made for it. */
-static uint64_t writing_work(const pyfd_session *s, int i, uint64_t nonzero)
+static uint64_t writing_work(const pyfd_session *s, const pyfd_header *header,
+                             int i, uint64_t nonzero)
 {
   if (!s->writing.progressive && !s->writing.optimize)
     return 0; /* one pass, which is faster than any reading */
   return scans_with(&s->out, i) *
-         (2 * pyfd_blocks(&s->walk.header, i) + nonzero / NONZERO_IN_A_UNIT);
+         (2 * pyfd_blocks(header, i) + nonzero / NONZERO_IN_A_UNIT);
 }
 
 /* Copy the parts of the file header outside the frame header. */
 static void copy_file_header(pyfd_session *s)
 {
-  if (s->writing.keep_density && s->in.saw_JFIF_marker) {
-    s->out.density_unit = s->in.density_unit;
-    s->out.X_density = s->in.X_density;
-    s->out.Y_density = s->in.Y_density;
-  }
+  pyfd_copy_density(s);
   /* Many readers take CMYK as inverted only if the Adobe marker is there. */
   if (s->in.jpeg_color_space == JCS_CMYK)
     s->out.write_Adobe_marker = s->in.saw_Adobe_marker;
 }
 
-/* Set up the compressor and the requantizers for the file that was read. */
-static void set_output(pyfd_session *s, uint64_t max_size)
+/* Set up the compressor for an image with this header, and the requantizers
+ * for the tables of the file that was read, turned if there is a turner. */
+static void set_output(pyfd_session *s, const pyfd_header *header,
+                       const pyfd_turner *turner, uint64_t max_size)
 {
   requantize_job *job = s->job;
-  const uint16_t *to;
+  uint16_t turned[PYFD_BLOCK];
+  const uint16_t *from, *to;
   int i;
 
   pyfd_open_output(s, max_size);
-  set_frame(&s->out, &s->walk.header, &s->writing);
+  pyfd_set_frame(&s->out, header, &s->writing);
   copy_file_header(s);
   for (i = 0; i < s->in.num_components; i++) {
+    from = pyfd_table_of(s, i)->quantval;
     to = job->tables[i < job->num_tables ? i : job->num_tables - 1];
-    jpeg_init_requantizer(&job->requantizers[i], pyfd_table_of(s, i)->quantval,
-                          to);
-    set_table(&s->out, i, to);
+    if (turner != NULL) {
+      pyfd_turn_table(turner, from, turned);
+      from = turned;
+    }
+    jpeg_init_requantizer(&job->requantizers[i], from, to);
+    pyfd_set_table(&s->out, i, to);
   }
 }
 
@@ -361,47 +132,161 @@ static void requantize_streamed(pyfd_session *s)
   s->in.out_color_space = s->in.jpeg_color_space;
   s->in.raw_data_out = TRUE;
   jpeg_start_decompress(&s->in);
-  set_output(s, max_memory - s->size);
+  set_output(s, &s->walk.header, NULL, max_memory - s->size);
   jpeg_write_requantized(&s->out, &s->in, job->requantizers);
   pyfd_put_bytes(s, job->segments, job->segments_size);
   jpeg_finish_compress(&s->out);
   jpeg_finish_decompress(&s->in);
 }
 
+static void check_work(pyfd_session *s, uint64_t work)
+{
+  pyfd_require(s, pyfd_check_limit(s->errors.status, "max_work",
+                                   s->limits.max_work, work,
+                                   "needs for its output"));
+}
+
 /* Re-quantize through the coefficients of the whole image. */
 static void requantize_whole(pyfd_session *s)
 {
   requantize_job *job = s->job;
+  const pyfd_header *header = &s->walk.header;
   jvirt_barray_ptr *arrays;
   uint64_t charged, work = 0;
   int i;
 
   pyfd_charge_memory(s, job->segments_size);
-  charged = s->walk.header.coefficient_bytes + s->size;
+  charged = header->coefficient_bytes + s->size;
   arrays = jpeg_read_coefficients(&s->in);
   pyfd_check_scans(s);
-  set_output(s, s->limits.max_memory - charged);
+  set_output(s, header, NULL, s->limits.max_memory - charged);
   for (i = 0; i < s->in.num_components; i++)
-    work += writing_work(s, i, requantize_component(s, i, arrays[i]));
-  pyfd_require(s, pyfd_check_limit(s->errors.status, "max_work",
-                                   s->limits.max_work, work,
-                                   "needs for its output"));
+    work += writing_work(s, header, i, requantize_component(s, i, arrays[i]));
+  check_work(s, work);
   jpeg_write_coefficients(&s->out, arrays);
   pyfd_put_bytes(s, job->segments, job->segments_size);
   jpeg_finish_compress(&s->out);
   jpeg_finish_decompress(&s->in);
 }
 
+/* Rows of blocks that are turned at a time: blocks that lie side by side in
+ * the source are in different rows of a transposed image. */
+#define GROUP 8
+
+/* Turn and re-quantize rows of component i, which is so many blocks wide and
+ * high once it is turned.  Returns how many coefficients are not 0. */
+static uint64_t turn_rows(pyfd_session *s, const pyfd_turner *turner, int i,
+                          jvirt_barray_ptr array, JBLOCKROW *rows,
+                          JDIMENSION first, JDIMENSION count,
+                          const pyfd_header *turned)
+{
+  const requantize_job *job = s->job;
+  const jpeg_requantize_method requantize = jpeg_get_requantize_method();
+  const pyfd_turn turn = turner->turn;
+  const JDIMENSION wide = turned->blocks_wide[i],
+                   high = turned->blocks_high[i];
+  JBLOCKROW source = NULL;
+  JBLOCK block;
+  JDIMENSION row, column, x, y;
+  uint64_t nonzero = 0;
+
+  for (column = 0; column < wide; column++) {
+    x = turn.left_right ? wide - 1 - column : column;
+    for (row = 0; row < count; row++) {
+      y = turn.top_bottom ? high - 1 - first - row : first + row;
+      if (turn.transposed ? row == 0 : column == 0)
+        source = pyfd_block_row((j_common_ptr)&s->in, array,
+                                turn.transposed ? x : y, FALSE);
+      pyfd_turn_block(turner, source[turn.transposed ? y : x], block);
+      (*requantize)(&job->requantizers[i], block, rows[row][column]);
+      nonzero += count_nonzero(rows[row][column]);
+    }
+  }
+  return nonzero;
+}
+
+/* Turn and re-quantize component i.  Returns how many of its coefficients are
+ * not 0. */
+static uint64_t turn_component(pyfd_session *s, const pyfd_turner *turner,
+                               int i, jvirt_barray_ptr from,
+                               jvirt_barray_ptr to, const pyfd_header *turned)
+{
+  const JDIMENSION high = turned->blocks_high[i];
+  const JDIMENSION group = turner->turn.transposed ? GROUP : 1;
+  JBLOCKROW rows[GROUP]; /* all of them stay in memory: see session.h */
+  JDIMENSION first, n, row;
+  uint64_t nonzero = 0;
+
+  for (first = 0; first < high; first += n) {
+    n = high - first < group ? high - first : group;
+    for (row = 0; row < n; row++)
+      rows[row] = pyfd_block_row((j_common_ptr)&s->out, to, first + row, TRUE);
+    nonzero += turn_rows(s, turner, i, from, rows, first, n, turned);
+  }
+  return nonzero;
+}
+
+/* Turn and re-quantize through the coefficients of the whole image, which are
+ * in memory twice. */
+static void requantize_turned(pyfd_session *s)
+{
+  requantize_job *job = s->job;
+  jvirt_barray_ptr *arrays, turned_arrays[PYFD_MAX_COMPONENTS];
+  pyfd_turner turner;
+  pyfd_header turned;
+  uint64_t charged, work = 0;
+  int i;
+
+  pyfd_start_turning(s, &turner, &turned);
+  pyfd_charge_memory(s, turned.coefficient_bytes + job->segments_size);
+  charged =
+      s->walk.header.coefficient_bytes + turned.coefficient_bytes + s->size;
+  arrays = jpeg_read_coefficients(&s->in);
+  pyfd_check_scans(s);
+  set_output(s, &turned, &turner, s->limits.max_memory - charged);
+  pyfd_request_arrays(s, &turned, turned_arrays);
+  jpeg_write_coefficients(&s->out, turned_arrays);
+  pyfd_put_bytes(s, job->segments, job->segments_size);
+  for (i = 0; i < s->in.num_components; i++)
+    work += writing_work(
+        s, &turned, i,
+        turn_component(s, &turner, i, arrays[i], turned_arrays[i], &turned));
+  check_work(s, work);
+  jpeg_finish_compress(&s->out);
+  jpeg_finish_decompress(&s->in);
+}
+
+/* Leave the coefficient domain for a radius, which is a matter of pixels. */
+static void certify(pyfd_session *s)
+{
+  requantize_job *job = s->job;
+  pyfd_encode_job *certified = &job->certified;
+
+  certified->tables = job->tables;
+  certified->num_tables = job->num_tables;
+  certified->segments = job->segments;
+  certified->segments_size = job->segments_size;
+  pyfd_recode(s, certified);
+}
+
 static void requantize(pyfd_session *s)
 {
   const requantize_job *job = s->job;
 
+  if (s->writing.radius > 0 || s->writing.file_radius > 0) {
+    certify(s);
+    return;
+  }
   pyfd_require(s, pyfd_check_tables(job->tables, job->num_tables, 1,
                                     PYFD_DECODER_STEP, s->errors.status));
   pyfd_require(s, pyfd_check_segments(job->segments, job->segments_size,
                                       s->errors.status));
+  if (s->reading.orientation > PYFD_MAX_ORIENTATION)
+    pyfd_refuse(s, "orientation must be 0 to 8");
   pyfd_open_input(s);
-  if (is_streamable(s))
+  if (s->reading.orientation > 1)
+    requantize_turned(s);
+  else if (is_streamable(s))
     requantize_streamed(s);
   else
     requantize_whole(s);
@@ -416,11 +301,15 @@ int pyfd_requantize(const uint8_t *data, size_t size,
 {
   pyfd_session s;
   requantize_job job;
+  int code;
 
   job.tables = (const uint16_t (*)[PYFD_BLOCK])tables;
   job.num_tables = num_tables;
   job.segments = segments;
   job.segments_size = segments_size;
+  job.certified.pixels = NULL;
   pyfd_start_reader(&s, data, size, limits, reading, status, &job);
-  return pyfd_run_writer(&s, requantize, writing, out, out_size);
+  code = pyfd_run_writer(&s, requantize, writing, out, out_size);
+  free((void *)job.certified.pixels);
+  return code;
 }

@@ -44,6 +44,7 @@ copybutton_exclude = ".linenos, .gp, .go"
 # ---- Markdown ----
 
 myst_heading_anchors = 3
+suppress_warnings = ["misc.highlighting_failure"]  # braces in nginx's quoted text
 
 # ---- API pages, from the docstrings ----
 

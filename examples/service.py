@@ -149,7 +149,7 @@ def file_of(form: bytearray, kind: str) -> memoryview:
 def parts_of(form: bytearray, boundary: bytes) -> Iterator[tuple[bytearray, memoryview]]:
     r"""Yield the header and the content of each part, without a copy of the content.
 
-    `find` sees each byte twice. A parser in Python would need a second for 8 MiB of
+    `find` sees each byte twice. A parser in Python would need more than a second for 8 MiB of
     "\r\n--boundar", and the service would answer nobody meanwhile.
     """
     line = b"\r\n--" + boundary
@@ -224,7 +224,7 @@ app = Starlette(
 # ---- trying it out ----------------------------------------------------------
 
 
-def main() -> None:
+def main(app: ASGIApp = app) -> None:
     import urllib.error
     import urllib.request
 

@@ -14,7 +14,7 @@ from types import ModuleType
 
 ROOT = Path(__file__).resolve().parents[1]
 # Of the C layer, as the extension has it
-LAYER_TARGETS = ("probe", "decode", "requantize", "coefficients", "snap", "certified")
+LAYER_TARGETS = ("probe", "decode", "requantize", "coefficients", "snap", "certified", "yuv")
 # Of libjpeg's interface, as the drop-in has it
 LIBJPEG_TARGETS = ("djpeg", "cjpeg", "jpegtran")
 

@@ -49,6 +49,7 @@ static options choose(const uint8_t *data)
   static const uint32_t strengths[16] = {0, 1,  2,  3,  4,   5,   6,   8,
                                          9, 16, 31, 60, 126, 127, 128, 255};
   static const uint32_t slacks[4] = {0, 2, 10, 40};
+  static const uint32_t colors[4] = {0, PYFD_RGB, PYFD_BGR, PYFD_YCBCR};
   const uint32_t epsilon = strengths[data[3] % 16];
   options o = {.plain = PYFD_DEFAULT_WRITING};
 
@@ -65,6 +66,8 @@ static options choose(const uint8_t *data)
   }
   if (o.writing.file_radius == 0 || data[0] & 16)
     o.writing.radius = epsilon + 1;
+  if (o.channels == 3)
+    o.writing.color = colors[data[0] >> 5 & 3];
   make_tables(&o, epsilon, slacks[data[3] / 16 % 4], option32(data + 4));
   return o;
 }
@@ -178,6 +181,7 @@ static void check_file(const options *o, const uint8_t *file, size_t size,
   int16_t coefficients[COEFFICIENTS];
   uint8_t pixels[PIXELS], moved[PIXELS];
   pyfd_reading reading = fuzz_strict;
+  pyfd_writing certified = o->writing;
   pyfd_status status;
   int i;
 
@@ -189,7 +193,8 @@ static void check_file(const options *o, const uint8_t *file, size_t size,
     abort();
   read_file(o, file, size, coefficients);
   check_encoded(o, pixels, &o->plain, coefficients);
-  check_encoded(o, pixels, &o->writing, coefficients);
+  certified.color = 0; /* of what was decoded */
+  check_encoded(o, pixels, &certified, coefficients);
   for (i = 0; o->writing.radius > 0 && i < TRIALS; i++) {
     perturb(o, pixels, &seed, i % 2, moved);
     check_encoded(o, moved, &o->plain, coefficients);

@@ -1,17 +1,83 @@
-/* decode.c - decoding, plain or onto tables, in every mode and scale. */
+/*
+ * decode.c - decoding, plain or onto tables, in every mode, scale and
+ * orientation; and of regions, whose pixels must be those of the whole.
+ */
 
 #include "fuzz.h"
 
-static size_t output_size(const pyfd_header *header,
-                          const pyfd_reading *reading)
-{
-  size_t width = (header->width + reading->scale - 1) / reading->scale;
-  size_t height = (header->height + reading->scale - 1) / reading->scale;
-  size_t channels = reading->color == PYFD_L      ? 1
-                    : reading->color == PYFD_CMYK ? 4
-                                                  : 3;
+typedef struct {
+  uint32_t width, height, channels;
+} shape;
 
-  return width * height * channels;
+typedef struct {
+  const uint8_t *data;
+  size_t size;
+  const uint16_t *tables;
+  int num_tables;
+} job;
+
+static shape scaled(const pyfd_header *header, const pyfd_reading *reading)
+{
+  shape whole;
+
+  whole.width = (header->width + reading->scale - 1) / reading->scale;
+  whole.height = (header->height + reading->scale - 1) / reading->scale;
+  whole.channels = reading->color == PYFD_L      ? 1
+                   : reading->color == PYFD_CMYK ? 4
+                                                 : 3;
+  return whole;
+}
+
+/* Return the pixels, or NULL if the call fails. */
+static uint8_t *decode(const job *j, const pyfd_reading *reading, shape of)
+{
+  const size_t size = (size_t)of.width * of.height * of.channels;
+  pyfd_status status;
+  uint8_t *out = malloc(size);
+  int code = pyfd_decode(j->data, j->size, &fuzz_limits, reading, j->tables,
+                         j->num_tables, out, size, &status);
+
+  check_status(code, &status);
+  if (code == PYFD_OK) {
+    read_all(out, size);
+    return out;
+  }
+  free(out);
+  return NULL;
+}
+
+/* Choose a region, in 256ths of the sides. */
+static shape choose_region(pyfd_reading *part, const uint8_t *choice,
+                           shape whole)
+{
+  shape of = whole;
+
+  part->left = choice[0] * whole.width / 256;
+  part->top = choice[1] * whole.height / 256;
+  part->width = 1 + choice[2] * (whole.width - part->left - 1) / 256;
+  part->height = 1 + choice[3] * (whole.height - part->top - 1) / 256;
+  of.width = part->width;
+  of.height = part->height;
+  return of;
+}
+
+/* Check a region against the whole image. */
+static void check_region(const job *j, const pyfd_reading *part, shape of,
+                         shape whole, const uint8_t *pixels)
+{
+  uint8_t *found = decode(j, part, of);
+  uint32_t y;
+
+  if (pixels != NULL && found == NULL)
+    abort();
+  for (y = 0; pixels != NULL && y < of.height; y++) {
+    if (memcmp(found + (size_t)y * of.width * of.channels,
+               pixels + ((size_t)(part->top + y) * whole.width + part->left) *
+                            of.channels,
+               (size_t)of.width * of.channels) != 0)
+      abort();
+  }
+  free(found);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -22,27 +88,32 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
   pyfd_reading reading;
   pyfd_status status;
   pyfd_header header;
-  int num_tables, code;
-  uint8_t *out;
-  size_t out_size;
+  shape whole, of;
+  uint8_t *pixels;
+  job j;
 
   if (size < OPTIONS)
     return 0;
   reading = fuzz_reading(data[3]);
   reading.color = (uint32_t)colors[data[0] % 5];
   reading.scale = 1u << data[1] % 4;
-  num_tables = data[2] % 5;
-  fill_tables(tables, num_tables, option32(data + 4), PYFD_DECODER_STEP);
-  if (pyfd_probe(data + OPTIONS, size - OPTIONS, &fuzz_limits, &header, NULL,
-                 0, &status) != PYFD_OK)
+  j.data = data + OPTIONS;
+  j.size = size - OPTIONS;
+  j.tables = tables;
+  j.num_tables = data[2] % 5;
+  fill_tables(tables, j.num_tables, option32(data + 4), PYFD_DECODER_STEP);
+  if (pyfd_probe(j.data, j.size, &fuzz_limits, &header, NULL, 0, &status) !=
+      PYFD_OK)
     return 0;
-  out_size = output_size(&header, &reading);
-  out = malloc(out_size);
-  code = pyfd_decode(data + OPTIONS, size - OPTIONS, &fuzz_limits, &reading,
-                     tables, num_tables, out, out_size, &status);
-  check_status(code, &status);
-  if (code == PYFD_OK)
-    read_all(out, out_size);
-  free(out);
+  whole = of = scaled(&header, &reading);
+  pixels = decode(&j, &reading, whole);
+  if (data[3] & 2) {
+    of = choose_region(&reading, data + 4, whole);
+    check_region(&j, &reading, of, whole, pixels);
+  }
+  free(pixels);
+  reading.orientation = data[1] / 4 % 9;
+  if (reading.orientation > 1)
+    free(decode(&j, &reading, of));
   return 0;
 }

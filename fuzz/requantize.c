@@ -1,6 +1,6 @@
 /*
  * requantize.c - re-quantization, whose output must be a complete file that
- * re-quantizes to itself.
+ * re-quantizes to itself, with a radius too.
  */
 
 #include "fuzz.h"
@@ -21,8 +21,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
   writing.progressive = data[0] & 1;
   writing.optimize = data[1] & 1;
   writing.keep_density = data[0] & 2;
+  writing.trim = data[0] & 4;
+  writing.radius = data[0] & 8 ? 1 + data[0] / 64 : 0;
+  writing.file_radius = data[0] & 16 ? 1 + data[0] / 64 : 0;
+  reading.orientation = data[1] / 2 % 9;
   num_tables = 1 + data[2] % 4;
-  fill_tables(tables, num_tables, option32(data + 4), PYFD_DECODER_STEP);
+  fill_tables(tables, num_tables, option32(data + 4),
+              data[0] & 24 ? PYFD_ENCODER_STEP : PYFD_DECODER_STEP);
   code = pyfd_requantize(data + OPTIONS, size - OPTIONS, &fuzz_limits,
                          &reading, tables, num_tables, &writing, NULL, 0,
                          &once, &once_size, &status);

@@ -29,7 +29,7 @@ from pyfd.errors import (
 )
 from pyfd.header import Header
 from pyfd.limits import Limits
-from pyfd.many import decode_many
+from pyfd.many import decode_many, encode_many
 from pyfd.qtables import PRESETS, QTables
 from pyfd.refinement import Refinement, refine
 
@@ -56,6 +56,7 @@ __all__ = [
     "decode",
     "decode_many",
     "encode",
+    "encode_many",
     "holds",
     "libjpeg_turbo_version",
     "probe",

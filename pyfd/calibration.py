@@ -20,8 +20,8 @@ import numpy.typing as npt
 from pyfd._core import bands, binding, text_files
 from pyfd._core.arithmetic import DCT, YCBCR
 from pyfd._core.cores import usable_cores
-from pyfd._core.decoding import Budget, check_memory
 from pyfd._core.files import Source, read_source
+from pyfd._core.memory import Budget, check_memory
 from pyfd._core.pixels import Pixels, pixels_of
 from pyfd._core.progress import bar
 from pyfd._core.reading import Reading
@@ -260,11 +260,8 @@ def _of_file(source: Source, reading: Reading, budget: Budget) -> _FileSums:
     frame = binding.probe(data, reading.limits)
     held = frame.coefficient_bytes + len(data) if frame.multiscan else 0
     check_memory(reading.limits, held)
-    budget.take(held)
-    try:
+    with budget.lend(held):
         return _FileSums(binding.gather_statistics(data, reading), 1)
-    finally:
-        budget.give(held)
 
 
 def _of_pixels(image: npt.ArrayLike | Image) -> FrequencyStatistics:

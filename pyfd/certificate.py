@@ -22,9 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pyfd._core import binding
+from pyfd._core.encoding import SUBSAMPLING, Subsampling
 from pyfd._core.pixels import WHITE, Pixels, pixels_of, whole_levels
-from pyfd.codec import Subsampling
-from pyfd.header import SUBSAMPLING
 from pyfd.qtables import ENCODER_STEP, QTables, QTablesLike, as_qtables, steps_within
 
 if TYPE_CHECKING:

@@ -7,21 +7,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from pyfd._core import binding, decoding, subsampled
+from pyfd._core import binding, decoding, encoding
 from pyfd._core import metadata as _metadata
+from pyfd._core.encoding import Subsampling
 from pyfd._core.files import Source, read_source
-from pyfd._core.pixels import Pixels, pixels_of
-from pyfd._core.radii import least_file_radius, least_radius
-from pyfd._core.reading import DEFAULT_LIMITS, Mode, Scale, reading_with
+from pyfd._core.memory import check_memory
+from pyfd._core.pixels import Layout, PixelMode, Pixels
+from pyfd._core.radii import least_radii
+from pyfd._core.reading import (
+    DEFAULT_LIMITS,
+    Mode,
+    Reading,
+    Region,
+    Scale,
+    Size,
+    reading_with,
+)
+from pyfd._core.turns import UPRIGHT, Orient, turns
+from pyfd._core.yuv import Planes
 from pyfd.coefficients import Coefficients
-from pyfd.header import SUBSAMPLING, Header
+from pyfd.header import Header
 from pyfd.limits import Limits
-from pyfd.many import decode_many
+from pyfd.many import decode_many, encode_many
 from pyfd.qtables import (
     BASELINE_STEP,
     DECODER_STEP,
@@ -37,19 +49,21 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 __all__ = [
+    "Layout",
     "Mode",
+    "PixelMode",
+    "Planes",
     "Subsampling",
     "decode",
     "decode_many",
     "encode",
+    "encode_many",
     "probe",
     "read_coefficients",
     "requantize",
     "snap",
     "write_coefficients",
 ]
-
-Subsampling: TypeAlias = Literal["4:4:4", "4:2:2", "4:2:0", "4:4:0"]
 
 
 # ---- reading --------------------------------------------------------------
@@ -92,6 +106,9 @@ def decode(
     *,
     mode: Mode | None = "RGB",
     scale: Scale = 1,
+    fit: Size | None = None,
+    orient: bool = False,
+    region: Region | None = None,
     strict: bool = True,
     limits: Limits = DEFAULT_LIMITS,
     out: Pixels | None = None,
@@ -113,6 +130,14 @@ def decode(
             file), "YCbCr" or "CMYK"; None for the file's own color: "L", "RGB" or
             "CMYK". Files of four components are converted as Pillow converts them.
         scale: 1, 2, 4 or 8 divides the size, in the DCT domain.
+        fit: (width, height) takes the largest of these scales whose result is still at
+            least that wide and high, or 1 if none is. It excludes `scale` and `region`.
+        orient: Turn and mirror the pixels as EXIF's orientation says, which is read as
+            OpenCV reads it.
+        region: (left, top, width, height) decodes a part, in pixels of the result of
+            all other options. The pixels are those of the whole, bit for bit, but not
+            all of the file is read: what is left out may be damaged (see
+            docs/security.md).
         strict: Refuse a file that makes the decoder warn. Otherwise return the
             pixels that could be decoded, with one `JPEGWarning`.
         limits: The limits on the file.
@@ -121,17 +146,29 @@ def decode(
 
     Returns:
         C-contiguous ``uint8`` pixels, H×W for "L", else H×W×3 or H×W×4. EXIF's
-        orientation is not applied.
+        orientation is not applied unless `orient` is set.
 
     Raises:
         JPEGError: The file is corrupt, unsupported or beyond a limit.
         OSError: The file cannot be opened.
         TypeError: An argument has a wrong type.
         ValueError: The file cannot be converted to the mode, a step or an option is
-            out of range, or `out` does not fit.
+            out of range, options exclude each other, the region does not lie inside
+            the image, or `out` does not fit.
     """
     tables = decoder_steps(qtables)
-    reading = reading_with(mode=mode, scale=scale, strict=strict, limits=limits)
+    if orient is False and fit is None and region is None:  # as a rule, and faster so
+        reading = reading_with(mode=mode, scale=scale, strict=strict, limits=limits)
+    else:
+        reading = Reading(
+            mode=mode,
+            scale=scale,
+            fit=fit,
+            orient=orient,
+            region=region,
+            strict=strict,
+            limits=limits,
+        )
     return decoding.decode(source, tables, reading, out)
 
 
@@ -171,7 +208,7 @@ def snap(
     shape = (frame.height, frame.width, 3)
     if frame.multiscan:
         held = frame.coefficient_bytes + len(data) + math.prod(shape)
-        decoding.check_memory(limits, held)
+        check_memory(limits, held)
     pixels = np.empty(shape, np.uint8)
     binding.snap(data, reading, tables, pixels, stacklevel=2)
     return pixels
@@ -195,7 +232,7 @@ def read_coefficients(
     data = read_source(source, limits)
     frame = binding.probe(data, limits)
     sizes = [64 * high * wide for high, wide in frame.blocks]
-    decoding.check_memory(limits, len(data) + frame.coefficient_bytes + 2 * sum(sizes))
+    check_memory(limits, len(data) + frame.coefficient_bytes + 2 * sum(sizes))
     flat = np.empty(sum(sizes), np.int16)
     tables = binding.read_coefficients(data, reading, flat, len(sizes))
     parts = np.split(flat, np.cumsum(sizes)[:-1])
@@ -215,9 +252,11 @@ def read_coefficients(
 
 
 def encode(
-    image: npt.ArrayLike | Image,
+    image: npt.ArrayLike | Image | Planes,
     qtables: QTablesLike,
     *,
+    mode: PixelMode | None = None,
+    layout: Layout = "HWC",
     subsampling: Subsampling = "4:4:4",
     progressive: bool = False,
     optimize: bool = False,
@@ -232,10 +271,20 @@ def encode(
     r"""Encode an image with exactly the given tables.
 
     Args:
-        image: ``uint8`` pixels, H×W×3 (RGB) or H×W (grayscale), with any strides; or
-            a `PIL.Image` of mode "RGB" or "L".
+        image: ``uint8`` pixels, H×W×3 or H×W (grayscale), with any strides: an array, or a
+            tensor in the CPU's memory; or a `PIL.Image` of mode "RGB" or "L". With
+            ``mode="YCbCr"`` also a tuple of planes, (Y, Cb, Cr) or (Y, CbCr), whose chroma
+            is subsampled already: Y is H×W, and Cb and Cr have the rows and columns that
+            cover it, in 4:2:0 ⌈H/2⌉×⌈W/2⌉; or CbCr is an array of pairs, ⌈H/2⌉×⌈W/2⌉×2 or
+            ⌈H/2⌉×2⌈W/2⌉ (NV12). They are neither converted nor resampled.
         qtables: Tables with steps of 1...255, or 1...8191 with
             ``baseline=False``. They are never rescaled.
+        mode: The color of the pixels, which is never guessed: "RGB", "BGR", "L", or
+            "YCbCr" (as `decode` gives it, also as a PIL image); None for RGB or, without
+            an axis of channels, gray. B, G, R and Y, Cb, Cr are encoded as they are,
+            without a conversion to R, G, B in between.
+        layout: The order of the axes, which is never guessed: "HWC", or "CHW" for 3×H×W,
+            1×H×W or H×W.
         subsampling: The subsampling of the chroma: "4:4:4", "4:2:2", "4:2:0" or
             "4:4:0". It has no effect on grayscale. With subsampled chroma, some
             coefficients do not return to the grid, even in an image that was not
@@ -251,7 +300,8 @@ def encode(
             integers e with |e| ≤ ε and p + e in 0...255, ``encode(p + e, qtables)`` has the
             file's coefficients. Blocks that hold anyway keep the coefficients of a plain
             encoding. Others are replaced with the closest ones found that hold, in the
-            last resort flat ones. `QTables.certified` makes tables for it.
+            last resort flat ones. p and e are in RGB, whatever `mode` is. With subsampled
+            chroma, `mode` must not be "YCbCr". `QTables.certified` makes tables for it.
         radius_files: A strength in whole levels, 0...126, to certify the file for against
             other files (`Certificate.file_radius`). It is a promise of its own; ask for
             both radii to have both. The sides must be multiples of 8, and the chroma not
@@ -266,26 +316,26 @@ def encode(
     Raises:
         CertificateError: With subsampled chroma, no file with this radius was found, or
             it costs more than `max_loss`.
-        TypeError: The image is a file, the metadata are not bytes, or a radius is not a
-            whole number.
+        TypeError: The image is a file or cannot be an array, the metadata are not bytes,
+            or a radius is not a whole number.
         ValueError: The image's shape, dtype or mode, a step or the metadata do not fit, or
             a step is too small for a radius; the message says which it takes.
     """
     tables = steps_within(qtables, BASELINE_STEP if baseline else ENCODER_STEP)
-    if subsampling not in SUBSAMPLING:
-        raise ValueError(f"subsampling must be one of {', '.join(SUBSAMPLING)}")
-    pixels = pixels_of(image)
-    segments = _metadata.build(exif, icc_profile, comment)
-    sampling = SUBSAMPLING[subsampling] if pixels.ndim == 3 else (1, 1)
-    if not max_loss >= 0:
-        raise ValueError(f"max_loss must be 0 dB or more, not {max_loss}")
-    least = least_radius(pixels, tables, radius)
-    least_file = least_file_radius(pixels, tables, sampling, radius_files)
-    if least and sampling != (1, 1):
-        how = binding.writing(bool(progressive), bool(optimize))
-        return subsampled.encode(pixels, sampling, tables, least - 1, max_loss, how, segments)
-    how = binding.writing(bool(progressive), bool(optimize), radius=least, file_radius=least_file)
-    return binding.encode(pixels, sampling, tables, how, segments)
+    options = encoding.Encoding(
+        mode=mode,
+        layout=layout,
+        subsampling=subsampling,
+        progressive=progressive,
+        optimize=optimize,
+        exif=exif,
+        icc_profile=icc_profile,
+        comment=comment,
+        radius=radius,
+        radius_files=radius_files,
+        max_loss=max_loss,
+    )
+    return encoding.encode(image, tables, options)
 
 
 def write_coefficients(
@@ -335,6 +385,9 @@ def requantize(
     optimize: bool = False,
     metadata: bool | Collection[str] = True,
     baseline: bool = True,
+    radius: int | None = None,
+    radius_files: int | None = None,
+    orient: Orient = False,
     strict: bool = True,
     limits: Limits = DEFAULT_LIMITS,
 ) -> bytes:
@@ -344,12 +397,19 @@ def requantize(
     ``decode(source, qtables)`` uses. Multi-picture data and bytes after the end of
     the image are dropped. A single-scan file is re-quantized block by block as it
     is read. All coefficients are held in memory if the input or the output is
-    progressive, or with ``optimize=True``.
+    progressive, or with ``optimize=True``; twice, if the image is turned.
+
+    With a radius, it makes a certified file. A certificate is about pixels, so this
+    one leaves the coefficient domain: the file is decoded without tables, and its
+    pixels are encoded in 4:4:4, as ``encode(decode(source, mode), qtables, radius=…)``
+    does, "L" being the mode of gray files. The certificate is of the new file's
+    decoded pixels; of what was done to the source before, it says nothing. A file
+    that has the radius already keeps its coefficients.
 
     Args:
         source: Bytes-like, a path, or a binary file object.
-        qtables: Tables with steps of 1...255, or 1...32767 with
-            ``baseline=False``.
+        qtables: Tables with steps of 1...255, or with ``baseline=False`` of 1...32767,
+            or of 1...8191 for a radius.
         progressive: Write a progressive file.
         optimize: Write Huffman tables made for this image: smaller, slower.
         metadata: What to keep of it: True for all that has an allow-list, position and
@@ -361,20 +421,50 @@ def requantize(
             JFIF density. Damaged fields are left out; with ``strict=False`` the
             `JPEGWarning` names them.
         baseline: Refuse steps that a baseline decoder does not have to support.
+        radius: A strength in whole levels to certify the file for, as in `encode`. It
+            holds input, pixels, output and coefficients, as far as they must be in
+            memory, to `Limits.max_memory`.
+        radius_files: A strength to certify the file for against other files, as in
+            `encode`: the sides must be multiples of 8.
+        orient: Make the image upright, as EXIF's orientation says (read as by `decode`),
+            before it is re-quantized: without loss, by transposing blocks, tables and
+            sampling factors and changing signs of coefficients. True refuses a file with
+            an edge that would have to move and does not fill an MCU, of 8 or 16 pixels
+            or more; "trim" drops such edges. What is kept of the metadata describes the
+            turned image, with the orientation 1. No certificate of the source holds for
+            the turned image. With a radius, it is the pixels that are turned, whole, and
+            the certificate is of the turned image.
         strict: As in `decode`.
         limits: The limits on the file.
 
     Raises:
+        UnsupportedJPEGError: With `orient`, an edge cannot move without loss.
         JPEGError: The file is corrupt, unsupported or beyond a limit.
         OSError: The file cannot be opened.
-        TypeError: `metadata` is neither a bool nor a collection of names.
-        ValueError: A step is out of range, or `metadata` has an unknown name.
+        TypeError: `metadata` is neither a bool nor a collection of names, `orient` is
+            neither a bool nor a text, or a radius is not a whole number.
+        ValueError: A step is out of range, `metadata` has an unknown name, `orient` is
+            another text than "trim", a step is too small for a radius (the message says
+            which it takes), or a radius is asked of a file of four components.
     """
-    tables = steps_within(qtables, BASELINE_STEP if baseline else DECODER_STEP)
+    most = DECODER_STEP if radius is radius_files is None else ENCODER_STEP
+    tables = steps_within(qtables, BASELINE_STEP if baseline else most)
     names = _metadata.names_of(metadata)
+    to_turn = turns(orient)
     reading = reading_with(strict=strict, limits=limits)
     data = read_source(source, limits)
-    kept = _metadata.kept_of(data, names or (), limits)
-    how = binding.writing(bool(progressive), bool(optimize), keep_density=names is not None)
+    turned = decoding.orientation_of(data, limits) if to_turn else None
+    kept = _metadata.kept_of(data, names or (), limits, turned)
+    least, least_file = least_radii(data, tables, radius, radius_files, limits)
+    how = binding.writing(
+        bool(progressive),
+        bool(optimize),
+        keep_density=names is not None,
+        radius=least,
+        file_radius=least_file,
+        trim=orient == "trim",
+    )
     left_out = "" if strict else kept.left_out
-    return binding.requantize(data, reading, tables, how, kept.segments, left_out)
+    return binding.requantize(
+        data, reading, tables, how, kept.segments, left_out, turned or UPRIGHT
+    )

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pyfd._core.encoding import SUBSAMPLING
 from pyfd.qtables import QTables
 
-# Subsamplings by name: the samples of the first component per chroma sample,
-# horizontally and vertically.
-SUBSAMPLING = {"4:4:4": (1, 1), "4:2:2": (2, 1), "4:2:0": (2, 2), "4:4:0": (1, 2)}
 _NAMES = {**{ratio: name for name, ratio in SUBSAMPLING.items()}, (4, 1): "4:1:1", (4, 2): "4:1:0"}
 
 

@@ -33,7 +33,7 @@ class Limits:
     must be in memory: for progressive and multi-scan files, as input or output, for
     `pyfd.read_coefficients`, and for ``requantize(optimize=True)``. If
     `pyfd.requantize` writes a single-scan file block by block, only input and output
-    count."""
+    count. With a radius, the pixels count too."""
 
     max_scans: int = 100
     """The number of scans (SOS markers)."""

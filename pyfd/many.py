@@ -1,4 +1,4 @@
-"""Decoding many files at once, in threads."""
+"""Decoding and encoding many images at once, in threads."""
 
 from __future__ import annotations
 
@@ -7,27 +7,68 @@ import operator
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
-from pyfd._core import decoding
+import numpy.typing as npt
+
+from pyfd._core import decoding, encoding
 from pyfd._core.cores import usable_cores
+from pyfd._core.encoding import EncodingOptions
 from pyfd._core.files import Source
-from pyfd._core.pixels import Pixels
-from pyfd._core.reading import ReadingOptions, reading_of
-from pyfd.qtables import QTablesLike, decoder_steps
+from pyfd._core.memory import Budget
+from pyfd._core.pixels import Layout, Pixels
+from pyfd._core.places import Places
+from pyfd._core.reading import DEFAULT_LIMITS, ReadingOptions, reading_of
+from pyfd._core.yuv import Planes
+from pyfd.limits import Limits
+from pyfd.qtables import (
+    BASELINE_STEP,
+    ENCODER_STEP,
+    QTablesLike,
+    decoder_steps,
+    steps_within,
+)
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from typing_extensions import Unpack
 
-__all__ = ["decode_many"]
+__all__ = ["decode_many", "encode_many"]
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
+@overload
+def decode_many(
+    sources: Iterable[Source],
+    qtables: QTablesLike | None = None,
+    *,
+    workers: int | None = None,
+    errors: Literal["raise"] = "raise",
+    out: Pixels | None = None,
+    layout: Layout = "HWC",
+    **decode_options: Unpack[ReadingOptions],
+) -> list[Pixels]: ...
+@overload
+def decode_many(
+    sources: Iterable[Source],
+    qtables: QTablesLike | None = None,
+    *,
+    workers: int | None = None,
+    errors: Literal["return"],
+    out: Pixels | None = None,
+    layout: Layout = "HWC",
+    **decode_options: Unpack[ReadingOptions],
+) -> list[Pixels | Exception]: ...
 def decode_many(
     sources: Iterable[Source],
     qtables: QTablesLike | None = None,
     *,
     workers: int | None = None,
     errors: Literal["raise", "return"] = "raise",
+    out: Pixels | None = None,
+    layout: Layout = "HWC",
     **decode_options: Unpack[ReadingOptions],
 ) -> list[Any]:
     """Decode many files in threads, with the GIL released.
@@ -39,56 +80,181 @@ def decode_many(
             They share one `Limits.max_memory`.
         errors: "raise" raises the first failing file's exception; "return" puts
             the exception in that file's place.
-        **decode_options: The other options of `pyfd.decode`, except `out`.
+        out: One ``uint8`` array for all images, N×H×W×3, N×H×W for "L" or N×H×W×4 for
+            "CMYK": image i is decoded into ``out[i]``. A file of another size fails with
+            a `ValueError`. There may be fewer files than places; the places left over
+            keep what they hold. Each image lies in memory in C's order, and the array
+            shares no memory with the sources.
+        layout: The order of the axes of `out`, which is never guessed: "HWC", or "CHW"
+            for N×3×H×W, N×1×H×W for "L" or N×4×H×W. Channels first take a scratch image
+            for each thread, which counts for `Limits.max_memory`. If they are a view of
+            channels last (N×H×W×3, transposed), the images are decoded in place.
+        **decode_options: The other options of `pyfd.decode`.
 
     Returns:
-        The arrays, in the order of the sources.
+        The arrays, in the order of the sources; with `out`, views of it. After a failure,
+        the place of the file in `out` holds zeros, and nothing of the file.
 
     Raises:
         JPEGError: A file is corrupt, unsupported or beyond a limit.
         TypeError: `pyfd.decode` has no such option, or it has a wrong type.
-        ValueError: An option has a wrong value.
+        ValueError: An option has a wrong value; `out` does not fit; or there are more files
+            than places, which is an error before the first file is read if `sources` has a
+            length, and else once all places are filled.
     """
+    reading = reading_of("decode_many", decode_options)
+    tables = decoder_steps(qtables)
+    budget = Budget(reading.limits.max_memory)
+    if out is None:
+        if layout != "HWC":
+            raise ValueError("layout is that of out: without out, images are H×W×C")
+        return _in_threads(
+            lambda source, _: decoding.decode(source, tables, reading, budget=budget),
+            _items(sources, "sources must be an iterable of files, not one file"),
+            workers,
+            errors,
+        )
+    places = Places(out, layout, reading.mode)
+
+    def fill(source: Source, index: int) -> Pixels:
+        place = places.place(index)
+        try:
+            decoding.decode(source, tables, reading, place=place, budget=budget)
+        except BaseException:
+            place.clear()
+            raise
+        return places[index]
+
+    files = _items(sources, "sources must be an iterable of files, not one file")
+    return _in_threads(fill, places.at_most(files), workers, errors)
+
+
+@overload
+def encode_many(
+    images: Iterable[npt.ArrayLike | Image | Planes],
+    qtables: QTablesLike,
+    *,
+    workers: int | None = None,
+    errors: Literal["raise"] = "raise",
+    limits: Limits = DEFAULT_LIMITS,
+    **encode_options: Unpack[EncodingOptions],
+) -> list[bytes]: ...
+@overload
+def encode_many(
+    images: Iterable[npt.ArrayLike | Image | Planes],
+    qtables: QTablesLike,
+    *,
+    workers: int | None = None,
+    errors: Literal["return"],
+    limits: Limits = DEFAULT_LIMITS,
+    **encode_options: Unpack[EncodingOptions],
+) -> list[bytes | Exception]: ...
+def encode_many(
+    images: Iterable[npt.ArrayLike | Image | Planes],
+    qtables: QTablesLike,
+    *,
+    workers: int | None = None,
+    errors: Literal["raise", "return"] = "raise",
+    limits: Limits = DEFAULT_LIMITS,
+    **encode_options: Unpack[EncodingOptions],
+) -> list[Any]:
+    """Encode many images with exactly the given tables, in threads, with the GIL released.
+
+    Args:
+        images: Images as `pyfd.encode` takes them. A generator's are taken when a thread is
+            ready for them. One array of four axes is a batch of images; one of three axes is
+            a batch of gray ones if ``mode="L"`` says so.
+        qtables: As in `pyfd.encode`.
+        workers: The number of threads; by default the number of usable cores.
+        errors: "raise" raises the first failing image's exception; "return" puts the
+            exception in that image's place.
+        limits: Only its `max_memory` counts. The threads share it: an image waits until
+            there is enough for what its encoding holds at most, beside the image itself: a
+            copy in the order of the codec, if it needs one, all coefficients, if the file is
+            progressive or optimized, the file, and what a radius with subsampled chroma
+            takes. An image that needs more than all of it is refused.
+        **encode_options: The other options of `pyfd.encode`. They are the same for all
+            images, the metadata too.
+
+    Returns:
+        The files, in the order of the images.
+
+    Raises:
+        CertificateError: As in `pyfd.encode`.
+        LimitExceededError: An image needs more memory than `limits` allows.
+        TypeError: An image or an option has a wrong type, or `pyfd.encode` has no such
+            option.
+        ValueError: An image or an option is refused, as in `pyfd.encode`.
+    """
+    if not isinstance(limits, Limits):
+        raise TypeError(f"limits must be pyfd.Limits, not {type(limits).__name__}")
+    options, baseline = encoding.options_of("encode_many", encode_options)
+    tables = steps_within(qtables, BASELINE_STEP if baseline else ENCODER_STEP)
+    budget = Budget(limits.max_memory)
+    axes = getattr(images, "ndim", None)
+    if axes is not None and axes != 4 and not (axes == 3 and options.mode == "L"):
+        raise ValueError(
+            'one array is a batch of images if it has four axes, or three and mode="L", not '
+            f"{axes}: put a single image into a list"
+        )
+    return _in_threads(
+        lambda image, _: encoding.encode_within(image, tables, options, limits, budget),
+        _items(images, "images must be an iterable of images, not one file"),
+        workers,
+        errors,
+    )
+
+
+# ---- threads --------------------------------------------------------------
+
+
+def _items(items: Iterable[_Item], message: str) -> Iterable[_Item]:
+    """Refuse a single file, which is an iterable of characters or numbers."""
+    if isinstance(items, str | bytes | bytearray | memoryview | os.PathLike):
+        raise TypeError(message)
+    return items
+
+
+def _in_threads(
+    call: Callable[[_Item, int], _Result],
+    items: Iterable[_Item],
+    workers: int | None,
+    errors: str,
+) -> list[_Result | Exception]:
+    """Return what a function makes of each item and its index, in the items' order."""
     if errors not in ("raise", "return"):
         raise ValueError(f'errors must be "raise" or "return", not {errors!r}')
     if workers is None:
         workers = usable_cores()
     if operator.index(workers) < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
-    if isinstance(sources, str | bytes | bytearray | os.PathLike):
-        raise TypeError("sources must be an iterable of files, not one file")
-    reading = reading_of("decode_many", decode_options)
-    tables = decoder_steps(qtables)
-    budget = decoding.Budget(reading.limits.max_memory)
-
-    def one(source: Source) -> Pixels:
-        return decoding.decode(source, tables, reading, budget=budget)
-
-    iterator = iter(sources)
-    first = list(itertools.islice(iterator, workers))  # no more threads than files
-    return _Work(one, itertools.chain(first, iterator), errors).run(max(1, len(first)))
+    iterator = iter(items)
+    first = list(itertools.islice(iterator, workers))  # no more threads than items
+    return _Work(call, itertools.chain(first, iterator), errors).run(max(1, len(first)))
 
 
-# concurrent.futures would need as much code: `Executor.map` takes all files before the first
+# concurrent.futures would need as much code: `Executor.map` takes all items before the first
 # is done, although a generator may make them one by one. With `submit` and a bounded number
-# of futures, a slow file would hold up the files behind it, and a future for each file takes
-# a noticeable part of a thumbnail's time.
-class _Work:
-    """Files for threads: each thread takes the next file when it is done with one."""
+# of futures, a slow item would hold up those behind it, and a future for each takes a
+# noticeable part of a thumbnail's time.
+class _Work(Generic[_Item, _Result]):
+    """Items for threads: each thread takes the next one when it is done with one."""
 
-    def __init__(self, call: Callable[[Source], object], sources: Iterator[Source], errors: str):
+    def __init__(
+        self, call: Callable[[_Item, int], _Result], items: Iterator[_Item], errors: str
+    ) -> None:
         self._call = call
-        self._sources = sources
+        self._items = items
         self._return_errors = errors == "return"
         self._lock = threading.Lock()
         self._taken = 0
-        self._done: dict[int, object] = {}
+        self._done: dict[int, _Result | Exception] = {}
         self._failed: dict[int, BaseException] = {}
 
-    def run(self, workers: int) -> list[object]:
-        """Process the files in this thread and ``workers - 1`` others.
+    def run(self, workers: int) -> list[_Result | Exception]:
+        """Process the items in this thread and ``workers - 1`` others.
 
-        Return the results, or raise the first file's error.
+        Return the results, or raise the first item's error.
         """
         threads = [threading.Thread(target=self._work) for _ in range(workers - 1)]
         started = []
@@ -100,7 +266,7 @@ class _Work:
             for thread in started:
                 thread.join()
         except BaseException as error:  # Ctrl-C, or a thread that cannot start
-            self._failed[-1] = error  # the others stop after their current file
+            self._failed[-1] = error  # the others stop after their current item
             for thread in started:
                 thread.join()
         if self._failed:
@@ -112,11 +278,11 @@ class _Work:
             pass
 
     def _one(self) -> bool:
-        """Process the next file; return False if there is none."""
-        with self._lock:  # sources may be a generator
+        """Process the next item; return False if there is none."""
+        with self._lock:  # items may come from a generator
             index = self._taken
             try:
-                source = next(self._sources)
+                item = next(self._items)
             except StopIteration:
                 return False
             except BaseException as error:
@@ -124,9 +290,11 @@ class _Work:
                 return False
             self._taken += 1
         try:
-            self._done[index] = self._call(source)
+            self._done[index] = self._call(item, index)
         except BaseException as error:
-            # KeyboardInterrupt and SystemExit do not come from the file
-            returned = self._return_errors and isinstance(error, Exception)
-            (self._done if returned else self._failed)[index] = error
+            # KeyboardInterrupt and SystemExit do not come from the item
+            if self._return_errors and isinstance(error, Exception):
+                self._done[index] = error
+            else:
+                self._failed[index] = error
         return True

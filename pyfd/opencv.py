@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from pyfd._core import binding, decoding, opencv_exif
+from pyfd._core import binding, decoding
 from pyfd._core.extras import missing
-from pyfd._core.metadata import payloads
 from pyfd._core.pixels import Pixels
 from pyfd._core.reading import DEFAULT_LIMITS, SafetyOptions, reading_of, reading_with
 from pyfd._core.refusals import log_refusal
@@ -124,7 +123,7 @@ def _with_cv2(data: memoryview, flags: int) -> npt.NDArray[Any] | None:
 
 
 def _decode(data: memoryview, flags: int, tables: QTables | None, options: SafetyOptions) -> Pixels:
-    frame, segments = binding.probe_segments(data, options.get("limits", DEFAULT_LIMITS))
+    frame = binding.probe(data, options.get("limits", DEFAULT_LIMITS))
     unchanged = flags == IMREAD_UNCHANGED
     has_color = frame.color_space != "L"
     if unchanged or flags & IMREAD_LOAD_GDAL or flags & _ANY == _ANY:  # color as in the file
@@ -136,13 +135,10 @@ def _decode(data: memoryview, flags: int, tables: QTables | None, options: Safet
     scale: Any = 1 if unchanged else next((s for s in (2, 4, 8) if flags & 8 * s), 1)
     four = frame.color_space in ("CMYK", "YCCK")
     mode: Any = "CMYK" if four else ("RGB" if rgb else "BGR") if color else "L"
-    reading = reading_with(**options, mode=mode, scale=scale)
+    orient = not (unchanged or flags & IMREAD_IGNORE_ORIENTATION)
+    reading = reading_with(**options, mode=mode, scale=scale, orient=orient)
     pixels = decoding.decode(data, decoder_steps(tables), reading)
-    if four:
-        pixels = _from_cmyk(pixels, color, rgb)
-    if unchanged or flags & IMREAD_IGNORE_ORIENTATION:
-        return pixels
-    return _turned(pixels, opencv_exif.orientation(payloads(data, segments)))
+    return _from_cmyk(pixels, color, rgb) if four else pixels
 
 
 def _from_cmyk(cmyk: Pixels, color: bool, rgb: bool) -> Pixels:
@@ -157,14 +153,3 @@ def _from_cmyk(cmyk: Pixels, color: bool, rgb: bool) -> Pixels:
             pixels = (pixels @ _GRAY + (1 << 13)) >> 14
         out[rows] = pixels if rgb or not color else pixels[..., ::-1]
     return out
-
-
-def _turned(pixels: Pixels, orientation: int) -> Pixels:
-    """Turn pixels upright by EXIF's orientation (TIFF 6.0, tag 274)."""
-    if orientation >= 5:
-        pixels = pixels.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return np.ascontiguousarray(pixels)

@@ -19,6 +19,7 @@ import numpy as np
 
 import pyfd
 from fuzz import seeds
+from pyfd.header import SUBSAMPLING
 from tests import attacks, jpegs
 
 RECORDED = Path(__file__).with_name("digests.json")
@@ -85,6 +86,21 @@ def _encoded(pixels: np.ndarray) -> str:
     return digest.hexdigest()
 
 
+def _encoded_planes(width: int, height: int) -> str:
+    digest = hashlib.sha256()
+    drawn = jpegs.picture(width, height, seed=height)
+    for subsampling, (across, down) in SUBSAMPLING.items():
+        y, cb, cr = drawn[:, :, 0], drawn[::down, ::across, 1], drawn[::down, ::across, 2]
+        for planes in ((y, cb, cr), (y.copy(), np.stack([cb, cr], axis=-1))):
+            for options in ({}, {"progressive": True}):
+                digest.update(
+                    pyfd.encode(
+                        planes, _TABLES[0], mode="YCbCr", subsampling=subsampling, **options
+                    )
+                )
+    return digest.hexdigest()
+
+
 def recorded() -> dict[str, str]:
     """Return the digests of the fuzzers' seeds, the hostile files and drawn pictures."""
     found = {f"seed {name}": of(data) for name, data in seeds.files().items()}
@@ -94,6 +110,7 @@ def recorded() -> dict[str, str]:
         for channels in (1, 3):
             pixels = jpegs.picture(width, height, seed=width, channels=channels)
             found[f"encode {width}x{height}x{channels}"] = _encoded(pixels)
+        found[f"encode planes {width}x{height}"] = _encoded_planes(width, height)
     return found
 
 

@@ -42,7 +42,7 @@ def two_band(
         if abs(operator.index(value)) >> 16:  # the sign and the rest are checked with the tables
             raise ValueError(f"{name} is not in 1...65535")
     tables = np.full(weights.shape, operator.index(step), dtype=np.int64)
-    order = _zigzag_order()
+    order = zigzag_order()
     for table, weight in zip(tables, weights, strict=True):
         ranked = order[np.argsort(-weight.ravel()[order], kind="stable")]
         table.ravel()[ranked[:protected]] = operator.index(protected_step)
@@ -73,7 +73,7 @@ def shape_of(array: npt.NDArray[np.generic]) -> str:
     return "×".join(map(str, array.shape)) or "a single number"
 
 
-def _zigzag_order() -> npt.NDArray[np.intp]:
+def zigzag_order() -> npt.NDArray[np.intp]:
     """Return the natural-order indices in the zigzag order of ITU-T T.81, figure A.6."""
 
     def key(index: int) -> tuple[int, int]:

@@ -30,6 +30,7 @@ from pyfd.limits import Limits
 if TYPE_CHECKING:
     from pyfd._core.pixels import Pixels
     from pyfd._core.reading import Reading
+    from pyfd._core.yuv import Samples
 
 # The bounds that csrc/pyfd.h states
 MAX_SIDE: int = lib.PYFD_MAX_SIDE
@@ -152,8 +153,10 @@ def writing(
     keep_density: bool = False,
     radius: int = 0,
     file_radius: int = 0,
+    trim: bool = False,
+    color: str = "L",
 ) -> Any:
-    """Return the options of a written file, for C."""
+    """Return the options of a written file, for C; the color is that of H×W×3 pixels."""
     return _options(
         "pyfd_writing",
         progressive=progressive,
@@ -161,12 +164,32 @@ def writing(
         keep_density=keep_density,
         radius=radius,
         file_radius=file_radius,
+        trim=trim,
+        color=COLORS[color],
     )
 
 
 @functools.lru_cache(maxsize=64)
-def _reading(strict: bool, color: str = "RGB", scale: int = 1) -> Any:
-    return _options("pyfd_reading", strict=strict, color=COLORS[color], scale=scale)
+def reading_how(
+    strict: bool,
+    color: str = "RGB",
+    scale: int = 1,
+    orientation: int = 1,
+    region: tuple[int, int, int, int] = (0, 0, 0, 0),
+) -> Any:
+    """Return the options of a read, for C; the region has no size for the whole image."""
+    left, top, width, height = region
+    return _options(
+        "pyfd_reading",
+        strict=strict,
+        color=COLORS[color],
+        scale=scale,
+        left=left,
+        top=top,
+        width=width,
+        height=height,
+        orientation=orientation,
+    )
 
 
 def libjpeg_turbo_version() -> str:
@@ -272,16 +295,16 @@ def decode(
     tables: npt.NDArray[np.uint16] | None,
     out: Pixels,
     *,
-    color: str,
+    how: Any,
     stacklevel: int,
 ) -> None:
-    """Decode into `out`, which has the result's shape, in a mode of `COLORS`."""
+    """Decode into `out`, which has the result's shape; `how` is what `reading_how` returns."""
     status = ffi.new(_STATUS)
     source = _held(data)
     pixels = ffi.from_buffer(_BYTES, out, True)  # True: it must be writable
     strict = bool(reading.strict)
     code = lib.pyfd_decode(
-        source, len(source), _limits(reading.limits), _reading(strict, color, reading.scale),
+        source, len(source), _limits(reading.limits), how,
         *_tables(tables), pixels, len(pixels), status,
     )  # fmt: skip
     if code or not strict:  # a strict call never has warnings
@@ -301,7 +324,7 @@ def snap(
     source = _held(data)
     pixels = ffi.from_buffer(_BYTES, out, True)
     lib.pyfd_snap(
-        source, len(source), _limits(reading.limits), _reading(bool(reading.strict)),
+        source, len(source), _limits(reading.limits), reading_how(bool(reading.strict)),
         *_tables(tables), pixels, len(pixels), status,
     )  # fmt: skip
     _check(status, stacklevel + 1)
@@ -316,7 +339,7 @@ def read_coefficients(
     coefficients = ffi.from_buffer("int16_t[]", out, require_writable=True)
     tables = np.zeros((lib.PYFD_MAX_COMPONENTS, 8, 8), np.uint16)
     lib.pyfd_read_coefficients(
-        source, len(source), _limits(reading.limits), _reading(bool(reading.strict)),
+        source, len(source), _limits(reading.limits), reading_how(bool(reading.strict)),
         coefficients, len(coefficients),
         ffi.from_buffer(_STEPS, tables, require_writable=True), status,
     )  # fmt: skip
@@ -333,7 +356,7 @@ def gather_statistics(data: Buffer, reading: Reading) -> npt.NDArray[np.uint64]:
     source = _held(data)
     strict = bool(reading.strict)
     code = lib.pyfd_gather_statistics(
-        source, len(source), _limits(reading.limits), _reading(strict),
+        source, len(source), _limits(reading.limits), reading_how(strict),
         counted.statistics, counted.status,
     )  # fmt: skip
     if code or not strict:
@@ -442,6 +465,29 @@ def encode(
     return _take(made, code)
 
 
+def encode_yuv(
+    planes: tuple[Samples, Samples, Samples],
+    sampling: tuple[int, int],
+    tables: npt.NDArray[np.uint16],
+    how: Any,
+    segments: bytes,
+) -> bytes:
+    """Encode Y, Cb and Cr, whose arrays fit each other."""
+    height, width = planes[0].array.shape
+    given = [
+        (ffi.cast("uint8_t *", plane.array.ctypes.data), plane.size, plane.stride, plane.step)
+        for plane in planes
+    ]
+    made = ffi.new(_MADE)
+    code = lib.pyfd_encode_yuv(
+        ffi.new("pyfd_plane[]", given), len(planes), width, height,
+        *sampling, *_tables(tables), how,
+        segments, len(segments),
+        made.data, made.size, made.status,
+    )  # fmt: skip
+    return _take(made, code)
+
+
 def write_coefficients(
     frame: tuple[int, int, str, tuple[tuple[int, int], ...]],
     coefficients: npt.NDArray[np.int16],
@@ -474,12 +520,14 @@ def requantize(
     how: Any,
     segments: bytes,
     left_out: str = "",
+    orientation: int = 1,
 ) -> bytes:
-    """Re-quantize a file onto `tables`; a warning ends with what was `left_out`."""
+    """Turn a file and re-quantize it onto `tables`; a warning ends with what was `left_out`."""
     made = ffi.new(_MADE)
     source = _held(data)
+    how_read = reading_how(bool(reading.strict), "RGB", 1, orientation)
     code = lib.pyfd_requantize(
-        source, len(source), _limits(reading.limits), _reading(bool(reading.strict)),
+        source, len(source), _limits(reading.limits), how_read,
         *_tables(tables), how, segments, len(segments),
         made.data, made.size, made.status,
     )  # fmt: skip

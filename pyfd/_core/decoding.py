@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
-import threading
+from contextlib import nullcontext
 
 import numpy as np
 import numpy.typing as npt
 
-from pyfd._core import binding
+from pyfd._core import binding, opencv_exif
 from pyfd._core.files import Source, read_source
+from pyfd._core.geometry import geometry
+from pyfd._core.memory import Budget, check_memory
+from pyfd._core.metadata import payloads
 from pyfd._core.pixels import Pixels
+from pyfd._core.places import Place
 from pyfd._core.reading import MODES, Mode, Reading
-from pyfd.errors import LimitExceededError
+from pyfd._core.turns import UPRIGHT
 from pyfd.limits import Limits
 
 # The modes that libjpeg can convert a file's color space to; the first is the file's own.
@@ -35,25 +39,7 @@ _CHANNELS: dict[Mode, tuple[int, ...]] = {
     "CMYK": (4,),
 }
 
-
-class Budget:
-    """Memory that threads share: a thread that asks for more than is left waits for others."""
-
-    def __init__(self, size: int) -> None:
-        self._left = size
-        self._changed = threading.Condition()
-
-    def take(self, size: int) -> None:
-        """Take so many bytes, once they are left."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._left >= size)
-            self._left -= size
-
-    def give(self, size: int) -> None:
-        """Give them back."""
-        with self._changed:
-            self._left += size
-            self._changed.notify_all()
+_NOTHING = nullcontext()
 
 
 def decode(
@@ -62,6 +48,7 @@ def decode(
     reading: Reading,
     out: Pixels | None = None,
     *,
+    place: Place | None = None,
     budget: Budget | None = None,
 ) -> Pixels:
     """Decode a file, onto tables unless they are None.
@@ -73,42 +60,53 @@ def decode(
         tables: As `pyfd.qtables.decoder_steps` returns them.
         reading: The options.
         out: As in `pyfd.decode`.
-        budget: The memory that files share whose coefficients must all be in memory.
+        place: The place of the pixels in a batch, instead of `out`.
+        budget: The memory that files share whose coefficients must all be in memory, or
+            whose place is not in the decoder's order.
     """
     limits = reading.limits
     data = read_source(source, limits)
-    frame = binding.probe(data, limits)
+    frame, orientation = _probe(data, reading)
     color = _color(frame.color_space, reading.mode)
-    scale = reading.scale
-    shape = (-(-frame.height // scale), -(-frame.width // scale), *_CHANNELS[color])
-    held = 0
+    strict, scale = bool(reading.strict), reading.scale
+    if orientation == UPRIGHT and reading.fit is None and reading.region is None:  # be fast
+        shape = (-(-frame.height // scale), -(-frame.width // scale), *_CHANNELS[color])
+        how = binding.reading_how(strict, color, scale)
+    else:
+        found = geometry((frame.width, frame.height), orientation, reading)
+        shape = (found.height, found.width, *_CHANNELS[color])
+        how = binding.reading_how(strict, color, found.scale, orientation, found.part)
+    held = place.scratch if place else 0
     if frame.multiscan:
-        held = frame.coefficient_bytes + len(data) + math.prod(shape)
+        held += frame.coefficient_bytes + len(data) + math.prod(shape)
+    if held:
         check_memory(limits, held)
-        if budget:
-            budget.take(held)
-    try:
-        pixels = np.empty(shape, np.uint8) if out is None else _checked_out(out, shape, data)
-        binding.decode(data, reading, tables, pixels, color=color, stacklevel=3)
-    finally:
-        if budget and held:
-            budget.give(held)
+    with budget.lend(held) if budget and held else _NOTHING:
+        if place:
+            pixels = place.pixels(shape, data)
+        else:
+            pixels = np.empty(shape, np.uint8) if out is None else _checked_out(out, shape, data)
+        binding.decode(data, reading, tables, pixels, how=how, stacklevel=3)
+        if place:
+            place.keep(pixels)
     return pixels
 
 
-def check_memory(limits: Limits, needed: int) -> None:
-    """Refuse a file that needs more than `max_memory`, before numpy allocates.
+def _probe(data: bytes | memoryview, reading: Reading) -> tuple[binding.Frame, int]:
+    """Return a file's frame, and the orientation to apply."""
+    if not reading.orient:
+        return binding.probe(data, reading.limits), UPRIGHT
+    return _turned_frame(data, reading.limits)
 
-    C checks it again, before it allocates.
-    """
-    allowed = limits.max_memory
-    if needed > allowed:
-        raise LimitExceededError(
-            f"max_memory is {allowed}, but the file needs {needed}",
-            limit="max_memory",
-            allowed=allowed,
-            needed=needed,
-        )
+
+def orientation_of(data: bytes | memoryview, limits: Limits) -> int:
+    """Return the orientation that `orient` applies, 1...8."""
+    return _turned_frame(data, limits)[1]
+
+
+def _turned_frame(data: bytes | memoryview, limits: Limits) -> tuple[binding.Frame, int]:
+    frame, segments = binding.probe_segments(data, limits)
+    return frame, opencv_exif.orientation(payloads(data, segments))
 
 
 def _color(color_space: str, mode: Mode | None) -> Mode:

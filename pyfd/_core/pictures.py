@@ -224,7 +224,11 @@ def _flat(image: Image.Image, mode: str) -> Image.Image:
 
 
 def clean(
-    exif: bytes | None, icc_profile: bytes | None, comment: bytes | None
+    exif: bytes | None,
+    icc_profile: bytes | None,
+    comment: bytes | None,
+    *,
+    turned: int | None = None,
 ) -> tuple[bytes | None, bytes | None, bytes | None]:
     r"""Return a file's EXIF, ICC profile and comment as `pyfd.requantize` keeps them.
 
@@ -234,6 +238,7 @@ def clean(
         exif: A block with or without its leading ``Exif\0\0``; empty or None for none.
         icc_profile: A profile, or None.
         comment: A comment, or None.
+        turned: The orientation that has been applied to the pixels, 1...8, or None.
 
     Returns:
         The three of them, each None if nothing of it is kept; the block with its prefix.
@@ -241,7 +246,7 @@ def clean(
     left_out: dict[str, None] = {}
     if exif:
         block = exif if exif.startswith(blocks.PREFIX) else blocks.PREFIX + exif
-        exif = blocks.clean(block, ("exif", "gps"), left_out)
+        exif = blocks.clean(block, ("exif", "gps"), left_out, turned=turned)
     profile = icc.clean(icc_profile, left_out)
     texts = comments.clean([(comments.MARKER, comment)] if comment else [], left_out)
     if left_out:

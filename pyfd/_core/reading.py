@@ -8,9 +8,11 @@ points and the command line take it from here.
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
+
+import numpy as np
 
 from pyfd.limits import Limits
 
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
 
 Mode: TypeAlias = Literal["RGB", "BGR", "L", "YCbCr", "CMYK"]
 Scale: TypeAlias = Literal[1, 2, 4, 8]
+Size: TypeAlias = tuple[int, int]
+"""A width and a height in pixels."""
+Region: TypeAlias = tuple[int, int, int, int]
+"""Left, top, width and height in pixels."""
 
 MODES = ("RGB", "BGR", "L", "YCbCr", "CMYK")
 SCALES = (1, 2, 4, 8)
@@ -42,6 +48,22 @@ class ReadingOptions(SafetyOptions, total=False):
 
     mode: Mode | None
     scale: Scale
+    fit: Size | None
+    orient: bool
+    region: Region | None
+
+
+def _parsed(separator: str, form: str) -> Callable[[str], tuple[int, ...]]:
+    """Return a function that reads whole numbers from a text of this form, such as 224x224."""
+    count = form.count(separator) + 1
+
+    def parse(text: str) -> tuple[int, ...]:
+        parts = text.lower().split(separator)
+        if len(parts) != count or not all(part.strip().isdecimal() for part in parts):
+            raise ValueError(f"{text!r} is not {form} in whole numbers")
+        return tuple(map(int, parts))
+
+    return parse
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +73,8 @@ class Reading:
     A field's metadata define its option on the command line: "help" is the
     option's help (a field without it has no option), "choices" are the values
     that it offers, "off" is the name of a flag that sets the field to False. In
-    all other fields "parse" converts the option's text; without it, the type of
-    the default decides.
+    all other fields "parse" converts the option's text, whose form is "metavar";
+    without it, the type of the default decides.
 
     Raises:
         TypeError: An option has a wrong type.
@@ -66,6 +88,27 @@ class Reading:
     scale: Scale = field(
         default=1,
         metadata={"help": "Divide the size, in the DCT domain.", "choices": SCALES},
+    )
+    fit: Size | None = field(
+        default=None,
+        metadata={
+            "help": "Divide the size by 8, 4 or 2 if the result is still at least so wide and "
+            "high: for thumbnails. It excludes --scale and --region.",
+            "metavar": "WIDTHxHEIGHT",
+            "parse": _parsed("x", "WIDTHxHEIGHT"),
+        },
+    )
+    orient: bool = field(
+        default=False,
+        metadata={"help": "Turn and mirror the pixels as EXIF's orientation says."},
+    )
+    region: Region | None = field(
+        default=None,
+        metadata={
+            "help": "Decode only this part of the result, in pixels.",
+            "metavar": "LEFT,TOP,WIDTH,HEIGHT",
+            "parse": _parsed(",", "LEFT,TOP,WIDTH,HEIGHT"),
+        },
     )
     strict: bool = field(
         default=True,
@@ -86,6 +129,43 @@ class Reading:
             raise ValueError(f"mode must be one of {', '.join(MODES)} or None, not {self.mode!r}")
         if not isinstance(self.limits, Limits):
             raise TypeError(f"limits must be pyfd.Limits, not {type(self.limits).__name__}")
+        if not isinstance(self.orient, bool | np.bool_):
+            raise TypeError(f"orient must be True or False, not {self.orient!r}")
+        object.__setattr__(self, "orient", bool(self.orient))
+        self._check_sizes()
+
+    def _check_sizes(self) -> None:
+        """Check `fit` and `region`, and make them tuples of int."""
+        if self.fit is not None:
+            fit = _numbers("fit", ("width", "height"), self.fit)
+            if min(fit) < 1:
+                raise ValueError(f"fit must be at least 1 pixel wide and high, not {fit}")
+            if self.scale != 1 or self.region is not None:
+                other = "scale" if self.scale != 1 else "region"
+                raise ValueError(f"fit and {other} exclude each other")
+            object.__setattr__(self, "fit", fit)
+        if self.region is not None:
+            region = _numbers("region", ("left", "top", "width", "height"), self.region)
+            if min(region) < 0 or min(region[2:]) < 1:
+                raise ValueError(
+                    "region must be at least 1 pixel wide and high, from 0, 0 or further right "
+                    f"and down, not {region}"
+                )
+            object.__setattr__(self, "region", region)
+
+
+def _numbers(option: str, names: tuple[str, ...], value: object) -> tuple[int, ...]:
+    """Return an option's numbers, one for each name, as a tuple of int."""
+    form = f"({', '.join(names)})"
+    if not isinstance(value, tuple | list | np.ndarray):
+        raise TypeError(f"{option} must be {form}, not {type(value).__name__}")
+    try:
+        numbers = tuple(map(operator.index, value))
+    except TypeError:
+        raise TypeError(f"{option} must be {form} in whole numbers, not {value!r}") from None
+    if len(numbers) != len(names):
+        raise ValueError(f"{option} must be {form}, not {len(numbers)} numbers")
+    return numbers
 
 
 _latest: tuple[ReadingOptions, list[type], Reading] = {}, [], Reading()
@@ -96,9 +176,12 @@ def reading_with(**options: Unpack[ReadingOptions]) -> Reading:
 
     A call with the options of the latest one returns the same object, because
     making one takes several percent of the time of a small image's decode. Options
-    of other types are checked even if they are equal, as 2.0 is to 2.
+    of other types are checked even if they are equal, as 2.0 is to 2. `fit` and `region`
+    hold numbers that could be equal and of another type, or change: they are never shared.
     """
     global _latest
+    if options.get("fit") is not None or options.get("region") is not None:
+        return Reading(**options)
     known, known_types, reading = _latest
     types = [*map(type, options.values())]
     if types != known_types or options != known:

@@ -20,6 +20,7 @@ from pyfd._core.steps import MAX_STEP, MAX_TABLES
 _FORMAT = "pyfd-qtables"
 _KIND = "a table file"
 _MOST_BYTES = 1 << 20
+_NAME_SHOWN = 1000  # the drop-in refuses table files beyond 16 KiB
 
 # cjpeg's white space and line ends are ASCII's
 _WORDS = re.compile(r"#[^\r\n]*|[^ \t\n\v\f\r#]+")
@@ -147,13 +148,18 @@ def pack_origin(origin: dict[str, Any]) -> str:
 
 
 def to_text(tables: npt.NDArray[np.uint16], name: str | None) -> str:
-    """Return the text form of n×8×8 tables; the name is a comment."""
+    """Return the text form of n×8×8 tables; the name is a comment, shortened if it is very long.
+
+    The text can be encoded as UTF-8, whatever the name.
+    """
     width = len(str(tables.max()))
     blocks = []
     for number, table in enumerate(tables):
         rows = (" ".join(f"{step:{width}d}" for step in row) for row in table)
         blocks.append("\n".join([f"# table {number}", *rows, ""]))
-    title = f"# {' '.join(name.split())}\n" if name else ""
+    words = " ".join((name or "")[:_NAME_SHOWN].split())
+    label = words.encode("utf-8", "backslashreplace").decode()  # lone surrogates, from JSON
+    title = f"# {label}\n" if name else ""
     return title + "\n".join(blocks)
 
 

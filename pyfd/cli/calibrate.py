@@ -18,6 +18,7 @@ from pyfd.cli.options import (
     inputs_argument,
     limits_options,
     plot_option,
+    workers_option,
 )
 from pyfd.cli.plan import Input, check_overwriting, collect, is_pipe
 from pyfd.limits import Limits
@@ -39,12 +40,7 @@ pyfd calibrate photos --workers 4 --plot stats.png -o stats.json""",
     metavar="FILE",
     help="The JSON file for the statistics, or - for stdout.",
 )
-@click.option(
-    "--workers",
-    type=click.IntRange(1),
-    metavar="N",
-    help="The number of threads.  [default: one per core]",
-)
+@workers_option
 @plot_option("Also draw them, on the 8x8 grid")
 @limits_options
 def calibrate(

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 import pyfd
+from pyfd._core import decoding
 from pyfd._core.files import JPEG_SUFFIXES
 from pyfd._core.reading import ReadingOptions
 from pyfd.cli import jobs, pictures
@@ -32,6 +33,7 @@ from pyfd.qtables import DECODER_STEP, QTables
     epilog="""\
 pyfd decode photo.jpg -o photo.png
 pyfd decode uploads -o decoded --format ppm
+pyfd decode uploads -o thumbnails --orient --fit 224x224
 pyfd decode - < photo.jpg > photo.png""",
 )
 @inputs_argument
@@ -59,8 +61,8 @@ def decode(
     """Decode .jpg files onto defensive tables.
 
     Reads any .jpg file, also one that an attacker made, and writes .png, .ppm
-    or .bmp. EXIF's orientation is not applied. PNG files keep EXIF and the ICC
-    profile.
+    or .bmp. EXIF's orientation is applied with --orient only. PNG files keep
+    EXIF and the ICC profile.
     """
     if plain and tables is not None:
         raise click.UsageError("--plain and --qtables exclude each other.")
@@ -82,7 +84,8 @@ def decode(
 
     def work(data: bytes) -> bytes:
         pixels = pyfd.decode(data, tables, **reading)
-        return pictures.write(pixels, written, pyfd.probe(data, limits=limits))
+        turned = decoding.orientation_of(data, limits) if reading["orient"] else None
+        return pictures.write(pixels, written, pyfd.probe(data, limits=limits), turned=turned)
 
     jobs.run(planned, work, limits, messages)
     messages.finish()

@@ -7,14 +7,13 @@ from typing import Any
 import click
 
 import pyfd
-from pyfd._core.least_steps import check_holds
-from pyfd._core.pixels import WHITE
 from pyfd.cli import jobs, pictures
 from pyfd.cli.messages import Messages
 from pyfd.cli.options import (
     DEFAULT_TABLES,
     Examples,
     baseline_option,
+    check_radii,
     check_written_steps,
     follow_links_option,
     inputs_argument,
@@ -22,6 +21,8 @@ from pyfd.cli.options import (
     optimize_option,
     output_option,
     progressive_option,
+    radius_files_option,
+    radius_option,
     subsampling_option,
     tables_option,
 )
@@ -56,21 +57,8 @@ pyfd encode camera.png -o camera.jpg --max-pixels 110000000 --max-bytes 50000000
 @progressive_option
 @optimize_option
 @baseline_option
-@click.option(
-    "--radius",
-    type=click.IntRange(0, WHITE),
-    metavar="E",
-    help="Write a file that no perturbation of its decoded pixels within E levels can move "
-    "(0...255).",
-)
-@click.option(
-    "--radius-files",
-    type=click.IntRange(0, WHITE),
-    metavar="E",
-    help="Write a file that no other .jpg file can move whose plainly decoded pixels lie within E "
-    "levels of this one's: decoded with the tables, both give the same image. For 4:4:4 and sides "
-    "that are multiples of 8.",
-)
+@radius_option
+@radius_files_option
 @click.option(
     "--max-loss",
     type=float,
@@ -146,13 +134,5 @@ def _checked_radii(tables: QTables, options: dict[str, Any]) -> dict[str, Any]:
             raise click.UsageError("--max-loss is the cost of a radius: add --radius E.")
         if options["subsampling"] == "4:4:4":
             raise click.UsageError("--max-loss is for subsampled chroma: add --subsampling S.")
-    for levels, files in ((radius, False), (radius_files, True)):
-        if levels is None:
-            continue
-        try:
-            check_holds(tables.array, levels, 1, files=files)  # the first serves all images
-        except ValueError as error:
-            in_python = f"QTables.certified({levels}{', files=True' if files else ''})"
-            here = f"-q certified{'-files' if files else ''}:{levels}"
-            raise click.UsageError(str(error).replace(in_python, here)) from error
+    check_radii(tables, radius, radius_files)
     return {name: value for name, value in options.items() if value is not None}

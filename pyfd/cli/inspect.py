@@ -7,12 +7,13 @@ from typing import Any
 
 import click
 import numpy as np
+import numpy.typing as npt
 
 import pyfd
 from pyfd._core.files import JPEG_SUFFIXES
 from pyfd.cli import jobs
 from pyfd.cli.grids import grid, side_by_side
-from pyfd.cli.messages import Messages, printable
+from pyfd.cli.messages import Messages, RefusedError, printable
 from pyfd.cli.options import (
     Examples,
     check_steps,
@@ -40,11 +41,18 @@ _COMMENT_SHOWN = 200
     epilog="""\
 pyfd inspect photo.jpg
 pyfd inspect photo.jpg --qtables fd-cvpr2019
+pyfd inspect camera-files --qtables fd-cvpr2019 --require
 pyfd inspect photos --json | jq .qtables""",
 )
 @inputs_argument
 @follow_links_option
 @tables_option("Show what these tables would change", None)
+@click.option(
+    "--require",
+    is_flag=True,
+    help="Refuse a file, with exit code 1, unless all of its coefficients lie on the grid of the "
+    "tables: the acceptance test of an encoder that should write them.",
+)
 @click.option(
     "--json", "as_json", is_flag=True, help="Write a line of JSON per file, for programs."
 )
@@ -53,6 +61,7 @@ def inspect(
     inputs: tuple[str, ...],
     follow_links: bool,
     tables: QTables | None,
+    require: bool,
     as_json: bool,
     limits: Limits,
 ) -> None:
@@ -60,10 +69,12 @@ def inspect(
 
     Shows the header, the metadata and the quantization tables. With -q, it also
     shows what re-quantizing to those tables would change: nothing in a file that
-    was made with them.
+    was made with them, because its coefficients lie on their grid.
     """
     if tables is not None:
         check_steps(tables, DECODER_STEP)
+    elif require:
+        raise click.UsageError("--require is for the grid of tables: add -q T.")
     messages = Messages()
     separator = ""
     for name, _, regular in collect(inputs, JPEG_SUFFIXES, messages, follow_links=follow_links):
@@ -73,7 +84,27 @@ def inspect(
             text = f"{json.dumps(found)}\n" if as_json else separator + _as_text(found)
             click.echo(text, nl=False)
             separator = "\n"
+            if require:
+                _require_grid(name, found["effect"], messages)
     messages.finish()
+
+
+def _require_grid(name: str, effect: dict[str, Any], messages: Messages) -> None:
+    """Refuse a file that the tables would change; note one that has other tables.
+
+    Raises:
+        RefusedError: Coefficients do not lie on the grid.
+    """
+    components = effect["components"]
+    if not effect["on_grid"]:
+        where = ", ".join(
+            f"{_off(shares):,} of {shares['coefficients']:,} coefficients of {component}"
+            for component, shares in components.items()
+            if shares["changed"]
+        )
+        raise RefusedError(f"not on the grid of {_title(effect)}: {where}")
+    if any(shares["table"] == "other" for shares in components.values()):
+        messages.note(name, "lies on the grid, but has other tables: another picture may not")
 
 
 # ---- the facts ------------------------------------------------------------
@@ -110,10 +141,12 @@ def _effect(data: bytes, tables: QTables, limits: Limits) -> dict[str, Any]:
     size = len(pyfd.requantize(data, tables, baseline=baseline, limits=limits))
     before = pyfd.read_coefficients(data, limits=limits)
     names = _COMPONENTS[before.color_space]
+    components = {name: _shares(before, tables, i) for i, name in enumerate(names)}
     return {
         "qtables": tables.name,
         "bytes": size,
-        "components": {name: _shares(before, tables, i) for i, name in enumerate(names)},
+        "on_grid": not any(shares["changed"] for shares in components.values()),
+        "components": components,
     }
 
 
@@ -136,7 +169,18 @@ def _shares(before: pyfd.Coefficients, tables: QTables, i: int) -> dict[str, Any
         counts += [np.count_nonzero(a) for a in (old % step == 0, old != new, old, new)]
     shares = (counts / quantized.size).tolist()
     names = ("on_grid", "changed", "nonzero_before", "nonzero_after")
-    return {"coefficients": quantized.size, **dict(zip(names, shares, strict=True))}
+    return {
+        "table": _kinship(table, step),
+        "coefficients": quantized.size,
+        **dict(zip(names, shares, strict=True)),
+    }
+
+
+def _kinship(table: npt.NDArray[np.int64], step: npt.NDArray[np.int64]) -> str:
+    """Return how a file's table relates to the wanted one; with "other", the picture decides."""
+    if np.array_equal(table, step):
+        return "same"
+    return "multiple" if not (table % step).any() else "other"
 
 
 # ---- the text ---------------------------------------------------------------
@@ -192,9 +236,8 @@ def _grids(found: dict[str, Any]) -> list[str]:
 
 def _effect_lines(found: dict[str, Any]) -> list[str]:
     effect = found["effect"]
-    title = printable(effect["qtables"] or "these tables")
     lines = [
-        f"  re-quantized to {title}, share of the coefficients:",
+        f"  re-quantized to {_title(effect)}, share of the coefficients:",
         "        on the grid   changed   nonzero before   nonzero after",
     ]
     for name, shares in effect["components"].items():
@@ -202,6 +245,33 @@ def _effect_lines(found: dict[str, Any]) -> list[str]:
             f"  {name:<4}{shares['on_grid']:>11.2%} {shares['changed']:>11.2%} "
             f"{shares['nonzero_before']:>14.2%} {shares['nonzero_after']:>15.2%}"
         )
+    lines.append(f"  {_verdict(effect)}")
     before, after = found["bytes"], effect["bytes"]
     lines.append(f"  file size {before:,} -> {after:,} bytes ({after / before - 1:+.1%})")
     return lines
+
+
+def _title(effect: dict[str, Any]) -> str:
+    return printable(effect["qtables"] or "these tables")
+
+
+def _off(shares: dict[str, Any]) -> int:
+    """Return how many coefficients of a component the tables would change."""
+    count: int = round(shares["changed"] * shares["coefficients"])
+    return count
+
+
+def _verdict(effect: dict[str, Any]) -> str:
+    """Return in words whether the file lies on the grid, and whether every one like it does."""
+    total = sum(shares["coefficients"] for shares in effect["components"].values())
+    if not effect["on_grid"]:
+        off = sum(map(_off, effect["components"].values()))
+        return f"not on the grid: {off:,} of {total:,} coefficients would change"
+    kinds = {shares["table"] for shares in effect["components"].values()}
+    if kinds == {"same"}:
+        why = "the file has these tables"
+    elif "other" not in kinds:
+        why = "the file's steps are multiples of these"
+    else:
+        why = "in this picture; the file has other tables"
+    return f"100 % of the coefficients lie on the grid: {why}"

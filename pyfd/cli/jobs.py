@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyfd._core.files import RegularFile, Source, read_source
+from pyfd._core.memory import Budget
 from pyfd._core.writing import make_parents, write_file
 from pyfd.cli.journal import Content, Done, Job, Journal, digest_of, stamp_of
-from pyfd.cli.messages import Messages, RefusedError
+from pyfd.cli.messages import KeptMessages, Messages, Outcome, RefusedError
 from pyfd.cli.plan import STDIO
 from pyfd.limits import Limits
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+_AHEAD = 64  # files that each thread may be ahead of a slow one
 
 
 def run(
@@ -26,8 +32,13 @@ def run(
     limits: Limits,
     messages: Messages,
     journal: Journal | None = None,
+    *,
+    workers: int = 1,
+    needs: Callable[[bytes], int] = len,
 ) -> None:
-    """Do the jobs one by one; a job that fails is refused, and the others are still done.
+    """Do the jobs; a job that fails is refused, and the others are still done.
+
+    Files, messages and their order do not depend on the number of threads.
 
     Args:
         jobs: The files to read and to write.
@@ -35,13 +46,67 @@ def run(
         limits: The limits on the files to read.
         messages: The messages in which inputs are refused.
         journal: The journal in which finished jobs are recorded.
+        workers: The number of threads. Pipes are read one after the other, in this one.
+        needs: A function from the content of a file to the bytes that work on it takes: threads
+            share one `Limits.max_memory`.
     """
-    for job in messages.progress(jobs, len(jobs)):
-        with messages.watching(job.source):
-            if journal is None:
-                do(job, work, limits)
-            else:
-                journal.add(job, do_recorded(job, work, limits))
+    workers, lock = min(workers, len(jobs)), threading.Lock()
+    if workers < 2 or not all(job.regular for job in jobs):
+        for job in messages.progress(jobs, len(jobs)):
+            _do_watched(job, work, limits, messages, journal, lock)
+        return
+    budget = Budget(limits.max_memory)
+
+    def within_budget(data: bytes) -> bytes:
+        needed = min(needs(data), limits.max_memory)  # beyond it, the work refuses the file
+        with budget.lend(needed):
+            return work(data)
+
+    def one(job: Job) -> Outcome:
+        kept = KeptMessages()
+        _do_watched(job, within_budget, limits, kept, journal, lock)
+        return kept.outcome()
+
+    for outcome in messages.progress(_in_threads(one, jobs, workers), len(jobs)):
+        messages.tell(outcome)
+
+
+def _in_threads(
+    call: Callable[[Job], Outcome], jobs: Sequence[Job], workers: int
+) -> Iterator[Outcome]:
+    """Yield the results of calls in threads, in the order of the jobs.
+
+    If the caller stops, by Ctrl-C for example, the calls that have begun are finished.
+    """
+    waiting: deque[Future[Outcome]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for job in jobs:
+                if len(waiting) >= _AHEAD * workers:
+                    yield waiting.popleft().result()
+                waiting.append(pool.submit(call, job))
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _do_watched(
+    job: Job,
+    work: Callable[[Any], bytes],
+    limits: Limits,
+    messages: Messages,
+    journal: Journal | None,
+    lock: threading.Lock,
+) -> None:
+    """Do one job and record it, holding the journal's lock; refuse it if it fails."""
+    with messages.watching(job.source):
+        if journal is None:
+            do(job, work, limits)
+        else:
+            done = do_recorded(job, work, limits)
+            with lock:
+                journal.add(job, done)
 
 
 def do(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
 from pyfd._core import progress
+from pyfd._core.warned import collected
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -35,6 +35,13 @@ def reason(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return str(error) or "not enough memory"
     return getattr(error, "strerror", None) or str(error)
+
+
+class Outcome(NamedTuple):
+    """What there is to say about an input that was processed elsewhere or in a thread."""
+
+    notes: list[tuple[str, str]]
+    refused: int
 
 
 class Messages:
@@ -64,6 +71,12 @@ class Messages:
         self._skipped_links += not followed
         self.note(name, text)
 
+    def tell(self, outcome: Outcome) -> None:
+        """Write what there is to say about an input."""
+        for note in outcome.notes:
+            self.note(*note)
+        self.refused += outcome.refused
+
     def write(self, line: str, *, err: bool = False) -> None:
         """Write a line to stdout or stderr, above the progress bar if one is shown."""
         if self._bar is None:
@@ -74,9 +87,7 @@ class Messages:
     @contextmanager
     def watching(self, name: str) -> Iterator[None]:
         """Refuse the input if the block raises an error; note the warnings that it gives."""
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("always", UserWarning)
+        with collected() as caught:
             try:
                 yield
             except BrokenPipeError:  # the reader of our stdout has left; the input is not to blame
@@ -85,7 +96,7 @@ class Messages:
                 self.refuse(name, reason(error))
             else:
                 for warning in caught:
-                    self.note(name, str(warning.message))
+                    self.note(name, str(warning))
 
     def progress(
         self, things: Iterable[_Thing], count: int, *, unit: str = "file", leave: bool = True
@@ -114,3 +125,19 @@ class Messages:
             self.write(f"pyfd: {folders} skipped; --follow-links takes them", err=True)
         if self.refused:
             click.get_current_context().exit(1)
+
+
+class KeptMessages(Messages):
+    """Messages about one input that are kept, to be written when its turn has come."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._notes: list[tuple[str, str]] = []
+
+    def note(self, name: str, text: str) -> None:
+        """Keep a line about an input."""
+        self._notes.append((name, text))
+
+    def outcome(self) -> Outcome:
+        """Return what was kept."""
+        return Outcome(self._notes, self.refused)

@@ -11,10 +11,12 @@ import click
 from click.core import ParameterSource
 
 import pyfd
+from pyfd._core.encoding import SUBSAMPLING
 from pyfd._core.extras import remedy
+from pyfd._core.least_steps import check_holds
+from pyfd._core.pixels import WHITE
 from pyfd._core.reading import Reading
 from pyfd.cli.messages import printable
-from pyfd.header import SUBSAMPLING
 from pyfd.limits import Limits
 from pyfd.qtables import BASELINE_STEP, QTables, parse_tables
 
@@ -72,6 +74,14 @@ output_option = click.option(
     type=click.Path(readable=False),
     help="Where to write: a file, - for stdout, or a directory. Several inputs, or a directory, "
     "need a directory.",
+)
+
+
+workers_option = click.option(
+    "--workers",
+    type=click.IntRange(1),
+    metavar="N",
+    help="The number of threads.  [default: one per core]",
 )
 
 
@@ -190,6 +200,36 @@ optimize_option = click.option(
 )
 
 
+radius_option = click.option(
+    "--radius",
+    type=click.IntRange(0, WHITE),
+    metavar="E",
+    help="Write a file that no perturbation of its decoded pixels within E levels can move "
+    "(0...255).",
+)
+radius_files_option = click.option(
+    "--radius-files",
+    type=click.IntRange(0, WHITE),
+    metavar="E",
+    help="Write a file that no other .jpg file can move whose plainly decoded pixels lie within E "
+    "levels of this one's: decoded with the tables, both give the same image. For 4:4:4 and sides "
+    "that are multiples of 8.",
+)
+
+
+def check_radii(tables: QTables, radius: int | None, radius_files: int | None) -> None:
+    """Refuse radii that no image has with these tables."""
+    for levels, files in ((radius, False), (radius_files, True)):
+        if levels is None:
+            continue
+        try:
+            check_holds(tables.array, levels, 1, files=files)  # the first serves all images
+        except ValueError as error:
+            in_python = f"QTables.certified({levels}{', files=True' if files else ''})"
+            here = f"-q certified{'-files' if files else ''}:{levels}"
+            raise click.UsageError(str(error).replace(in_python, here)) from error
+
+
 # ---- reading JPEG files ---------------------------------------------------
 
 _LIMITS = {
@@ -282,15 +322,29 @@ def _reading_option(field: Field[Any]) -> Callable[[Decorated], Decorated]:
             callback=lambda _ctx, _param, value: by_text[value],
             help=text,
         )
+    if parse := field.metadata.get("parse"):
+        metavar = field.metadata.get("metavar")
+        return click.option(_flag(field.name), metavar=metavar, callback=_parsed(parse), help=text)
     is_flag = isinstance(default, bool)
     return click.option(
         _flag(field.name),
-        type=field.metadata.get("parse"),
         default=default,
         is_flag=is_flag or None,
         show_default=default is not None and not is_flag,
         help=text,
     )
+
+
+def _parsed(parse: Callable[[str], Any]) -> Callable[..., Any]:
+    """Return a click callback that parses an option's text, if it is given."""
+
+    def callback(_ctx: click.Context, _param: click.Parameter, value: str | None) -> Any:
+        try:
+            return None if value is None else parse(value)
+        except ValueError as error:
+            raise click.BadParameter(printable(str(error))) from error
+
+    return callback
 
 
 def _negated(_ctx: click.Context, _param: click.Parameter, value: bool) -> bool:

@@ -48,7 +48,9 @@ def _read_jpeg(data: bytes, limits: Limits) -> Picture:
     return Picture(pixels, *clean(header.exif, header.icc_profile, header.comment))
 
 
-def write(pixels: Pixels, file_format: str, header: pyfd.Header) -> bytes:
+def write(
+    pixels: Pixels, file_format: str, header: pyfd.Header, *, turned: int | None = None
+) -> bytes:
     """Return a decoded file's pixels as a file of another format.
 
     Args:
@@ -56,12 +58,13 @@ def write(pixels: Pixels, file_format: str, header: pyfd.Header) -> bytes:
         file_format: Pillow's name of the format, one of `FORMATS`.
         header: The decoded file's header. PNG files get its EXIF and its ICC profile, as
             `pyfd.requantize` keeps them.
+        turned: The orientation that has been applied to the pixels, 1...8, or None.
     """
     options: dict[str, Any] = {}
     if file_format == "PNG":
         own = {"L": 2, "YCbCr": 3, "RGB": 3}.get(header.color_space)
         fits = pixels.ndim == own  # a profile for another color space would distort the colors
-        exif, profile, _ = clean(header.exif, header.icc_profile, None)
+        exif, profile, _ = clean(header.exif, header.icc_profile, None, turned=turned)
         options = {"exif": exif or b"", "icc_profile": profile if fits else None}
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, file_format, **options)

@@ -10,12 +10,12 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 from pyfd._core.extras import missing
 from pyfd.cli.jobs import do_recorded
 from pyfd.cli.journal import Done, Job, Journal
-from pyfd.cli.messages import Messages, RefusedError
+from pyfd.cli.messages import KeptMessages, Messages, Outcome, RefusedError
 from pyfd.limits import Limits
 
 try:
@@ -28,35 +28,16 @@ _AHEAD = 1024  # the most tasks that are submitted at a time
 _RETRIES = 3  # for a file whose worker dies
 
 
-class _Outcome(NamedTuple):
-    """The messages of one job, and its record if it was done."""
-
-    notes: list[tuple[str, str]]
-    refused: int
-    done: Done | None = None
-
-
-class _Kept(Messages):
-    """Messages that a worker keeps, to be written by the process that started it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.notes: list[tuple[str, str]] = []
-
-    def note(self, name: str, text: str) -> None:
-        self.notes.append((name, text))
-
-
 @ray.remote
 def _do(
     job: Job, folder: str, journal: str, work: Callable[[Any], bytes], limits: Limits
-) -> _Outcome:
-    messages, done = _Kept(), None
+) -> tuple[Outcome, Done | None]:
+    messages, done = KeptMessages(), None
     with messages.watching(job.source):
         if not os.path.exists(journal):  # noqa: PTH110
             raise RefusedError(f"{socket.gethostname()} does not see the output directory")
         done = do_recorded(job, work, limits, folder)
-    return _Outcome(messages.notes, messages.refused, done)
+    return messages.outcome(), done
 
 
 def run(
@@ -73,17 +54,14 @@ def run(
     if not jobs:
         return
     with messages.watching("ray"), redirect_stdout(sys.stderr), _connected():
-        early: dict[int, _Outcome] = {}
+        early: dict[int, Outcome] = {}
         told = 0
-        outcomes = _outcomes(jobs, work, limits, journal)
-        for number, outcome in messages.progress(outcomes, len(jobs)):
-            if not outcome.refused:
-                journal.add(jobs[number], outcome.done)
+        results = _results(jobs, work, limits, journal)
+        for number, (outcome, done) in messages.progress(results, len(jobs)):
+            journal.add(jobs[number], done)
             early[number] = outcome
             while told in early:  # in the order of the jobs, as one process would
-                for note in early[told].notes:
-                    messages.note(*note)
-                messages.refused += early.pop(told).refused
+                messages.tell(early.pop(told))
                 told += 1
 
 
@@ -112,10 +90,10 @@ def _connected() -> Iterator[None]:
         ray.shutdown()
 
 
-def _outcomes(
+def _results(
     jobs: Sequence[Job], work: Callable[[Any], bytes], limits: Limits, journal: Journal
-) -> Iterator[tuple[int, _Outcome]]:
-    """Yield each job's number and outcome, in the order in which they are done."""
+) -> Iterator[tuple[int, tuple[Outcome, Done | None]]]:
+    """Yield each job's number, outcome and record, in the order in which they are done."""
     shared = (os.getcwd(), journal.path, ray.put(work), limits)  # noqa: PTH109
     task = _do.options(max_retries=_RETRIES)
     waiting = iter(enumerate(jobs))
@@ -129,18 +107,18 @@ def _outcomes(
             ready, _ = ray.wait(list(pending), num_returns=len(pending), timeout=0.1)
             for reference in ready:
                 number = pending.pop(reference)
-                yield number, _outcome(reference, jobs[number])
+                yield number, _result(reference, jobs[number])
     finally:
         for reference in pending:
             ray.cancel(reference)
 
 
-def _outcome(reference: Any, job: Job) -> _Outcome:
+def _result(reference: Any, job: Job) -> tuple[Outcome, Done | None]:
     try:
-        outcome: _Outcome = ray.get(reference)
+        result: tuple[Outcome, Done | None] = ray.get(reference)
     except RayTaskError:  # our own error, not the file's
         raise
     except RayError as error:
         reason = f"Ray gave up after {_RETRIES + 1} attempts: {type(error).__name__}"
-        return _Outcome([(job.source, reason)], 1)
-    return outcome
+        return Outcome([(job.source, reason)], 1), None
+    return result

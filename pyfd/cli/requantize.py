@@ -11,26 +11,33 @@ from typing import Any
 import click
 
 import pyfd
+from pyfd._core import binding, decoding
+from pyfd._core.cores import usable_cores
 from pyfd._core.files import JPEG_SUFFIXES, open_regular
 from pyfd._core.metadata import NAMES, kept_of, names_of
+from pyfd._core.turns import UPRIGHT
 from pyfd.cli import jobs, journal
 from pyfd.cli.messages import Messages, printable
 from pyfd.cli.options import (
     DEFAULT_TABLES,
     Examples,
     baseline_option,
+    check_radii,
     check_written_steps,
     follow_links_option,
     inputs_argument,
     optimize_option,
     output_option,
     progressive_option,
+    radius_files_option,
+    radius_option,
     reading_options,
     tables_option,
+    workers_option,
 )
 from pyfd.cli.plan import goes_to_directory, is_directory, plan
 from pyfd.limits import Limits
-from pyfd.qtables import DECODER_STEP, QTables
+from pyfd.qtables import DECODER_STEP, ENCODER_STEP, QTables
 
 _HEAD = 1 << 16  # bytes of a file that mostly hold its header
 
@@ -54,6 +61,8 @@ def _names(
 pyfd requantize upload.jpg -o defended.jpg
 pyfd requantize uploads -o defended --keep icc,orientation
 pyfd requantize uploads defended --engine ray
+pyfd requantize camera -o certified --radius 1 --qtables certified:1
+pyfd requantize camera -o upright --orient trim
 pyfd requantize - < upload.jpg > defended.jpg""",
 )
 @inputs_argument
@@ -63,6 +72,8 @@ pyfd requantize - < upload.jpg > defended.jpg""",
 @progressive_option
 @optimize_option
 @baseline_option
+@radius_option
+@radius_files_option
 @click.option(
     "--metadata/--no-metadata",
     default=None,
@@ -76,6 +87,14 @@ pyfd requantize - < upload.jpg > defended.jpg""",
     help=f"Keep only some metadata, such as icc,orientation: any of {', '.join(NAMES)}.",
 )
 @click.option(
+    "--orient",
+    type=click.Choice(["exact", "trim"]),
+    callback=lambda _ctx, _param, value: {"exact": True, "trim": "trim"}.get(value, False),
+    help="Turn the image as EXIF's orientation says, without loss. `exact` refuses files with an "
+    "edge that cannot be turned, because it does not fill an MCU of 8 or 16 pixels or more; "
+    "`trim` drops such edges.",
+)
+@click.option(
     "--engine",
     type=click.Choice(["local", "ray"]),
     default="local",
@@ -83,6 +102,7 @@ pyfd requantize - < upload.jpg > defended.jpg""",
     help="Work in this process, or on Ray: on the cluster that RAY_ADDRESS names, or else on "
     "this machine's cores. Ray needs the extra `ray`, and a file system that all machines share.",
 )
+@workers_option
 @click.option(
     "--verify",
     is_flag=True,
@@ -99,6 +119,7 @@ def requantize(
     metadata: bool | None,
     keep: list[str] | None,
     engine: str,
+    workers: int | None,
     verify: bool,
     reading: dict[str, Any],
     **options: Any,
@@ -110,19 +131,30 @@ def requantize(
     defended image. Of the metadata, nothing is kept that may hold undefended
     pixels, such as EXIF's thumbnail.
 
+    With --radius or --radius-files, it makes certified files, as "pyfd encode" does:
+    decodes the file, and encodes the pixels in 4:4:4. The certificate is of the
+    new file's pixels; it says nothing of what was done to the source before.
+
     Two directories without -o are source and target. A run into a directory
     resumes an earlier one: it skips the files that were done with the same
     tables and options and that still have these tables, unless they or their
     sources have changed since.
     """
-    check_written_steps(tables, baseline, DECODER_STEP)
+    radii = options["radius"], options["radius_files"]
+    certified = radii != (None, None)
+    check_written_steps(tables, baseline, ENCODER_STEP if certified else DECODER_STEP)
+    check_radii(tables, *radii)
     if keep is not None and metadata is not None:
         raise click.UsageError("--keep and --metadata/--no-metadata exclude each other.")
     options["metadata"] = keep if keep is not None else metadata is not False
     work = functools.partial(_work, qtables=tables, baseline=baseline, **reading, **options)
     limits = reading["limits"]
     inputs, output = _source_and_target(inputs, output)
-    run = _engine(engine)
+    whole = options["progressive"] or options["optimize"]
+    needs = functools.partial(
+        _needs, limits=limits, whole=whole, certified=certified, turned=bool(options["orient"])
+    )
+    run = _engine(engine, workers, needs)
     messages = Messages()
     planned = plan(
         inputs,
@@ -220,10 +252,41 @@ def _source_and_target(
     return (source,), target
 
 
-def _engine(name: str) -> Callable[..., None]:
+def _needs(
+    data: bytes, *, limits: Limits, whole: bool, certified: bool, turned: bool = False
+) -> int:
+    """Return the bytes that work on a file takes, apart from its output.
+
+    Args:
+        data: The file.
+        limits: The limits on it.
+        whole: Whether all coefficients of the output must be in memory.
+        certified: Whether the pixels are.
+        turned: Whether the image becomes upright, for which it is in memory twice.
+    """
+    try:
+        frame = binding.probe(data, limits)
+        turned = turned and decoding.orientation_of(data, limits) != UPRIGHT
+    except pyfd.JPEGError:  # the work says why
+        return len(data)
+    coefficients = frame.coefficient_bytes
+    if not certified and turned:
+        return len(data) + 2 * coefficients
+    if not whole and not frame.multiscan:
+        coefficients = 0
+    if not certified:
+        return len(data) + coefficients
+    blocks = -(-frame.height // 8) * -(-frame.width // 8)
+    samples = 64 * blocks * (1 if frame.color_space == "L" else 3)
+    return len(data) + samples + max(coefficients, 2 * samples if whole else 0)
+
+
+def _engine(name: str, workers: int | None, needs: Callable[[bytes], int]) -> Callable[..., None]:
     """Return the function that runs the jobs: in this process, or on a cluster."""
     if name == "local":
-        return jobs.run
+        return functools.partial(jobs.run, workers=workers or usable_cores(), needs=needs)
+    if workers is not None:
+        raise click.UsageError("--workers is for this process: with --engine ray, Ray decides.")
     try:
         from pyfd.cli import ray_engine
     except ImportError as error:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 import torch
@@ -46,12 +46,33 @@ def decode(
     return _chw(codec.decode(source, qtables, out=out, **options))
 
 
+@overload
+def decode_many(
+    sources: Iterable[Source],
+    qtables: QTablesLike | None = None,
+    *,
+    workers: int | None = None,
+    errors: Literal["raise"] = "raise",
+    out: Tensor | None = None,
+    **options: Unpack[ReadingOptions],
+) -> list[Tensor]: ...
+@overload
+def decode_many(
+    sources: Iterable[Source],
+    qtables: QTablesLike | None = None,
+    *,
+    workers: int | None = None,
+    errors: Literal["return"],
+    out: Tensor | None = None,
+    **options: Unpack[ReadingOptions],
+) -> list[Tensor | Exception]: ...
 def decode_many(
     sources: Iterable[Source],
     qtables: QTablesLike | None = None,
     *,
     workers: int | None = None,
     errors: Literal["raise", "return"] = "raise",
+    out: Tensor | None = None,
     **options: Unpack[ReadingOptions],
 ) -> list[Any]:
     """Decode many JPEG files to tensors, in threads.
@@ -61,14 +82,39 @@ def decode_many(
         qtables: Tables, or None for a plain decode.
         workers: As for `pyfd.decode_many`.
         errors: As for `pyfd.decode_many`.
+        out: One ``uint8`` tensor N×3×H×W in the CPU's memory (N×1×H×W for "L", N×4×H×W for
+            "CMYK"): image i is decoded into ``out[i]``, as `pyfd.decode_many` does it. In
+            torch's channels_last memory format nothing is copied; in the contiguous one,
+            each image is copied once.
         options: The other options of `decode`.
 
     Returns:
-        The ``uint8`` tensors C×H×W, in the order of the sources. With
-        ``errors="return"``, the exception in the place of an item that fails.
+        The ``uint8`` tensors C×H×W, in the order of the sources; with `out`, views of it.
+        With ``errors="return"``, the exception in the place of an item that fails.
+
+    Raises:
+        ValueError: `out` does not fit, or has fewer places than there are files; and what
+            `pyfd.decode_many` raises.
     """
-    items = codec.decode_many(sources, qtables, workers=workers, errors=errors, **options)
-    return [_chw(item) if isinstance(item, np.ndarray) else item for item in items]
+    many: Callable[..., list[Any]] = codec.decode_many
+    options_of_out = {} if out is None else {"out": _array_of(out), "layout": "CHW"}
+    items = many(sources, qtables, workers=workers, errors=errors, **options_of_out, **options)
+    if out is None:
+        return [_chw(item) if isinstance(item, np.ndarray) else item for item in items]
+    return [
+        place if isinstance(item, np.ndarray) else item
+        for item, place in zip(items, out, strict=False)  # there may be more places
+    ]
+
+
+def _array_of(out: Tensor) -> Pixels:
+    """Return the array that is a tensor's memory."""
+    if not isinstance(out, Tensor) or out.dtype != torch.uint8:
+        raise ValueError("out must be a tensor of uint8")
+    if out.device.type != "cpu":
+        raise ValueError(f"out must be in the CPU's memory, not on {out.device}")
+    array: Pixels = out.numpy()
+    return array
 
 
 def _chw(pixels: Pixels) -> Tensor:

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from pyfd._core.arithmetic import BASIS
+from pyfd._core.encoding import SUBSAMPLING
 from pyfd.codec import Subsampling
-from pyfd.header import SUBSAMPLING
 from pyfd.qtables import ENCODER_STEP, QTables, QTablesLike, as_qtables, steps_within
 from pyfd.torch import stages
 from pyfd.torch.passes import through_codec

@@ -35,6 +35,42 @@ def test_decode_mode_and_scale(run_binary, photo):
     assert np.array_equal(np.asarray(opened(outcome.out)), expected)
 
 
+def test_decode_turns_and_cuts(run_binary, tmp_path):
+    """A PNG file says of turned pixels that they are upright: a viewer does not turn them twice."""
+    source = tmp_path / "in.jpg"
+    source.write_bytes(jpeg(exif=exif(6)))
+    outcome = run_binary("decode", source, "-o", "-", "--orient", "--region", "1,2,10,20")
+    image = opened(outcome.out)
+    expected = pyfd.decode(source, DEFAULT, orient=True, region=(1, 2, 10, 20))
+    assert np.array_equal(np.asarray(image), expected)
+    assert image.getexif()[0x0112] == 1
+    assert opened(run_binary("decode", source, "-o", "-").out).getexif()[0x0112] == 6
+    assert run_binary("decode", source, "-o", "-", "--orient", "--fit", "1x1").code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--fit", "224"), "'224' is not WIDTHxHEIGHT in whole numbers"),
+        (("--fit", "0x3"), "fit must be at least 1 pixel wide and high"),
+        (("--region", "1,2,3"), "'1,2,3' is not LEFT,TOP,WIDTH,HEIGHT in whole numbers"),
+        (("--region", "-1,2,3,4"), "'-1,2,3,4' is not LEFT,TOP,WIDTH,HEIGHT"),
+        (("--region", "1,2,3,4", "--fit", "3x3"), "fit and region exclude each other"),
+        (("--scale", "2", "--fit", "3x3"), "fit and scale exclude each other"),
+    ],
+)
+def test_decode_sizes_that_it_does_not_take(run_binary, photo, options, message):
+    outcome = run_binary("decode", photo, "-o", "-", *options)
+    assert outcome.code == 2
+    assert message in " ".join(outcome.err.split())
+
+
+def test_decode_a_region_beyond_the_image(run_binary, photo):
+    outcome = run_binary("decode", photo, "-o", "-", "--region", "0,0,9999,1")
+    assert outcome.code == 1
+    assert "region (0, 0, 9999, 1) must lie inside the image" in outcome.err
+
+
 @pytest.mark.parametrize(
     ("name", "options", "kind"),
     [

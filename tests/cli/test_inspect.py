@@ -60,6 +60,7 @@ def test_inspect_effect(run_binary, photo):
     for i, shares in enumerate(found["effect"]["components"].values()):
         old, new = before.dequantized(i), after.dequantized(i)
         assert shares == {
+            "table": "other",
             "coefficients": old.size,
             "on_grid": np.mean(old % 16 == 0),
             "changed": np.mean(old != new),
@@ -86,7 +87,9 @@ def test_inspect_effect_on_extreme_coefficients(run_binary, tmp_path, step):
     result = pyfd.requantize(data, pyfd.QTables.uniform(step), baseline=False)
     old = pyfd.read_coefficients(data).dequantized(0)
     new = pyfd.read_coefficients(result).dequantized(0)
+    kinds = {1: "multiple", 1000: "other", 16: "other", 32767: "other"}
     assert found["effect"]["components"]["Y"] == {
+        "table": kinds[step],
         "coefficients": old.size,
         "on_grid": np.mean(old % step == 0),
         "changed": np.mean(old != new),

@@ -23,6 +23,9 @@ OPTIONS = [
     ["--no-metadata"],
     ["--keep", "comment"],
     ["--lenient"],
+    ["--radius", "1"],
+    ["--orient", "trim"],
+    ["--radius-files", "0"],
 ]
 
 

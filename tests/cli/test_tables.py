@@ -210,7 +210,7 @@ def test_convert_there_and_back(run, tmp_path):
 
 
 def test_convert_refuses(run, tmp_path):
-    assert run("tables", "convert", "fd-2018", tmp_path / "x.jpg")[0] == 2
+    assert run("tables", "convert", "fd-2018", tmp_path / "x.png")[0] == 2
     code, _, err = run("tables", "convert", tmp_path / "no.json", tmp_path / "x.json")
     assert code == 1
     assert len(err.splitlines()) == 1

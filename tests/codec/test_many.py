@@ -60,7 +60,7 @@ def test_many_passes_options_on():
     (gray,) = pyfd.decode_many([SMALL], mode="L", scale=2)
     assert np.array_equal(gray, pyfd.decode(SMALL, mode="L", scale=2))
     assert pyfd.decode_many([]) == []
-    for bad in ({"out": None}, {"nonsense": 1}):
+    for bad in ({"subsampling": "4:4:4"}, {"nonsense": 1}):
         with pytest.raises(TypeError, match="takes no option"):
             pyfd.decode_many([SMALL], **bad)
     with pytest.raises(ValueError, match="workers"):

@@ -23,7 +23,15 @@ FILE = encode_with_pillow(picture(40, 24))
 TABLES = "fd-cvpr2019"
 
 #: For each option a value that is not the default
-OTHER = {"mode": "L", "scale": 2, "strict": False, "limits": Limits(max_scans=7)}
+OTHER = {
+    "mode": "L",
+    "scale": 2,
+    "fit": (20, 12),
+    "orient": True,
+    "region": (1, 2, 10, 8),
+    "strict": False,
+    "limits": Limits(max_scans=7),
+}
 SAFE = SafetyOptions.__optional_keys__
 
 
@@ -130,10 +138,11 @@ def test_the_help_names_those_that_are_left(function, option):
 def test_folders_pass_them_on(tmp_path, readings):
     (tmp_path / "cat").mkdir()
     (tmp_path / "cat" / "1.jpg").write_bytes(FILE)
-    folder = pyfd.torch.JPEGFolder(tmp_path, TABLES, **OTHER)
-    assert folder[0][0].shape == (1, 12, 20)
+    options = {name: value for name, value in OTHER.items() if name != "fit"}  # it excludes others
+    folder = pyfd.torch.JPEGFolder(tmp_path, TABLES, **options)
+    assert folder[0][0].shape == (1, 8, 10)
     (reading,) = readings
-    assert {name: getattr(reading, name) for name in OTHER} == OTHER
+    assert {name: getattr(reading, name) for name in options} == options
 
 
 def test_requantize_and_coefficients_take_the_safe_ones():
@@ -166,6 +175,22 @@ def test_requantize_and_coefficients_take_the_safe_ones():
         ({"scale": np.array([1, 2])}, TypeError),
         ({"limits": None}, TypeError),
         ({"limits": {}}, TypeError),
+        ({"orient": 1}, TypeError),
+        ({"orient": "trim"}, TypeError),
+        ({"orient": None}, TypeError),
+        ({"fit": 224}, TypeError),
+        ({"fit": "224x224"}, TypeError),
+        ({"fit": (2.0, 2)}, TypeError),
+        ({"fit": np.array([2.0, 2.0])}, TypeError),
+        ({"fit": {2, 3}}, TypeError),
+        ({"fit": (2,)}, ValueError),
+        ({"fit": (0, 2)}, ValueError),
+        ({"region": b"\0\0\1\1"}, TypeError),
+        ({"region": (0, 0, 1, 1.0)}, TypeError),
+        ({"region": np.zeros((4, 1), int)}, TypeError),
+        ({"region": (0, 0, 1)}, ValueError),
+        ({"region": (0, 0, 1, 0)}, ValueError),
+        ({"region": (0, -1, 1, 1)}, ValueError),
     ],
 )
 @pytest.mark.parametrize("entry", FREE)
@@ -178,6 +203,33 @@ def test_wrong_ones_are_refused_every_time(entry, options, error):
     FREE[entry]()
     with pytest.raises(error, match=message):
         FREE[entry](**options)
+
+
+@pytest.mark.parametrize(
+    ("option", "right", "wrong"),
+    [("fit", (20, 12), (20.0, 12.0)), ("region", (1, 2, 3, 4), (1, 2.0, 3, 4))],
+)
+def test_numbers_are_never_those_of_an_earlier_call(option, right, wrong):
+    """Tuples may be equal and of other types, and a list may have changed since."""
+    expected = pyfd.decode(FILE, **{option: right})
+    for kind in (list, np.array, lambda numbers: tuple(map(np.int16, numbers))):
+        numbers = kind(right)
+        assert np.array_equal(pyfd.decode(FILE, **{option: numbers}), expected)
+        with pytest.raises(TypeError):
+            pyfd.decode(FILE, **{option: wrong})
+    changing = list(right)
+    pyfd.decode(FILE, **{option: changing})
+    changing[-1] = 1
+    assert np.array_equal(
+        pyfd.decode(FILE, **{option: changing}), pyfd.decode(FILE, **{option: tuple(changing)})
+    )
+
+
+@pytest.mark.parametrize("entry", FREE)
+@pytest.mark.parametrize("other", [{"scale": 2}, {"region": (0, 0, 1, 1)}])
+def test_fit_excludes_others(entry, other):
+    with pytest.raises(ValueError, match=f"^fit and {next(iter(other))} exclude each other"):
+        FREE[entry](fit=(1, 1), **other)
 
 
 @pytest.mark.parametrize("scale", [np.int64(2), np.uint8(2), np.array(2)])

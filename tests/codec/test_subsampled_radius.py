@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import pyfd
 from pyfd import CertificateError, QTables
 from pyfd._core import luma, subsampled
-from pyfd.header import SUBSAMPLING
+from pyfd._core.encoding import SUBSAMPLING
 from tests import intervals
 from tests.codec.test_radius import KINDS, PUSHES, SIGNS, coefficients, drawn, same, tables_for
 

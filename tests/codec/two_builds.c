@@ -42,7 +42,7 @@ typedef struct {
   const char *name;
   int tables, scale; /* in eighths */
   J_DCT_METHOD dct;
-  int plain_upsampling, gray, passes, colors;
+  int plain_upsampling, gray, passes, colors, part;
 } reading;
 
 typedef struct {
@@ -66,6 +66,7 @@ static const reading readings[] = {
     {"passes", 0, 8, JDCT_ISLOW, 0, 0, 1},
     {"passes onto tables", 3, 8, JDCT_ISLOW, 0, 0, 1},
     {"64 colors onto tables", 3, 8, JDCT_ISLOW, 0, 0, 0, 64},
+    {"a part", 0, 8, JDCT_ISLOW, 0, 0, 0, 0, 1},
 };
 static const writing writings[] = {
     {"plain"},
@@ -198,6 +199,7 @@ static void read_passes(struct jpeg_decompress_struct *in, outcome *o)
 static void decode(file from, const reading *r, outcome *o, file *keep)
 {
   struct jpeg_decompress_struct in;
+  JDIMENSION left, width;
 
   start(o);
   memset(&in, 0, sizeof(in));
@@ -206,6 +208,12 @@ static void decode(file from, const reading *r, outcome *o, file *keep)
     open_file(&in, o, from);
     set_reading(&in, r);
     jpeg_start_decompress(&in);
+    left = in.output_width / 3;
+    width = in.output_width - 2 * left;
+    if (r->part) {
+      jpeg_crop_scanline(&in, &left, &width);
+      jpeg_skip_scanlines(&in, in.output_height / 3);
+    }
     if (r->passes)
       read_passes(&in, o);
     else

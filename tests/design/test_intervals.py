@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import pyfd
 from pyfd import QTables
-from pyfd.header import SUBSAMPLING
+from pyfd._core.encoding import SUBSAMPLING
 from tests import intervals
 from tests.jpegs import picture
 

@@ -201,6 +201,15 @@ def test_load_refuses_other_files(tmp_path, content):
         QTables.load(tmp_path / "t.json")
 
 
+@pytest.mark.parametrize("name", ["x" * 300_000, "\U0001f600" * 9999, "\ud800" * 9999, "a\x00\n5"])
+def test_text_form_holds_any_name(name):
+    """A JSON file may have it; the drop-in takes text of up to 16 KiB in UTF-8."""
+    item = QTables(np.full((4, 8, 8), 65535), name)
+    data = item.to_text().encode()
+    assert len(data) < 16384
+    assert QTables.from_text(data.decode()) == item
+
+
 def test_text_form_has_comments():
     assert QTables.from_text("# a comment\n" + "3 " * 63 + "4 # end").array[0, 7, 7] == 4
 

@@ -96,19 +96,32 @@ def test_what_does_not_run_says_why(page):
     assert [c for c in comments if not re.fullmatch(r' next "[^"]{10,}" ', c)] == []
 
 
+FRAME = """
+uint8_t y[24], cbcr[12], *file;
+uint16_t table[PYFD_BLOCK] = {1};
+size_t y_size = 24, cbcr_size = 12, size;
+ptrdiff_t y_stride = 6, cbcr_stride = 6;
+uint32_t width = 6, height = 4;
+pyfd_writing writing = PYFD_DEFAULT_WRITING;
+pyfd_status status;
+int code;
+"""
+
+
 @pytest.mark.parametrize(
     ("number", "module", "declared"),
     [
         (0, "pyfd", ""),
-        (1, "pyfd-libjpeg", "struct jpeg_decompress_struct cinfo; UINT16 tables[1][64];"),
-        (2, "pyfd-libjpeg", "struct jpeg_compress_struct cinfo; UINT16 tables[1][64];"),
+        (1, "pyfd", FRAME),
+        (2, "pyfd-libjpeg", "struct jpeg_decompress_struct cinfo; UINT16 tables[1][64];"),
+        (3, "pyfd-libjpeg", "struct jpeg_compress_struct cinfo; UINT16 tables[1][64];"),
     ],
 )
 def test_c_snippets_compile(number, module, declared, tmp_path):
     """Those of the page on C, with the declarations that they leave to the reader's program."""
     page = (ROOT / "docs" / "pipelines" / "c.md").read_text()
     snippets = re.findall(r"^```c\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-    assert len(snippets) == 3
+    assert len(snippets) == 4
     headers = "pyfd.h" if module == "pyfd" else "jpeglib.h>\n#include <jrequant.h"
     program = tmp_path / "program.c"
     program.write_text(

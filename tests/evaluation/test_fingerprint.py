@@ -15,6 +15,7 @@ from pyfd import QTables
 from pyfd.evaluation import attacks
 from pyfd.evaluation.defences import Defence, parse
 from pyfd.evaluation.fingerprint import Fingerprints
+from tests.evaluation.test_fingerprint_kinds import KINDS
 from tests.evaluation.toys import lines_of_two_processes
 
 
@@ -94,13 +95,16 @@ things += map(parse, ("two-pass:16", "jpeg:75", "bits:3", "tvm", "shield"))
 for thing in things:
     print(prints.of(thing), type(thing).__name__)
 print(prints.packages())
+
+from tests.evaluation import test_fingerprint_kinds as kinds
+kinds.show(sys.argv[1])
 """
 
 
 def test_every_process_computes_the_same():
     first, second = lines_of_two_processes(SCRIPT)
     assert first == second
-    assert len(set(first)) == len(first) == 13 + len(attacks.ATTACKS)
+    assert len(set(first)) == len(first) == 13 + len(attacks.ATTACKS) + len(KINDS)
 
 
 # ---- different for different code --------------------------------------------------

@@ -98,20 +98,23 @@ def test_writes_a_report(content, tmp_path_factory):
 
 
 def test_workers_change_nothing(content, tmp_path):
+    """In some of the cells; each has more chunks of images than there are workers."""
     pictures = images()
     again = evaluate(
         Texture(),
         pictures,
         labels_of(Texture(), pictures),
         output=tmp_path,
-        defences=DEFENCES,
-        attacks=("fgsm", "pgd", "bpda", "grid", "transfer", "deepfool"),
-        epsilons=(1, 4),
+        defences=("none", "two-pass:16"),
+        attacks=("pgd", "grid", "transfer"),
+        epsilons=(4,),
         surrogate=Texture(),
         batch_size=2,
         workers=2,
     )
-    assert without_times(again) == without_times(content)
+    whole = without_times(content)
+    assert len(again["cells"]) == 7
+    assert all(cell in whole for cell in without_times(again))
 
 
 class Unwelcome(Texture):
@@ -122,10 +125,8 @@ class Unwelcome(Texture):
 
 
 def test_a_worker_that_dies_is_an_error(tmp_path):
-    pictures = images()
-    labels = labels_of(Texture(), pictures)
     with pytest.raises(RuntimeError, match=r"a worker died.*workers=1"):
-        evaluate(Unwelcome(), pictures, labels, output=tmp_path, workers=2)
+        run(tmp_path, model=Unwelcome(), workers=2)
 
 
 class Locked(Texture):

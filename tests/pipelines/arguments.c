@@ -33,6 +33,12 @@ static pyfd_header header = {.width = SIDE,
 static pyfd_limits limits = PYFD_DEFAULT_LIMITS;
 static pyfd_reading reading = PYFD_DEFAULT_READING;
 static pyfd_writing writing = PYFD_DEFAULT_WRITING;
+static uint8_t planar[3 * SIDE * SIDE];
+static pyfd_plane planes[3] = {
+    {planar, SIDE *SIDE, SIDE, 1},
+    {planar + SIDE * SIDE, SIDE *SIDE, SIDE, 1},
+    {planar + 2 * SIDE * SIDE, SIDE *SIDE, SIDE, 1}};
+static int num_planes = 3, no_planes;
 static pyfd_status status;
 
 static void set(const char *name, long value)
@@ -45,9 +51,17 @@ static void set(const char *name, long value)
       {"height", &height},
       {"color", &reading.color},
       {"scale", &reading.scale},
+      {"left", &reading.left},
+      {"top", &reading.top},
+      {"region.width", &reading.width},
+      {"region.height", &reading.height},
+      {"orientation", &reading.orientation},
       {"progressive", &writing.progressive},
       {"optimize", &writing.optimize},
       {"radius", &writing.radius},
+      {"trim", &writing.trim},
+      {"file-radius", &writing.file_radius},
+      {"writing.color", &writing.color},
       {"header.width", &header.width},
       {"header.height", &header.height},
       {"header.components", &header.num_components},
@@ -62,11 +76,19 @@ static void set(const char *name, long value)
   } ints[] = {{"channels", &channels},
               {"h", &h_samp},
               {"v", &v_samp},
+              {"planes", &num_planes},
+              {"no-planes", &no_planes},
               {"tables", &num_tables}};
   const struct {
     const char *name;
     size_t *value;
-  } sizes[] = {{"count", &count}, {"out", &decoded_size}};
+  } sizes[] = {{"count", &count},
+               {"out", &decoded_size},
+               {"y.size", &planes[0].size},
+               {"y.step", &planes[0].step},
+               {"cb.step", &planes[1].step},
+               {"cr.size", &planes[2].size},
+               {"cr.step", &planes[2].step}};
   size_t i;
 
   for (i = 0; i < sizeof(numbers) / sizeof(*numbers); i++) {
@@ -91,6 +113,14 @@ static void set(const char *name, long value)
     coefficients[3][0] = (int16_t)value;
   if (!strcmp(name, "ac"))
     coefficients[5][63] = (int16_t)value; /* of the last component */
+  if (!strcmp(name, "y.stride"))
+    planes[0].stride = (ptrdiff_t)value;
+  if (!strcmp(name, "cr.stride"))
+    planes[2].stride = (ptrdiff_t)value;
+  if (!strcmp(name, "y.from"))
+    planes[0].samples = value < 0 ? NULL : planar + value;
+  if (!strcmp(name, "cr.from"))
+    planes[2].samples = value < 0 ? NULL : planar + 2 * SIDE * SIDE + value;
   if (!strcmp(name, "marker"))
     segments[1] = (uint8_t)value;
   if (!strcmp(name, "length"))
@@ -107,6 +137,11 @@ static int run(const char *function, uint8_t **out, size_t *out_size)
     return pyfd_encode(pixels, width, height, channels, h_samp, v_samp,
                        tables[0], num_tables, &writing, segments, num_segments,
                        out, out_size, &status);
+  if (!strcmp(function, "yuv"))
+    return pyfd_encode_yuv(no_planes ? NULL : planes, num_planes, width,
+                           height, h_samp, v_samp, tables[0], num_tables,
+                           &writing, segments, num_segments, out, out_size,
+                           &status);
   if (!strcmp(function, "write"))
     return pyfd_write_coefficients(&header, coefficients[0], count, tables[0],
                                    &writing, segments, num_segments, out,

@@ -210,6 +210,8 @@ def test_statistics_can_be_pickled(rows):
         (lambda: pyfd.ray.Requantize(TABLES, quality=75), TypeError),
         (lambda: pyfd.ray.Requantize(TABLES, metadata={"thumbnail"}), ValueError),
         (lambda: pyfd.ray.Requantize(TABLES, metadata="icc"), TypeError),
+        (lambda: pyfd.ray.Requantize(TABLES, radius=9), ValueError),
+        (lambda: pyfd.ray.Requantize(TABLES, radius="1"), TypeError),
     ],
 )
 def test_invalid_options_are_refused(make, kind):
@@ -322,6 +324,44 @@ def test_metadata_by_names(run, tmp_path):
 
 
 @pytest.mark.usefixtures("cluster")
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--radius", "1", "--keep", "orientation", "--orient", "exact"],
+        ["--radius", "1", "--lenient", "--progressive"],
+    ],
+    ids=" ".join,
+)
+def test_certified_files(run, source, tmp_path, options):
+    """They are those of one process, and another radius does all again."""
+    turned = metadata.block([(0x0112, 3, b"\6\0")])
+    (source / "turned.jpg").write_bytes(gray(24, 16, before=segment(0xE1, turned)))
+    one, many = tmp_path / "one", tmp_path / "many"
+    alone = run("requantize", source, one, *options)
+    assert run("requantize", source, many, *options, "--engine", "ray") == alone
+    assert outputs(many) == outputs(one)
+    assert contents(many) == contents(one)
+    assert outputs(one)
+    before = inodes(many)
+    run("requantize", source, many, *options, "--engine", "ray")
+    assert inodes(many) == before
+    run("requantize", source, many, *options, "--radius", "0", "--engine", "ray")
+    assert not before.items() & inodes(many).items()
+
+
+@pytest.mark.usefixtures("cluster")
+def test_certified_rows(rows):
+    step = pyfd.ray.Requantize(TABLES, radius=1, metadata={"icc"})
+    found = by_path(ray.data.from_items(rows[:4], override_num_blocks=2).map_batches(step))
+    for row, given in zip(found, rows, strict=False):
+        if not row["error"]:
+            expected = pyfd.requantize(given["bytes"], TABLES, radius=1, metadata={"icc"})
+            assert row["bytes"] == expected
+            assert pyfd.holds(pyfd.decode(expected), TABLES, 1).all()
+    assert [row["error"] != "" for row in found] == [False, True, False, False]
+
+
+@pytest.mark.usefixtures("cluster")
 def test_names_from_here_work_there(run, source, tmp_path, monkeypatch):
     """Workers have another current directory; messages have the names as given."""
     monkeypatch.chdir(tmp_path)
@@ -364,11 +404,11 @@ def test_a_killed_worker_loses_nothing(run, source, tmp_path, monkeypatch):
 
 def test_a_worker_that_does_not_see_the_output_writes_nothing(source, tmp_path):
     job = Job(str(source / "0.jpg"), str(tmp_path / "out" / "0.jpg"))
-    outcome = _ray_engine._do._function(
+    outcome, done = _ray_engine._do._function(
         job, str(tmp_path), str(tmp_path / "out" / "journal"), bytes, pyfd.Limits()
     )
     ((name, text),) = outcome.notes
-    assert (name, outcome.refused) == (job.source, 1)
+    assert (name, outcome.refused, done) == (job.source, 1, None)
     assert "output directory" in text
     assert not (tmp_path / "out").exists()
 
@@ -380,7 +420,7 @@ def test_a_worker_does_not_wait_for_a_pipe(source, tmp_path):
     journal = tmp_path / "journal"
     journal.touch()
     outcome = _ray_engine._do._function(job, str(tmp_path), str(journal), bytes, pyfd.Limits())
-    assert outcome == ([(job.source, "not a regular file")], 1, None)
+    assert outcome == (([(job.source, "not a regular file")], 1), None)
 
 
 def start(address: str, *args: object) -> subprocess.Popen:

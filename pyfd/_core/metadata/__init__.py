@@ -22,6 +22,7 @@ from pyfd._core.binding import Buffer, Segment
 from pyfd._core.metadata import comments, exif, icc, iptc, xmp
 from pyfd._core.metadata.exif import orientation
 from pyfd._core.metadata.segments import Payload, segment
+from pyfd._core.turns import TRANSPOSED
 from pyfd.limits import Limits
 
 __all__ = [
@@ -121,8 +122,12 @@ def names_of(metadata: object) -> frozenset[str] | None:
     return frozenset(metadata)
 
 
-def kept_of(data: Buffer, names: Collection[str], limits: Limits) -> Kept:
+def kept_of(
+    data: Buffer, names: Collection[str], limits: Limits, turned: int | None = None
+) -> Kept:
     """Return what a re-quantized file keeps of a file's metadata up to its first scan.
+
+    `names` and `turned` are those of `kept`.
 
     Raises:
         JPEGError: The file is corrupt, unsupported or beyond a limit.
@@ -130,10 +135,12 @@ def kept_of(data: Buffer, names: Collection[str], limits: Limits) -> Kept:
     if not names:
         return Kept(b"", "")
     _, segments = binding.probe_segments(data, limits)
-    return kept(payloads(data, segments), names)
+    return kept(payloads(data, segments), names, turned)
 
 
-def kept(found: Sequence[Payload], names: Collection[str] = NAMES) -> Kept:
+def kept(
+    found: Sequence[Payload], names: Collection[str] = NAMES, turned: int | None = None
+) -> Kept:
     """Return the marker segments that a re-quantized file keeps.
 
     Each kind of metadata is read, and what its allow-list has is written anew. Everything
@@ -142,6 +149,7 @@ def kept(found: Sequence[Payload], names: Collection[str] = NAMES) -> Kept:
     Args:
         found: The payloads of a file.
         names: What to keep, some of `NAMES`.
+        turned: The orientation that has been applied to the image, 1...8, or None.
     """
     if not found or not names:
         return Kept(b"", "")
@@ -149,10 +157,11 @@ def kept(found: Sequence[Payload], names: Collection[str] = NAMES) -> Kept:
     parts: list[bytes] = []
     block = exif.read(found)  # readers ignore all other EXIF blocks
     if block is not None and {"exif", "gps", "orientation"} & set(names):
-        clean = exif.clean(block, names, left_out)
+        clean = exif.clean(block, names, left_out, turned)
         parts.append(b"" if clean is None else segment(exif.MARKER, clean))
     places = "gps" in names
-    if "xmp" in names and (packet := xmp.clean(found, places, left_out)) is not None:
+    transposed = turned in TRANSPOSED
+    if "xmp" in names and (packet := xmp.clean(found, places, left_out, transposed)) is not None:
         parts.append(segment(xmp.MARKER, packet))
     if "icc" in names and (profile := icc.clean(_profile(found, left_out), left_out)) is not None:
         parts.append(icc.build(profile))

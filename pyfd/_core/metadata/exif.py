@@ -15,6 +15,7 @@ from collections.abc import Collection, Sequence
 
 from pyfd._core.metadata import tags, tiff
 from pyfd._core.metadata.segments import MAX_PAYLOAD, Payload, as_bytes, segment
+from pyfd._core.turns import TRANSPOSED, UPRIGHT
 
 MARKER = 0xE1
 PREFIX = b"Exif\0\0"
@@ -61,7 +62,9 @@ def build(exif: object) -> bytes:
     return segment(MARKER, block)
 
 
-def clean(block: bytes, names: Collection[str], left_out: dict[str, None]) -> bytes | None:
+def clean(
+    block: bytes, names: Collection[str], left_out: dict[str, None], turned: int | None = None
+) -> bytes | None:
     """Return a new block, with its prefix, that holds only tags of the allow-list.
 
     So it has no thumbnail, no makers' notes, no private tags, and no bytes without a tag
@@ -72,6 +75,8 @@ def clean(block: bytes, names: Collection[str], left_out: dict[str, None]) -> by
         names: What to keep of it: "exif" (which includes the orientation), "gps" and
             "orientation".
         left_out: Gets the names of what is listed, but damaged or not what it should be.
+        turned: The orientation that has been applied to the pixels, 1...8, or None. The
+            block's becomes 1, and what else depends on it follows or is left out.
 
     Returns:
         The new block, or None if there is nothing to keep.
@@ -85,13 +90,23 @@ def clean(block: bytes, names: Collection[str], left_out: dict[str, None]) -> by
     below |= {tags.GPS_POINTER: _GPS} if "gps" in names else {}
     listed = tiff.Listed("EXIF's first directory", _IMAGE if "exif" in names else {}, below)
     new = old.read(old.first, listed, left_out)
-    turned = _orientation(old) if {"exif", "orientation"} & set(names) else None
     new.values.pop(tags.ORIENTATION, None)
-    if turned:
-        new.values[tags.ORIENTATION] = tiff.Value(
-            tags.SHORT_INT, struct.pack(old.order + "H", turned)
-        )
+    if turned is not None and turned > UPRIGHT:
+        new = _turned(new, turned in TRANSPOSED)
+    found = _orientation(old) if {"exif", "orientation"} & set(names) else None
+    if found:
+        number = struct.pack(old.order + "H", found if turned is None else UPRIGHT)
+        new.values[tags.ORIENTATION] = tiff.Value(tags.SHORT_INT, number)
     return PREFIX + tiff.write(old.order, new) if new else None
+
+
+def _turned(directory: tiff.Directory, transposed: bool) -> tiff.Directory:
+    """Return what is true of an image once it is turned."""
+    places = tags.TRANSPOSED if transposed else {}
+    return tiff.Directory(
+        {places.get(t, t): v for t, v in directory.values.items() if t not in tags.STORED},
+        {tag: _turned(below, transposed) for tag, below in directory.below.items()},
+    )
 
 
 def _opened(block: bytes) -> tiff.Block:

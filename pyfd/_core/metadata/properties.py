@@ -131,3 +131,10 @@ PROPERTIES: dict[tuple[str, str], Property] = {
     for uri, prefix in NAMESPACES.items()
     for name, listed in _BY_PREFIX[prefix].items()
 }
+
+#: Properties that change places when an image is transposed.
+TRANSPOSED: dict[tuple[str, str], tuple[str, str]] = {
+    (uri, name): (uri, name.translate(str.maketrans("XY", "YX")))
+    for uri, name in PROPERTIES
+    if name.endswith(("XResolution", "YResolution", "XDimension", "YDimension"))
+}

@@ -20,6 +20,18 @@ TEXTS = frozenset({ASCII, UTF8})
 
 EXIF_POINTER, GPS_POINTER, INTEROP_POINTER = 0x8769, 0x8825, 0xA005
 ORIENTATION = 0x0112
+#: Tags that change places when an image is transposed: sizes and resolutions.
+TRANSPOSED = {
+    0x0100: 0x0101,
+    0x011A: 0x011B,
+    0xA002: 0xA003,
+    0xA20E: 0xA20F,
+    0x1001: 0x1002,
+}
+TRANSPOSED |= {second: first for first, second in TRANSPOSED.items()}
+#: Tags about places and directions in the image, which are wrong once it is turned: the chroma
+#: subsampling, and the subject's area and location.
+STORED = frozenset({0x0212, 0x9214, 0xA214})
 
 
 class Tag(NamedTuple):

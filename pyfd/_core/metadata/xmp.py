@@ -15,7 +15,7 @@ from typing import NamedTuple
 from xml.parsers import expat
 
 from pyfd._core.metadata import text
-from pyfd._core.metadata.properties import NAMESPACES, PROPERTIES, Property
+from pyfd._core.metadata.properties import NAMESPACES, PROPERTIES, TRANSPOSED, Property
 from pyfd._core.metadata.segments import Payload
 
 MARKER = 0xE1
@@ -48,19 +48,24 @@ def _item(value: str, language: str = _DEFAULT) -> Item:
     return Item(_LINE_END.sub("\n", value), language)
 
 
-def clean(found: Sequence[Payload], places: bool, left_out: dict[str, None]) -> bytes | None:
+def clean(
+    found: Sequence[Payload], places: bool, left_out: dict[str, None], transposed: bool = False
+) -> bytes | None:
     """Return a payload with a new packet, or None if nothing that is listed is in the old one.
 
     Args:
         found: The payloads of a file, of which the first packet is read.
         places: Keep the properties that say where the picture was taken.
         left_out: Gets the names of what is listed, but damaged or not text.
+        transposed: The image has been transposed: widths and heights change places.
     """
     payloads = (data for marker, data in found if marker == MARKER and data.startswith(PREFIX))
     payload = next(payloads, None)
     if payload is None:
         return None
     properties = _read(payload[len(PREFIX) :], left_out)
+    if transposed:
+        properties = {TRANSPOSED.get(name, name): items for name, items in properties.items()}
     kept = list(_kept(properties, places, left_out))
     return PREFIX + _packet(kept).encode() if kept else None
 

@@ -13,18 +13,17 @@ from pyfd.cli.options import check_names
 from pyfd.cli.plan import is_pipe
 from pyfd.qtables import MAX_STEP, QTables, parse_tables
 
-_SUFFIXES = (".json", ".txt")
-
 tables_argument = click.argument(
     "names", nargs=-1, required=True, metavar="T...", callback=check_names
 )
 
 
 def check_suffix(_ctx: click.Context, _param: click.Parameter, path: str) -> str:
-    """Refuse an output file whose suffix names neither form."""
-    if not is_pipe(path) and Path(path).suffix.lower() not in _SUFFIXES:
+    """Refuse an output file whose suffix names neither of the forms that pyfd reads."""
+    if not is_pipe(path) and Path(path).suffix.lower() not in (".json", ".txt"):
         raise click.BadParameter(
-            f"{printable(path)!r} must end in .json (pyfd's form) or .txt (cjpeg's)"
+            f"{printable(path)!r} must end in .json (pyfd's form) or .txt (cjpeg's); "
+            "pyfd tables convert writes other forms"
         )
     return path
 

@@ -37,6 +37,14 @@ def test_exec_reaches_a_program(programs, photo):
     assert np.array_equal(pixels(result.stdout), pyfd.decode(photo, PRESET))
 
 
+@pytest.mark.parametrize("name", ["x" * 300_000, "\ud800"])
+def test_exec_takes_tables_of_any_name(programs, photo, tmp_path, name):
+    QTables(QTables.preset(PRESET).array, name).save(tmp_path / "t.json")
+    result = pyfd_exec("-q", tmp_path / "t.json", "--", programs / "djpeg", photo)
+    assert result.returncode == 0, result.stderr
+    assert np.array_equal(pixels(result.stdout), pyfd.decode(photo, PRESET))
+
+
 def test_exec_reaches_the_library_inside_pillows_wheel(photo):
     """The wheel's library has another name, but Pillow needs the same symbols."""
     result = pyfd_exec("-q", PRESET, sys.executable, "-c", SHOW, photo)

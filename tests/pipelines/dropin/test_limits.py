@@ -339,16 +339,20 @@ SHOW = "import sys, PIL.Image as i; i.MAX_IMAGE_PIXELS = None; i.open(sys.argv[1
 def test_scan_bombs_are_refused_under_the_defaults(programs, tmp_path, name):
     path = tmp_path / "bomb.jpg"
     path.write_bytes(BOMBS[name]())
-    program, *others = [programs / "djpeg", path], [sys.executable, "-c", SHOW, path]
-    result = pyfd_exec("--", *program)
+    result = pyfd_exec("--", programs / "djpeg", path)
     assert result.returncode == 1
     assert "but PYFD_MAX_VISITS is 67108864" in result.stderr.splitlines()[-2]
-    for words in others:  # Pillow drops libjpeg's message, so pyfd tells it
-        result = pyfd_exec("--", *words)
-        assert result.returncode == 1
-        assert "OSError: broken data stream" in result.stderr
-        assert "has refused a file: " in result.stderr.splitlines()[-1]
-        assert "but PYFD_MAX_VISITS is 67108864" in result.stderr.splitlines()[-1]
+
+
+def test_a_program_that_drops_the_message_of_a_refusal(tmp_path):
+    """Pillow drops libjpeg's, so pyfd tells it."""
+    path = tmp_path / "bomb.jpg"
+    path.write_bytes(BOMBS["2,000 scans without data"]())
+    result = pyfd_exec("--", sys.executable, "-c", SHOW, path)
+    assert result.returncode == 1
+    assert "OSError: broken data stream" in result.stderr
+    assert "has refused a file: " in result.stderr.splitlines()[-1]
+    assert "but PYFD_MAX_VISITS is 67108864" in result.stderr.splitlines()[-1]
 
 
 def test_a_kilobyte_of_arithmetic_coding_is_refused_under_the_defaults(programs, tmp_path):

@@ -9,7 +9,7 @@ import torch
 
 import pyfd
 from pyfd.torch import Decode, JPEGFolder, decode, decode_many
-from tests.jpegs import picture
+from tests.jpegs import encode_with_pillow, picture
 from tests.pipelines.torch.files import TABLES, as_chw, jpeg
 
 
@@ -81,3 +81,40 @@ def test_bad_options_are_refused_before_there_are_workers(options, error, folder
         Decode(**options)
     with pytest.raises(error):
         JPEGFolder(folder, **options)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_decode_many_into_one_tensor(mode, memory_format):
+    channels = {"L": 1, "CMYK": 4}.get(mode, 3)
+    data = [encode_with_pillow(picture(40, 24, i, channels)) for i in range(3)]
+    shape = (4, channels, 24, 40)
+    out = torch.full(shape, 9, dtype=torch.uint8).to(memory_format=memory_format)
+    found = decode_many([*data[:2], b"no jpeg"], TABLES, errors="return", out=out, mode=mode)
+    for i in range(2):
+        assert torch.equal(out[i], decode(data[i], TABLES, mode=mode))
+        assert found[i].data_ptr() == out[i].data_ptr()
+        assert found[i].shape == shape[1:]
+    assert isinstance(found[2], pyfd.CorruptJPEGError)
+    assert not out[2].any()
+    assert (out[3] == 9).all()
+
+
+def test_tensors_that_are_no_places_for_files():
+    data = [jpeg()]
+    height, width = pyfd.decode(data[0]).shape[:2]
+    good = torch.zeros(2, 3, height, width, dtype=torch.uint8)
+    for out, message in [
+        (good.numpy(), "out must be a tensor of uint8"),
+        (good.float(), "out must be a tensor of uint8"),
+        (good.to("meta"), "out must be in the CPU's memory, not on meta"),
+        (good.permute(0, 2, 3, 1), 'did you mean layout="HWC"'),
+        (good[0], "out must be N×3×H×W"),
+        (good[:, :, ::2], "must lie in memory"),
+        (good[:1].expand(2, -1, -1, -1), "must not overlap"),
+        (good[:0], "out has 0 places"),
+        (good[:, :, :-1], "must lie in memory"),
+        (good[:, :, :-1].contiguous(), "the image has the shape"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            decode_many(data, TABLES, out=out)
