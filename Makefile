@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 APT := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -y -q
 # $(call install,PACKAGES): with apt, after sudo has asked for its password
-install = $(if $(SUDO),$(SUDO) -v && )$(STEP) "Installing Debian's $(strip $(1))" \
+install = $(if $(SUDO),$(SUDO) -v && )$(STEP) "Installing with apt: $(strip $(1))" \
   sh -c '$(APT) update && $(APT) install $(strip $(1))'
 # Runs one command under a title, and shows its progress
 STEP := .ci/step
@@ -152,7 +152,7 @@ c-install:  ## Install the libraries for C programs, without Python's: PREFIX=, 
 	$(PYTHON) csrc/native.py --prefix '$(PREFIX)' --destdir '$(DESTDIR)'
 
 clean:  ## Remove everything that was built or installed here
-	$(SUDO) rm -rf build/arm64 build/install
+	[ ! -d build/arm64 ] && [ ! -d build/install ] || $(SUDO) rm -rf build/arm64 build/install
 	rm -rf $(VENV) build dist demo-output *.egg-info pyfd/_core/*.so pyfd/_core/*.stamp pyfd/native
 
 # ---- what the targets need; each file in .venv marks a finished installation ----

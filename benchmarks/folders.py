@@ -1,6 +1,7 @@
 """Measure files a second of `pyfd requantize DIRECTORY`: threads of one process, and Ray.
 
-    python -m benchmarks.folders [--photos DIR] [--files N] [--rounds R] [--write PAGE]
+    python -m benchmarks.folders [--photos DIR] [--files N] [--rounds R]
+        [--write docs/performance.md]
 
 The ways take turns. A run over 16 files is the start, whose time is subtracted. CPU time is
 that of the command and, with Ray, of everything that Ray has started.
@@ -25,6 +26,7 @@ from typing import NamedTuple
 from benchmarks import machine, pages
 from benchmarks.files import OWN, PHOTOS_HELP, Files, Kind
 
+MAKER = "benchmarks/folders.py"
 KIND = Kind(90, "4:2:0")
 TASKS = {
     "onto tables": ["-q", "fd-cvpr2019"],
@@ -214,7 +216,7 @@ def main() -> None:
     note = f"{where['processor']}, {where['cores']} cores; {arguments.files} files."
     text = f"{note}\n\n{report(found, arguments.files)}"
     if arguments.write:
-        pages.publish(arguments.write, "benchmarks/folders.py", text)
+        pages.publish(arguments.write, MAKER, text)
     print(text)
     print(json.dumps({" ".join(map(str, way)): runs for way, runs in found.items()}))
 

@@ -10,6 +10,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 work=$PWD/build/install
 PYTHON=${PYTHON:-python3} # of this machine, with pip
+daemon='' # dockerd, if we have started one
 
 main() {
   mkdir -p "$work"
@@ -23,8 +24,9 @@ main() {
 system() { # SUITE PYTHON: make a bare Debian with a Python, but without what compiles
   [ ! -e "$work/$1.done" ] || return 0
   rm -rf "${work:?}/$1"
-  .ci/step "Installing a bare Debian ($1)" debootstrap --variant=minbase \
-    --include="$2,$2-venv,ca-certificates,netpbm" "$1" "$work/$1"
+  .ci/step "Installing a bare Debian ($1)" debootstrap --variant=minbase "$1" "$work/$1"
+  .ci/step "Installing $2 in it" chroot "$work/$1" env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -y -q --no-install-recommends "$2" "$2-venv" ca-certificates netpbm
   touch "$work/$1.done"
 }
 
@@ -99,7 +101,7 @@ wait_until() { # WHAT COMMAND...: for at most a minute
 
 import_base() { # NAME: with this machine's certificates, for pip, and what python:slim has
   system bookworm python3.11
-  tar -C "$work/bookworm" --exclude ./try --exclude './proc/*' --exclude './sys/*' --exclude './dev/*' -c . |
+  tar -C "$work/bookworm" --exclude ./try --exclude './var/cache/apt/*' --exclude './var/lib/apt/lists/*' --exclude './proc/*' --exclude './sys/*' --exclude './dev/*' -c . |
     docker import --change 'ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt' - "$1-bare" >/dev/null
   mkdir -p "$work/context" && cp /etc/ssl/certs/ca-certificates.crt "$work/context"
   printf '%s\n' "FROM $1-bare" 'COPY ca-certificates.crt /etc/ssl/certs/' \
@@ -111,8 +113,9 @@ start_daemon() { # one of our own, without a bridge, which needs modules of the 
   export DOCKER_HOST=unix://$work/docker/socket
   mkdir -p "$work/docker"
   dockerd --data-root "$work/docker/data" --exec-root "$work/docker/exec" --pidfile "$work/docker/pid" \
-    --host "$DOCKER_HOST" --storage-driver vfs --bridge none --iptables=false --ip6tables=false \
+    --host "$DOCKER_HOST" --bridge none --iptables=false --ip6tables=false \
     >"$work/docker/log" 2>&1 &
+  daemon=$!
   trap stop_daemon EXIT
   wait_until "dockerd runs: see $work/docker/log" docker_runs
 }
@@ -120,7 +123,9 @@ start_daemon() { # one of our own, without a bridge, which needs modules of the 
 docker_runs() { docker info >/dev/null 2>&1; }
 
 stop_daemon() {
-  if [ -e "$work/docker/pid" ]; then kill "$(<"$work/docker/pid")"; fi
+  if [ -z "$daemon" ]; then return; fi
+  kill "$daemon" && wait "$daemon" || true
+  umount "$work"/docker/exec/netns/* 2>/dev/null || true # which dockerd leaves
 }
 
 main "$@"

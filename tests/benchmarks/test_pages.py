@@ -11,6 +11,7 @@ from benchmarks import (
     certified,
     certified_attacks,
     equal_accuracy,
+    folders,
     hostile,
     pages,
     reproduction,
@@ -20,6 +21,7 @@ from benchmarks import (
 
 MAKERS = {
     speed.MAKER: "docs/performance.md",
+    folders.MAKER: "docs/performance.md",
     hostile.MAKER: "docs/security.md",
     worst.MAKER: "docs/security.md",
     reproduction.MAKER: "docs/reproduction.md",
