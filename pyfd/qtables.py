@@ -399,7 +399,7 @@ def parse_tables(text: str) -> QTables:
     if match := re.fullmatch(r"certified(-files)?:([0-9]+)", text):
         return QTables.certified(int(match[2]), files=match[1] is not None, baseline=False)
     path = Path(text)
-    if not path.exists():
+    if not text or not path.exists():  # of "" a Path makes "."
         raise ValueError(
             f"{text!r} is neither a preset ({', '.join(PRESETS)}) nor a step (16) "
             "nor annex-k:QUALITY nor certified:EPSILON nor certified-files:EPSILON nor a file"

@@ -150,7 +150,7 @@ def pack_origin(origin: dict[str, Any]) -> str:
 def to_text(tables: npt.NDArray[np.uint16], name: str | None) -> str:
     """Return the text form of n×8×8 tables; the name is a comment, shortened if it is very long.
 
-    The text can be encoded as UTF-8, whatever the name.
+    Whatever the name, the text can be encoded as UTF-8, and shown on a terminal.
     """
     width = len(str(tables.max()))
     blocks = []
@@ -158,8 +158,8 @@ def to_text(tables: npt.NDArray[np.uint16], name: str | None) -> str:
         rows = (" ".join(f"{step:{width}d}" for step in row) for row in table)
         blocks.append("\n".join([f"# table {number}", *rows, ""]))
     words = " ".join((name or "")[:_NAME_SHOWN].split())
-    label = words.encode("utf-8", "backslashreplace").decode()  # lone surrogates, from JSON
-    title = f"# {label}\n" if name else ""
+    escaped = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in words)
+    title = f"# {''.join(escaped)}\n" if name else ""
     return title + "\n".join(blocks)
 
 

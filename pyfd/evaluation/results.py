@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
-from scipy.stats import binomtest  # type: ignore[import-untyped]
 from torch import nn
 
 import pyfd
@@ -151,6 +150,8 @@ def _uniform_step(defence: Defence) -> int | None:
 
 def interval(correct: int, n: int) -> list[float]:
     """Return the 95 % interval of a share (Wilson, 1927)."""
+    from scipy.stats import binomtest  # type: ignore[import-untyped]  # workers start without it
+
     return [float(end) for end in binomtest(correct, n).proportion_ci(method="wilson")]
 
 

@@ -10,6 +10,7 @@ import io
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -305,6 +306,14 @@ def test_only_c_has_a_choice_of_orders(run, tmp_path, options):
     assert code == 2
     assert "--order is for the form c" in err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("form", ["dqt", "jpeg"])
+def test_no_bytes_on_a_terminal(run_binary, monkeypatch, form):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    outcome = run_binary("tables", "convert", "fd-2018", "-", "--form", form)
+    assert (outcome.code, outcome.out) == (2, b"")
+    assert f"{form} is not for a terminal" in outcome.err
 
 
 def test_make_names_the_command_for_other_forms(run, tmp_path):

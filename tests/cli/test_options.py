@@ -24,6 +24,7 @@ from tests.cli.samples import jpeg, picture
     ("option", "reason"),
     [
         ("fd-1999", "'fd-1999' is neither a preset"),
+        ("", "'' is neither a preset"),
         ("0", "steps must be in 1...65535, not 0"),
         ("9" * 30, "steps must be integers"),
         ("annex-k:0", "quality must be in 1...100, not 0"),

@@ -201,12 +201,22 @@ def test_load_refuses_other_files(tmp_path, content):
         QTables.load(tmp_path / "t.json")
 
 
-@pytest.mark.parametrize("name", ["x" * 300_000, "\U0001f600" * 9999, "\ud800" * 9999, "a\x00\n5"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "x" * 300_000,
+        "\U0001f600" * 9999,
+        "\ud800" * 9999,
+        "\U000e0001" * 9999,
+        "a\x00\n\x1b[2J\u202e5",
+    ],
+)
 def test_text_form_holds_any_name(name):
     """A JSON file may have it; the drop-in takes text of up to 16 KiB in UTF-8."""
     item = QTables(np.full((4, 8, 8), 65535), name)
     data = item.to_text().encode()
     assert len(data) < 16384
+    assert data.decode().replace("\n", "").isprintable()
     assert QTables.from_text(data.decode()) == item
 
 

@@ -22,7 +22,7 @@ from pyfd.evaluation import BrokenCertificateError, defences, report
 from pyfd.evaluation.attacks import Attack
 from pyfd.evaluation.defences import Certified, Defence, PixelGrid, parse
 from pyfd.evaluation.defences.pixels import levels
-from tests.evaluation.toys import Texture, cell, images, labels_of, run, without_times
+from tests.evaluation.toys import OneWorker, Texture, cell, images, labels_of, run, without_times
 from tests.jpegs import picture
 
 STRENGTHS = range(1, 128)
@@ -319,8 +319,9 @@ MESSAGE = (
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_broken_promise_stops_the_evaluation(tmp_path, workers):
+def test_a_broken_promise_stops_the_evaluation(tmp_path, monkeypatch, workers):
     """The image has the number that the caller knows: the first one is not in the base set."""
+    monkeypatch.setattr("pyfd.evaluation.run.ProcessPoolExecutor", OneWorker)
     pictures = images(2)
     truth = labels_of(Texture(), pictures)
     truth[0] = 1 - truth[0]

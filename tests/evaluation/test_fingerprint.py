@@ -16,7 +16,7 @@ from pyfd.evaluation import attacks
 from pyfd.evaluation.defences import Defence, parse
 from pyfd.evaluation.fingerprint import Fingerprints
 from tests.evaluation.test_fingerprint_kinds import KINDS
-from tests.evaluation.toys import lines_of_two_processes
+from tests.evaluation.toys import run_here, run_there
 
 
 def of(thing: object) -> str:
@@ -95,6 +95,7 @@ things += map(parse, ("two-pass:16", "jpeg:75", "bits:3", "tvm", "shield"))
 for thing in things:
     print(prints.of(thing), type(thing).__name__)
 print(prints.packages())
+things[0].odd[3].close()
 
 from tests.evaluation import test_fingerprint_kinds as kinds
 kinds.show(sys.argv[1])
@@ -102,7 +103,8 @@ kinds.show(sys.argv[1])
 
 
 def test_every_process_computes_the_same():
-    first, second = lines_of_two_processes(SCRIPT)
+    """In this one, with all that pytest and other tests have done in it, and in a new one."""
+    first, second = run_here(SCRIPT, "idle"), run_there(SCRIPT, "busy")
     assert first == second
     assert len(set(first)) == len(first) == 13 + len(attacks.ATTACKS) + len(KINDS)
 

@@ -18,7 +18,7 @@ from pyfd.evaluation.attacks import Attack, Target, to_batch
 from pyfd.evaluation.defences import Defence
 from pyfd.evaluation.defences.base import whole_number
 from pyfd.qtables import QTables
-from tests.evaluation.toys import cell, run
+from tests.evaluation.toys import OneWorker, cell, run
 
 
 class Checkers(Attack):
@@ -98,7 +98,8 @@ def test_objects(tmp_path):
     assert "checkers, ε = 16" in [example["title"] for example in found["examples"]]
 
 
-def test_objects_go_to_workers(tmp_path):
+def test_objects_go_to_workers(tmp_path, monkeypatch):
+    monkeypatch.setattr("pyfd.evaluation.run.ProcessPoolExecutor", OneWorker)
     options = {"attacks": (Checkers(),), "defences": ("none", Mean(4)), "batch_size": 1}
     one = run(tmp_path / "1", **options)["cells"]
     two = run(tmp_path / "2", workers=2, **options)["cells"]

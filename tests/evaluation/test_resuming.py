@@ -18,7 +18,14 @@ from torch import nn
 from pyfd.evaluation import packages, report
 from pyfd.evaluation.defences import Defence, Distillation
 from pyfd.qtables import QTables
-from tests.evaluation.toys import Texture, images, run, without_times
+from tests.evaluation.toys import (
+    Texture,
+    images,
+    run,
+    run_here,
+    run_there,
+    without_times,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -48,22 +55,19 @@ found = evaluate(Texture(), pictures, labels_of(Texture(), pictures), output=sys
 """
 
 
-def test_a_killed_run_goes_on(tmp_path, monkeypatch):
-    """A run that is killed, with its last line cut off, is resumed with the same results.
-
-    The run with which it is compared is in this process, because importing torch takes seconds.
-    """
+def test_a_killed_run_goes_on(tmp_path):
+    """A run that is killed, with its last line cut off, is resumed with the same results."""
     barrier = tmp_path / "barrier"
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 
-    def start(folder: Path) -> subprocess.Popen:
-        arguments = [str(folder), str(barrier), str(folder / "progress.jsonl")]
-        return subprocess.Popen([sys.executable, "-c", SCRIPT, *arguments], env=environment)
+    def arguments(folder: Path) -> list[str]:
+        return [str(folder), str(barrier), str(folder / "progress.jsonl")]
 
-    monkeypatch.setattr(sys, "argv", ["-c", str(tmp_path / "whole"), str(barrier)])
-    exec(compile(SCRIPT, "script", "exec", dont_inherit=True), {"__name__": "script"})
+    run_here(SCRIPT, *arguments(tmp_path / "whole"))
     barrier.touch()
-    killed = start(tmp_path / "killed")
+    killed = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, *arguments(tmp_path / "killed")],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
     journal = tmp_path / "killed/progress.jsonl"
     while not journal.exists() or len(journal.read_text().splitlines()) < 5:
         assert killed.poll() is None
@@ -74,7 +78,7 @@ def test_a_killed_run_goes_on(tmp_path, monkeypatch):
     assert not (tmp_path / "killed/report.json").exists()
     before = journal.read_text()
     journal.write_text(before + '{"place": 2, "chu')
-    assert start(tmp_path / "killed").wait() == 0
+    run_here(SCRIPT, *arguments(tmp_path / "killed"))
     assert journal.read_text().startswith(before)
     contents = [json.loads((tmp_path / n / "report.json").read_text()) for n in ("whole", "killed")]
     assert without_times(contents[0]) == without_times(contents[1])
@@ -302,14 +306,8 @@ run(Path(sys.argv[1]), model=Model(), attacks=[Counting()], defences=("none", "t
 def test_a_new_process_goes_on(tmp_path):
     """Whatever the seed of hashes, nothing is attacked again, and the log does not change."""
     texts = []
-    for seed in ("1", "2"):
-        environment = {
-            **os.environ,
-            "PYTHONPATH": str(Path(__file__).parents[2]),
-            "PYTHONHASHSEED": seed,
-        }
-        arguments = [sys.executable, "-c", COUNTING, str(tmp_path / "out"), str(tmp_path / "calls")]
-        subprocess.run(arguments, env=environment, check=True)
+    for start in (run_here, run_there):
+        start(COUNTING, str(tmp_path / "out"), str(tmp_path / "calls"))
         texts.append((tmp_path / "out/progress.jsonl").read_text())
     assert texts[0] == texts[1]
     assert (tmp_path / "calls").read_text() == "called\n" * 4  # two starts × two sizes

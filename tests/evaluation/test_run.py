@@ -16,7 +16,7 @@ from PIL import Image
 import pyfd
 from pyfd.cli import cli
 from pyfd.evaluation import evaluate
-from tests.evaluation.toys import Texture, cell, images, labels_of, run, without_times
+from tests.evaluation.toys import OneWorker, Texture, cell, images, labels_of, run, without_times
 
 DEFENCES = ("none", "one-pass:16", "two-pass:16", "bits:3", "shield")
 
@@ -124,7 +124,8 @@ class Unwelcome(Texture):
         os._exit(3)
 
 
-def test_a_worker_that_dies_is_an_error(tmp_path):
+def test_a_worker_that_dies_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr("pyfd.evaluation.run.ProcessPoolExecutor", OneWorker)
     with pytest.raises(RuntimeError, match=r"a worker died.*workers=1"):
         run(tmp_path, model=Unwelcome(), workers=2)
 

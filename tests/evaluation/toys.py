@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
+import types
+import warnings
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -92,21 +98,40 @@ def without_times(content: dict) -> list[dict]:
     return [{k: v for k, v in c.items() if k != "seconds"} for c in content["cells"]]
 
 
-def lines_of_two_processes(script: str) -> tuple[list[str], list[str]]:
-    """Return what a script prints when its argument is "idle" and when it is "busy".
+class OneWorker(ProcessPoolExecutor):
+    """A pool of one process, however many are asked for: the start of each takes seconds.
 
-    The processes have different seeds of Python's hashes.
+    What crosses the border between processes does so with one as with several.
     """
-    root = str(Path(__file__).parents[2])
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-c", script, how],
-            env={**os.environ, "PYTHONPATH": root, "PYTHONHASHSEED": seed},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for how, seed in (("idle", "1"), ("busy", "2"))
-    ]
-    idle, busy = [process.communicate()[0].splitlines() for process in running]
-    assert [process.returncode for process in running] == [0, 0]
-    return idle, busy
+
+    def __init__(self, _workers: int, *options: Any) -> None:
+        super().__init__(1, *options)
+
+
+def run_here(script: str, *arguments: str) -> list[str]:
+    """Run a script as `python -c` does, but in this process; return the lines that it prints.
+
+    Importing torch and the rest takes seconds: where two processes must agree, this is one.
+    """
+    main, printed = types.ModuleType("__main__"), io.StringIO()
+    before = sys.modules["__main__"], sys.argv
+    sys.modules["__main__"], sys.argv = main, ["-c", *arguments]
+    try:
+        with contextlib.redirect_stdout(printed), warnings.catch_warnings():
+            exec(compile(script, "<string>", "exec", dont_inherit=True), vars(main))
+    finally:
+        sys.modules["__main__"], sys.argv = before
+    return printed.getvalue().splitlines()
+
+
+def run_there(script: str, *arguments: str) -> list[str]:
+    """Run a script with `python -c`, with a seed of Python's hashes that is not ours."""
+    seed = "1" if os.environ.get("PYTHONHASHSEED") == "2" else "2"
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONHASHSEED": seed},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return done.stdout.splitlines()

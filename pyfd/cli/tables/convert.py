@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Set
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from pyfd._core.files import JPEG_SUFFIXES
 from pyfd.cli import jobs
 from pyfd.cli.messages import Messages, printable
 from pyfd.cli.options import Examples
-from pyfd.cli.plan import check_overwriting, is_pipe
+from pyfd.cli.plan import STDIO, check_overwriting, is_pipe
 from pyfd.cli.tables import files
 from pyfd.qtables import QTables
 
@@ -58,6 +59,7 @@ FORMS = {
     "dqt": Form({".dqt"}, lambda item: encoder_tables.to_dqt(item.array)),
     "jpeg": Form(JPEG_SUFFIXES, _to_jpeg),
 }
+_BINARY = {"dqt", "jpeg"}
 
 
 @click.command(
@@ -100,6 +102,8 @@ def convert(source: str, target: str, name: str | None, order: str | None) -> No
     name = name or _form_of(target)
     if order is not None and name != "c":
         raise click.UsageError(f"--order is for the form c: {name} has an order of its own.")
+    if target == STDIO and name in _BINARY and sys.stdout.isatty():
+        raise click.UsageError(f"{name} is not for a terminal: redirect stdout, or name a FILE.")
     content = FORMS[name].content if order is None else _to_c(order)
     check_overwriting([source], [target])
     messages = Messages()
