@@ -16,16 +16,19 @@ WORKDIR /source
 COPY . .
 RUN python -m venv /opt/pyfd \
  && /opt/pyfd/bin/pip install --no-cache-dir . $(grep -E '^(starlette|uvicorn)==' requirements-dev.txt)
+# Readable for the user who runs it, whatever the mode of the file here
+RUN install -D --mode 644 examples/service.py /app/service.py
 
 # ---- what runs ----
 
 FROM ${PYTHON}
-RUN useradd --system --uid 10001 --no-create-home pyfd
+RUN useradd --uid 10001 --no-create-home pyfd
 COPY --from=builder /opt/pyfd /opt/pyfd
-COPY examples/service.py /app/
+COPY --from=builder /app /app
 WORKDIR /app
 ENV PATH=/opt/pyfd/bin:$PATH PYTHONDONTWRITEBYTECODE=1
-USER pyfd
+# A number, because Kubernetes (runAsNonRoot) cannot know whether a name is root's
+USER 10001
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=3s --start-period=10s \
   CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz')"]

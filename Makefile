@@ -6,7 +6,9 @@ BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 APT := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -y -q
 # $(call install,PACKAGES): with apt, after sudo has asked for its password
-install = $(if $(SUDO),$(SUDO) -v && )$(STEP) "Installing with apt: $(strip $(1))" \
+install = for tool in $(SUDO) apt-get; do command -v $$tool >/dev/null || { \
+  echo "pyfd: no $$tool is here to install what is missing of: $(strip $(1))" >&2; exit 1; }; done; \
+  $(if $(SUDO),$(SUDO) -v && )$(STEP) "Installing with apt: $(strip $(1))" \
   sh -c '$(APT) update && $(APT) install $(strip $(1))'
 # Runs one command under a title, and shows its progress
 STEP := .ci/step
@@ -54,7 +56,7 @@ help:  ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
 
 demo: $(VENV)/demo  ## Defend and certify photographs, and look at the result (demo-output/)
-	@echo "Defending and certifying photographs"
+	@echo "Defending and certifying photographs (half a minute)"
 	@$(BIN)/pyfd demo --output demo-output
 
 test: $(VENV)/test  ## Run the tests, with PYFD_PHOTOS=FOLDER also on these photographs

@@ -131,6 +131,7 @@ static void decode(pyfd_session *s)
   const pyfd_reading *reading = &s->reading;
   struct jpeg_decompress_struct *in = &s->in;
   const int in_part = pyfd_has_region(reading);
+  const pyfd_turn turn = pyfd_turn_of(s);
   uint64_t width, height;
   pyfd_rows rows;
 
@@ -138,8 +139,6 @@ static void decode(pyfd_session *s)
                                     PYFD_DECODER_STEP, s->errors.status));
   if (!is_scale(reading->scale))
     pyfd_refuse(s, "scale must be 1, 2, 4 or 8");
-  if (reading->orientation > PYFD_MAX_ORIENTATION)
-    pyfd_refuse(s, "orientation must be 0 to 8");
   pyfd_open_input(s);
   pyfd_check_region(s);
   if (s->walk.header.multiscan)
@@ -154,8 +153,7 @@ static void decode(pyfd_session *s)
     pyfd_refuse(s, "the buffer does not fit the image");
   if (in_part)
     pyfd_select_columns(s, &rows, pyfd_enter_region(s), reading->width);
-  pyfd_read_turned(s, &rows, pyfd_turn_of(reading->orientation), job->out,
-                   (JDIMENSION)height);
+  pyfd_read_turned(s, &rows, turn, job->out, (JDIMENSION)height);
   if (reading->color == PYFD_CMYK)
     invert(job->out, job->out_size);
   /* What is below a region is not read. */

@@ -144,6 +144,7 @@ def install(prefix: Path) -> None:
     """
     cache = ROOT / "build"
     fork.check_needs(cache)
+    (prefix / "lib" / "pyfd").mkdir(parents=True, exist_ok=True)  # fails before a minute's work
     cache.mkdir(exist_ok=True)
     version = re.findall('^__version__ = "(.*)"', (ROOT / "pyfd/__init__.py").read_text(), re.M)[0]
     with tempfile.TemporaryDirectory(dir=cache) as scratch:
@@ -176,7 +177,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"--prefix must be an absolute path, not {chosen.prefix!r}")
     if fork.SANITIZE:
         parser.error("other programs cannot load sanitized libraries: unset PYFD_SANITIZE")
-    install(Path(chosen.destdir + chosen.prefix))
+    try:
+        install(Path(chosen.destdir + chosen.prefix))
+    except OSError as error:  # such as a folder that only root may write
+        problem = f"cannot install: {error}"
+        raise fork.BuildError(problem, "Set PREFIX or DESTDIR to another folder.") from error
 
 
 if __name__ == "__main__":

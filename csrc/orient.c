@@ -23,10 +23,13 @@ typedef struct {
 
 typedef void (*turn_method)(const strip *);
 
-pyfd_turn pyfd_turn_of(uint32_t orientation)
+pyfd_turn pyfd_turn_of(pyfd_session *s)
 {
+  const uint32_t orientation = s->reading.orientation;
   pyfd_turn turn;
 
+  if (orientation > PYFD_MAX_ORIENTATION)
+    pyfd_refuse(s, "orientation must be 0 to 8");
   turn.transposed = orientation >= 5;
   turn.left_right = orientation == 2 || orientation == 3 || orientation == 6 ||
                     orientation == 7;
@@ -151,7 +154,7 @@ void pyfd_read_turned(pyfd_session *session, pyfd_rows *rows, pyfd_turn turn,
 
 void pyfd_copy_density(pyfd_session *s)
 {
-  const pyfd_turn turn = pyfd_turn_of(s->reading.orientation);
+  const pyfd_turn turn = pyfd_turn_of(s);
   const struct jpeg_decompress_struct *in = &s->in;
 
   if (s->writing.keep_density && in->saw_JFIF_marker) {

@@ -14,8 +14,8 @@ typedef struct {
   int top_bottom; /* rows from bottom to top */
 } pyfd_turn;
 
-/* Return the turn for an orientation of 0...8, of which 0 is 1. */
-pyfd_turn pyfd_turn_of(uint32_t orientation);
+/* Return the turn for the reading's orientation, or refuse it. */
+pyfd_turn pyfd_turn_of(pyfd_session *s);
 
 /* Read so many rows, all that the result has of the stored image, into a
  * turned image. */

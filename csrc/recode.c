@@ -69,15 +69,13 @@ static void charge_work(pyfd_session *s, const pyfd_encode_job *job)
 void pyfd_recode(pyfd_session *s, pyfd_encode_job *job)
 {
   const pyfd_header *header = &s->walk.header;
-  const pyfd_turn turn = pyfd_turn_of(s->reading.orientation);
+  const pyfd_turn turn = pyfd_turn_of(s);
   uint8_t *pixels;
   pyfd_rows rows;
   size_t size;
 
   pyfd_require(s, pyfd_check_tables(job->tables, job->num_tables, 1,
                                     PYFD_ENCODER_STEP, s->errors.status));
-  if (s->reading.orientation > PYFD_MAX_ORIENTATION)
-    pyfd_refuse(s, "orientation must be 0 to 8");
   pyfd_open_input(s);
   if (header->num_components == PYFD_MAX_COMPONENTS)
     pyfd_refuse(s, "four components cannot be certified");

@@ -281,8 +281,6 @@ static void requantize(pyfd_session *s)
                                     PYFD_DECODER_STEP, s->errors.status));
   pyfd_require(s, pyfd_check_segments(job->segments, job->segments_size,
                                       s->errors.status));
-  if (s->reading.orientation > PYFD_MAX_ORIENTATION)
-    pyfd_refuse(s, "orientation must be 0 to 8");
   pyfd_open_input(s);
   if (s->reading.orientation > 1)
     requantize_turned(s);

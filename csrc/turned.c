@@ -60,7 +60,7 @@ static void swap(uint32_t *a, uint32_t *b)
 void pyfd_start_turning(pyfd_session *s, pyfd_turner *turner,
                         pyfd_header *turned)
 {
-  const pyfd_turn turn = pyfd_turn_of(s->reading.orientation);
+  const pyfd_turn turn = pyfd_turn_of(s);
   uint32_t i;
 
   turner->turn = turn;

@@ -122,7 +122,7 @@ async def received(request: Request) -> memoryview:
     kind = request.headers.get("content-type", "")
     file = file_of(body, kind) if kind.lower().startswith("multipart/") else memoryview(body)
     if not file:
-        raise UploadError("no bytes: send a file as the body of the request, or in a form")
+        raise UploadError("no bytes: send a file as the body, or as a form's part with a file name")
     return file
 
 

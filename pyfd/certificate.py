@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyfd._core import binding
-from pyfd._core.encoding import SUBSAMPLING, Subsampling
+from pyfd._core.encoding import SUBSAMPLING, Subsampling, check_subsampling
 from pyfd._core.pixels import WHITE, Pixels, pixels_of, whole_levels
 from pyfd.qtables import ENCODER_STEP, QTables, QTablesLike, as_qtables, steps_within
 
@@ -178,8 +178,7 @@ def _checked(
     """Return the tables, the pixels and each component's numbers of blocks (high, wide)."""
     tables = as_qtables(qtables)
     steps_within(tables, ENCODER_STEP)
-    if subsampling not in SUBSAMPLING:
-        raise ValueError(f"subsampling must be one of {', '.join(SUBSAMPLING)}")
+    check_subsampling(subsampling)
     pixels = pixels_of(image)
     height, width = pixels.shape[:2]
     across, down = SUBSAMPLING[subsampling]

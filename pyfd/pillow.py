@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,6 +40,8 @@ except ModuleNotFoundError as error:
     raise missing("Pillow", "pillow", module=error.name) from error
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from typing_extensions import Unpack
 
     _Base = JpegImagePlugin.JpegImageFile
@@ -84,10 +87,21 @@ def _open(defence: _Defence, fp: IO[bytes], filename: str | bytes = "") -> Image
 
 def _refusal(error: ValueError, otherwise: OSError, file: object) -> Exception:
     """Log a refusal; return `otherwise`, or what Pillow's users expect for an exceeded limit."""
-    log_refusal("pillow", error, getattr(file, "name", file))
-    if isinstance(error, LimitExceededError):
-        return Image.DecompressionBombError(str(error))
-    return otherwise
+    exceeded = isinstance(error, LimitExceededError)
+    if exceeded or not _in_parser():
+        log_refusal("pillow", error, getattr(file, "name", file))
+    return Image.DecompressionBombError(str(error)) if exceeded else otherwise
+
+
+def _in_parser() -> bool:
+    """Return whether `ImageFile.Parser.feed` has called.
+
+    It opens what it has of a file anew with each piece, and takes `OSError` for "not enough yet".
+    """
+    frame: FrameType | None = sys._getframe()
+    while frame and frame.f_code is not ImageFile.Parser.feed.__code__:
+        frame = frame.f_back
+    return frame is not None
 
 
 def _check_header(fp: IO[bytes], limits: Limits) -> None:

@@ -66,7 +66,10 @@ def decode(
     """
     limits = reading.limits
     data = read_source(source, limits)
-    frame, orientation = _probe(data, reading)
+    if reading.orient:
+        frame, orientation = _turned_frame(data, limits)
+    else:
+        frame, orientation = binding.probe(data, limits), UPRIGHT
     color = _color(frame.color_space, reading.mode)
     strict, scale = bool(reading.strict), reading.scale
     if orientation == UPRIGHT and reading.fit is None and reading.region is None:  # be fast
@@ -92,19 +95,13 @@ def decode(
     return pixels
 
 
-def _probe(data: bytes | memoryview, reading: Reading) -> tuple[binding.Frame, int]:
-    """Return a file's frame, and the orientation to apply."""
-    if not reading.orient:
-        return binding.probe(data, reading.limits), UPRIGHT
-    return _turned_frame(data, reading.limits)
-
-
 def orientation_of(data: bytes | memoryview, limits: Limits) -> int:
     """Return the orientation that `orient` applies, 1...8."""
     return _turned_frame(data, limits)[1]
 
 
 def _turned_frame(data: bytes | memoryview, limits: Limits) -> tuple[binding.Frame, int]:
+    """Return a file's frame, and the orientation that `orient` applies."""
     frame, segments = binding.probe_segments(data, limits)
     return frame, opencv_exif.orientation(payloads(data, segments))
 

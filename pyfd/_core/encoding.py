@@ -15,6 +15,7 @@ from pyfd._core.pixels import (
     Layout,
     PixelMode,
     Pixels,
+    array_of,
     check_layout,
     check_pixel_mode,
     is_pil_image,
@@ -87,11 +88,22 @@ class Encoding:
     def __post_init__(self) -> None:
         check_pixel_mode(self.mode)
         check_layout(self.layout)
-        if self.subsampling not in SUBSAMPLING:
-            raise ValueError(f"subsampling must be one of {', '.join(SUBSAMPLING)}")
-        if not self.max_loss >= 0:
+        check_subsampling(self.subsampling)
+        try:
+            is_loss = self.max_loss >= 0
+        except TypeError:
+            raise TypeError(f"max_loss must be a number of dB, not {self.max_loss!r}") from None
+        if not is_loss:
             raise ValueError(f"max_loss must be 0 dB or more, not {self.max_loss}")
         self.segments = metadata.build(self.exif, self.icc_profile, self.comment)
+
+
+def check_subsampling(subsampling: object) -> None:
+    """Refuse what is not the name of a subsampling."""
+    if not (isinstance(subsampling, str) and subsampling in SUBSAMPLING):
+        raise ValueError(
+            f"subsampling must be one of {', '.join(SUBSAMPLING)}, not {subsampling!r}"
+        )
 
 
 def options_of(caller: str, options: Mapping[str, Any]) -> tuple[Encoding, bool]:
@@ -162,7 +174,7 @@ def _size_of(
 ) -> tuple[int, int, int, int]:
     """Return an image's width, height and channels, and the bytes of it that are copied."""
     if isinstance(image, tuple):
-        planes = [np.asarray(plane) for plane in image]
+        planes = [array_of(plane) for plane in image]
         height, width = (*planes[0].shape, 0, 0)[:2] if planes else (0, 0)
         return width, height, 3, sum(plane.size for plane in planes)
     if is_pil_image(image):

@@ -92,7 +92,9 @@ def view_of(
 
 def is_pil_image(image: object) -> TypeGuard[Image]:
     """Return whether this is an image of Pillow's, which need not be installed."""
-    return isinstance(getattr(image, "mode", None), str) and not hasattr(image, "read")
+    if isinstance(image, np.ndarray) or hasattr(image, "read"):  # np.memmap has a mode, too
+        return False
+    return isinstance(getattr(image, "mode", None), str)
 
 
 def whole_levels(value: int, name: str = "epsilon") -> int:
@@ -148,7 +150,17 @@ def _array_of(
         raise TypeError("encode takes pixels (an array or a PIL image), not a file")
     if is_pil_image(image):
         _check_pil_image(image.mode, mode, layout)
-    elif str(getattr(image, "dtype", "")).startswith("torch."):
+    return array_of(image)
+
+
+def array_of(image: npt.ArrayLike | Image) -> npt.NDArray[Any]:
+    """Return an array of what is none yet, without a copy if it has memory that numpy can use.
+
+    Raises:
+        TypeError: It cannot be an array.
+        ValueError: It is a tensor of another dtype, that requires grad, or on another device.
+    """
+    if str(getattr(image, "dtype", "")).startswith("torch."):
         _check_tensor(image)
     try:
         return np.asarray(image)

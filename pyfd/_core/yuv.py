@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyfd._core.binding import MAX_SIDE
-from pyfd._core.pixels import Pixels
+from pyfd._core.pixels import Pixels, array_of
 
 #: Y and interleaved Cb and Cr (NV12), or Y, Cb and Cr.
 Planes: TypeAlias = (
@@ -50,7 +50,7 @@ def samples_of(
         raise ValueError(
             f"a tuple of planes is (Y, Cb, Cr) or (Y, CbCr), not {len(planes)} of them"
         )
-    luma, *chroma = map(_array_of, planes)
+    luma, *chroma = map(_plane_of, planes)
     height, width = luma.shape if luma.ndim == 2 else (0, 0)
     if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
         raise ValueError(f"Y must be H×W with sides in 1...{MAX_SIDE}, not {luma.shape}")
@@ -69,9 +69,9 @@ def samples_of(
     return y, cb, cr
 
 
-def _array_of(plane: npt.ArrayLike) -> npt.NDArray[Any]:
+def _plane_of(plane: npt.ArrayLike) -> npt.NDArray[Any]:
     """Return an array of its own for a plane, whose shape no other thread changes."""
-    array = np.asarray(plane)[...]
+    array = array_of(plane)[...]
     if array.dtype != np.uint8:
         raise ValueError(f"planes must be uint8 in 0...255, not {array.dtype}")
     return array

@@ -163,6 +163,22 @@ def test_a_certified_photograph_beside_a_plain_one(harsh, tmp_path):
     assert plain.psnr > proved.psnr
 
 
+@pytest.mark.parametrize("active", [False, True])
+def test_the_last_command_can_be_pasted(photos, active, tmp_path, monkeypatch, capsys):
+    """After `make demo`, no environment is active."""
+    program = tmp_path / "some env" / "bin" / "pyfd"
+    program.parent.mkdir(parents=True)
+    program.touch(0o755)
+    monkeypatch.setattr(measurement, "photographs", lambda: photos[:1])
+    monkeypatch.setattr(sys, "argv", [str(program)])
+    monkeypatch.setenv("PATH", str(program.parent) if active else "/nowhere")
+    monkeypatch.chdir(tmp_path)
+    assert main("-o", "out") == 0
+    start = "pyfd" if active else "'some env/bin/pyfd'"
+    line = f"This certifies them again: {start} certify out/certified -q certified:4 --epsilon 4"
+    assert line in capsys.readouterr().out.splitlines()
+
+
 def test_demo(photos, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(measurement, "photographs", lambda: photos)
     out = tmp_path / "out"

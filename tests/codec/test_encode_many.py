@@ -102,6 +102,15 @@ def test_planes_are_images_too():
         assert isinstance(found[1], ValueError)
 
 
+def test_a_memory_map_is_an_array(tmp_path):
+    """It has the attribute `mode`, as Pillow's images do."""
+    images = np.memmap(tmp_path / "images", np.uint8, "w+", shape=(2, 16, 24, 3))
+    images[1] = picture(24, 16)
+    expected = [pyfd.encode(np.array(image), PRESET) for image in images]
+    assert pyfd.encode_many(images, PRESET) == expected
+    assert pyfd.encode_many([*images], PRESET, workers=1) == expected
+
+
 def test_an_array_is_a_batch_only_if_nothing_is_guessed():
     batch = np.stack([picture(20, 12, n) for n in range(3)])
     expected = [pyfd.encode(image, PRESET) for image in batch]

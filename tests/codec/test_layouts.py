@@ -187,6 +187,7 @@ TENSOR = torch.zeros(3, 8, 9, dtype=torch.uint8)
         (ZEROS, {"mode": ZEROS}, "mode must be one of RGB, BGR, L, YCbCr or None"),
         (ZEROS, {"layout": "NCHW"}, 'layout must be "HWC" or "CHW", not \'NCHW\''),
         (ZEROS, {"layout": None}, 'layout must be "HWC" or "CHW", not None'),
+        (ZEROS, {"subsampling": ["4:2:0"]}, "subsampling must be one of 4:4:4, 4:2:2, 4:2:0, "),
         (RGB, {"mode": "BGR"}, 'the PIL image has mode "RGB", not "BGR": leave mode out'),
         (RGB, {"mode": "L"}, 'the PIL image has mode "RGB", not "L"'),
         (RGB.convert("L"), {"mode": "RGB"}, 'the PIL image has mode "L", not "RGB"'),
@@ -204,6 +205,15 @@ TENSOR = torch.zeros(3, 8, 9, dtype=torch.uint8)
 def test_contradictions_are_refused_with_advice(image, options, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         pyfd.encode(image, FD, **options)
+
+
+def test_options_of_other_types():
+    for loss in ("1", None, [1.0]):
+        with pytest.raises(TypeError, match="max_loss must be a number of dB, not "):
+            pyfd.encode(ZEROS, FD, max_loss=loss)
+    for call in (pyfd.certify, lambda *args, **options: pyfd.holds(*args, 1, **options)):
+        with pytest.raises(ValueError, match="subsampling must be one of"):
+            call(ZEROS, FD, subsampling=["4:2:0"])
 
 
 def test_what_cannot_be_an_array(tmp_path):

@@ -15,6 +15,7 @@ import numpy as np
 import PIL
 import pytest
 import simplejpeg
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import as_strided
@@ -247,6 +248,20 @@ HALF, PAIRS = np.zeros((9, 12), np.uint8), np.zeros((9, 12, 2), np.uint8)
 def test_planes_must_fit(planes, message):
     with pytest.raises(ValueError, match=message):
         pyfd.encode(planes, PRESET, mode="YCbCr", subsampling="4:2:0")
+
+
+def test_tensors_that_numpy_cannot_read():
+    tensor = torch.zeros(8, 8, dtype=torch.uint8)
+    for wrong, error, message in (
+        (torch.zeros(8, 8, requires_grad=True), ValueError, "not float32 that requires grad"),
+        (tensor.to("meta"), ValueError, r"the tensor is on meta.*use .cpu\(\)"),
+        (tensor.to_sparse(), TypeError, "no pixels can be read from Tensor"),
+    ):
+        planes = (tensor, tensor, wrong)
+        with pytest.raises(error, match=message):
+            pyfd.encode(planes, PRESET, mode="YCbCr")
+        (found,) = pyfd.encode_many([planes], PRESET, mode="YCbCr", errors="return")
+        assert isinstance(found, error)
 
 
 @pytest.mark.parametrize(

@@ -133,6 +133,14 @@ def test_a_prefix_must_be_absolute():
     assert "--prefix must be an absolute path, not 'here'" in result.stderr
 
 
+def test_a_folder_that_cannot_be_written_is_named_at_once():
+    result = make("PREFIX=/dev/null/pyfd")
+    assert result.returncode != 0
+    assert "pyfd: cannot install: " in result.stderr
+    assert "'/dev/null/pyfd/lib/pyfd'" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_sanitized_libraries_are_not_installed(tmp_path):
     result = make(f"PREFIX={tmp_path}", PYFD_SANITIZE="address")
     assert result.returncode != 0

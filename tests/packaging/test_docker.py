@@ -42,12 +42,19 @@ def test_docker_gets_what_a_build_takes_and_nothing_made(tmp_path):
 
 def test_what_runs_has_no_privileges_and_is_asked_for_its_health():
     instructions = dict(RUNS)
-    assert instructions["USER"] == "pyfd"
+    assert int(instructions["USER"]) > 0  # no name, which Kubernetes could not judge
+    assert f"--uid {instructions['USER']} " in instructions["RUN"]
     assert [name for name, _ in RUNS][-4:] == ["USER", "EXPOSE", "HEALTHCHECK", "CMD"]
     command = ast.literal_eval(instructions["HEALTHCHECK"].partition("CMD ")[2])
     path = re.findall(r"http://127\.0\.0\.1:8000(/\w+)", command[-1])
     assert path == ["/healthz"]
     assert path[0] in {route.path for route in app.routes}
+
+
+def test_the_modes_of_files_here_do_not_matter():
+    """A umask of 077 here must not make a service that its user cannot read."""
+    assert [value for name, value in RUNS if name == "COPY" and "--from=builder" not in value] == []
+    assert "install -D --mode 644 examples/service.py /app/service.py" in TEXT
 
 
 def test_its_libraries_are_pinned():

@@ -3,7 +3,10 @@
 import os
 import pty
 import re
+import shutil
 import subprocess
+
+import pytest
 
 from tests.packaging.sources import ROOT
 
@@ -75,3 +78,28 @@ def read(terminal: int) -> str:
         return os.read(terminal, 4096).decode()
     except OSError:
         return ""
+
+
+@pytest.mark.parametrize(("sudo", "lacks"), [("sudo", "sudo"), ("", "apt-get")])
+def test_what_cannot_be_installed_is_named(sudo, lacks, tmp_path):
+    """Make itself would say "sudo: not found" and "Error 127"."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for tool in ("sh", "id", "uname"):
+        (tools / tool).symlink_to(shutil.which(tool))
+    made = tmp_path / "venv" / "system"
+    command = [
+        shutil.which("make"),
+        "-C",
+        ROOT,
+        f"VENV={made.parent}",
+        f"SUDO={sudo}",
+        "JOBS=1",
+        made,
+    ]
+    environment = {"PATH": str(tools)}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    first, *_ = result.stderr.splitlines()
+    assert first.startswith(f"pyfd: no {lacks} is here to install what is missing of: gcc ")
+    assert not made.exists()

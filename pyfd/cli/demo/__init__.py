@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import shlex
+import shutil
+import sys
 from pathlib import Path
 
 import click
@@ -62,6 +65,13 @@ def demo(output: Path, epsilon: int, tables: QTables) -> None:
     messages.finish()
 
 
+def _program() -> str:
+    """Return how a shell finds `pyfd`: by its name, or in an environment that is not active."""
+    started = Path(sys.argv[0])
+    here = started.name == "pyfd" and shutil.which("pyfd") is None
+    return shlex.quote(os.path.relpath(started)) if here else "pyfd"
+
+
 def _run(
     photos: list[Path], tables: QTables, epsilon: int, output: Path, messages: Messages
 ) -> None:
@@ -83,6 +93,6 @@ def _run(
     contact_sheet.draw(sections).save(buffer, "PNG")
     measurement.write(sheet, buffer.getvalue())
     folder = shlex.quote(str(output / "certified"))
-    command = f"pyfd certify {folder} -q certified:{epsilon} --epsilon {epsilon}"
+    command = f"{_program()} certify {folder} -q certified:{epsilon} --epsilon {epsilon}"
     click.echo(f"\nThis certifies them again: {command}")
     click.echo(f"The .jpg files are in {output}; look at {sheet}")
