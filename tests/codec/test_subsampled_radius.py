@@ -40,14 +40,14 @@ def perturbations(
 @given(
     kind=st.sampled_from(KINDS),
     subsampling=st.sampled_from(SUBSAMPLED),
-    height=st.integers(1, 40),
-    width=st.integers(1, 40),
+    height=st.integers(1, 33),  # three blocks of chroma in 4:2:0: one has neighbors all around
+    width=st.integers(1, 33),
     epsilon=st.sampled_from([0, 1, 2, 4, 9, 60, 128, 255]),
     slack=st.sampled_from([0, 8, 24]),
     options=st.sampled_from([{}, {"progressive": True}, {"optimize": True}]),
     seed=st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=40)
+@settings(max_examples=25)  # a third of a second each
 def test_nothing_within_the_radius_moves_the_picture(
     kind, subsampling, height, width, epsilon, slack, options, seed
 ):
