@@ -14,7 +14,7 @@ install = for tool in $(SUDO) apt-get; do command -v $$tool >/dev/null || { \
 STEP := .ci/step
 PIP_INSTALL := $(BIN)/pip install --disable-pip-version-check --progress-bar raw
 JOBS ?= $(shell nproc)
-# `make fuzz`: seconds for each of the ten targets
+# `make fuzz`: seconds for each of the eleven targets
 SECONDS ?= 60
 # `make test`: options of pytest; by default, it ends with the tests that take longest
 PYTEST ?= --durations=10 --durations-min=5
