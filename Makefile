@@ -109,7 +109,6 @@ lint: $(VENV)/test  ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy tests/codec/test_types.py
 	$(BIN)/clang-format --dry-run --Werror csrc/*.[ch] fuzz/*.[ch] benchmarks/*.c
 
 format: $(VENV)/test  ## Format Python and C

@@ -22,6 +22,7 @@ from pyfd._core.pixels import (
     view_of,
 )
 from pyfd._core.radii import least_file_radius, least_radius
+from pyfd._core.reading import check_known
 from pyfd.limits import Limits
 
 if TYPE_CHECKING:
@@ -113,9 +114,7 @@ def options_of(caller: str, options: Mapping[str, Any]) -> tuple[Encoding, bool]
         TypeError: An option is not known, or has a wrong type.
         ValueError: An option has a wrong value.
     """
-    if not options.keys() <= EncodingOptions.__optional_keys__:
-        unknown = min(options.keys() - EncodingOptions.__optional_keys__)
-        raise TypeError(f"{caller}() takes no option {unknown!r}")
+    check_known(caller, options, EncodingOptions)
     others = dict(options)
     baseline = bool(others.pop("baseline", True))
     return Encoding(**others), baseline

@@ -204,7 +204,12 @@ def reading_of(
         TypeError: An option is not known, or has a wrong type.
         ValueError: An option has a wrong value.
     """
+    check_known(caller, options, known)
+    return Reading(**options)
+
+
+def check_known(caller: str, options: Mapping[str, Any], known: type[Any]) -> None:
+    """Refuse a keyword argument that is not a key of the typed dictionary `known`."""
     if not options.keys() <= known.__optional_keys__:
         unknown = min(options.keys() - known.__optional_keys__)
         raise TypeError(f"{caller}() takes no option {unknown!r}")
-    return Reading(**options)
