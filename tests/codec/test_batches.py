@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import threading
 from contextlib import nullcontext
 
 import numpy as np
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 
 import pyfd
 from pyfd._core import binding
+from tests.at_once import AtOnce
 from tests.jpegs import encode_with_pillow, picture
 
 PRESET = "fd-cvpr2019"
@@ -235,20 +235,8 @@ def test_only_channels_first_are_copied(monkeypatch):
 @pytest.mark.parametrize("progressive", [False, True])
 def test_scratch_images_count_for_max_memory(monkeypatch, progressive):
     """With memory for one, two files are never decoded at the same time."""
-    active, most = 0, 0
-    lock = threading.Lock()
-    real = binding.decode
-
-    def counting(*args, **kwargs):
-        nonlocal active, most
-        with lock:
-            active += 1
-            most = max(most, active)
-        real(*args, **kwargs)
-        with lock:
-            active -= 1
-
-    monkeypatch.setattr(binding, "decode", counting)
+    counted = AtOnce(binding.decode)
+    monkeypatch.setattr(binding, "decode", counted)
     side = 96
     data = jpeg(side, side, progressive=progressive, subsampling=0)
     image = 3 * side * side
@@ -256,7 +244,7 @@ def test_scratch_images_count_for_max_memory(monkeypatch, progressive):
     out = batch(12, order="CHW", size=(side, side))
     options = {"out": out, "layout": "CHW", "workers": 4}
     pyfd.decode_many([data] * 12, limits=pyfd.Limits(max_memory=scratch), **options)
-    assert most == 1
+    assert counted.most == 1
     assert np.array_equal(out[11].transpose(1, 2, 0), pyfd.decode(data))
     with pytest.raises(pyfd.LimitExceededError, match="max_memory") as error:
         pyfd.decode_many([data], limits=pyfd.Limits(max_memory=scratch - 1), **options)

@@ -6,7 +6,6 @@ import math
 import subprocess
 import sys
 import textwrap
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from PIL import Image
 import pyfd
 from pyfd import Limits, QTables
 from pyfd._core import binding, encoding
+from tests.at_once import AtOnce
 from tests.jpegs import picture
 
 ROOT = Path(__file__).parents[2]
@@ -163,28 +163,15 @@ def test_a_generator_is_taken_from_lazily(monkeypatch):
 
 
 def test_many_share_one_memory_limit(monkeypatch):
-    active, most = 0, 0
-    lock = threading.Lock()
-    real = binding.encode
-
-    def counting(*args):
-        nonlocal active, most
-        with lock:
-            active += 1
-            most = max(most, active)
-        file = real(*args)
-        with lock:
-            active -= 1
-        return file
-
-    monkeypatch.setattr(binding, "encode", counting)
+    counted = AtOnce(binding.encode)
+    monkeypatch.setattr(binding, "encode", counted)
     image = picture(96, 96)
     needed = image.size // 64 * (128 + 160)
     limits = Limits(max_memory=needed)
     expected = pyfd.encode(image, PRESET, progressive=True)
     options = {"progressive": True, "workers": 4}
     assert pyfd.encode_many([image] * 12, PRESET, limits=limits, **options) == [expected] * 12
-    assert most == 1
+    assert counted.most == 1
     less = Limits(max_memory=needed - 1)
     with pytest.raises(pyfd.LimitExceededError, match="but the image needs") as error:
         pyfd.encode_many([image], PRESET, limits=less, **options)

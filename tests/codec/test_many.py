@@ -9,6 +9,7 @@ import pytest
 import pyfd
 from pyfd import QTables
 from pyfd._core import binding
+from tests.at_once import AtOnce
 from tests.jpegs import encode_with_pillow, picture
 
 PRESET = "fd-cvpr2019"
@@ -77,26 +78,14 @@ def test_workers_are_whole(workers):
 
 def test_many_share_one_memory_limit(monkeypatch):
     """With memory for one progressive file, two are never decoded at the same time."""
-    active, most = 0, 0
-    lock = threading.Lock()
-    real = binding.decode
-
-    def counting(*args, **kwargs):
-        nonlocal active, most
-        with lock:
-            active += 1
-            most = max(most, active)
-        real(*args, **kwargs)
-        with lock:
-            active -= 1
-
-    monkeypatch.setattr(binding, "decode", counting)
+    counted = AtOnce(binding.decode)
+    monkeypatch.setattr(binding, "decode", counted)
     data = encode_with_pillow(picture(200, 200), progressive=True, subsampling=0)
     needed = len(data) + 3 * 25 * 25 * 128 + 200 * 200 * 3
     limits = pyfd.Limits(max_memory=needed)
     results = pyfd.decode_many([data] * 12, workers=4, limits=limits)
     assert len(results) == 12
-    assert most == 1
+    assert counted.most == 1
 
 
 def test_threads_agree_with_one_thread():
