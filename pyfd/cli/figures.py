@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import click
 
-from pyfd.cli.messages import Messages, libraries, printable
-from pyfd.cli.options import Examples
+from pyfd.cli.messages import Messages, libraries
+from pyfd.cli.options import Examples, check_plot
 from pyfd.cli.plan import check_overwriting
+
+_DOTS = 300  # per inch
 
 
 @click.command(
@@ -16,74 +16,51 @@ from pyfd.cli.plan import check_overwriting
     epilog="""\
 pyfd evaluate plot report/report.json --list
 pyfd evaluate plot report/report.json -o figure.pdf
-pyfd evaluate plot report/report.json -o figure.svg --figure "by-epsilon: gray-box: PGD\"""",
+pyfd evaluate plot report/report.json -o figure.svg --figure accuracy-by-rate""",
 )
 @click.argument("report", metavar="REPORT", type=click.Path(readable=False))
 @click.option(
     "-o",
     "--output",
     metavar="FILE",
-    type=click.Path(readable=False),
+    callback=check_plot,
     help="The figure: a .pdf, .svg or .png file.",
 )
 @click.option(
     "--figure",
     "name",
     metavar="NAME",
-    help="The name of a figure, its beginning, or its number in --list.  [default: the first]",
+    help="The name of a figure.  [default: the first of --list]",
 )
 @click.option("--list", "names", is_flag=True, help="Print the names of the report's figures.")
 def plot(report: str, output: str | None, name: str | None, names: bool) -> None:
     """Draw a figure of a report.json for a paper.
 
-    It is as wide as a column (3.4 inches) and needs no key beside it. Fonts are
-    embedded in .pdf files; .png files have 300 dots per inch.
+    It is as wide as a column (3.4 inches) or two, and has its own key. A .pdf
+    file has its fonts, and a .png file 300 dots per inch.
     """
     if (output is None) != names:
         raise click.UsageError("Give either -o FILE or --list.")
+    if output is not None:
+        check_overwriting([report], [output])
     messages = Messages()
     with messages.watching(report), libraries():
+        from pyfd import plots
         from pyfd.evaluation import report as reports
 
-        if output is not None:
-            _check_output(report, output)
         content = reports.load(report)
         found = reports.figures(content)
+        if not found:
+            raise ValueError("it has no figures: nothing was attacked")
         if output is None:
-            for number, title in enumerate(found, 1):
-                click.echo(f"{number}  {title}")
+            click.echo("\n".join(found))
+        elif name not in (None, *found):
+            raise ValueError(f"no figure {name!r}: there are {', '.join(found)}")
         else:
-            chosen = _chosen(list(found), name)
+            chosen = name or next(iter(found))
             with messages.watching(output):
-                reports.save(found[chosen], output)
-                messages.note(output, f"{chosen}; --list names all {len(found)} figures")
+                plots.save(found[chosen], output, dpi=_DOTS)
+                messages.note(output, chosen)
         if content.get("finished") is False:
             messages.note(report, "the evaluation has not finished: its numbers will change")
     messages.finish()
-
-
-def _check_output(report: str, output: str) -> None:
-    """Refuse an output that is no figure or that would overwrite the report."""
-    from pyfd.evaluation import report as reports
-
-    try:
-        reports.check_suffix(output)
-    except ValueError as error:
-        raise click.BadParameter(printable(str(error)), param_hint="'-o' / '--output'") from error
-    check_overwriting([report], [output])
-
-
-def _chosen(names: Sequence[str], wanted: str | None) -> str:
-    """Return the name of a figure by its name, its beginning or its number.
-
-    Raises:
-        ValueError: The report has no such figure, or none at all.
-    """
-    if not names:
-        raise ValueError("the report has no figures: nothing was attacked")
-    found = [name for name in names if wanted is None or name.startswith(wanted)]
-    if wanted is not None and wanted.isdecimal() and len(wanted) < 9:
-        found = list(names[int(wanted) - 1 : int(wanted)]) if int(wanted) else []
-    if not found:
-        raise ValueError(f"no figure {wanted!r}: there are {'; '.join(names)}")
-    return found[0]
