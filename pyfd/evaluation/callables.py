@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 
-def called(address: str) -> Any:
+def called(address: str, kind: str) -> Any:
     """Return what a callable makes without arguments.
 
     Args:
         address: "module:callable". The module may lie in the current directory, which is put
             onto ``sys.path`` as ``python -m`` does. It runs with the user's rights.
+        kind: What it should make, for messages.
 
     Raises:
         ValueError: There is no such module or callable, or it raises an error.
@@ -27,4 +28,4 @@ def called(address: str) -> Any:
         return operator.attrgetter(name)(importlib.import_module(module))()
     except Exception as error:  # the user's code may raise anything
         reason = f"{type(error).__name__}: {error}"
-        raise ValueError(f'nothing from "{address}": {reason}') from error
+        raise ValueError(f'no {kind} from "{address}": {reason}') from error

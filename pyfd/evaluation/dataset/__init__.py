@@ -155,7 +155,7 @@ def _found(
         return files.found(files.foolbox(), limits)
     if Path(source).is_file():
         return arrays.read(Path(source), limit, limits)
-    return items.read(called(os.fspath(source)), os.fspath(source), limit)
+    return items.read(called(os.fspath(source), "data set"), os.fspath(source), limit)
 
 
 def _is_known(source: str | os.PathLike[str]) -> bool:

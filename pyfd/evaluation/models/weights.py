@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -35,12 +36,14 @@ def read(path: Path) -> dict[str, Tensor]:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except ImportError as error:
         raise ImportError(f"{error.name} is missing: pip install {error.name}") from error
-    except Exception as error:  # a damaged or hostile file may raise anything
-        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+    except pickle.UnpicklingError as error:
         raise ValueError(
-            f"{path} is no file of weights: {reason}. Save them with "
+            f"{path} holds more than weights, which could run code: save a model with "
             "torch.save(model.state_dict(), path)"
         ) from error
+    except Exception as error:  # a damaged or hostile file may raise anything
+        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+        raise ValueError(f"{path} is no file of weights: {reason}") from error
     for entry in _ENTRIES:
         if isinstance(state, Mapping) and isinstance(state.get(entry), Mapping):
             state = state[entry]
@@ -89,9 +92,19 @@ def fitted(
     usual = len(counts) != 1
     if not usual:
         network = make(num_classes=counts.pop())
-    try:
-        network.load_state_dict(dict(state))
-    except RuntimeError as error:
-        lines = [line.strip() for line in str(error).splitlines()[1:]]
-        raise ValueError(f"{path} does not fit the network: {' '.join(lines)[:300]}") from error
+    own = network.state_dict()
+    wrong = [name for name in own if name in state and state[name].shape != own[name].shape]
+    faults = {
+        "lacks": sorted(own.keys() - state.keys()),
+        "also has": sorted(state.keys() - own.keys()),
+        "has other sizes of": wrong,
+    }
+    said = [
+        f"{verb} {', '.join(names[:2])}" + (f" and {len(names) - 2} more" if names[2:] else "")
+        for verb, names in faults.items()
+        if names
+    ]
+    if said:
+        raise ValueError(f"{path} does not fit the network: it {'; it '.join(said)}")
+    network.load_state_dict(dict(state))
     return network, usual
