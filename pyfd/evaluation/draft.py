@@ -34,6 +34,7 @@ class Draft:
         defences: Its defences.
         setting: The report's entry; with a true "quick", the report calls itself a smoke run.
         names: The names of the classes, by their numbers.
+        weaknesses: What makes attacks on the model weak, for the warnings.
     """
 
     def __init__(
@@ -43,12 +44,14 @@ class Draft:
         defences: Sequence[Defence],
         setting: Mapping[str, Any],
         names: Sequence[str] | None,
+        weaknesses: Sequence[str],
     ) -> None:
         self._folder = folder
         self._work = work
         self._defences = defences
         self._setting = setting
         self._names = names
+        self._weaknesses = weaknesses
         self._next = 0.0
 
     def update(self, entries: Mapping[Any, dict[str, Any]], estimate: Estimate) -> None:
@@ -77,7 +80,8 @@ class Draft:
             "progress": {"done": total, "total": total, "seconds_left": 0.0},
             "costs": results.costs(self._defences, self._work.images),
         }
-        return self._write(content, list(results.warnings(self._work, content["cells"])))
+        found = results.warnings(self._work, content["cells"])
+        return self._write(content, [*self._weaknesses, *found])
 
     def withdraw(self) -> None:
         """Remove the report, because its numbers have turned out to be worth nothing."""

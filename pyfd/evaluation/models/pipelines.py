@@ -68,7 +68,8 @@ def copy(
         raise ValueError(
             "its preprocessing is none that pyfd has a differentiable copy of: a resize "
             "(nearest, bilinear or bicubic), a central crop without padding, and a normalization"
-            f" (the nearest differs by {difference:.1f} levels)"
+            f" (the nearest differs by {difference:.1f} levels). Write a function that returns the "
+            "network with a preprocessing of your own, and give module:function"
         )
     return Classifier(network, size, **normalization, resize=best, class_names=names)
 
@@ -87,7 +88,7 @@ def _normalization(pipeline: Pipeline) -> dict[str, Any]:
         _constant(pipeline, color) for color in ((0,) * 3, (255,) * 3, (102,) * 3, (255, 0, 0))
     )
     scale = 255 / (white - black)
-    mean = -black * scale
+    mean = 0 - black * scale
     levels = red * scale + mean
     bgr = bool(levels[2] > levels[0])
     straight = np.abs(gray * scale + mean - 102).max() < 0.5

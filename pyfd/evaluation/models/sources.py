@@ -63,10 +63,11 @@ def hugging_face(folder: str) -> Classifier:
                 )
         transformers = _library("transformers")
         here: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-        processor = transformers.AutoImageProcessor.from_pretrained(path, backend="pil", **here)
-        network, report = transformers.AutoModelForImageClassification.from_pretrained(
-            path, dtype=torch.float32, output_loading_info=True, **here
-        )
+        with _quiet(transformers.utils.logging):
+            processor = transformers.AutoImageProcessor.from_pretrained(path, backend="pil", **here)
+            network, report = transformers.AutoModelForImageClassification.from_pretrained(
+                path, dtype=torch.float32, output_loading_info=True, **here
+            )
         lacking = sorted({*report["missing_keys"], *map(str, report["mismatched_keys"])})
         if lacking:
             raise ValueError(f"there are no weights for {', '.join(lacking[:4])}")
@@ -81,6 +82,20 @@ def hugging_face(folder: str) -> Classifier:
             rounded=False,
             class_names=_labels(network.config),
         )
+
+
+@contextmanager
+def _quiet(logging: Any) -> Iterator[None]:
+    """Keep transformers' bar and its table of weights off the terminal."""
+    bar, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bar:
+            logging.enable_progress_bar()
 
 
 def _sides(processor: Any) -> list[float]:
