@@ -421,5 +421,7 @@ def test_what_gives_no_model(name, match):
 
 @pytest.mark.parametrize("name", ["", ":", "x:", ":f", "resnet50", "efficientnet-lite0:x"])
 def test_unknown_names(name):
-    with pytest.raises(ValueError, match=r"one of efficientnet-lite0, squeezenet1\.1, or \"hf:FOLDER"):
+    with pytest.raises(
+        ValueError, match=r"one of efficientnet-lite0, squeezenet1\.1, or \"hf:FOLDER"
+    ):
         models.load(name)

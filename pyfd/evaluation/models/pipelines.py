@@ -24,7 +24,7 @@ from pyfd.evaluation.models.classifier import Classifier, Resize
 Pipeline: TypeAlias = Callable[[Image.Image], npt.NDArray[np.floating[Any]]]
 
 _SHAPE = (307, 402)  # of the pictures, in pixels
-_TOLERANCE = 2.5  # levels: pipelines that resize bytes round twice
+_TOLERANCE = 2  # levels: pipelines that resize bytes round twice
 
 
 def copy(
@@ -119,7 +119,10 @@ def _input_size(found: npt.NDArray[Any]) -> int | None:
 
 
 def _drawn() -> Image.Image:
-    """Return a picture in which a shift of half a pixel is seen, and another filter too."""
+    """Return a picture in which a shift of half a pixel is seen, and another filter too.
+
+    It is never so bright or dark that a filter's overshoot is clipped.
+    """
     random = np.random.default_rng(0)
-    coarse = random.integers(0, 256, (_SHAPE[0] // 12, _SHAPE[1] // 12, 3), np.uint8)
+    coarse = random.integers(48, 208, (_SHAPE[0] // 12, _SHAPE[1] // 12, 3), np.uint8)
     return Image.fromarray(coarse).resize(_SHAPE[::-1], Image.Resampling.BICUBIC)
