@@ -7,12 +7,14 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from pyfd._core.writing import write_file
 from pyfd.evaluation import report, results
 from pyfd.evaluation.defences import Defence
 from pyfd.evaluation.progress import Estimate
+from pyfd.evaluation.proof import BrokenCertificateError
 from pyfd.evaluation.work import Work
 
 _EXAMPLES = 8
@@ -83,10 +85,19 @@ class Draft:
         found = results.warnings(self._work, content["cells"])
         return self._write(content, [*self._weaknesses, *found])
 
-    def withdraw(self) -> None:
-        """Remove the report, because its numbers have turned out to be worth nothing."""
-        for name in ("report.json", "report.html"):
-            (self._folder / name).unlink(missing_ok=True)
+    def __enter__(self) -> Draft:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Remove the report if a certificate is broken: its numbers are worth nothing then."""
+        if isinstance(error, BrokenCertificateError):
+            for name in ("report.json", "report.html"):
+                (self._folder / name).unlink(missing_ok=True)
 
     def _content(self, entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
         work = self._work

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -248,11 +249,12 @@ def _run(
         for task, entry in found.items():
             estimate.add(task, entry["whole_seconds"])
         left = [task for task in sizes if task not in found]
-        with Display(estimate, len(places), shown=progress) as display, _broken(folder, draft):
+        broken = folder / "broken-certificate.npz"
+        with Display(estimate, len(places), shown=progress) as display, _reported(broken), draft:
             for entry in processes.results(work, pickled, left, places):
                 log.append(entry)
                 task = entry["place"], entry["chunk"]
-                found[task] = entry
+                found[task] = json.loads(json.dumps(entry, sort_keys=True))  # as it is read again
                 estimate.add(task, entry["whole_seconds"])
                 display.update()
                 if estimate.done < estimate.total:
@@ -273,13 +275,11 @@ def _pickled(work: Work, places: Sequence[torch.device]) -> bytes:
 
 
 @contextmanager
-def _broken(folder: Path, draft: Draft) -> Iterator[None]:
+def _reported(path: Path) -> Iterator[None]:
     """Write a file from which the error of a broken certificate can be reproduced."""
     try:
         yield
     except BrokenCertificateError as error:
-        draft.withdraw()
-        path = folder / "broken-certificate.npz"
         write_file(path, error.as_npz(), through=False)
         message = f"{error}. {path} holds the pixels"
         raise BrokenCertificateError(message, pixels=error.pixels) from error
