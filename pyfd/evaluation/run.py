@@ -37,10 +37,9 @@ from pyfd.evaluation.fingerprint import Fingerprints
 from pyfd.evaluation.libraries import require
 from pyfd.evaluation.plan import plan
 from pyfd.evaluation.proof import BrokenCertificateError
+from pyfd.evaluation.report import examples
 from pyfd.evaluation.work import Work
 from pyfd.torch import device_of, predict
-
-_EXAMPLES = 8
 
 #: The environment of workers: one thread of torch each, and memory that glibc keeps.
 _WORKER_ENVIRONMENT = {
@@ -146,7 +145,7 @@ def evaluate(
         "certified": results.certified(work, chosen, done),
         "rates": results.rates(work, chosen, done),
         "costs": results.costs(chosen, work.images),
-        "examples": [e for entry in done for e in entry["examples"]][:_EXAMPLES],
+        "examples": examples.choose(e for entry in done for e in entry["examples"]),
     }
     content["warnings"] = list(results.warnings(work, content["cells"]))
     text = json.dumps(content, indent=1) + "\n"
