@@ -59,15 +59,19 @@ class Network:
         """Return the answer for a photograph, H×W×3."""
         return self._run(pixels)[0]
 
-    def derivatives(self, pixels: Pixels, number: int) -> tuple[Answer, Maps]:
+    def derivatives(self, pixels: Pixels, number: int | None = None) -> tuple[Answer, Maps]:
         """Return the answer, and how the loss of a class changes with each sample.
 
+        Args:
+            pixels: A photograph, H×W×3.
+            number: The class; None for that of the answer.
+
         Returns:
-            The derivatives of -log(probability), H×W×3.
+            The answer, and the derivatives of -log(probability), H×W×3.
         """
         answer, back = self._run(pixels)
         by_logits = answer.probabilities.copy()
-        by_logits[number] -= 1
+        by_logits[answer.number if number is None else number] -= 1
         return answer, back(by_logits.astype(np.float32))
 
     def _run(self, pixels: Pixels) -> tuple[Answer, Back]:
