@@ -40,14 +40,16 @@ def partial(kept: int, n: int, **changes) -> dict:
 # ---- how far it is -----------------------------------------------------------
 
 
-@pytest.mark.parametrize("seconds", [90, None])
-def test_an_unfinished_report_says_so_first(seconds):
+@pytest.mark.parametrize(
+    ("seconds", "left"), [(90, "90.0 s"), (1820.5, "30.3 min"), (90_000, "25.0 h"), (None, None)]
+)
+def test_an_unfinished_report_says_so_first(seconds, left):
     progress = {"done": 3, "total": 12, "seconds_left": seconds}
     shown = sections(tree(partial(3, 10, progress=progress, findings=[ERROR])))
     assert next(iter(shown)) == "Unfinished"
     said = words(shown["Unfinished"])
     assert "3 of 12 parts were done (25 %)" in said
-    assert ("about 90.0 s were left" in said) == (seconds is not None)
+    assert (f"about {left} were left" in said) == ("left" in said) == (seconds is not None)
     assert "Unfinished" not in sections(tree(small(finished=True)))
     assert "Unfinished" not in sections(tree(small()))
 
