@@ -78,7 +78,7 @@ def test_is_repeatable():
 def test_transfer_attacks_the_surrogate_alone():
     _, images, labels = case()
     surrogate = Linear().eval()
-    target = Target(nn.Identity(), surrogate)  # an attack on this model would fail
+    target = Target(nn.Identity(), (surrogate,))  # an attack on this model would fail
     moved = attacks.find("transfer").perturb(target, images, labels, 4, 0)
     assert all(map(np.array_equal, moved, perturbed("pgd", surrogate, images, labels, 4)))
 

@@ -119,7 +119,7 @@ def _kinds(example: Mapping[str, Any]) -> list[tuple[str, Any]]:
     title = example["title"]
     attack = title.partition(", ε")[0]
     return [
-        ("image", example["image"]),
+        ("image", example.get("image")),
         ("attack", attack),
         ("strength", title.removeprefix(attack)),
         ("defence", example["defence"]),
