@@ -30,13 +30,13 @@ except ModuleNotFoundError as error:
 from pyfd._core.log import Log, OtherRunError
 from pyfd._core.pixels import Pixels
 from pyfd._core.writing import write_file
-from pyfd.evaluation import report, results
+from pyfd.evaluation import report, results, soundness
 from pyfd.evaluation.attacks import Attack, find
 from pyfd.evaluation.defences import Defence, parse
 from pyfd.evaluation.fingerprint import Fingerprints
 from pyfd.evaluation.libraries import require
 from pyfd.evaluation.plan import plan
-from pyfd.evaluation.proof import BrokenCertificateError
+from pyfd.evaluation.proof import BrokenCertificateError, compare
 from pyfd.evaluation.work import Work
 from pyfd.torch import device_of, predict
 
@@ -108,7 +108,8 @@ def evaluate(
         The content of report.json, with one record per cell of attack, ε and defence.
 
     Raises:
-        BrokenCertificateError: An attack changed what the classifier sees of a certified image.
+        BrokenCertificateError: An attack changed what the classifier sees of a certified image,
+            or left less than what is certified.
         RuntimeError: A worker died.
         ImportError: The library of an attack or a defence is missing.
         ValueError: A name or a number is invalid, the model gets no image right, the
@@ -136,7 +137,11 @@ def evaluate(
         "attacker_quality": attacker_quality,
     }
     folder = Path(output)
+    probed = soundness.probe(work)
     done = _run(work, folder / "progress.jsonl", header, workers, progress)
+    with _reported(folder / "broken-certificate.npz"):
+        compare(work, done)
+        findings = soundness.findings(work, done, probed)
     found = {**_setting(work, len(images)), **(setting or {})}
     content: dict[str, Any] = {
         "format": report.FORMAT,
@@ -148,7 +153,8 @@ def evaluate(
         "costs": results.costs(chosen, work.images),
         "examples": [e for entry in done for e in entry["examples"]][:_EXAMPLES],
     }
-    content["warnings"] = list(results.warnings(work, content["cells"]))
+    content["findings"] = findings
+    content["warnings"] = [finding["text"] for finding in findings]
     text = json.dumps(content, indent=1) + "\n"
     write_file(folder / "report.json", text.encode(), through=False)
     write_file(folder / "report.html", report.page(content).encode(), through=False)
