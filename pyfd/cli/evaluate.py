@@ -8,15 +8,26 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from pyfd._core.cores import usable_cores
-from pyfd.cli.messages import Messages, printable, reason
-from pyfd.cli.options import Examples, limits_options
+from pyfd.cli import figures
+from pyfd.cli.messages import Messages, libraries, printable, reason
+from pyfd.cli.options import Group, limits_options
 from pyfd.limits import Limits
 
 _DEFENCES = ("none", "one-pass:fd-cvpr2019", "two-pass:fd-cvpr2019", "jpeg:75")
 _ATTACKS = ("pgd", "bpda", "grid")
 _EPSILONS = (1, 2, 4)
+
+#: What --quick takes where an option is not given: the picture of the defence, on few images.
+_QUICK: dict[str, Any] = {
+    "limit": 8,
+    "scale": "model",
+    "defences": ("none", "one-pass:fd-cvpr2019", "two-pass:fd-cvpr2019", "certified:fd-cvpr2019@1"),
+    "attacks": ("pgd", "bpda", "grid"),
+    "epsilons": (1, 4),
+}
 
 #: The knowledge of a threat's attackers.
 _KNOWLEDGE = {
@@ -26,8 +37,33 @@ _KNOWLEDGE = {
 }
 
 
-class _Described(Examples):
-    """A command whose help describes the attacks and the defences."""
+class _Evaluate(Group):
+    """A command that may also be followed by a subcommand, such as "plot".
+
+    Its help describes the attacks and the defences.
+    """
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """Return the context of the subcommand if one is named first, and else of the command.
+
+        The options that an evaluation requires are not required of a subcommand.
+        """
+        if args and args[0] in self.commands:
+            name = f"{info_name} {args[0]}"
+            return self.commands[args[0]].make_context(name, args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Refuse a subcommand after the options of an evaluation."""
+        if args[0] in self.commands:
+            ctx.fail(f"{args[0]} must come first: pyfd evaluate {args[0]}")
+        return super().resolve_command(ctx, args)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         from pyfd.evaluation.attacks import ATTACKS
@@ -50,7 +86,7 @@ def _objects(_ctx: click.Context, param: click.Parameter, names: tuple[str, ...]
         BadParameter: A name or its argument is invalid, or a table file cannot be read.
         ClickException: A library is missing.
     """
-    with _libraries():
+    with libraries():
         from pyfd.evaluation.attacks import find
         from pyfd.evaluation.defences import parse
 
@@ -65,12 +101,22 @@ def _objects(_ctx: click.Context, param: click.Parameter, names: tuple[str, ...]
         return found
 
 
-@click.command(
-    cls=_Described,
+def _take_presets(ctx: click.Context, _param: click.Parameter, quick: bool) -> bool:
+    """Make the presets of --quick the defaults of the options that come after it."""
+    if quick:
+        ctx.default_map = _QUICK
+    return quick
+
+
+@click.group(
+    cls=_Evaluate,
+    invoke_without_command=True,
+    subcommand_metavar="[COMMAND ...]",
     epilog="""\
-pyfd evaluate --images foolbox -o smoke
+pyfd evaluate --quick --images foolbox -o smoke
 pyfd evaluate --images photos --labels labels.csv -o report
-pyfd evaluate --images photos --labels labels.csv -o report -d none -d two-pass:16 -a pgd -e 2""",
+pyfd evaluate --images photos --labels labels.csv -o report -d none -d two-pass:16 -a pgd -e 2
+pyfd evaluate plot report/report.json -o figure.pdf""",
 )
 @click.option(
     "-m",
@@ -140,13 +186,29 @@ pyfd evaluate --images photos --labels labels.csv -o report -d none -d two-pass:
     metavar="Q",
     help="The attacker hands over .jpg files of this quality, not pixels.",
 )
+@click.option(
+    "--quick",
+    is_flag=True,
+    is_eager=True,
+    callback=_take_presets,
+    help="A smoke run of two minutes, whose report is whole but counts too few images to conclude "
+    f"anything: {_QUICK['limit']} images, at the model's input size, with few defences and "
+    "strengths. Other options still count.",
+)
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Take only the first N images.")
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N")
+@click.option(
+    "--device",
+    default="cpu",
+    show_default=True,
+    metavar="D",
+    help="Where the models and the attacks run: cpu, cuda (all GPUs), cuda:N (one of them) or mps.",
+)
 @click.option(
     "--workers",
     type=click.IntRange(1),
     metavar="N",
-    help="The number of processes.  [default: one per core]",
+    help="The number of processes.  [default: one per core, or per GPU]",
 )
 @click.option(
     "-o",
@@ -165,7 +227,9 @@ def evaluate(
     scale: str,
     surrogate: str | None,
     limit: int | None,
+    device: str,
     workers: int | None,
+    quick: bool,
     output: Path,
     limits: Limits,
     **options: Any,
@@ -177,7 +241,8 @@ def evaluate(
     strength, with the adaptive attacks beside those that ignore the defence.
     """
     messages = Messages()
-    with messages.watching(source), _libraries(), _certificates():
+    setting: dict[str, Any] = {"quick": True} if quick else {}
+    with messages.watching(source), libraries(), _certificates():
         from pyfd.evaluation import dataset, models
         from pyfd.evaluation import evaluate as run
         from pyfd.evaluation import report as reports
@@ -185,6 +250,9 @@ def evaluate(
         classifier = models.load(model)
         chosen = dataset.load(source, labels, limits=limits)
         pixels = chosen.pixels[:limit]
+        preset = click.get_current_context().get_parameter_source("scale")
+        if preset == ParameterSource.DEFAULT_MAP and not getattr(classifier, "input_size", None):
+            scale = "photo"  # --quick asks for what this model does not need
         if scale == "model":
             pixels = [dataset.at_input_size(image, _input_size(classifier)) for image in pixels]
         found = run(
@@ -193,9 +261,10 @@ def evaluate(
             chosen.labels[:limit],
             output=output,
             surrogate=None if surrogate is None else models.load(surrogate),
-            workers=workers or usable_cores(),
+            device=device,
+            workers=workers or (usable_cores() if device == "cpu" else None),
             progress=True,
-            setting={"model": model, "images": source, "scale": scale},
+            setting={"model": model, "images": source, "scale": scale, **setting},
             **options,
         )
         for warning in found["warnings"]:
@@ -203,15 +272,6 @@ def evaluate(
         click.echo(reports.text(found))
         click.echo(f"{output / 'report.html'}", err=True)
     messages.finish()
-
-
-@contextmanager
-def _libraries() -> Iterator[None]:
-    """Turn a missing library into an error of the command."""
-    try:
-        yield
-    except ImportError as error:
-        raise click.ClickException(str(error)) from error
 
 
 @contextmanager
@@ -223,6 +283,9 @@ def _certificates() -> Iterator[None]:
         yield
     except BrokenCertificateError as error:
         raise click.ClickException(printable(str(error))) from error
+
+
+evaluate.add_command(figures.plot)
 
 
 def _input_size(model: Any) -> int:

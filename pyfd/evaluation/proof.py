@@ -112,20 +112,21 @@ def compare(work: Work, entries: Iterable[Mapping[str, Any]]) -> None:
         BrokenCertificateError: The answer to a certified image is another one under an attack.
     """
     entries = list(entries)
-    proofs = {
-        (name, entry["chunk"]): (work.trials[entry["place"]].start, found)
-        for entry in entries
-        for name, found in entry["certified"].items()
-    }
+    proofs: dict[tuple[str, int], tuple[Defence, str]] = {}
+    for entry in entries:
+        start = work.trials[entry["place"]].start
+        for name, found in entry["certified"].items():
+            chosen = work.chunks[entry["place"]][entry["chunk"]]
+            proofs |= {(name, i): (start, p) for i, p in zip(chosen, found, strict=True)}
     for entry in entries if work.attacker_quality is None else ():
-        trial, chunk = work.trials[entry["place"]], entry["chunk"]
+        trial = work.trials[entry["place"]]
+        chosen = work.chunks[entry["place"]][entry["chunk"]]
         for defence in trial.judged:
-            start, proved = proofs.get((defence.name, chunk), (None, ""))
-            if start is not trial.start or not within(trial.epsilon, defence):
+            if not within(trial.epsilon, defence) or defence.random:
                 continue
-            right = entry["right"][defence.name]
-            for i, said, promised in zip(work.chunks[chunk], right, proved, strict=True):
-                if promised not in ("-", said):
+            for i, said in zip(chosen, entry["right"][defence.name], strict=True):
+                start, proved = proofs.get((defence.name, i), (None, "-"))
+                if start is trial.start and proved not in ("-", said):
                     raise BrokenCertificateError(_otherwise(work.numbers[i], defence, trial.name))
 
 

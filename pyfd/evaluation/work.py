@@ -6,8 +6,9 @@ import base64
 import io
 import pickle
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ import pyfd
 from pyfd._core.pixels import Pixels
 from pyfd.evaluation.attacks import Target
 from pyfd.evaluation.defences import Defence, as_jpeg
-from pyfd.evaluation.plan import Trial
+from pyfd.evaluation.plan import Task, Trial
 from pyfd.evaluation.proof import Promise, promise
 from pyfd.torch import batches, predict
 
@@ -32,7 +33,7 @@ class Work:
     """Everything that a process needs to do any part of an evaluation."""
 
     model: nn.Module
-    surrogate: nn.Module | None
+    surrogates: tuple[nn.Module, ...]
     images: list[Pixels]
     """The base set: the images that the undefended model gets right."""
     labels: npt.NDArray[np.int64]
@@ -42,11 +43,39 @@ class Work:
     seed: int
     batch_size: int
     attacker_quality: int | None
-    chunks: list[list[int]] = field(init=False)
-    """Indices of images of one size that are attacked together."""
+    chunks: list[list[list[int]]] = field(init=False)
+    """For each trial, lists of indices of images of one size that are attacked together."""
 
     def __post_init__(self) -> None:
-        self.chunks = list(batches([image.shape for image in self.images], self.batch_size))
+        sizes = [
+            min(trial.attack.together or self.batch_size, self.batch_size) for trial in self.trials
+        ]
+        by_size = {size: list(self.batches(size)) for size in set(sizes)}
+        self.chunks = [by_size[size] for size in sizes]
+
+    def batches(self, size: int | None = None) -> Iterator[list[int]]:
+        """Yield lists of indices of images of one size, `batch_size` at most or another number."""
+        yield from batches([image.shape for image in self.images], size or self.batch_size)
+
+    def tasks(self) -> dict[Task, int]:
+        """Return the number of images of each part of the work, by trial and chunk.
+
+        They are in the order in which they should be done: everything on the first images
+        before anything on the next, so that a report of what is done is of use early. At
+        first, one trial of each attack comes before the others, so that all have been timed.
+        """
+        first: dict[str, int] = {}
+        for place, trial in enumerate(self.trials):
+            first.setdefault(trial.attack.name, place)
+        found = [(p, c) for p, chunks in enumerate(self.chunks) for c in range(len(chunks))]
+
+        def turn(task: Task) -> tuple[Fraction, int, int]:
+            place, chunk = task
+            attack = self.trials[place].attack
+            kind = 0 if attack.threat == "benign" else 1 if first[attack.name] == place else 2
+            return Fraction(chunk, len(self.chunks[place])), kind, place
+
+        return {(p, c): len(self.chunks[p][c]) for p, c in sorted(found, key=turn)}
 
     def pickled(self) -> bytes:
         """Return the work as bytes, for other processes.
@@ -73,15 +102,16 @@ class Work:
         Raises:
             BrokenCertificateError: The attack breaks what a defence promises.
         """
+        began = time.perf_counter()
         trial = self.trials[place]
-        chosen = self.chunks[chunk]
+        chosen = self.chunks[place][chunk]
         seed = self.seed + chosen[0]
         labels = self.labels[chosen]
         photographs = [self.images[i] for i in chosen]
         images = trial.start.camera(photographs)
-        began = time.perf_counter()
+        before = time.perf_counter()
         moved = self._attacked(trial, images, labels, seed)
-        seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - before
         pairs = zip(moved, images, strict=True)
         distances = [float(np.linalg.norm((a - 1.0 * b) / 255)) for a, b in pairs]
         handed, seen = self._seen(trial.judged, moved, seed)
@@ -96,6 +126,7 @@ class Work:
             "right": {name: digits(said == labels) for name, said in classes.items()},
             "l2": sum(distances),
             "seconds": seconds,
+            "whole_seconds": 0.0,
             "certified": {},
             "rates": {},
             "examples": [],
@@ -108,13 +139,14 @@ class Work:
             entry["examples"] = [
                 self._example(trial, defence, images, moved, seen[defence.name], labels)
             ]
+        entry["whole_seconds"] = time.perf_counter() - began
         return entry
 
     def _attacked(
         self, trial: Trial, images: list[Pixels], labels: npt.NDArray[np.int64], seed: int
     ) -> list[Pixels]:
-        surrogate = self.surrogate if "surrogate" in trial.attack.needs else None
-        target = Target(self.model, surrogate, trial.through)
+        surrogates = self.surrogates if "surrogate" in trial.attack.needs else ()
+        target = Target(self.model, surrogates, trial.through)
         moved = trial.attack.perturb(target, images, labels, trial.epsilon, seed)
         _check(trial, images, moved)
         return moved

@@ -40,8 +40,8 @@ class Target:
 
     model: nn.Module
     """A module from N×3×H×W floats in [0, 1] to N×K logits, in evaluation mode."""
-    surrogate: nn.Module | None = None
-    """Another such module, for attacks that need "surrogate"."""
+    surrogates: tuple[nn.Module, ...] = ()
+    """Other such modules, for attacks that need "surrogate"."""
     defence: Defence | None = None
     """The defence in front of the model, for adaptive attacks."""
 
@@ -64,6 +64,9 @@ class Attack:
     """The modules that it imports, and the names under which people install them."""
     parameters: Mapping[str, Any] = {}
     """The values that determine its strength; reports show them."""
+    together: int | None = None
+    """The most images that it is given at once; None for a chunk of the evaluation. A slow
+    attack takes few, because an evaluation that is interrupted loses what was at work."""
 
     @property
     def threat(self) -> Threat:

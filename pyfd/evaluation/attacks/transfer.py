@@ -30,6 +30,6 @@ class Transfer(Attack):
         seed: int,
     ) -> list[Pixels]:
         """Return adversarial images for the surrogate."""
-        if target.surrogate is None:
+        if not target.surrogates:
             raise ValueError(f"{self.name!r} needs another model to attack")
-        return PGD.perturb(Target(target.surrogate), images, labels, epsilon, seed)
+        return PGD.perturb(Target(target.surrogates[0]), images, labels, epsilon, seed)

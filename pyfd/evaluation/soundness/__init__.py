@@ -49,8 +49,11 @@ def findings(
         tried = [*results.noise, *outcomes(noisy, more)]
         results = dataclasses.replace(results, noise=tried)
     found = list(probed.findings)
+    if not finished:
+        reason = "The evaluation has not finished: its numbers and these findings will change."
+        found.append(finding("warning", "unfinished", reason))
     if quick:
-        reason = "This is a smoke run: it shows that everything runs, and no number means anything."
+        reason = "This is a smoke run (--quick): it has too few images to conclude anything."
         found.append(finding("warning", "smoke", reason))
     else:
         found += [*base_set(work), *planned(work, results, LARGE)]

@@ -64,12 +64,12 @@ def outcomes(work: Work, entries: Iterable[dict[str, Any]]) -> list[Outcome]:
     n = len(work.images)
     found: dict[tuple[int, str], Outcome] = {}
     for entry in sorted(entries, key=lambda entry: (entry["place"], entry["chunk"])):
-        trial, chunk = work.trials[entry["place"]], work.chunks[entry["chunk"]]
+        trial, chosen = work.trials[entry["place"]], work.chunks[entry["place"]][entry["chunk"]]
         for defence in trial.judged:
             blank = Outcome(trial, defence, np.zeros(n, bool), np.zeros(n, bool))
             outcome = found.setdefault((entry["place"], defence.name), blank)
-            outcome.right[chunk] = [digit == "1" for digit in entry["right"][defence.name]]
-            outcome.done[chunk] = True
+            outcome.right[chosen] = [digit == "1" for digit in entry["right"][defence.name]]
+            outcome.done[chosen] = True
     return list(found.values())
 
 
@@ -79,7 +79,7 @@ def proved(work: Work, entries: Iterable[dict[str, Any]]) -> dict[str, Flags]:
     for entry in entries:
         for name, proofs in entry["certified"].items():
             flags = found.setdefault(name, np.zeros(len(work.images), bool))
-            flags[work.chunks[entry["chunk"]]] = [proof == "1" for proof in proofs]
+            flags[work.chunks[entry["place"]][entry["chunk"]]] = [proof == "1" for proof in proofs]
     return found
 
 

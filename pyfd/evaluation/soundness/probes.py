@@ -64,7 +64,7 @@ class Probed:
 
 def probe(work: Work) -> Probed:
     """Look at the model and the defences, with a few forward and backward passes."""
-    chunk = work.chunks[0]
+    chunk = next(work.batches())
     batch = to_batch([work.images[i] for i in chunk]).to(device_of(work.model))
     with _quietly(work):
         given = _as_given(work.model, batch)
@@ -184,7 +184,7 @@ def _chain(work: Work, defence: Defence) -> Chain:
         model = nn.Sequential(standin(defence, model, work.seed), model)
     images = zero = broken = 0
     with _judging(model):
-        for chunk in work.chunks:
+        for chunk in work.batches():
             gradients = _gradients(model, work, chunk[: IMAGES - images]).flatten(1)
             images += len(gradients)
             broken += int((~gradients.isfinite()).any(1).sum())
@@ -261,7 +261,7 @@ def noise(work: Work) -> tuple[Work, list[dict[str, Any]]]:
     ]
     noisy = dataclasses.replace(work, trials=trials)
     entries, images = [], 0
-    for chunk, chosen in enumerate(work.chunks):
+    for chunk, chosen in enumerate(work.batches() if trials else ()):
         if images >= _NOISY:
             break
         images += len(chosen)
