@@ -239,6 +239,7 @@ def evaluate(
     Attacks a model on labelled photographs, with each defence, and writes a
     report: the accuracy with its confidence interval, for each attack and
     strength, with the adaptive attacks beside those that ignore the defence.
+    If something makes it unsound, the report says so, and the exit code is 1.
     """
     messages = Messages()
     setting: dict[str, Any] = {"quick": True} if quick else {}
@@ -267,10 +268,14 @@ def evaluate(
             setting={"model": model, "images": source, "scale": scale, **setting},
             **options,
         )
-        for warning in found["warnings"]:
-            click.echo(f"warning: {printable(warning)}", err=True)
+        for finding in found["findings"]:
+            click.echo(f"{finding['level']}: {printable(finding['text'])}", err=True)
         click.echo(reports.text(found))
         click.echo(f"{output / 'report.html'}", err=True)
+        errors = [f["check"] for f in found["findings"] if f["level"] == "error"]
+        if errors:
+            checks = ", ".join(dict.fromkeys(errors))
+            messages.refuse(str(output), f"these errors make the evaluation unsound: {checks}")
     messages.finish()
 
 
