@@ -10,7 +10,7 @@ import io
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pyfd.certificate import Certificate
 
 try:
+    from matplotlib import rc_context
     from matplotlib.axes import Axes
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -33,7 +34,14 @@ except ModuleNotFoundError as error:
     raise missing("matplotlib", "plots", module=error.name) from error
 
 #: The suffixes of the formats that `save` writes.
-SUFFIXES = (".png", ".svg")
+SUFFIXES = (".png", ".svg", ".pdf")
+
+#: The metadata of each format, without anything that would change from run to run.
+_METADATA: Mapping[str, Mapping[str, Any]] = {
+    ".png": {},
+    ".svg": {"Date": None},
+    ".pdf": {"CreationDate": None},
+}
 
 _PANEL = 3.6  # inches: the side of a panel
 _DARKEST = 0.8  # the darkest shade of a heat map, black being 1
@@ -189,10 +197,16 @@ def _scores(
     return {name: [float(score(t)) for t in tables] for name, score in accuracies.items()}
 
 
-def save(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Write a figure as PNG or SVG, according to the path's suffix.
+def save(figure: Figure, path: str | os.PathLike[str], *, dpi: int = 150) -> None:
+    """Write a figure as PNG, SVG or PDF, according to the path's suffix.
 
-    The same figure gives the same bytes, and the file is never half-written.
+    The same figure gives the same bytes, and the file is never half-written. The letters of
+    an SVG are curves; a PDF has its fonts, as TrueType.
+
+    Args:
+        figure: The figure.
+        path: The file.
+        dpi: The dots per inch of a PNG.
 
     Raises:
         ValueError: The path has another suffix.
@@ -200,8 +214,9 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     """
     suffix = check_suffix(path)
     buffer = io.BytesIO()
-    metadata = {"Date": None} if suffix == ".svg" else None  # a date would change the bytes
-    figure.savefig(buffer, format=suffix[1:], dpi=150, metadata=metadata)
+    fonts: Any = {"pdf.fonttype": 42, "svg.fonttype": "path", "svg.hashsalt": "pyfd"}
+    with rc_context(fonts):
+        figure.savefig(buffer, format=suffix[1:], dpi=dpi, metadata=_METADATA[suffix])
     write_file(path, buffer.getvalue())
 
 
@@ -213,7 +228,8 @@ def check_suffix(path: str | os.PathLike[str]) -> str:
     """
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
-        raise ValueError(f"a picture's name must end in {' or '.join(SUFFIXES)}, not {suffix!r}")
+        known = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
+        raise ValueError(f"a picture's name must end in {known}, not {suffix!r}")
     return suffix
 
 

@@ -10,8 +10,9 @@ from typing import Any
 import click
 
 from pyfd._core.cores import usable_cores
-from pyfd.cli.messages import Messages, printable, reason
-from pyfd.cli.options import Examples, limits_options
+from pyfd.cli import figures
+from pyfd.cli.messages import Messages, libraries, printable, reason
+from pyfd.cli.options import Group, limits_options
 from pyfd.limits import Limits
 
 _DEFENCES = ("none", "one-pass:fd-cvpr2019", "two-pass:fd-cvpr2019", "jpeg:75")
@@ -26,8 +27,33 @@ _KNOWLEDGE = {
 }
 
 
-class _Described(Examples):
-    """A command whose help describes the attacks and the defences."""
+class _Evaluate(Group):
+    """A command that may also be followed by a subcommand, such as "plot".
+
+    Its help describes the attacks and the defences.
+    """
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """Return the context of the subcommand if one is named first, and else of the command.
+
+        The options that an evaluation requires are not required of a subcommand.
+        """
+        if args and args[0] in self.commands:
+            name = f"{info_name} {args[0]}"
+            return self.commands[args[0]].make_context(name, args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Refuse a subcommand after the options of an evaluation."""
+        if args[0] in self.commands:
+            ctx.fail(f"{args[0]} must come first: pyfd evaluate {args[0]}")
+        return super().resolve_command(ctx, args)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         from pyfd.evaluation.attacks import ATTACKS
@@ -50,7 +76,7 @@ def _objects(_ctx: click.Context, param: click.Parameter, names: tuple[str, ...]
         BadParameter: A name or its argument is invalid, or a table file cannot be read.
         ClickException: A library is missing.
     """
-    with _libraries():
+    with libraries():
         from pyfd.evaluation.attacks import find
         from pyfd.evaluation.defences import parse
 
@@ -65,12 +91,15 @@ def _objects(_ctx: click.Context, param: click.Parameter, names: tuple[str, ...]
         return found
 
 
-@click.command(
-    cls=_Described,
+@click.group(
+    cls=_Evaluate,
+    invoke_without_command=True,
+    subcommand_metavar="[COMMAND ...]",
     epilog="""\
 pyfd evaluate --images foolbox -o smoke
 pyfd evaluate --images photos --labels labels.csv -o report
-pyfd evaluate --images photos --labels labels.csv -o report -d none -d two-pass:16 -a pgd -e 2""",
+pyfd evaluate --images photos --labels labels.csv -o report -d none -d two-pass:16 -a pgd -e 2
+pyfd evaluate plot report/report.json -o figure.pdf""",
 )
 @click.option(
     "-m",
@@ -177,7 +206,7 @@ def evaluate(
     strength, with the adaptive attacks beside those that ignore the defence.
     """
     messages = Messages()
-    with messages.watching(source), _libraries(), _certificates():
+    with messages.watching(source), libraries(), _certificates():
         from pyfd.evaluation import dataset, models
         from pyfd.evaluation import evaluate as run
         from pyfd.evaluation import report as reports
@@ -206,15 +235,6 @@ def evaluate(
 
 
 @contextmanager
-def _libraries() -> Iterator[None]:
-    """Turn a missing library into an error of the command."""
-    try:
-        yield
-    except ImportError as error:
-        raise click.ClickException(str(error)) from error
-
-
-@contextmanager
 def _certificates() -> Iterator[None]:
     """Turn a broken certificate into an error of the command."""
     from pyfd.evaluation import BrokenCertificateError
@@ -223,6 +243,9 @@ def _certificates() -> Iterator[None]:
         yield
     except BrokenCertificateError as error:
         raise click.ClickException(printable(str(error))) from error
+
+
+evaluate.add_command(figures.plot)
 
 
 def _input_size(model: Any) -> int:

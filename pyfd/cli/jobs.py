@@ -201,7 +201,7 @@ def writing(path: str | Path, name: str | None = None) -> Iterator[None]:
 
 
 def draw(figure: Figure, path: str) -> None:
-    """Write a plot as the .png or .svg file that its name asks for.
+    """Write a plot as the file that its name asks for.
 
     Raises:
         RefusedError: The file cannot be written.

@@ -37,6 +37,15 @@ def reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
+@contextmanager
+def libraries() -> Iterator[None]:
+    """Turn a missing library into an error of the command."""
+    try:
+        yield
+    except ImportError as error:
+        raise click.ClickException(str(error)) from error
+
+
 class Outcome(NamedTuple):
     """What there is to say about an input that was processed elsewhere or in a thread."""
 

@@ -85,7 +85,7 @@ workers_option = click.option(
 )
 
 
-def _check_plot(_ctx: click.Context, _param: click.Parameter, path: str | None) -> str | None:
+def check_plot(_ctx: click.Context, _param: click.Parameter, path: str | None) -> str | None:
     """Refuse, before any work is done, a plot that could not be drawn."""
     if path is None:
         return None
@@ -94,7 +94,7 @@ def _check_plot(_ctx: click.Context, _param: click.Parameter, path: str | None) 
 
         plots.check_suffix(path)
     except ImportError as error:
-        raise click.UsageError(f"--plot: {error}") from error
+        raise click.UsageError(str(error)) from error
     except ValueError as error:
         raise click.BadParameter(printable(str(error))) from error
     return path
@@ -105,8 +105,8 @@ def plot_option(text: str) -> Callable[[Decorated], Decorated]:
     return click.option(
         "--plot",
         metavar="FILE",
-        callback=_check_plot,
-        help=f"{text}: a .png or .svg file. Needs matplotlib: {remedy('plots')}.",
+        callback=check_plot,
+        help=f"{text}: a .png, .svg or .pdf file. Needs matplotlib: {remedy('plots')}.",
     )
 
 

@@ -6,11 +6,11 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 
 import pyfd
@@ -29,6 +29,11 @@ _UNEQUAL = 0.02
 _TIMED = 8
 
 
+#: One character for each image of a chunk.
+Digits = Annotated[str, Field(pattern="^[01]*$")]
+Proofs = Annotated[str, Field(pattern="^[01-]*$")]
+
+
 class _Entry(BaseModel):
     """An entry of the log, as `Work.do` returns it."""
 
@@ -36,10 +41,10 @@ class _Entry(BaseModel):
 
     place: Count
     chunk: Count
-    right: dict[str, Count]
+    right: dict[str, Digits]
     l2: Number
     seconds: Number
-    certified: dict[str, Count]
+    certified: dict[str, Proofs]
     rates: dict[str, Number | None]
     examples: list[Example]
 
@@ -62,12 +67,12 @@ def _belongs(work: Work, entry: _Entry) -> bool:
     names = {defence.name for defence in trial.judged}
     benign = names if trial.attack.threat == "benign" else set()
     promising = {d.name for d in trial.judged if d.epsilon is not None} & benign
-    most = max([*entry.right.values(), *entry.certified.values()], default=0)
+    size = len(work.chunks[entry.chunk])
     return (
         entry.right.keys() == names
         and entry.certified.keys() == promising
         and entry.rates.keys() == benign
-        and most <= len(work.chunks[entry.chunk])
+        and all(len(v) == size for v in (*entry.right.values(), *entry.certified.values()))
     )
 
 
@@ -81,7 +86,7 @@ def cells(work: Work, entries: Iterable[dict[str, Any]]) -> Iterator[dict[str, A
         trial = work.trials[place]
         attack = trial.attack
         for defence in trial.judged:
-            correct = sum(part["right"][defence.name] for part in parts)
+            correct = sum(part["right"][defence.name].count("1") for part in parts)
             yield {
                 "defence": defence.name,
                 "kind": defence.kind,
@@ -106,7 +111,7 @@ def certified(
     found = {}
     for defence in defences:
         if defence.epsilon is not None:
-            correct = sum(entry["certified"].get(defence.name, 0) for entry in entries)
+            correct = sum(entry["certified"].get(defence.name, "").count("1") for entry in entries)
             found[defence.name] = {"epsilon": defence.epsilon, **_share(correct, n)}
     return found
 

@@ -208,7 +208,7 @@ def _header(
     prints = Fingerprints()
     return {
         "format": "pyfd-evaluation-progress",
-        "version": 3,
+        "version": 4,
         "model": prints.of(model),
         "surrogate": prints.of(surrogate),
         "device": device_of(model).type,

@@ -93,7 +93,7 @@ class Work:
         entry: dict[str, Any] = {
             "place": place,
             "chunk": chunk,
-            "right": {name: int((said == labels).sum()) for name, said in classes.items()},
+            "right": {name: digits(said == labels) for name, said in classes.items()},
             "l2": sum(distances),
             "seconds": seconds,
             "certified": {},
@@ -134,12 +134,18 @@ class Work:
 
     def _certified(
         self, promises: Sequence[Promise], labels: npt.NDArray[np.int64]
-    ) -> dict[str, int]:
-        """Return how many images are right and certified, for each defence that promises it."""
-        return {
-            p.defence.name: int(((predict(self.model, p.expected) == labels) & p.certified).sum())
-            for p in promises
-        }
+    ) -> dict[str, str]:
+        """Return what each defence that promises something proves of the images.
+
+        For each image this is "1" (right and certified), "0" (wrong and certified) or "-" (not
+        certified).
+        """
+        found = {}
+        for p in promises:
+            right = digits(predict(self.model, p.expected) == labels)
+            held = zip(right, p.certified, strict=True)
+            found[p.defence.name] = "".join(d if certified else "-" for d, certified in held)
+        return found
 
     def _example(
         self,
@@ -165,6 +171,11 @@ class Work:
             "defended": _png(seen[0]),
             "defence": defence.name,
         }
+
+
+def digits(flags: npt.NDArray[np.bool_]) -> str:
+    """Return one digit for each flag, as the log holds them: "1" if it is true, else "0"."""
+    return "".join("1" if flag else "0" for flag in flags)
 
 
 def _bits(defence: Defence, photographs: Sequence[Pixels]) -> float | None:

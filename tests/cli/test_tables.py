@@ -183,7 +183,7 @@ def test_show_plots(run, tmp_path):
 def test_plots_of_another_form(run, tmp_path):
     code, out, err = run("tables", "show", "fd-2018", "--plot", tmp_path / "t.gif")
     assert (code, out) == (2, "")
-    assert "must end in .png or .svg" in err
+    assert "must end in .png, .svg or .pdf" in err
 
 
 def test_plots_without_matplotlib():

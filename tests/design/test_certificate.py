@@ -376,7 +376,7 @@ def test_command_searches_directories(run, jpeg, png, tmp_path):
         (("--epsilon", "-1"), "8-bit levels, 0...255, not -1"),
         (("--epsilon", "nan"), "8-bit levels, 0...255, not nan"),
         (("-q", "8192"), "The largest step is 8192, but at most 8191 is allowed here."),
-        (("--plot", "x.jpg"), "must end in .png or .svg"),
+        (("--plot", "x.jpg"), "must end in .png, .svg or .pdf"),
         (("--subsampling", "4:1:1"), "'4:1:1' is not one of"),
     ],
 )

@@ -212,7 +212,7 @@ def test_svg(tmp_path):
 
 @pytest.mark.parametrize("name", ["x.jpg", "x", "x.pdf"])
 def test_other_suffixes(name, tmp_path):
-    with pytest.raises(ValueError, match=r"must end in \.png or \.svg"):
+    with pytest.raises(ValueError, match=r"must end in \.png, \.svg or \.pdf"):
         plots.save(plots.curves(FIGURE_3), tmp_path / name)
     assert not list(tmp_path.iterdir())
 

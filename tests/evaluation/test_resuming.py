@@ -252,11 +252,11 @@ def test_other_versions(tmp_path, monkeypatch):
         ('{"format": "notes"}', "it has the format 'notes', not 'pyfd-evaluation-progress'"),
         (
             '{"format": "pyfd-evaluation-progress", "digest": "1"}',
-            r"another version of pyfd wrote it \(format None, not 3\)",
+            r"another version of pyfd wrote it \(format None, not 4\)",
         ),
         (
             '{"format": "pyfd-evaluation-progress", "version": 2}',
-            r"another version of pyfd wrote it \(format 2, not 3\)",
+            r"another version of pyfd wrote it \(format 2, not 4\)",
         ),
     ],
 )
@@ -360,11 +360,13 @@ def test_an_entry_that_was_cut_off_in_the_middle_is_done_again(tmp_path):
         {"place": 10**400},
         {"chunk": 99},
         {"right": {}},
-        {"right": {"none": 99}},
-        {"right": {"none": -1}},
-        {"right": {"none": False}},
-        {"right": [["none", 0]]},
-        {"right": {"none": 0, "another": 0}},
+        {"right": {"none": 0}},
+        {"right": {"none": ""}},
+        {"right": {"none": "00"}},
+        {"right": {"none": "-"}},
+        {"right": {"none": "0\n"}},
+        {"right": [["none", "0"]]},
+        {"right": {"none": "0", "another": "0"}},
         {"l2": "far"},
         {"l2": float("nan")},
         {"l2": 10**400},
@@ -382,7 +384,7 @@ def test_entries_that_are_not_of_this_evaluation_are_skipped(tmp_path, change):
     path = tmp_path / "progress.jsonl"
     entry = json.loads(path.read_text().splitlines()[1])
     assert (entry["place"], entry["chunk"]) == (0, 0)
-    entry |= {"right": {"none": 0}, **change}
+    entry |= {"right": {"none": "0"}, **change}
     with path.open("a") as file:
         file.write(json.dumps(entry) + "\n")
     lines = path.read_text().splitlines()

@@ -44,7 +44,8 @@ Text = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=0)]
 Number = Annotated[float, Field(ge=0, lt=1e300)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Png = Annotated[str, Field(pattern="^iVBORw0KGgo[A-Za-z0-9+/]+={0,2}$")]
+#: A picture in base64: a PNG, or a JPEG.
+Picture = Annotated[str, Field(pattern="^(iVBORw0KGgo|/9j/)[A-Za-z0-9+/]+={0,2}$")]
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -84,7 +85,7 @@ _PROBLEMS = {
     "missing": "this field is missing",
     "model_type": "Input should be an object",
     "dict_type": "Input should be an object",
-    "string_pattern_mismatch": "Input should be a PNG in base64",
+    "string_pattern_mismatch": "Input should be a PNG or a JPEG in base64",
 }
 
 
@@ -131,6 +132,8 @@ class Setting(_Model, extra="allow"):
     images: Text
     loaded: Count
     n: Count
+    classes: dict[str, Text] = Field(default_factory=dict)
+    """The names of classes by number; older reports have none."""
 
 
 class Accuracy(_Model):
@@ -214,19 +217,41 @@ class Example(_Model):
     title: Text
     label: Count
     predicted: Predicted
-    original: Png
-    adversarial: Png
-    perturbation: Png
+    original: Picture
+    adversarial: Picture
+    perturbation: Picture
     amplified: Count
-    defended: Png
+    defended: Picture
     defence: Text
 
 
+class Finding(_Model):
+    """What the evaluation found when it checked itself."""
+
+    level: Literal["error", "warning"]
+    check: Text
+    text: Text
+
+
+class Progress(_Model):
+    """How much of an evaluation is done, in its own units of work."""
+
+    done: Count
+    total: Count
+    seconds_left: Number | None = None
+
+
 class Evaluation(_Model):
-    """The content of a report.json. Defences and attacks keep the order of its cells."""
+    """The content of a report.json. Defences and attacks keep the order of its cells.
+
+    As long as the evaluation is not finished, its cells may count fewer images, and any of
+    them may be missing.
+    """
 
     format: Literal["pyfd-evaluation"]
     version: int
+    finished: bool = True
+    progress: Progress | None = None
     setting: Setting
     cells: list[Cell]
     certified: dict[str, Certified] = Field(default_factory=dict)
@@ -235,6 +260,8 @@ class Evaluation(_Model):
     """The mean bits per pixel that the camera sends, by defence; older reports have none."""
     costs: dict[str, Number]
     warnings: list[Text]
+    findings: list[Finding] = Field(default_factory=list)
+    """Errors and warnings; older reports have only the texts of warnings."""
     examples: list[Example]
 
     @field_validator("version")
@@ -246,7 +273,7 @@ class Evaluation(_Model):
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Evaluation:
-        if not self.cells:
+        if self.finished and not self.cells:
             raise ValueError("there are no cells: nothing was measured")
         seen = set()
         for cell in self.cells:
@@ -254,16 +281,31 @@ class Evaluation(_Model):
                 raise ValueError(f"{cell.defence} has two kinds")
             if (cell.defence, cell.column) in seen:
                 raise ValueError(f"two cells are {cell.defence} under {cell.column.label}")
-            if cell.n != self.setting.n:
+            if not self._counts(cell):
                 raise ValueError(f"{cell.defence} is not measured on the setting's n")
             seen.add((cell.defence, cell.column))
         for name, certified in self.certified.items():
-            if certified.n != self.setting.n:
+            if not self._counts(certified):
                 raise ValueError(f"{name} is not certified on the setting's n")
         for name in self.defences:
-            if (name, BENIGN) not in seen:
+            if self.finished and (name, BENIGN) not in seen:
                 raise ValueError(f"{name} has no benign accuracy")
         return self
+
+    def _counts(self, found: Accuracy) -> bool:
+        """Return whether an accuracy counts all images, or some if that is not finished."""
+        return found.n == self.setting.n or (not self.finished and found.n < self.setting.n)
+
+    @property
+    def errors(self) -> list[str]:
+        """The findings that make the evaluation unsound."""
+        return [finding.text for finding in self.findings if finding.level == "error"]
+
+    @property
+    def doubts(self) -> list[str]:
+        """The warnings, without the errors, each once."""
+        found = [finding.text for finding in self.findings if finding.level == "warning"]
+        return [text for text in dict.fromkeys([*self.warnings, *found]) if text not in self.errors]
 
     @cached_property
     def defences(self) -> Mapping[str, str]:
@@ -272,14 +314,15 @@ class Evaluation(_Model):
 
     @cached_property
     def columns(self) -> Sequence[Column]:
-        """The columns by threat, then by attack in the order of the cells, then by strength."""
+        """The benign column, and the others by threat, then by attack in the order of the cells, then by strength."""
         attacks = list(dict.fromkeys(cell.attack for cell in self.cells))
 
         def place(column: Column) -> tuple[int, int, float]:
             threat = THREATS.index(column.threat)
             return threat, attacks.index(column.attack), column.epsilon or 0
 
-        return sorted(dict.fromkeys(cell.column for cell in self.cells), key=place)
+        found = dict.fromkeys(cell.column for cell in self.cells if cell.column != BENIGN)
+        return [BENIGN, *sorted(found, key=place)]
 
     @cached_property
     def uniform(self) -> Sequence[tuple[int, str]]:
@@ -303,9 +346,12 @@ class Evaluation(_Model):
         """Return the accuracy of a defence under an attack, or None if it was not measured."""
         return self._places.get((defence, column))
 
-    def benign(self, defence: str) -> Cell:
-        """Return the accuracy of a defence on images that nobody attacked."""
-        return self._places[defence, BENIGN]
+    def benign(self, defence: str) -> Cell | None:
+        """Return the accuracy of a defence on images that nobody attacked.
+
+        It is None only if the evaluation is not finished.
+        """
+        return self._places.get((defence, BENIGN))
 
     def of(self, defence: str, threat: str) -> list[Cell]:
         """Return everything that was measured of a defence under a threat."""

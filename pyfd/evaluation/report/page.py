@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Any, NamedTuple, TypeVar
 
 from pyfd._core.extras import missing
-from pyfd.evaluation.report import plots
+from pyfd.evaluation.report import drawing, plots
 from pyfd.evaluation.report.data import BENIGN, Accuracy, Cell, Evaluation, read
 
 try:
@@ -48,10 +48,7 @@ def page(content: Mapping[str, Any]) -> str:
         threat_headers=_runs(column.threat for column in evaluation.attacks),
         attack_headers=_runs((column.threat, column.name) for column in evaluation.attacks),
         looks=plots.looks(evaluation.defences),
-        by_epsilon=plots.by_epsilon(evaluation),
-        by_step=plots.by_step(evaluation),
-        by_defence=plots.by_defence(evaluation),
-        by_rate=plots.by_rate(evaluation),
+        panels=plots.panels(evaluation),
         costs=sorted(evaluation.costs.items(), key=lambda item: item[1]),
         terms=_terms(evaluation),
         attacks=list(_attacks(evaluation)),
@@ -126,6 +123,7 @@ def _terms(evaluation: Evaluation) -> list[tuple[str, Any]]:
             _SCALES.get(str(value), value) if key == "scale" else value,
         )
         for key, value in evaluation.setting
+        if key != "classes"
     ]
 
 
@@ -206,10 +204,11 @@ _ENVIRONMENT = Environment(
     lstrip_blocks=True,
 )
 _ENVIRONMENT.filters |= {
-    "data_uri": plots.data_uri,
+    "alone": drawing.alone,
+    "data_uri": drawing.data_uri,
     "described": _described,
     "percent": _percent,
-    "sample": plots.sample,
+    "sample": drawing.sample,
     "span": _span,
     "three_digits": _three_digits,
     "time": _time,

@@ -1,27 +1,16 @@
-"""The plots of an evaluation's page: small panels of matplotlib, as SVG images.
-
-The page writes their titles and a key. The panels themselves hold only numbers and fixed
-words, because matplotlib's fonts do not have a glyph for every name.
-"""
+"""The panels of an evaluation: what is plotted against what."""
 
 from __future__ import annotations
 
-import base64
-import io
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
-from pyfd._core.extras import missing
-from pyfd.evaluation.report.data import BENIGN, Column, Evaluation
+from pyfd.evaluation.report.data import BENIGN, Column, Evaluation, read
+from pyfd.evaluation.report.drawing import Bar, Bars, Curve, Curves, Look, Panel, Row, Rows, sheet
 
-try:
-    from matplotlib import rc_context
-    from matplotlib.axes import Axes
+if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator, PercentFormatter
-except ModuleNotFoundError as error:
-    raise missing("matplotlib", "evaluate", module=error.name) from error
 
 _BLUE, _BROWN, _GRAY = "#0b4f8a", "#a34700", "#555555"
 _LINES = {
@@ -33,69 +22,59 @@ _LINES = {
 _STRENGTHS = ((":", _BLUE), ("--", _BROWN), ("-.", _GRAY))
 _MARKERS = "os^DvPX*<>ph"
 _FILLS: tuple[Literal["full", "left", "top"], ...] = ("full", "left", "top")
-#: The points of a row, by threat; a filled point may lie in a hollow one.
-_POINTS: dict[str, dict[str, Any]] = {
-    "benign": {"marker": "|", "markersize": 9.0, "markeredgewidth": 1.5},
-    "adaptive": {"fillstyle": "full", "markerfacecolor": "white", "markersize": 7.0},
-    "gray-box": {},
-    "black-box": {},
-}
-
-# Inches
-_WIDTH = 3.4
-_HEIGHT = 1.98  # of the axes, without the labels below
-_LEFT, _RIGHT, _TOP, _BOTTOM = 0.6, 0.2, 0.14, 0.48  # room around the axes
-_LEGEND_ROW = 0.17
-_DEFENCE_ROW = 0.15
-_LEGEND_COLUMNS = 5
 
 
-class Look(NamedTuple):
-    """The look of a curve or a point; line and marker tell it apart without the color."""
+def figures(content: Mapping[str, Any]) -> dict[str, Figure]:
+    """Return the figures of an evaluation by name, each with its titles and key, for a paper.
 
-    line: str = "-"
-    marker: str = "o"
-    color: str = "black"
-    fill: Literal["full", "left", "top"] = "full"
+    Their names are "accuracy-by-epsilon", "accuracy-by-step", "accuracy-by-defence" and
+    "accuracy-by-rate"; those for which the evaluation has no numbers are missing. They are at
+    most 6.8 inches wide.
 
+    Args:
+        content: The content of a report.json.
 
-class Curve(NamedTuple):
-    """Points joined by a line; a curve with a label is listed in a legend."""
-
-    look: Look
-    points: Sequence[tuple[float, float]]
-    label: str = ""
-
-
-class Row(NamedTuple):
-    """The accuracies of one defence on benign images and under attacks of one strength."""
-
-    label: str
-    look: Look
-    accuracies: Mapping[str, float]
-    """The lowest accuracy, 0 to 1, by threat."""
+    Raises:
+        ValueError: The content is not an evaluation's; the message names the field.
+    """
+    evaluation = read(content)
+    key = looks(evaluation.defences)
+    return {name: sheet(shown, key) for name, shown in panels(evaluation).items()}
 
 
-# ---- the panels of an evaluation, by title -----------------------------------
+def panels(evaluation: Evaluation) -> dict[str, dict[str, Panel]]:
+    """Return the panels by title, of each figure by name; figures without panels are left out."""
+    found: dict[str, Mapping[str, Panel]] = {
+        "accuracy-by-epsilon": by_epsilon(evaluation),
+        "accuracy-by-step": by_step(evaluation),
+        "accuracy-by-defence": by_defence(evaluation),
+        "accuracy-by-rate": by_rate(evaluation),
+    }
+    return {name: dict(panels) for name, panels in found.items() if panels}
 
 
-def by_epsilon(evaluation: Evaluation) -> dict[str, Figure]:
-    """Return a panel for each attack that has an ε, with a curve for each defence."""
-    panels = {}
+def by_epsilon(evaluation: Evaluation) -> dict[str, Curves | Bars]:
+    """Return a panel for each attack: curves over ε, or bars if there is one strength."""
+    panels: dict[str, Curves | Bars] = {}
     for name, columns in _attacks(evaluation):
+        if len(columns) == 1:
+            title = f"{columns[0].threat}: {columns[0].label}"
+            panels[title] = Bars(list(_bars(evaluation, columns[0])))
+            continue
         curves = []
         for defence, look in looks(evaluation.defences).items():
             cells = [evaluation.cell(defence, column) for column in columns]
             points = [(cell.epsilon, cell.accuracy) for cell in cells if cell and cell.epsilon]
+            benign = evaluation.benign(defence)
             if points:
-                benign = evaluation.benign(defence).accuracy
-                curves.append(Curve(look, [(0.0, benign), *points]))
+                start = [(0.0, benign.accuracy)] if benign else []
+                curves.append(Curve(look, [*start, *points]))
         if curves:
-            panels[name] = accuracies(curves, "ε, in 8-bit levels")
+            panels[name] = Curves(curves, "ε, in 8-bit levels")
     return panels
 
 
-def by_step(evaluation: Evaluation) -> dict[str, Figure]:
+def by_step(evaluation: Evaluation) -> dict[str, Curves]:
     """Return a panel for each attack on uniform tables, with a curve for each strength."""
     panels = {}
     for kind in ("two-pass", "one-pass"):
@@ -108,11 +87,11 @@ def by_step(evaluation: Evaluation) -> dict[str, Figure]:
                 if len(points) > 1:
                     curves.append(Curve(look, points, column.strength or "benign"))
             if any(curve.label != "benign" for curve in curves):
-                panels[f"{kind}, {name}"] = accuracies(curves, "quantization step")
+                panels[f"{kind}, {name}"] = Curves(curves, "quantization step")
     return panels
 
 
-def by_defence(evaluation: Evaluation) -> dict[str, Figure]:
+def by_defence(evaluation: Evaluation) -> dict[str, Rows]:
     """Return panels for each strength: gray-box and adaptive attacks, and black-box attacks."""
     by_strength = sorted(evaluation.attacks, key=lambda c: (c.epsilon is None, c.epsilon))
     panels = {}
@@ -120,37 +99,44 @@ def by_defence(evaluation: Evaluation) -> dict[str, Figure]:
         run = {column.threat: column.strength for column in columns}
         for threats in (("gray-box", "adaptive"), ("black-box",)):
             names = [threat for threat in threats if threat in run]
-            if names:
-                title = f"{run[names[0]]}: {' and '.join(names)}"
-                panels[title] = rows(list(_rows(evaluation, names, epsilon)))
+            rows = list(_rows(evaluation, names, epsilon))
+            if rows:
+                panels[f"{run[names[0]]}: {' and '.join(names)}"] = Rows(rows)
     return panels
 
 
-def by_rate(evaluation: Evaluation) -> dict[str, Figure]:
+def by_rate(evaluation: Evaluation) -> dict[str, Curves]:
     """Return a panel for each ε that is certified, with a numbered point for each defence."""
     points: dict[int, list[Curve]] = {}
-    for number, (name, look) in enumerate(looks(evaluation.defences).items(), 1):
+    for name, (number, look) in _numbered(evaluation).items():
         certified, rate = evaluation.certified.get(name), evaluation.rates.get(name)
         if certified is not None and rate is not None:
-            point = Curve(look, [(rate, certified.accuracy)], str(number))
+            point = Curve(look, [(rate, certified.accuracy)], number)
             points.setdefault(certified.epsilon, []).append(point)
-    panels = {}
-    for epsilon, curves in sorted(points.items()):
-        panels[f"ε = {epsilon}"] = figure = accuracies(curves, "bits per pixel")
-        figure.axes[0].set_xlim(left=0)
-    return panels
+    return {
+        f"ε = {epsilon}": Curves(curves, "bits per pixel", from_zero=True)
+        for epsilon, curves in sorted(points.items())
+    }
+
+
+def _bars(evaluation: Evaluation, column: Column) -> Iterator[Bar]:
+    """Yield a bar for each defence that was attacked, in the order of the table."""
+    for name, (number, look) in _numbered(evaluation).items():
+        cell, benign = evaluation.cell(name, column), evaluation.benign(name)
+        if cell:
+            low, high = cell.interval
+            yield Bar(number, look, cell.accuracy, (low, high), benign and benign.accuracy)
 
 
 def _rows(evaluation: Evaluation, threats: Sequence[str], epsilon: float | None) -> Iterator[Row]:
     """Yield a row for each defence that was attacked, the best benign accuracy first."""
-    numbers = {name: str(number) for number, name in enumerate(evaluation.defences, 1)}
-    benign = {name: evaluation.benign(name).accuracy for name in evaluation.defences}
-    look = looks(evaluation.defences)
+    benign = {n: cell.accuracy for n in evaluation.defences if (cell := evaluation.benign(n))}
+    numbered = _numbered(evaluation)
     for name in sorted(benign, key=lambda name: -benign[name]):
         lowest = {threat: evaluation.lowest(name, threat, epsilon) for threat in threats}
         found = {threat: cell.accuracy for threat, cell in lowest.items() if cell}
         if found:
-            yield Row(numbers[name], look[name], {"benign": benign[name], **found})
+            yield Row(*numbered[name], {"benign": benign[name], **found})
 
 
 def _attacks(evaluation: Evaluation) -> Iterator[tuple[str, list[Column]]]:
@@ -159,6 +145,12 @@ def _attacks(evaluation: Evaluation) -> Iterator[tuple[str, list[Column]]]:
         same = list(group)
         name = same[0].label if same[0].epsilon is None else same[0].name
         yield f"{same[0].threat}: {name}", same
+
+
+def _numbered(evaluation: Evaluation) -> dict[str, tuple[str, Look]]:
+    """Return the number and the look of each defence."""
+    found = looks(evaluation.defences)
+    return {name: (str(number), look) for number, (name, look) in enumerate(found.items(), 1)}
 
 
 def looks(defences: Mapping[str, str]) -> dict[str, Look]:
@@ -184,109 +176,3 @@ def _strength_looks() -> Iterator[Look]:
     yield Look(marker="")
     for (line, color), marker in zip(itertools.cycle(_STRENGTHS), itertools.cycle(_MARKERS)):
         yield Look(line, marker, color)
-
-
-# ---- drawing -----------------------------------------------------------------
-
-
-def accuracies(curves: Sequence[Curve], x_label: str) -> Figure:
-    """Return a panel of accuracies, 0 to 1, with a legend below it if curves have labels."""
-    labelled = sum(bool(curve.label) for curve in curves)
-    figure, axes = _panel(x_label, legend_rows=-(-labelled // _LEGEND_COLUMNS))
-    axes.set_ylabel("accuracy", fontsize=9)
-    axes.set_ylim(0, 1)
-    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    for curve in curves:
-        axes.plot(*zip(*curve.points, strict=True), label=curve.label, **_drawn(curve.look))
-    ticks = sorted({x for curve in curves for x, _ in curve.points})
-    whole = all(x == int(x) for x in ticks)
-    if whole and len(ticks) <= 6:
-        axes.set_xticks(ticks, [f"{x:g}" for x in ticks])
-    else:
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=whole))
-    if labelled:
-        _legend(figure, min(labelled, _LEGEND_COLUMNS))
-    return figure
-
-
-def rows(found: Sequence[Row]) -> Figure:
-    """Return a panel with a row for each defence, from the top, and its accuracies on a line."""
-    height = max(_HEIGHT, (len(found) + 1) * _DEFENCE_ROW)
-    figure, axes = _panel("accuracy", height, legend_rows=1)
-    axes.set_xlim(0, 1)
-    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes.set_ylim(len(found), -1)
-    axes.set_yticks(range(len(found)), [row.label for row in found])
-    axes.tick_params("y", length=0, pad=7)  # clear of a point at 0 %
-    axes.set_ylabel("defence", fontsize=9)
-    for y, row in enumerate(found):
-        drawn = _drawn(row.look)
-        ends = (min(row.accuracies.values()), max(row.accuracies.values()))
-        axes.plot(ends, (y, y), **drawn | {"marker": "", "linewidth": 0.8})
-        for threat, point in _POINTS.items():
-            if threat in row.accuracies:
-                axes.plot(row.accuracies[threat], y, **drawn | {"linestyle": ""} | point)
-    shown = [threat for threat in _POINTS if any(threat in row.accuracies for row in found)]
-    for threat in shown:
-        axes.plot([], [], label=threat, **_drawn(Look(line="")) | _POINTS[threat])
-    _legend(figure, len(shown))
-    return figure
-
-
-def sample(look: Look) -> Figure:
-    """Return a piece of a curve, for a key; 0.5 inches wide."""
-    figure = Figure(figsize=(0.5, 0.2))
-    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, 1), ylim=(0, 1))
-    axes.set_axis_off()
-    axes.plot([0.04, 0.5, 0.96], [0.5] * 3, markevery=[1], **_drawn(look))
-    return figure
-
-
-def data_uri(figure: Figure) -> str:
-    """Return a figure as an SVG image in a data URI; the same figure gives the same text."""
-    buffer = io.BytesIO()
-    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    with rc_context({"svg.hashsalt": "pyfd"}):
-        figure.savefig(buffer, format="svg", metadata=nothing)
-    return f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
-def _panel(x_label: str, height: float = _HEIGHT, legend_rows: int = 0) -> tuple[Figure, Axes]:
-    """Return a figure and its axes, `height` inches high, with room for a legend below."""
-    below = _BOTTOM + legend_rows * _LEGEND_ROW
-    whole = below + height + _TOP
-    figure = Figure(figsize=(_WIDTH, whole))
-    wide = (_WIDTH - _LEFT - _RIGHT) / _WIDTH
-    axes = figure.add_axes((_LEFT / _WIDTH, below / whole, wide, height / whole))
-    axes.set_xlabel(x_label, fontsize=9)
-    axes.grid(color="0.9")
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=8)
-    return figure, axes
-
-
-def _legend(figure: Figure, columns: int) -> None:
-    figure.legend(
-        loc="lower center",
-        ncols=columns,
-        fontsize=7,
-        frameon=False,
-        handlelength=1.8,
-        handletextpad=0.4,
-        columnspacing=1.0,
-    )
-
-
-def _drawn(look: Look) -> dict[str, Any]:
-    """Return a look as the arguments of `Axes.plot`."""
-    return {
-        "linestyle": look.line,
-        "marker": look.marker,
-        "color": look.color,
-        "fillstyle": look.fill,
-        "markerfacecoloralt": "white",
-        "markersize": 5.0,
-        "linewidth": 1.2,
-        "clip_on": False,
-    }
