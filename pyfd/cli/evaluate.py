@@ -23,7 +23,7 @@ _EPSILONS = (1, 2, 4)
 _KNOWLEDGE = {
     "gray-box": "know the model, not the defence",
     "adaptive": "know the model and the defence",
-    "black-box": "know another model",
+    "black-box": "know other models, or only answers",
 }
 
 
@@ -162,7 +162,13 @@ pyfd evaluate plot report/report.json -o figure.pdf""",
     help="How far the attacker moves a sample, in 8-bit levels. Can be repeated.  "
     f"[default: {', '.join(map(str, _EPSILONS))}]",
 )
-@click.option("--surrogate", metavar="M", help="The other model, for attacks that need one.")
+@click.option(
+    "--surrogate",
+    "surrogates",
+    multiple=True,
+    metavar="M",
+    help="Another model, for attacks that need one. Can be repeated: they attack all together.",
+)
 @click.option(
     "--attacker-quality",
     type=click.IntRange(1, 100),
@@ -192,7 +198,7 @@ def evaluate(
     source: str,
     labels: Path | None,
     scale: str,
-    surrogate: str | None,
+    surrogates: tuple[str, ...],
     limit: int | None,
     workers: int | None,
     output: Path,
@@ -221,7 +227,7 @@ def evaluate(
             pixels,
             chosen.labels[:limit],
             output=output,
-            surrogate=None if surrogate is None else models.load(surrogate),
+            surrogate=[models.load(name) for name in surrogates],
             workers=workers or usable_cores(),
             progress=True,
             setting={"model": model, "images": source, "scale": scale},

@@ -59,7 +59,7 @@ def evaluate(
     defences: Sequence[str | Defence] = ("none", "one-pass:fd-cvpr2019", "two-pass:fd-cvpr2019"),
     attacks: Sequence[str | Attack] = ("pgd", "bpda", "grid"),
     epsilons: Sequence[int] = (1, 2, 4),
-    surrogate: nn.Module | None = None,
+    surrogate: nn.Module | Sequence[nn.Module] | None = None,
     attacker_quality: int | None = None,
     seed: int = 0,
     batch_size: int = 10,
@@ -94,7 +94,7 @@ def evaluate(
         attacks: Names in `pyfd.evaluation.attacks.ATTACKS`, or objects of
             `pyfd.evaluation.attacks.Attack`.
         epsilons: L∞ strengths in 8-bit levels, for attacks that have one.
-        surrogate: Another model, for attacks that need one ("transfer").
+        surrogate: Another model, or several, for attacks that need one ("transfer").
         attacker_quality: The attacker hands over JPEG files of this quality, not
             pixels; defences by tables decode the files.
         seed: The seed of attacks and random defences.
@@ -118,16 +118,17 @@ def evaluate(
     truth = np.asarray(labels, np.int64)
     chosen = [parse(d) if isinstance(d, str) else d for d in defences]
     fought = [find(a) if isinstance(a, str) else a for a in attacks]
-    _check(images, truth, chosen, fought, epsilons, surrogate)
+    surrogates = (surrogate,) if isinstance(surrogate, nn.Module) else tuple(surrogate or ())
+    _check(images, truth, chosen, fought, epsilons, surrogates)
     trials = plan(chosen, fought, epsilons)
     # Before the model runs, because that may change its attributes
-    header = _header(model, surrogate, images, truth, chosen, fought)
+    header = _header(model, surrogates, images, truth, chosen, fought)
     classes = predict(model, images, batch_size=batch_size)
     right = np.flatnonzero(classes == truth).tolist()
     if not right:
         raise ValueError("the model gets none of the images right: are the labels its own?")
     base, answers = [images[i] for i in right], truth[right]
-    work = Work(model, surrogate, base, answers, right, trials, seed, batch_size, attacker_quality)
+    work = Work(model, surrogates, base, answers, right, trials, seed, batch_size, attacker_quality)
     header |= {
         "predictions": Fingerprints().of(classes),
         "epsilons": [int(epsilon) for epsilon in epsilons],
@@ -174,7 +175,7 @@ def _check(
     defences: Sequence[Defence],
     attacks: Sequence[Attack],
     epsilons: Sequence[int],
-    surrogate: nn.Module | None,
+    surrogates: tuple[nn.Module, ...],
 ) -> None:
     if not len(images) or truth.shape != (len(images),):
         raise ValueError(f"{len(images)} images need as many labels, not shape {truth.shape}")
@@ -183,7 +184,7 @@ def _check(
     if len({a.name for a in attacks}) < len(attacks):
         raise ValueError("each attack must be given only once")
     for attack in attacks:
-        if "surrogate" in attack.needs and surrogate is None:
+        if "surrogate" in attack.needs and not surrogates:
             raise ValueError(f"{attack.name!r} needs another model to attack")
         require(attack.libraries)
     for defence in defences:
@@ -198,7 +199,7 @@ def _check(
 
 def _header(
     model: nn.Module,
-    surrogate: nn.Module | None,
+    surrogates: tuple[nn.Module, ...],
     images: Sequence[Pixels],
     truth: npt.NDArray[np.int64],
     defences: Sequence[Defence],
@@ -210,7 +211,7 @@ def _header(
         "format": "pyfd-evaluation-progress",
         "version": 4,
         "model": prints.of(model),
-        "surrogate": prints.of(surrogate),
+        "surrogate": prints.of(surrogates),
         "device": device_of(model).type,
         "images": prints.of([list(images), truth]),
         "defences": [[defence.name, prints.of(defence)] for defence in defences],

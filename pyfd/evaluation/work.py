@@ -32,7 +32,7 @@ class Work:
     """Everything that a process needs to do any part of an evaluation."""
 
     model: nn.Module
-    surrogate: nn.Module | None
+    surrogates: tuple[nn.Module, ...]
     images: list[Pixels]
     """The base set: the images that the undefended model gets right."""
     labels: npt.NDArray[np.int64]
@@ -113,8 +113,8 @@ class Work:
     def _attacked(
         self, trial: Trial, images: list[Pixels], labels: npt.NDArray[np.int64], seed: int
     ) -> list[Pixels]:
-        surrogate = self.surrogate if "surrogate" in trial.attack.needs else None
-        target = Target(self.model, surrogate, trial.through)
+        surrogates = self.surrogates if "surrogate" in trial.attack.needs else ()
+        target = Target(self.model, surrogates, trial.through)
         moved = trial.attack.perturb(target, images, labels, trial.epsilon, seed)
         _check(trial, images, moved)
         return moved
