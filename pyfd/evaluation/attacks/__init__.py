@@ -69,12 +69,11 @@ _TARGETED, _RESTARTS = Targeted(), Restarts()
 ATTACKS: dict[str, Attack] = {
     attack.name: attack
     for attack in (
-        Noise(),
         library.FGSM,
         library.BIM,
         library.PGD,
-        _TARGETED,
         library.APGD,
+        _TARGETED,
         autoattack.APGD_CE,
         autoattack.APGD_T,
         autoattack.FAB_T,
@@ -82,6 +81,7 @@ ATTACKS: dict[str, Attack] = {
         autoattack.AUTO,
         library.DEEPFOOL,
         library.CW_L2,
+        Noise(),
         BPDA(),
         BPDA(_TARGETED, "bpda-t", "BPDA-T", "pgd-t through the defence"),
         BPDA(

@@ -157,6 +157,7 @@ class AutoAttack(Attack):
         seed: int,
     ) -> list[Pixels]:
         """Return adversarial images, rounded to 8 bits."""
+        require(self.libraries)
         from pyfd.torch import predict
 
         found = list(images)
