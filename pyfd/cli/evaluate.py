@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from pyfd._core.cores import usable_cores
 from pyfd.cli import figures
@@ -18,6 +19,15 @@ from pyfd.limits import Limits
 _DEFENCES = ("none", "one-pass:fd-cvpr2019", "two-pass:fd-cvpr2019", "jpeg:75")
 _ATTACKS = ("pgd", "bpda", "grid")
 _EPSILONS = (1, 2, 4)
+
+#: What --quick takes where an option is not given: the picture of the defence, on few images.
+_QUICK: dict[str, Any] = {
+    "limit": 8,
+    "scale": "model",
+    "defences": ("none", "one-pass:fd-cvpr2019", "two-pass:fd-cvpr2019", "certified:fd-cvpr2019@1"),
+    "attacks": ("pgd", "bpda", "grid"),
+    "epsilons": (1, 4),
+}
 
 #: The knowledge of a threat's attackers.
 _KNOWLEDGE = {
@@ -91,12 +101,19 @@ def _objects(_ctx: click.Context, param: click.Parameter, names: tuple[str, ...]
         return found
 
 
+def _take_presets(ctx: click.Context, _param: click.Parameter, quick: bool) -> bool:
+    """Make the presets of --quick the defaults of the options that come after it."""
+    if quick:
+        ctx.default_map = _QUICK
+    return quick
+
+
 @click.group(
     cls=_Evaluate,
     invoke_without_command=True,
     subcommand_metavar="[COMMAND ...]",
     epilog="""\
-pyfd evaluate --images foolbox -o smoke
+pyfd evaluate --quick --images foolbox -o smoke
 pyfd evaluate --images photos --labels labels.csv -o report
 pyfd evaluate --images photos --labels labels.csv -o report -d none -d two-pass:16 -a pgd -e 2
 pyfd evaluate plot report/report.json -o figure.pdf""",
@@ -175,13 +192,29 @@ pyfd evaluate plot report/report.json -o figure.pdf""",
     metavar="Q",
     help="The attacker hands over .jpg files of this quality, not pixels.",
 )
+@click.option(
+    "--quick",
+    is_flag=True,
+    is_eager=True,
+    callback=_take_presets,
+    help="A smoke run of two minutes, whose report is whole but counts too few images to conclude "
+    f"anything: {_QUICK['limit']} images, at the model's input size, with few defences and "
+    "strengths. Other options still count.",
+)
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Take only the first N images.")
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N")
+@click.option(
+    "--device",
+    default="cpu",
+    show_default=True,
+    metavar="D",
+    help="Where the models and the attacks run: cpu, cuda (all GPUs), cuda:N (one of them) or mps.",
+)
 @click.option(
     "--workers",
     type=click.IntRange(1),
     metavar="N",
-    help="The number of processes.  [default: one per core]",
+    help="The number of processes.  [default: one per core, or per GPU]",
 )
 @click.option(
     "-o",
@@ -200,7 +233,9 @@ def evaluate(
     scale: str,
     surrogates: tuple[str, ...],
     limit: int | None,
+    device: str,
     workers: int | None,
+    quick: bool,
     output: Path,
     limits: Limits,
     **options: Any,
@@ -212,6 +247,7 @@ def evaluate(
     strength, with the adaptive attacks beside those that ignore the defence.
     """
     messages = Messages()
+    setting: dict[str, Any] = {"quick": True} if quick else {}
     with messages.watching(source), libraries(), _certificates():
         from pyfd.evaluation import dataset, models
         from pyfd.evaluation import evaluate as run
@@ -220,6 +256,9 @@ def evaluate(
         classifier = models.load(model)
         chosen = dataset.load(source, labels, limits=limits)
         pixels = chosen.pixels[:limit]
+        preset = click.get_current_context().get_parameter_source("scale")
+        if preset == ParameterSource.DEFAULT_MAP and not getattr(classifier, "input_size", None):
+            scale = "photo"  # --quick asks for what this model does not need
         if scale == "model":
             pixels = [dataset.at_input_size(image, _input_size(classifier)) for image in pixels]
         found = run(
@@ -228,9 +267,10 @@ def evaluate(
             chosen.labels[:limit],
             output=output,
             surrogate=[models.load(name) for name in surrogates],
-            workers=workers or usable_cores(),
+            device=device,
+            workers=workers or (usable_cores() if device == "cpu" else None),
             progress=True,
-            setting={"model": model, "images": source, "scale": scale},
+            setting={"model": model, "images": source, "scale": scale, **setting},
             **options,
         )
         for warning in found["warnings"]:

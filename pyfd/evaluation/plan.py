@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from pyfd.evaluation.attacks import Attack, Benign
 from pyfd.evaluation.defences import Defence
+
+#: A part of an evaluation: the index of a trial, and of a chunk of its images.
+Task: TypeAlias = tuple[int, int]
 
 
 @dataclass(frozen=True)

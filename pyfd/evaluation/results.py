@@ -44,6 +44,9 @@ class _Entry(BaseModel):
     right: dict[str, Digits]
     l2: Number
     seconds: Number
+    """Of the attack."""
+    whole_seconds: Number
+    """Of the attack and the judgement."""
     certified: dict[str, Proofs]
     rates: dict[str, Number | None]
     examples: list[Example]
@@ -61,13 +64,13 @@ def finished(
 
 
 def _belongs(work: Work, entry: _Entry) -> bool:
-    if entry.place >= len(work.trials) or entry.chunk >= len(work.chunks):
+    if entry.place >= len(work.trials) or entry.chunk >= len(work.chunks[entry.place]):
         return False
     trial = work.trials[entry.place]
     names = {defence.name for defence in trial.judged}
     benign = names if trial.attack.threat == "benign" else set()
     promising = {d.name for d in trial.judged if d.epsilon is not None} & benign
-    size = len(work.chunks[entry.chunk])
+    size = len(work.chunks[entry.place][entry.chunk])
     return (
         entry.right.keys() == names
         and entry.certified.keys() == promising
@@ -77,14 +80,17 @@ def _belongs(work: Work, entry: _Entry) -> bool:
 
 
 def cells(work: Work, entries: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield the report's cells from the log's entries: one per attack, ε and defence."""
+    """Yield the report's cells from the log's entries: one per attack, ε and defence.
+
+    Each counts the images of the entries that there are.
+    """
     by_place: dict[int, list[dict[str, Any]]] = {}
     for entry in entries:
         by_place.setdefault(entry["place"], []).append(entry)
-    n = len(work.images)
     for place, parts in by_place.items():
         trial = work.trials[place]
         attack = trial.attack
+        n = _count(work, parts)
         for defence in trial.judged:
             correct = sum(part["right"][defence.name].count("1") for part in parts)
             yield {
@@ -103,16 +109,22 @@ def cells(work: Work, entries: Iterable[dict[str, Any]]) -> Iterator[dict[str, A
             }
 
 
+def _count(work: Work, entries: Iterable[dict[str, Any]]) -> int:
+    """Return how many images the entries of one trial count."""
+    return sum(len(work.chunks[entry["place"]][entry["chunk"]]) for entry in entries)
+
+
 def certified(
     work: Work, defences: Sequence[Defence], entries: Sequence[dict[str, Any]]
 ) -> dict[str, dict[str, Any]]:
     """Return how many images are right and certified, for each defence that promises it."""
-    n = len(work.images)
     found = {}
     for defence in defences:
-        if defence.epsilon is not None:
-            correct = sum(entry["certified"].get(defence.name, "").count("1") for entry in entries)
-            found[defence.name] = {"epsilon": defence.epsilon, **_share(correct, n)}
+        parts = [entry for entry in entries if defence.name in entry["certified"]]
+        if parts:
+            correct = sum(part["certified"][defence.name].count("1") for part in parts)
+            share = _share(correct, _count(work, parts))
+            found[defence.name] = {"epsilon": defence.epsilon, **share}
     return found
 
 
@@ -122,9 +134,10 @@ def rates(
     """Return the mean bits per pixel of the files that the defences' cameras send."""
     found = {}
     for defence in defences:
-        bits = [entry["rates"][defence.name] for entry in entries if defence.name in entry["rates"]]
-        if None not in bits:
-            found[defence.name] = sum(bits) / len(work.images)
+        parts = [entry for entry in entries if defence.name in entry["rates"]]
+        bits = [part["rates"][defence.name] for part in parts]
+        if bits and None not in bits:
+            found[defence.name] = sum(bits) / _count(work, parts)
     return found
 
 
@@ -214,7 +227,7 @@ def _powerless(cells: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 def _flat(work: Work) -> Iterator[str]:
     """Yield a warning for each chain of defence and model that gives an attacker no gradient."""
-    chosen = work.chunks[0]
+    chosen = work.chunks[0][0]
     labels = torch.from_numpy(work.labels[chosen])
     chains = {"the undefended model": work.model}
     for trial in work.trials:

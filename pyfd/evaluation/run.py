@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import datetime
-import itertools
-import json
 import os
-import pickle
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, nullcontext
-from multiprocessing import get_context
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from pyfd._core.extras import missing
-from pyfd._core.progress import bar
 
 try:
     import torch
@@ -30,24 +22,17 @@ except ModuleNotFoundError as error:
 from pyfd._core.log import Log, OtherRunError
 from pyfd._core.pixels import Pixels
 from pyfd._core.writing import write_file
-from pyfd.evaluation import report, results
+from pyfd.evaluation import devices, processes, results
 from pyfd.evaluation.attacks import Attack, find
 from pyfd.evaluation.defences import Defence, parse
+from pyfd.evaluation.draft import Draft
 from pyfd.evaluation.fingerprint import Fingerprints
 from pyfd.evaluation.libraries import require
-from pyfd.evaluation.plan import plan
+from pyfd.evaluation.plan import Task, plan
+from pyfd.evaluation.progress import Display, Estimate
 from pyfd.evaluation.proof import BrokenCertificateError
 from pyfd.evaluation.work import Work
 from pyfd.torch import device_of, predict
-
-_EXAMPLES = 8
-
-#: The environment of workers: one thread of torch each, and memory that glibc keeps.
-_WORKER_ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": str(1 << 33),
-}
 
 
 def evaluate(
@@ -56,6 +41,7 @@ def evaluate(
     labels: npt.ArrayLike,
     *,
     output: str | os.PathLike[str],
+    class_names: Sequence[str] | None = None,
     defences: Sequence[str | Defence] = ("none", "one-pass:fd-cvpr2019", "two-pass:fd-cvpr2019"),
     attacks: Sequence[str | Attack] = ("pgd", "bpda", "grid"),
     epsilons: Sequence[int] = (1, 2, 4),
@@ -63,7 +49,8 @@ def evaluate(
     attacker_quality: int | None = None,
     seed: int = 0,
     batch_size: int = 10,
-    workers: int = 1,
+    device: str | None = None,
+    workers: int | None = None,
     progress: bool = False,
     setting: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -79,6 +66,11 @@ def evaluate(
     counted, and every image of every attack that lies within ε is compared. For defences whose
     camera cooperates, the size of its files is counted too.
 
+    While the evaluation runs, report.json and report.html hold what is done so far:
+    "finished" is false, "progress" says how many parts are done and how many seconds are left,
+    and each cell has the number of its images. Everything is done on the first images before
+    anything on the next.
+
     Args:
         model: A module from N×3×H×W floats in [0, 1] to N×K logits, in evaluation mode.
         images: H×W×3 ``uint8``; their sizes may differ if the model takes any.
@@ -89,20 +81,28 @@ def evaluate(
             that decides its results is the same: the model's, the defences' and the
             attacks' code and attributes, the images, the other arguments, and the
             versions of the libraries (`pyfd.evaluation.fingerprint` says more).
+        class_names: The names of the classes by number, for the report; by default the
+            model's attribute of that name, if it has one.
         defences: Names for `pyfd.evaluation.defences.parse`, or objects of
             `pyfd.evaluation.defences.Defence`.
         attacks: Names in `pyfd.evaluation.attacks.ATTACKS`, or objects of
             `pyfd.evaluation.attacks.Attack`.
         epsilons: L∞ strengths in 8-bit levels, for attacks that have one.
-        surrogate: Another model, or several, for attacks that need one ("transfer").
+        surrogate: Another model or several, for attacks that need one ("transfer").
         attacker_quality: The attacker hands over JPEG files of this quality, not
             pixels; defences by tables decode the files.
         seed: The seed of attacks and random defences.
         batch_size: The number of images of one size that are attacked together.
-        workers: The number of processes. With more than one, the model, the defences and the
+        device: "cpu"; "cuda" for all GPUs that torch sees; "cuda:1" for the second one; "mps".
+            The models are moved there. By default, everything happens where the model is.
+            The results on a device of another kind are those of another evaluation.
+        workers: The number of processes; by default one on the CPU, and one for each GPU,
+            which is also the most. With more than one, the model, the defences and the
             attacks must be objects that can be pickled.
-        progress: Show a progress bar on stderr.
-        setting: More entries for the report's setting: "model", "images", "scale".
+        progress: Show on stderr how much is done, and an estimate of the time that the rest
+            takes: a progress bar in a terminal, and else a line every half minute.
+        setting: More entries for the report's setting: "model", "images", "scale", and
+            "quick": True for a smoke run, which the report then calls itself.
 
     Returns:
         The content of report.json, with one record per cell of attack, ε and defence.
@@ -112,23 +112,26 @@ def evaluate(
         RuntimeError: A worker died.
         ImportError: The library of an attack or a defence is missing.
         ValueError: A name or a number is invalid, the model gets no image right, the
-            output folder holds another evaluation, or something cannot be pickled for
-            several workers.
+            output folder holds another evaluation, something cannot be pickled for
+            several workers, or there is no such device.
     """
     truth = np.asarray(labels, np.int64)
     chosen = [parse(d) if isinstance(d, str) else d for d in defences]
     fought = [find(a) if isinstance(a, str) else a for a in attacks]
-    surrogates = (surrogate,) if isinstance(surrogate, nn.Module) else tuple(surrogate or ())
-    _check(images, truth, chosen, fought, epsilons, surrogates)
+    others = (surrogate,) if isinstance(surrogate, nn.Module) else tuple(surrogate or ())
+    _check(images, truth, chosen, fought, epsilons, others)
+    places = devices.find(device, model, workers)
+    devices.check_attacks(places[0], fought)
+    devices.move(places[0], model, *others)
     trials = plan(chosen, fought, epsilons)
     # Before the model runs, because that may change its attributes
-    header = _header(model, surrogates, images, truth, chosen, fought)
+    header = _header(model, others, images, truth, chosen, fought)
     classes = predict(model, images, batch_size=batch_size)
     right = np.flatnonzero(classes == truth).tolist()
     if not right:
         raise ValueError("the model gets none of the images right: are the labels its own?")
     base, answers = [images[i] for i in right], truth[right]
-    work = Work(model, surrogates, base, answers, right, trials, seed, batch_size, attacker_quality)
+    work = Work(model, others, base, answers, right, trials, seed, batch_size, attacker_quality)
     header |= {
         "predictions": Fingerprints().of(classes),
         "epsilons": [int(epsilon) for epsilon in epsilons],
@@ -137,23 +140,10 @@ def evaluate(
         "attacker_quality": attacker_quality,
     }
     folder = Path(output)
-    done = _run(work, folder / "progress.jsonl", header, workers, progress)
     found = {**_setting(work, len(images)), **(setting or {})}
-    content: dict[str, Any] = {
-        "format": report.FORMAT,
-        "version": report.VERSION,
-        "setting": found,
-        "cells": list(results.cells(work, done)),
-        "certified": results.certified(work, chosen, done),
-        "rates": results.rates(work, chosen, done),
-        "costs": results.costs(chosen, work.images),
-        "examples": [e for entry in done for e in entry["examples"]][:_EXAMPLES],
-    }
-    content["warnings"] = list(results.warnings(work, content["cells"]))
-    text = json.dumps(content, indent=1) + "\n"
-    write_file(folder / "report.json", text.encode(), through=False)
-    write_file(folder / "report.html", report.page(content).encode(), through=False)
-    return content
+    names = getattr(model, "class_names", None) if class_names is None else class_names
+    draft = Draft(folder, work, chosen, found, names)
+    return draft.finish(_run(work, folder, header, places, draft, progress))
 
 
 def _setting(work: Work, loaded: int) -> dict[str, Any]:
@@ -165,7 +155,6 @@ def _setting(work: Work, loaded: int) -> dict[str, Any]:
         "seed": work.seed,
         "device": str(device_of(work.model)),
         "versions": results.versions(),
-        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
     }
 
 
@@ -175,7 +164,7 @@ def _check(
     defences: Sequence[Defence],
     attacks: Sequence[Attack],
     epsilons: Sequence[int],
-    surrogates: tuple[nn.Module, ...],
+    surrogates: Sequence[nn.Module],
 ) -> None:
     if not len(images) or truth.shape != (len(images),):
         raise ValueError(f"{len(images)} images need as many labels, not shape {truth.shape}")
@@ -199,7 +188,7 @@ def _check(
 
 def _header(
     model: nn.Module,
-    surrogates: tuple[nn.Module, ...],
+    surrogates: Sequence[nn.Module],
     images: Sequence[Pixels],
     truth: npt.NDArray[np.int64],
     defences: Sequence[Defence],
@@ -211,7 +200,7 @@ def _header(
         "format": "pyfd-evaluation-progress",
         "version": 4,
         "model": prints.of(model),
-        "surrogate": prints.of(surrogates),
+        "surrogates": [prints.of(surrogate) for surrogate in surrogates],
         "device": device_of(model).type,
         "images": prints.of([list(images), truth]),
         "defences": [[defence.name, prints.of(defence)] for defence in defences],
@@ -221,10 +210,16 @@ def _header(
 
 
 def _run(
-    work: Work, path: Path, header: dict[str, Any], workers: int, progress: bool
-) -> list[dict[str, Any]]:
+    work: Work,
+    folder: Path,
+    header: dict[str, Any],
+    places: Sequence[torch.device],
+    draft: Draft,
+    progress: bool,
+) -> dict[Task, dict[str, Any]]:
     """Return the entry of every trial and chunk: from the log, or computed now."""
-    pickled = work.pickled() if workers > 1 else b""  # before anything is written
+    pickled = _pickled(work, places)  # before anything is written
+    path = folder / "progress.jsonl"
     try:
         log = Log(path, header)
     except OtherRunError as error:
@@ -232,78 +227,43 @@ def _run(
         raise ValueError(reason) from error
     with log:
         found = dict(results.finished(work, log.entries()))
-        places = itertools.product(range(len(work.trials)), range(len(work.chunks)))
-        tasks = [task for task in places if task not in found]
-        with _bar(len(tasks), progress) as bar, _reported(path.parent / "broken-certificate.npz"):
-            for entry in _results(work, pickled, tasks, workers):
+        sizes = work.tasks()
+        estimate = Estimate(work.trials, sizes, len(places))
+        for task, entry in found.items():
+            estimate.add(task, entry["whole_seconds"])
+        left = [task for task in sizes if task not in found]
+        with Display(estimate, len(places), shown=progress) as display, _broken(folder, draft):
+            for entry in processes.results(work, pickled, left, places):
                 log.append(entry)
-                found[entry["place"], entry["chunk"]] = entry
-                if bar is not None:
-                    bar.update()
-    return [found[task] for task in sorted(found)]
+                task = entry["place"], entry["chunk"]
+                found[task] = entry
+                estimate.add(task, entry["whole_seconds"])
+                display.update()
+                if estimate.done < estimate.total:
+                    draft.update(found, estimate)
+    return found
+
+
+def _pickled(work: Work, places: Sequence[torch.device]) -> bytes:
+    """Return the work for other processes, if there are any."""
+    if len(places) == 1:
+        return b""
+    models = (work.model, *work.surrogates)
+    devices.move(torch.device("cpu"), *models)  # a worker must not touch the first device
+    try:
+        return work.pickled()
+    finally:
+        devices.move(places[0], *models)
 
 
 @contextmanager
-def _reported(path: Path) -> Iterator[None]:
+def _broken(folder: Path, draft: Draft) -> Iterator[None]:
     """Write a file from which the error of a broken certificate can be reproduced."""
     try:
         yield
     except BrokenCertificateError as error:
+        draft.withdraw()
+        path = folder / "broken-certificate.npz"
         write_file(path, error.as_npz(), through=False)
         message = f"{error}. {path} holds the pixels"
         raise BrokenCertificateError(message, pixels=error.pixels) from error
-
-
-def _results(
-    work: Work, pickled: bytes, tasks: Sequence[tuple[int, int]], workers: int
-) -> Iterator[dict[str, Any]]:
-    """Yield the entries of tasks as they are done."""
-    if workers == 1 or len(tasks) < 2:
-        for task in tasks:
-            yield work.do(*task)
-        return
-    context = get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _start_worker, (pickled,)) as pool:
-        with _environment(_WORKER_ENVIRONMENT):  # glibc reads it when a process starts
-            running = [pool.submit(_do, task) for task in tasks]
-        try:
-            for future in as_completed(running):
-                yield future.result()
-        except BrokenProcessPool as error:
-            reason = "a worker died: is the model's module importable, and is there enough memory?"
-            raise RuntimeError(f"{reason} Or try workers=1") from error
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _environment(variables: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-def _start_worker(work: bytes) -> None:
-    global _WORK
-    torch.set_num_threads(1)  # a process per core is faster than a thread per core
-    _WORK = pickle.loads(work)
-
-
-def _do(task: tuple[int, int]) -> dict[str, Any]:
-    return _WORK.do(*task)
-
-
-_WORK: Work
-
-
-def _bar(total: int, progress: bool) -> Any:
-    if not progress:
-        return nullcontext()
-    return bar(total=total, unit="chunk", desc="evaluate")

@@ -8,6 +8,7 @@ import pickle
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ import pyfd
 from pyfd._core.pixels import Pixels
 from pyfd.evaluation.attacks import Target
 from pyfd.evaluation.defences import Defence, as_jpeg
-from pyfd.evaluation.plan import Trial
+from pyfd.evaluation.plan import Task, Trial
 from pyfd.evaluation.proof import Promise, promise
 from pyfd.torch import batches, predict
 
@@ -42,11 +43,36 @@ class Work:
     seed: int
     batch_size: int
     attacker_quality: int | None
-    chunks: list[list[int]] = field(init=False)
-    """Indices of images of one size that are attacked together."""
+    chunks: list[list[list[int]]] = field(init=False)
+    """For each trial, lists of indices of images of one size that are attacked together."""
 
     def __post_init__(self) -> None:
-        self.chunks = list(batches([image.shape for image in self.images], self.batch_size))
+        shapes = [image.shape for image in self.images]
+        sizes = [
+            min(trial.attack.together or self.batch_size, self.batch_size) for trial in self.trials
+        ]
+        by_size = {size: list(batches(shapes, size)) for size in set(sizes)}
+        self.chunks = [by_size[size] for size in sizes]
+
+    def tasks(self) -> dict[Task, int]:
+        """Return the number of images of each part of the work, by trial and chunk.
+
+        They are in the order in which they should be done: everything on the first images
+        before anything on the next, so that a report of what is done is of use early. At
+        first, one trial of each attack comes before the others, so that all have been timed.
+        """
+        first: dict[str, int] = {}
+        for place, trial in enumerate(self.trials):
+            first.setdefault(trial.attack.name, place)
+        found = [(p, c) for p, chunks in enumerate(self.chunks) for c in range(len(chunks))]
+
+        def turn(task: Task) -> tuple[Fraction, int, int]:
+            place, chunk = task
+            attack = self.trials[place].attack
+            kind = 0 if attack.threat == "benign" else 1 if first[attack.name] == place else 2
+            return Fraction(chunk, len(self.chunks[place])), kind, place
+
+        return {(p, c): len(self.chunks[p][c]) for p, c in sorted(found, key=turn)}
 
     def pickled(self) -> bytes:
         """Return the work as bytes, for other processes.
@@ -73,15 +99,16 @@ class Work:
         Raises:
             BrokenCertificateError: The attack breaks what a defence promises.
         """
+        began = time.perf_counter()
         trial = self.trials[place]
-        chosen = self.chunks[chunk]
+        chosen = self.chunks[place][chunk]
         seed = self.seed + chosen[0]
         labels = self.labels[chosen]
         photographs = [self.images[i] for i in chosen]
         images = trial.start.camera(photographs)
-        began = time.perf_counter()
+        before = time.perf_counter()
         moved = self._attacked(trial, images, labels, seed)
-        seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - before
         pairs = zip(moved, images, strict=True)
         distances = [float(np.linalg.norm((a - 1.0 * b) / 255)) for a, b in pairs]
         handed, seen = self._seen(trial.judged, moved, seed)
@@ -96,6 +123,7 @@ class Work:
             "right": {name: digits(said == labels) for name, said in classes.items()},
             "l2": sum(distances),
             "seconds": seconds,
+            "whole_seconds": 0.0,
             "certified": {},
             "rates": {},
             "examples": [],
@@ -108,6 +136,7 @@ class Work:
             entry["examples"] = [
                 self._example(trial, defence, images, moved, seen[defence.name], labels)
             ]
+        entry["whole_seconds"] = time.perf_counter() - began
         return entry
 
     def _attacked(

@@ -323,7 +323,7 @@ MESSAGE = (
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_broken_promise_stops_the_evaluation(tmp_path, monkeypatch, workers):
     """The image has the number that the caller knows: the first one is not in the base set."""
-    monkeypatch.setattr("pyfd.evaluation.run.ProcessPoolExecutor", OneWorker)
+    monkeypatch.setattr("pyfd.evaluation.processes.ProcessPoolExecutor", OneWorker)
     pictures = images(2)
     truth = labels_of(Texture(), pictures)
     truth[0] = 1 - truth[0]

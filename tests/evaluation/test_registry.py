@@ -99,7 +99,7 @@ def test_objects(tmp_path):
 
 
 def test_objects_go_to_workers(tmp_path, monkeypatch):
-    monkeypatch.setattr("pyfd.evaluation.run.ProcessPoolExecutor", OneWorker)
+    monkeypatch.setattr("pyfd.evaluation.processes.ProcessPoolExecutor", OneWorker)
     options = {"attacks": (Checkers(),), "defences": ("none", Mean(4)), "batch_size": 1}
     one = run(tmp_path / "1", **options)["cells"]
     two = run(tmp_path / "2", workers=2, **options)["cells"]

@@ -125,7 +125,7 @@ class Unwelcome(Texture):
 
 
 def test_a_worker_that_dies_is_an_error(tmp_path, monkeypatch):
-    monkeypatch.setattr("pyfd.evaluation.run.ProcessPoolExecutor", OneWorker)
+    monkeypatch.setattr("pyfd.evaluation.processes.ProcessPoolExecutor", OneWorker)
     with pytest.raises(RuntimeError, match=r"a worker died.*workers=1"):
         run(tmp_path, model=Unwelcome(), workers=2)
 

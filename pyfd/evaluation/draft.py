@@ -1,0 +1,118 @@
+"""The report of an evaluation, which is written while the evaluation runs and when it ends."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pyfd._core.writing import write_file
+from pyfd.evaluation import report, results
+from pyfd.evaluation.defences import Defence
+from pyfd.evaluation.progress import Estimate
+from pyfd.evaluation.work import Work
+
+_EXAMPLES = 8
+_SECONDS = 10.0  # at least, from one report to the next
+_SHARE = 0.05  # of the time, at most, that goes into reports before the last one
+
+_UNFINISHED = (
+    "The evaluation has not finished: its numbers will change, and nothing is checked yet."
+)
+_QUICK = "This is a smoke run (--quick): it has too few images to conclude anything."
+
+
+class Draft:
+    """The files report.json and report.html in an evaluation's folder.
+
+    Args:
+        folder: The folder.
+        work: The work of the evaluation.
+        defences: Its defences.
+        setting: The report's entry; with a true "quick", the report calls itself a smoke run.
+        names: The names of the classes, by their numbers.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        work: Work,
+        defences: Sequence[Defence],
+        setting: Mapping[str, Any],
+        names: Sequence[str] | None,
+    ) -> None:
+        self._folder = folder
+        self._work = work
+        self._defences = defences
+        self._setting = setting
+        self._names = names
+        self._next = 0.0
+
+    def update(self, entries: Mapping[Any, dict[str, Any]], estimate: Estimate) -> None:
+        """Write a report of what is done so far, unless the last one is recent.
+
+        Until every defence has a benign accuracy, there is none.
+        """
+        began = time.monotonic()
+        if began < self._next:
+            return
+        content = self._content([entries[task] for task in sorted(entries)])
+        benign = {cell["defence"] for cell in content["cells"] if cell["threat"] == "benign"}
+        if len(benign) < len(self._defences):
+            return
+        content |= {"finished": False, "progress": estimate.as_json(), "costs": {}}
+        self._write(content, [_UNFINISHED])
+        ended = time.monotonic()
+        self._next = ended + max(_SECONDS, (ended - began) / _SHARE)
+
+    def finish(self, entries: Mapping[Any, dict[str, Any]]) -> dict[str, Any]:
+        """Write the whole report and return its content."""
+        content = self._content([entries[task] for task in sorted(entries)])
+        total = len(entries)
+        content |= {
+            "finished": True,
+            "progress": {"done": total, "total": total, "seconds_left": 0.0},
+            "costs": results.costs(self._defences, self._work.images),
+        }
+        return self._write(content, list(results.warnings(self._work, content["cells"])))
+
+    def withdraw(self) -> None:
+        """Remove the report, because its numbers have turned out to be worth nothing."""
+        for name in ("report.json", "report.html"):
+            (self._folder / name).unlink(missing_ok=True)
+
+    def _content(self, entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        work = self._work
+        examples = [e for entry in entries for e in entry["examples"]][:_EXAMPLES]
+        setting = {**self._setting, "date": _today()}
+        if self._names:
+            setting["classes"] = _classes(self._names, examples)
+        return {
+            "format": report.FORMAT,
+            "version": report.VERSION,
+            "setting": setting,
+            "cells": list(results.cells(work, entries)),
+            "certified": results.certified(work, self._defences, entries),
+            "rates": results.rates(work, self._defences, entries),
+            "examples": examples,
+        }
+
+    def _write(self, content: dict[str, Any], warnings: list[str]) -> dict[str, Any]:
+        content["warnings"] = [_QUICK, *warnings] if self._setting.get("quick") else warnings
+        text = json.dumps(content, indent=1) + "\n"
+        write_file(self._folder / "report.json", text.encode(), through=False)
+        write_file(self._folder / "report.html", report.page(content).encode(), through=False)
+        return content
+
+
+def _classes(names: Sequence[str], examples: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Return the names of the classes of examples, by their numbers as texts."""
+    numbers = {n for e in examples for n in (e["label"], *e["predicted"].values())}
+    return {str(n): str(names[n]) for n in sorted(numbers) if n < len(names)}
+
+
+def _today() -> str:
+    return datetime.datetime.now(datetime.timezone.utc).date().isoformat()
