@@ -33,7 +33,7 @@ _QUICK: dict[str, Any] = {
 _KNOWLEDGE = {
     "gray-box": "know the model, not the defence",
     "adaptive": "know the model and the defence",
-    "black-box": "know another model",
+    "black-box": "know other models, or only answers",
 }
 
 
@@ -179,7 +179,13 @@ pyfd evaluate plot report/report.json -o figure.pdf""",
     help="How far the attacker moves a sample, in 8-bit levels. Can be repeated.  "
     f"[default: {', '.join(map(str, _EPSILONS))}]",
 )
-@click.option("--surrogate", metavar="M", help="The other model, for attacks that need one.")
+@click.option(
+    "--surrogate",
+    "surrogates",
+    multiple=True,
+    metavar="M",
+    help="Another model, for attacks that need one. Can be repeated: they attack all together.",
+)
 @click.option(
     "--attacker-quality",
     type=click.IntRange(1, 100),
@@ -225,7 +231,7 @@ def evaluate(
     source: str,
     labels: Path | None,
     scale: str,
-    surrogate: str | None,
+    surrogates: tuple[str, ...],
     limit: int | None,
     device: str,
     workers: int | None,
@@ -261,7 +267,7 @@ def evaluate(
             pixels,
             chosen.labels[:limit],
             output=output,
-            surrogate=None if surrogate is None else models.load(surrogate),
+            surrogate=[models.load(name) for name in surrogates],
             device=device,
             workers=workers or (usable_cores() if device == "cpu" else None),
             progress=True,

@@ -187,7 +187,7 @@ def _cost(defence: Defence, images: Sequence[Pixels]) -> float:
 def versions() -> dict[str, str]:
     """Return the versions of pyfd and of the libraries that decide the results."""
     found = {"pyfd": pyfd.__version__}
-    for name in ("torch", "art", "foolbox", "numpy", "pillow"):
+    for name in ("torch", "art", "foolbox", "pyautoattack", "numpy", "pillow"):
         with suppress(PackageNotFoundError):
             found[name] = version(ART.get(name, name))
     return found
