@@ -10,13 +10,20 @@ from hypothesis import strategies as st
 from pyfd.evaluation.attacks import ATTACKS, Target
 from pyfd.evaluation.attacks.library import ARTAttack
 from tests.evaluation.oracles import MARGINS, Known, Nothing, attacked, known_images, robust
+from tests.evaluation.test_strength import few
 from tests.evaluation.toys import cell, labels_of
 
-#: Attacks that search without gradients, or not at all: they may leave more.
-SEARCHES = {"noise", "square"}
+#: Attacks that search without gradients, or at random, and FAB, which stops so near to an image
+#: that rounding may lead back.
+INEXACT = ("noise", "square", "fab-t", "bpda-fab-t")
 
-BOUNDED = [a.name for a in ATTACKS.values() if a.bounded and a.threat in ("gray-box", "adaptive")]
-EXACT = [n for n in BOUNDED if n not in SEARCHES and not ATTACKS[n].needs & {"tables", "4:4:4"}]
+#: The attacks that are run, other than sequences of others.
+BOUNDED = [
+    a.name
+    for a in ATTACKS.values()
+    if a.bounded and not a.needs & {"tables", "surrogate"} and "autoattack" not in a.name
+]
+EXACT = [n for n in BOUNDED if n not in INEXACT and ATTACKS[n].threat != "black-box"]
 EPSILONS = (1, 2, 4, 64)
 
 
@@ -28,25 +35,28 @@ def test_the_images_have_the_margins_that_they_should():
         assert robust(images, labels, epsilon).tolist() == expected
 
 
-@pytest.mark.parametrize("name", EXACT)
+@pytest.mark.parametrize("name", BOUNDED)
 def test_attacks_report_the_robust_accuracy(tmp_path, name):
-    """No less, because nothing within ε leaves less; and no more."""
+    """No less, because nothing within ε leaves less; and no more, unless they search."""
     images, labels = known_images(20)
-    found = attacked(tmp_path, 20, attacks=(name,), defences=("none", Nothing()), epsilons=EPSILONS)
-    for epsilon in EPSILONS:
+    attack = few(ATTACKS[name])
+    options = {"defences": ("none", Nothing()), "epsilons": (1, 4)}
+    found = attacked(tmp_path, 20, attacks=(attack,), **options)
+    for epsilon in (1, 4):
         left = robust(images, labels, epsilon).sum()
         for defence in ("none", "nothing"):
-            if (defence, ATTACKS[name].threat) != ("none", "adaptive"):
-                assert cell(found, defence, name, epsilon)["correct"] == left
+            if (defence, attack.threat) != ("none", "adaptive"):
+                correct = cell(found, defence, name, epsilon)["correct"]
+                assert left <= correct <= (left if name in EXACT else 20)
 
 
 @settings(max_examples=10, deadline=None)
-@given(st.integers(1, 12), st.integers(0, 2**32), st.sampled_from(sorted(EXACT)))
+@given(st.integers(1, 12), st.integers(0, 2**32), st.sampled_from(BOUNDED))
 def test_no_attack_does_what_is_impossible(epsilon, seed, name):
     """In each image that is robust, the answer stays, whatever the seed and the strength."""
     images, labels = known_images(10)
     target = Target(Known(), defence=Nothing())
-    moved = ATTACKS[name].perturb(target, images, labels, epsilon, seed)
+    moved = few(ATTACKS[name]).perturb(target, images, labels, epsilon, seed)
     right = np.array(labels_of(Known(), moved)) == labels
     assert right[robust(images, labels, epsilon)].all()
 

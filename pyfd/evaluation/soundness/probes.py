@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pyfd._core.pixels import Pixels
-from pyfd.evaluation.attacks import Attack, Target, to_batch
+from pyfd.evaluation.attacks import Noise, to_batch
 from pyfd.evaluation.defences import Defence
 from pyfd.evaluation.plan import Trial
 from pyfd.evaluation.soundness.finding import Finding, finding
@@ -226,25 +226,6 @@ def blind(chain: Chain, *, stands: bool) -> Iterator[Finding]:
             )
 
 
-class _Noise(Attack):
-    """Random signs of size ε."""
-
-    name = NOISE
-
-    def perturb(
-        self,
-        target: Target,  # noqa: ARG002
-        images: Sequence[Pixels],
-        labels: Any,  # noqa: ARG002
-        epsilon: int | None,
-        seed: int,
-    ) -> list[Pixels]:
-        rng = np.random.default_rng(seed)
-        signs = (rng.choice([-(epsilon or 0), epsilon or 0], image.shape) for image in images)
-        pairs = zip(images, signs, strict=True)
-        return [np.clip(image + sign, 0, 255).astype(np.uint8) for image, sign in pairs]
-
-
 def noise(work: Work) -> tuple[Work, list[dict[str, Any]]]:
     """Try noise at each ε that has an attack but no noise, on the first images.
 
@@ -255,7 +236,7 @@ def noise(work: Work) -> tuple[Work, list[dict[str, Any]]]:
     epsilons -= {t.epsilon for t in work.trials if t.attack.name == NOISE}
     groups = [t for t in work.trials if t.attack.threat == "benign"]
     trials = [
-        Trial(_Noise(), epsilon, group.start, group.judged)
+        Trial(Noise(tries=1), epsilon, group.start, group.judged)
         for epsilon in sorted(epsilons, key=int)  # type: ignore[arg-type]
         for group in groups
     ]
