@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -240,7 +241,7 @@ def _run(
             for entry in processes.results(work, pickled, left, places):
                 log.append(entry)
                 task = entry["place"], entry["chunk"]
-                found[task] = entry
+                found[task] = json.loads(json.dumps(entry, sort_keys=True))  # as it is read again
                 estimate.add(task, entry["whole_seconds"])
                 display.update()
                 if estimate.done < estimate.total:

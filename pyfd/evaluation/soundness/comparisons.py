@@ -27,6 +27,7 @@ def compare(results: Results) -> Iterator[Finding]:
             yield from _weaker_than_noise(results, found)
             yield from _weaker_than_black_boxes(found)
             yield from _weaker_than_unaware(found)
+            yield from _weaker_than_one_step(found)
         yield from _rising(results, defence)
         yield from _unfallen(results, defence)
 
@@ -102,6 +103,20 @@ def _weaker_than_unaware(found: Sequence[Outcome]) -> Iterator[Finding]:
                 "adaptive",
                 f"{outcome.trial.name}, which ignores the defence, is stronger than "
                 f"{_names(adaptive)} {_against(outcome)}: the adaptive attacks are misguided.",
+            )
+
+
+def _weaker_than_one_step(found: Sequence[Outcome]) -> Iterator[Finding]:
+    """Yield an error for each single step that does better than all attacks that iterate."""
+    seeing = [o for o in found if o.knows and not _blind(o)]
+    iterated = [o for o in seeing if steps(o.trial) > 1]
+    for outcome in seeing if iterated else ():
+        if steps(outcome.trial) == 1 and stronger(outcome, together(iterated)):
+            yield finding(
+                "error",
+                "one-step",
+                f"{outcome.trial.name}, a single step, is stronger than {_names(iterated)} "
+                f"{_against(outcome)}: attacks that iterate do not work there.",
             )
 
 

@@ -144,6 +144,18 @@ def _of_model(
             "attack achieves in one batch says nothing about another.",
         )
 
+    if _probabilities(first):
+        yield finding(
+            "warning",
+            "probabilities",
+            "The model seems to return probabilities instead of logits: the losses of attacks are "
+            "flat there.",
+        )
+
+
+def _probabilities(logits: Tensor) -> bool:
+    return bool((logits >= 0).all() and ((logits.sum(1) - 1).abs() < _ROUNDING).all())
+
 
 def _differ(one: Tensor, other: Tensor, tolerance: float = _ROUNDING) -> bool:
     return not bool((one - other).abs().max() <= tolerance * one.abs().max())
