@@ -52,6 +52,7 @@ class Part(NamedTuple):
     epsilons: Sequence[int]
     count: int = COUNT
     scale: Scale = "model"
+    surrogates: Sequence[str] = ()
 
     @property
     def folder(self) -> str:
@@ -149,6 +150,7 @@ def run(part: Part, photos: Photos, output: Path, name: str) -> Content:
         defences=part.defences,
         attacks=part.attacks,
         epsilons=part.epsilons,
+        surrogate=[photos.model(name) for name in part.surrogates],
         workers=len(os.sched_getaffinity(0)),
         progress=True,
         setting={"model": part.model, "images": name, "scale": part.scale},

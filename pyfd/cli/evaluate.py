@@ -33,7 +33,7 @@ _QUICK: dict[str, Any] = {
 _KNOWLEDGE = {
     "gray-box": "know the model, not the defence",
     "adaptive": "know the model and the defence",
-    "black-box": "know another model",
+    "black-box": "know other models, or only answers",
 }
 
 
@@ -182,7 +182,13 @@ pyfd evaluate plot report/report.json -o figure.pdf""",
     help="How far the attacker moves a sample, in 8-bit levels. Can be repeated.  "
     f"[default: {', '.join(map(str, _EPSILONS))}]",
 )
-@click.option("--surrogate", metavar="M", help="The other model, for attacks that need one.")
+@click.option(
+    "--surrogate",
+    "surrogates",
+    multiple=True,
+    metavar="M",
+    help="Another model, for attacks that need one. Can be repeated: they attack all together.",
+)
 @click.option(
     "--attacker-quality",
     type=click.IntRange(1, 100),
@@ -228,7 +234,7 @@ def evaluate(
     source: str,
     labels: Path | None,
     scale: str,
-    surrogate: str | None,
+    surrogates: tuple[str, ...],
     limit: int | None,
     device: str,
     workers: int | None,
@@ -242,6 +248,7 @@ def evaluate(
     Attacks a model on labelled photographs, with each defence, and writes a
     report: the accuracy with its confidence interval, for each attack and
     strength, with the adaptive attacks beside those that ignore the defence.
+    If something makes it unsound, the report says so, and the exit code is 1.
     """
     messages = Messages()
     setting: dict[str, Any] = {"quick": True} if quick else {}
@@ -266,17 +273,21 @@ def evaluate(
             chosen.labels,
             output=output,
             class_names=chosen.class_names,
-            surrogate=None if surrogate is None else models.load(surrogate),
+            surrogate=[models.load(name) for name in surrogates],
             device=device,
             workers=workers or (usable_cores() if device == "cpu" else None),
             progress=True,
             setting={"model": model, "images": source, "scale": scale, **setting},
             **options,
         )
-        for warning in found["warnings"]:
-            click.echo(f"warning: {printable(warning)}", err=True)
+        for finding in found["findings"]:
+            click.echo(f"{finding['level']}: {printable(finding['text'])}", err=True)
         click.echo(reports.text(found))
         click.echo(f"{output / 'report.html'}", err=True)
+        errors = [f["check"] for f in found["findings"] if f["level"] == "error"]
+        if errors:
+            checks = ", ".join(dict.fromkeys(errors))
+            messages.refuse(str(output), f"these errors make the evaluation unsound: {checks}")
     messages.finish()
 
 

@@ -102,7 +102,7 @@ class Fingerprints:
     def __init__(self) -> None:
         self._known: dict[int, tuple[object, bytes]] = {}  # with the object, to keep its id
         self._open: dict[int, int] = {}
-        self._packages = {"torch", "numpy", "art", "foolbox", "PIL"}
+        self._packages = {"torch", "numpy", "art", "foolbox", "pyautoattack", "PIL"}
 
     def of(self, thing: object) -> str:
         """Return the fingerprint of an object, in hexadecimal digits."""
@@ -111,7 +111,7 @@ class Fingerprints:
     def packages(self) -> dict[str, str]:
         """Return the versions, with checksums, of the packages in all fingerprints so far.
 
-        pyfd, torch, numpy, Pillow, ART and foolbox are always among them.
+        pyfd, torch, numpy, Pillow, ART, foolbox and pyautoattack are always among them.
         """
         return packages.versions(sorted(self._packages))
 

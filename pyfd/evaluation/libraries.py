@@ -9,6 +9,7 @@ from pyfd._core.extras import missing
 
 #: Modules by name, and the names under which people install them.
 ART = {"art": "adversarial-robustness-toolbox"}
+AUTOATTACK = {"pyautoattack": "pyautoattack"}
 FOOLBOX = {"foolbox": "foolbox"}
 PILLOW = {"PIL": "pillow"}
 

@@ -24,7 +24,7 @@ class Trial:
     """The defence from whose camera the attack starts."""
     judged: tuple[Defence, ...]
     through: Defence | None = None
-    """The defence that an adaptive attack is aimed at."""
+    """The defence that the attack is aimed at, if it is aimed at one."""
 
     @property
     def name(self) -> str:
@@ -37,7 +37,7 @@ def plan(
 ) -> list[Trial]:
     """Return the trials, benign ones first.
 
-    Attacks that are not adaptive run once for all defences that start from the same
+    Attacks that are not aimed at one defence run once for all that start from the same
     images: once for each two-pass defence, and once for all others together.
     """
     single = tuple(d for d in defences if d.kind != "two-pass")
@@ -46,7 +46,7 @@ def plan(
     found = [Trial(Benign(), None, group[0], group) for group in groups]
     for attack in attacks:
         for epsilon in epsilons if attack.bounded else (None,):
-            if attack.threat == "adaptive":
+            if attack.aimed:
                 aims = filter(attack.applies_to, defences)
                 found += [Trial(attack, epsilon, d, (d,), d) for d in aims]
             else:

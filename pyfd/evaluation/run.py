@@ -23,7 +23,7 @@ except ModuleNotFoundError as error:
 from pyfd._core.log import Log, OtherRunError
 from pyfd._core.pixels import Pixels
 from pyfd._core.writing import write_file
-from pyfd.evaluation import devices, processes, results
+from pyfd.evaluation import devices, processes, results, soundness
 from pyfd.evaluation.attacks import Attack, find
 from pyfd.evaluation.defences import Defence, parse
 from pyfd.evaluation.draft import Draft
@@ -111,7 +111,8 @@ def evaluate(
         The content of report.json, with one record per cell of attack, ε and defence.
 
     Raises:
-        BrokenCertificateError: An attack changed what the classifier sees of a certified image.
+        BrokenCertificateError: An attack changed what the classifier sees of a certified image,
+            or left less than what is certified.
         RuntimeError: A worker died.
         ImportError: The library of an attack or a defence is missing.
         TypeError: The model is no module.
@@ -134,7 +135,7 @@ def evaluate(
     # Before the model runs, because that may change its attributes
     header = _header(model, others, images, truth, chosen, fought)
     names = getattr(model, "class_names", None) if class_names is None else class_names
-    weaknesses = check(model, images[0], truth, names)
+    check(model, images[0], truth, names)
     for other in others:
         _check_surrogate(other, images[0], truth)
     classes = predict(model, images, batch_size=batch_size)
@@ -152,8 +153,10 @@ def evaluate(
     }
     folder = Path(output)
     found = {**_setting(work, name, len(images)), **(setting or {})}
-    draft = Draft(folder, work, chosen, found, names, weaknesses)
-    return draft.finish(_run(work, folder, header, places, draft, progress))
+    draft = Draft(folder, work, chosen, found, names, soundness.probe(work))
+    entries = _run(work, folder, header, places, draft, progress)
+    with _reported(folder / "broken-certificate.npz"), draft:
+        return draft.finish(entries)
 
 
 def _setting(work: Work, model: str, loaded: int) -> dict[str, Any]:
@@ -280,6 +283,8 @@ def _reported(path: Path) -> Iterator[None]:
     try:
         yield
     except BrokenCertificateError as error:
+        if not error.pixels:
+            raise
         write_file(path, error.as_npz(), through=False)
         message = f"{error}. {path} holds the pixels"
         raise BrokenCertificateError(message, pixels=error.pixels) from error

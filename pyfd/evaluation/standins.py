@@ -2,40 +2,50 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from pyfd._core.extras import missing
 from pyfd._core.pixels import Pixels
-from pyfd.evaluation.attacks.base import to_batch
+from pyfd.evaluation.attacks.base import DRAWS, to_batch
 from pyfd.evaluation.defences.base import Defence
 
 try:
     import torch
     from torch import Tensor, nn
+    from torch.utils.checkpoint import checkpoint
 except ModuleNotFoundError as error:
     raise missing("torch", "evaluate", module=error.name) from error
 
 from pyfd.torch import device_of
 
-#: The number of draws of a random defence that an adaptive attacker averages.
-DRAWS = 4
 
-
-def behind(defence: Defence, model: nn.Module, seed: int) -> nn.Module:
+def behind(defence: Defence, model: nn.Module, seed: int, draws: int = DRAWS) -> nn.Module:
     """Return a model behind a differentiable stand-in for a defence (BPDA).
-
-    For a random defence, `Expectation` averages `DRAWS` draws (EOT).
 
     Args:
         defence: The defence.
         model: A module from N×3×H×W in [0, 1] to N×K logits.
-        seed: The seed with which the defence is judged; the stand-in's draws use others.
+        seed: The seed with which the defence is judged; the stand-in's draws use others,
+            which torch's generator gives.
+        draws: The number of draws of a random defence that `Expectation` averages (EOT).
     """
-    chain = nn.Sequential(standin(defence, model, seed), model).eval()
-    return Expectation(chain, DRAWS) if defence.random else chain
+    return _expected(defence, standin(defence, model, seed), model, draws)
+
+
+def answering(defence: Defence, model: nn.Module, seed: int, draws: int = DRAWS) -> nn.Module:
+    """Return a model behind the defence itself, whose answers whoever has no gradients sees.
+
+    Images are rounded to 8 bits, as files hold them, and a random defence draws anew for
+    every query. The arguments are those of `behind`.
+    """
+    return _expected(defence, _drawing(defence, seed), model, draws)
+
+
+def _expected(defence: Defence, through: nn.Module, model: nn.Module, draws: int) -> nn.Module:
+    chain = nn.Sequential(through, model).eval()
+    return Expectation(chain, draws) if defence.random else chain
 
 
 def standin(defence: Defence, model: nn.Module, seed: int) -> nn.Module:
@@ -45,9 +55,38 @@ def standin(defence: Defence, model: nn.Module, seed: int) -> nn.Module:
     """
     module = defence.module()
     if module is None:
-        draws = itertools.count(seed + 1)
-        module = StraightThrough(lambda images: defence(images, next(draws)))
+        module = _drawing(defence, seed)
     return module.to(device_of(model))
+
+
+def _drawing(defence: Defence, seed: int) -> StraightThrough:
+    """Return a defence that draws with torch's generator, and never with `seed` itself."""
+    return StraightThrough(lambda images: defence(images, seed + 1 + int(torch.randint(2**62, ()))))
+
+
+class Attackable(nn.Module):
+    """A model as attackers see it: every image is rounded to 8 bits, and there is a gradient.
+
+    An attack that looks through the rounding (with the identity as its derivative) reports
+    only what survives in a file. Where the model gives no gradient, the gradient is zero,
+    so that attacks that follow it are blind instead of failing.
+
+    Args:
+        model: A module from N×3×H×W in [0, 1] to N×K logits.
+        rounded: Whether images are rounded to 8 bits first.
+    """
+
+    def __init__(self, model: nn.Module, *, rounded: bool = True) -> None:
+        super().__init__()
+        self.model = model
+        self.rounding = Rounding(8) if rounded else nn.Identity()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits, N×K."""
+        logits: Tensor = self.model(self.rounding(images))
+        if torch.is_grad_enabled() and images.requires_grad:
+            logits = logits + 0 * images.sum()
+        return logits
 
 
 class StraightThrough(nn.Module):
@@ -74,7 +113,12 @@ class StraightThrough(nn.Module):
 class Expectation(nn.Module):
     """A random defence and a model: the mean of the logits over several draws (EOT).
 
-    Athalye et al., "Obfuscated Gradients Give a False Sense of Security", 2018.
+    Athalye et al., "Obfuscated Gradients Give a False Sense of Security", 2018. The loss is
+    that of the mean answer, not the mean of the draws' losses: an attacker who may ask often
+    sees the mean, and one draw on which the model is very wrong cannot outweigh the others.
+
+    The backward pass runs each draw again, with the random numbers that torch's generator gave
+    before, so that one draw's activations are in memory at a time. This costs a third more.
     """
 
     def __init__(self, model: nn.Module, samples: int) -> None:
@@ -84,7 +128,41 @@ class Expectation(nn.Module):
 
     def forward(self, batch: Tensor) -> Tensor:
         """Return the logits, N×K."""
-        return torch.stack([self.model(batch) for _ in range(self.samples)]).mean(0)
+        total = self._drawn(batch)
+        for _ in range(self.samples - 1):
+            total = total + self._drawn(batch)
+        return total / self.samples
+
+    def _drawn(self, batch: Tensor) -> Tensor:
+        drawn: Tensor
+        if torch.is_grad_enabled() and batch.requires_grad:
+            drawn = checkpoint(self.model, batch, use_reentrant=False)
+        else:
+            drawn = self.model(batch)
+        return drawn
+
+
+class Ensemble(nn.Module):
+    """Several models: the mean of their logits.
+
+    Args:
+        models: Modules from N×3×H×W to N×K logits, with the same classes.
+
+    Raises:
+        ValueError: In forward, the models have different numbers of classes.
+    """
+
+    def __init__(self, models: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.models = nn.ModuleList(models)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits, N×K."""
+        logits = [model(images) for model in self.models]
+        if len({answers.shape for answers in logits}) > 1:
+            classes = " and ".join(str(answers.shape[-1]) for answers in logits)
+            raise ValueError(f"the surrogates must have the same classes, not {classes} of them")
+        return torch.stack(logits).mean(0)
 
 
 class Rounding(nn.Module):

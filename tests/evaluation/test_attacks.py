@@ -83,6 +83,25 @@ def test_transfer_attacks_the_surrogate_alone():
     assert all(map(np.array_equal, moved, perturbed("pgd", surrogate, images, labels, 4)))
 
 
+def test_transfer_attacks_the_mean_of_several_surrogates():
+    _, images, labels = case()
+
+    class Opposite(Linear):
+        def forward(self, batch: torch.Tensor) -> torch.Tensor:
+            return -0.5 * super().forward(batch)
+
+    pair = (Linear().eval(), Opposite().eval())  # whose mean is half of the first
+    moved = attacks.find("transfer").perturb(Target(nn.Identity(), pair), images, labels, 4, 0)
+    assert all(map(np.array_equal, moved, perturbed("pgd", pair[0], images, labels, 4)))
+
+
+def test_surrogates_of_other_classes_are_refused():
+    _, images, labels = case()
+    pair = (Linear().eval(), nn.Sequential(Linear(), nn.Linear(2, 5)).eval())
+    with pytest.raises(ValueError, match="the same classes, not 2 and 5 of them"):
+        attacks.find("transfer").perturb(Target(nn.Identity(), pair), images, labels, 4, 0)
+
+
 def test_bpda_is_pgd_without_a_defence():
     model, images, labels = case()
     target = Target(model, defence=parse("bits:8"))  # leaves images as they are
@@ -96,10 +115,12 @@ def test_bpda_is_pgd_without_a_defence():
 
 # ---- their needs --------------------------------------------------------------
 
+AUTOATTACK = ("apgd-ce", "apgd-t", "fab-t", "autoattack")
 KNOWLEDGE = {
-    **dict.fromkeys(LIBRARY, "gray-box"),
-    **dict.fromkeys(("bpda", "grid"), "adaptive"),
-    "transfer": "black-box",
+    **dict.fromkeys((*LIBRARY, *AUTOATTACK, "square", "pgd-t", "noise"), "gray-box"),
+    **dict.fromkeys(("bpda", "bpda-t", "bpda-strong", "grid"), "adaptive"),
+    **dict.fromkeys((f"bpda-{name}" for name in AUTOATTACK), "adaptive"),
+    **dict.fromkeys(("transfer", "square-whole", "hopskipjump"), "black-box"),
 }
 
 
@@ -115,9 +136,14 @@ def test_which_defences_are_attacked_adaptively():
     names += ("bits:3", "tvm", "shield")
     aimed = {
         name: [d for d in names if attacks.find(name).applies_to(parse(d))]
-        for name in ("bpda", "grid")
+        for name in ("bpda", "bpda-autoattack", "grid", "square-whole")
     }
-    assert aimed == {"bpda": list(names[1:]), "grid": list(names[1:4])}
+    assert aimed == {
+        "bpda": list(names[1:]),
+        "bpda-autoattack": list(names[1:]),
+        "grid": list(names[1:4]),
+        "square-whole": list(names),  # one who only asks cannot know that there is no defence
+    }
 
 
 def test_needs_decide():
@@ -125,19 +151,21 @@ def test_needs_decide():
         name = "needy"
 
     attack = Needy()
-    assert (attack.threat, attack.bounded) == ("gray-box", True)
+    assert (attack.threat, attack.bounded, attack.aimed) == ("gray-box", True, False)
     attack.needs = frozenset({"surrogate"})
-    assert (attack.threat, attack.bounded) == ("black-box", False)
+    assert (attack.threat, attack.bounded, attack.aimed) == ("black-box", False, False)
+    attack.needs = frozenset({"queries"})
+    assert (attack.threat, attack.bounded, attack.aimed) == ("black-box", False, True)
     for need in ("defence", "gradients", "tables", "4:4:4"):
         attack.needs = frozenset({need})
-        assert attack.threat == "adaptive"
+        assert (attack.threat, attack.aimed) == ("adaptive", True)
         assert attack.applies_to(parse("two-pass:16"))
         assert not attack.applies_to(Defence())
         assert attack.applies_to(parse("tvm")) == (need not in ("tables", "4:4:4"))
         assert attack.applies_to(parse("jpeg:75")) == (need != "4:4:4")
 
 
-@pytest.mark.parametrize("name", ["bpda", "grid", "transfer"])
+@pytest.mark.parametrize("name", ["bpda", "bpda-apgd-t", "grid", "square-whole", "transfer"])
 def test_a_need_that_is_not_met(name):
     model, images, labels = case()
     with pytest.raises(ValueError, match=f"'{name}' needs"):
@@ -145,12 +173,27 @@ def test_a_need_that_is_not_met(name):
 
 
 def test_parameters_of_cells():
-    bpda, grid = attacks.find("bpda"), attacks.find("grid")
-    assert bpda.parameters_against(parse("jpeg:75")) == attacks.find("pgd").parameters
-    assert bpda.parameters_against(parse("shield")) == {"max_iter": 10, "num_random_init": 1} | {
-        "draws": 4
+    def parameters(name: str, defence: str) -> dict:
+        return attacks.find(name).parameters_against(parse(defence))
+
+    pgd = {"max_iter": 10, "num_random_init": 1}
+    square = {"n_queries": 5000, "n_restarts": 1, "p_init": 0.8}
+    assert parameters("bpda", "jpeg:75") == attacks.find("pgd").parameters == pgd
+    assert parameters("bpda", "shield") == pgd | {"draws": 20}
+    assert parameters("bpda-t", "jpeg:75") == pgd | {"max_iter": 20, "targets": 3}
+    assert parameters("bpda-strong", "jpeg:75") == pgd | {"max_iter": 50, "restarts": 5}
+    assert parameters("bpda-apgd-t", "bits:4") == {"n_iter": 100, "n_restarts": 1, "targets": 9}
+    assert parameters("square-whole", "tvm") == square | {"draws": 20}
+    assert parameters("square-whole", "none") == square
+    assert parameters("hopskipjump", "none") == {"queries": 5000, "init_eval": 100}
+    assert set(parameters("bpda-autoattack", "shield")) == {
+        "apgd-ce",
+        "apgd-t",
+        "fab-t",
+        "square",
+        "draws",
     }
-    assert grid.parameters_against(parse("two-pass:16")) == {"steps": attacks.STEPS}
+    assert parameters("grid", "two-pass:16").keys() >= {"steps"}
 
 
 def test_unknown_names():
@@ -160,7 +203,7 @@ def test_unknown_names():
 
 def test_names_and_descriptions_need_no_library():
     """The command's help shows them at once, even if the libraries are missing."""
-    slow = ("torch", "art", "foolbox")
+    slow = ("torch", "art", "foolbox", "pyautoattack")
     code = f"import sys; sys.modules.update(dict.fromkeys({slow}))\n"
     code += "from pyfd.evaluation.attacks import ATTACKS\n"
     code += "from pyfd.evaluation.defences import known\n"
@@ -174,6 +217,9 @@ def test_names_and_descriptions_need_no_library():
     [
         ("art", "pgd", "adversarial-robustness-toolbox"),
         ("foolbox", "cw-l2", "foolbox"),
+        ("pyautoattack", "apgd-ce", "pyautoattack"),
+        ("pyautoattack", "autoattack", "pyautoattack"),
+        ("art", "pgd-t", "adversarial-robustness-toolbox"),
     ],
 )
 def test_missing_libraries(monkeypatch, module, name, library):

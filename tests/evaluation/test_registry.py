@@ -55,7 +55,7 @@ class Shown(Checkers):
 
     def perturb(self, target: Target, *arguments) -> list[Pixels]:
         assert isinstance(target.defence, Mean)
-        assert target.surrogate is None
+        assert target.surrogates == ()
         return super().perturb(target, *arguments)
 
 
@@ -198,13 +198,32 @@ def test_attacks_that_break_the_rules(tmp_path, moved, message):
         run(tmp_path, attacks=(Wrong(),))
 
 
-def test_a_surrogate_is_given_to_those_who_need_one(tmp_path):
+@pytest.mark.parametrize("several", [False, True])
+def test_surrogates_are_given_to_those_who_need_them(tmp_path, several):
     class Nosy(Checkers):
         def perturb(self, target, *arguments):
-            assert isinstance(target.surrogate, torch.nn.Identity)
+            assert [type(model) for model in target.surrogates] == kinds
             return super().perturb(target, *arguments)
 
     attack = Nosy()
     attack.needs = frozenset({"epsilon", "surrogate"})
-    found = run(tmp_path, attacks=(attack,), surrogate=torch.nn.Identity())
+    models = [torch.nn.Identity(), torch.nn.Dropout()] if several else torch.nn.Identity()
+    kinds = [torch.nn.Identity, torch.nn.Dropout][: 1 + several]
+    found = run(tmp_path, attacks=(attack,), surrogate=models)
     assert cell(found, "none", "checkers", 4)["threat"] == "black-box"
+
+
+def test_who_only_asks_is_sent_against_every_defence(tmp_path):
+    class Asking(Checkers):
+        def perturb(self, target, *arguments):
+            asked.append(target.defence.name)
+            return super().perturb(target, *arguments)
+
+    asked: list[str] = []
+    attack = Asking()
+    attack.needs = frozenset({"epsilon", "queries"})
+    defences = ("none", "bits:3", "two-pass:16")
+    found = run(tmp_path, attacks=(attack,), defences=defences)
+    assert sorted(set(asked)) == sorted(defences)
+    for defence in defences:
+        assert cell(found, defence, "checkers", 4)["threat"] == "black-box"

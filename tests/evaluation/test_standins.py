@@ -8,7 +8,7 @@ from torch import nn
 
 from pyfd.evaluation.attacks import to_batch
 from pyfd.evaluation.defences import Defence, parse
-from pyfd.evaluation.standins import DRAWS, Expectation, StraightThrough, behind
+from pyfd.evaluation.standins import DRAWS, Attackable, Expectation, StraightThrough, behind
 from tests.evaluation.toys import case
 from tests.jpegs import picture
 
@@ -33,6 +33,67 @@ def test_expectation_averages_draws():
             return torch.full((len(batch), 2), next(self.draws))
 
     assert torch.equal(Expectation(Coin(), 4)(torch.zeros(1, 3, 8, 8)), torch.full((1, 2), 2.0))
+
+
+def test_expectation_differentiates_the_mean_with_one_draw_in_memory():
+    """The gradient is that of the mean of the very draws that the forward pass made."""
+
+    class Scaled(nn.Module):
+        def forward(self, batch: torch.Tensor) -> torch.Tensor:
+            drawn = batch * torch.rand(1)
+            held.append(drawn.grad_fn)
+            return torch.stack([drawn.square().sum((1, 2, 3)), drawn.sum((1, 2, 3))], 1)
+
+    held: list[object] = []
+    batch = torch.rand(2, 3, 4, 4).requires_grad_()
+    results = []
+    for average in (
+        Expectation(Scaled(), 5),
+        lambda x: torch.stack([Scaled()(x) for _ in range(5)]).mean(0),
+    ):
+        torch.manual_seed(3)
+        logits = average(batch)
+        loss = nn.functional.cross_entropy(logits, torch.tensor([0, 1]))
+        results.append((logits, *torch.autograd.grad(loss, batch)))
+    torch.testing.assert_close(*results)
+    assert len(held) == 5 + 5 + 5  # once more, backward
+
+
+def test_a_defence_without_a_stand_in_draws_the_same_again_backward():
+    class Gain(Defence):
+        name, kind, random = "gain", "transformation", True
+
+        def defend(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+            return (image * rng.random()).astype(np.uint8)
+
+    class Square(nn.Module):
+        def forward(self, batch: torch.Tensor) -> torch.Tensor:
+            return batch.square().sum((2, 3))
+
+    batch = to_batch([picture(8, 8)]).requires_grad_()
+    torch.manual_seed(0)
+    chain = behind(Gain(), Square(), 0, draws=3)
+    logits = chain(batch)
+    (gradient,) = torch.autograd.grad(logits.sum(), batch)
+    torch.manual_seed(0)
+    seen = [chain.model[0](batch.detach()) for _ in range(3)]
+    torch.testing.assert_close(gradient, 2 * torch.stack(seen).mean(0))
+
+
+def test_attackable_models_round_and_always_have_a_gradient():
+    class Blind(nn.Module):
+        def forward(self, batch: torch.Tensor) -> torch.Tensor:
+            return batch.detach().flatten(1)[:, :2]
+
+    batch = torch.full((1, 3, 2, 2), 0.5).requires_grad_()
+    logits = Attackable(Blind())(batch)
+    torch.testing.assert_close(logits.detach(), torch.full((1, 2), 128 / 255))
+    (gradient,) = torch.autograd.grad(logits.sum(), batch)
+    assert not gradient.any()
+    unrounded = Attackable(nn.Flatten(), rounded=False)(batch)
+    (gradient,) = torch.autograd.grad(unrounded.sum(), batch)
+    assert torch.equal(unrounded, batch.flatten(1))
+    assert (gradient == 1).all()
 
 
 def test_the_model_behind_a_defence():

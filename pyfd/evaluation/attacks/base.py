@@ -20,18 +20,26 @@ if TYPE_CHECKING:
 #: The things that an attack may need besides the model:
 #:
 #: - "epsilon": a strength ε, the largest change of a sample, in 8-bit levels;
-#: - "surrogate": another model to attack in place of the model;
+#: - "surrogate": other models to attack in place of the model;
+#: - "queries": the answers of the model behind the defence, and nothing else of the two, so
+#:   that each defence is attacked separately, and no defence as well;
 #: - "defence": the defence, so that each defence is attacked separately;
 #: - "gradients": the defence, and gradients through it;
 #: - "tables": the defence, and its quantization tables;
 #: - "4:4:4": the defence, and tables that quantize chroma at its full size.
-Need: TypeAlias = Literal["epsilon", "surrogate", "defence", "gradients", "tables", "4:4:4"]
+Need: TypeAlias = Literal[
+    "epsilon", "surrogate", "queries", "defence", "gradients", "tables", "4:4:4"
+]
 
+_BLACK_BOX: frozenset[Need] = frozenset({"surrogate", "queries"})
 _ADAPTIVE: frozenset[Need] = frozenset({"defence", "gradients", "tables", "4:4:4"})
 
-#: The knowledge of the attacker: only a surrogate ("black-box"), the model
+#: The knowledge of the attacker: only surrogates, or answers ("black-box"), the model
 #: ("gray-box"), or the model and the defence ("adaptive").
 Threat: TypeAlias = Literal["benign", "black-box", "gray-box", "adaptive"]
+
+#: The number of draws of a random defence that an attacker averages (EOT).
+DRAWS = 20
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,7 @@ class Target:
     surrogates: tuple[nn.Module, ...] = ()
     """Other such modules, for attacks that need "surrogate"."""
     defence: Defence | None = None
-    """The defence in front of the model, for adaptive attacks."""
+    """The defence in front of the model, for attacks that are aimed at one."""
 
 
 class Attack:
@@ -71,9 +79,14 @@ class Attack:
     @property
     def threat(self) -> Threat:
         """The knowledge of the attacker."""
-        if "surrogate" in self.needs:
+        if self.needs & _BLACK_BOX:
             return "black-box"
         return "adaptive" if self.needs & _ADAPTIVE else "gray-box"
+
+    @property
+    def aimed(self) -> bool:
+        """Whether it is aimed at one defence at a time."""
+        return "queries" in self.needs or bool(self.needs & _ADAPTIVE)
 
     @property
     def bounded(self) -> bool:
@@ -81,7 +94,9 @@ class Attack:
         return "epsilon" in self.needs
 
     def applies_to(self, defence: Defence) -> bool:
-        """Return whether an adaptive attack can be aimed at a defence."""
+        """Return whether an attack that is aimed at one defence can be aimed at this one."""
+        if "queries" in self.needs:  # whoever only asks need not know whether there is a defence
+            return True
         if "tables" in self.needs and defence.qtables is None:
             return False
         if "4:4:4" in self.needs and defence.subsampling != "4:4:4":
@@ -89,7 +104,7 @@ class Attack:
         return defence.kind != "none"
 
     def parameters_against(self, defence: Defence | None) -> dict[str, Any]:  # noqa: ARG002
-        """Return the parameters for a report's cell; `defence` is given to adaptive attacks."""
+        """Return the parameters for a report's cell; `defence` is the one that it is aimed at."""
         return dict(self.parameters)
 
     def perturb(
@@ -151,3 +166,14 @@ def to_pixels(batch: Tensor, images: Sequence[Pixels], epsilon: float | None) ->
         bound = math.floor(epsilon)
         levels = np.clip(levels, start - bound, start + bound)
     return [np.ascontiguousarray(image) for image in levels.astype(np.uint8)]
+
+
+def logits_of(model: nn.Module, images: Sequence[Pixels]) -> npt.NDArray[np.float64]:
+    """Return the N×K logits that a model gives to H×W×3 levels of one size."""
+    import torch
+
+    from pyfd.torch import device_of
+
+    with torch.no_grad():
+        logits = model(to_batch(images).to(device_of(model)))
+    return np.asarray(logits.cpu().numpy(), np.float64)

@@ -55,20 +55,35 @@ class ARTAttack(LibraryAttack):
         seed: int,
     ) -> list[Pixels]:
         """Return adversarial images, rounded to 8 bits."""
+        return self.toward(target.model, images, labels, epsilon, seed)
+
+    def toward(
+        self,
+        model: nn.Module,
+        images: Sequence[Pixels],
+        classes: npt.NDArray[np.int64],
+        epsilon: int | None,
+        seed: int,
+        *,
+        targeted: bool = False,
+    ) -> list[Pixels]:
+        """Return images rounded to 8 bits, moved away from classes, or toward them if targeted."""
         require(self.libraries)
         import torch
         from art.attacks import evasion  # type: ignore[import-untyped]
 
-        _seed(seed)
+        seed_all(seed)
         start = to_batch(images).numpy()
         size = (epsilon or 0) / 255
-        classifier = _classifier(target.model, start)
+        classifier = _classifier(model, start)
         options = dict(self.parameters)
+        if targeted:
+            options["targeted"] = True
         if "max_iter" in options:  # it iterates
             options |= {"eps_step": 2.5 * size / options["max_iter"], "verbose": False}
         kind = getattr(evasion, self.kind)
         attack = kind(classifier, eps=size, batch_size=len(start), **options)
-        truth = np.eye(classifier.nb_classes, dtype=np.float32)[labels]
+        truth = np.eye(classifier.nb_classes, dtype=np.float32)[classes]
         moved = torch.from_numpy(np.asarray(attack.generate(start, truth), np.float32))
         return to_pixels(moved, images, epsilon)
 
@@ -78,13 +93,14 @@ def _classifier(model: nn.Module, start: npt.NDArray[np.float32]) -> PyTorchClas
     from art.estimators.classification import PyTorchClassifier
     from torch import nn
 
+    from pyfd.evaluation.standins import Attackable
     from pyfd.torch import device_of
 
     device = device_of(model)
     with torch.no_grad():
         classes = model(torch.from_numpy(start[:1]).to(device)).shape[1]
     return PyTorchClassifier(
-        model,
+        Attackable(model, rounded=False).eval(),
         loss=nn.CrossEntropyLoss(),
         input_shape=start.shape[1:],
         nb_classes=classes,
@@ -113,12 +129,14 @@ class FoolboxAttack(LibraryAttack):
         import torch
         from foolbox.models.pytorch import PyTorchModel
 
+        from pyfd.evaluation.standins import Attackable
         from pyfd.torch import device_of
 
-        _seed(seed)
+        seed_all(seed)
         device = device_of(target.model)
         start = to_batch(images).to(device)
-        model = PyTorchModel(target.model, bounds=(0, 1), device=device)
+        attackable = Attackable(target.model, rounded=False).eval()
+        model = PyTorchModel(attackable, bounds=(0, 1), device=device)
         attack = getattr(foolbox.attacks, self.kind)(**self.parameters)
         truth = torch.from_numpy(labels).to(device)
         _, moved, found = attack(model, start, truth, epsilons=None)
@@ -127,7 +145,7 @@ class FoolboxAttack(LibraryAttack):
         return to_pixels(moved, images, epsilon)
 
 
-def _seed(seed: int) -> None:
+def seed_all(seed: int) -> None:
     """Seed the global generators, from which the libraries draw."""
     import torch
 
