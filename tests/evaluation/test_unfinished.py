@@ -123,7 +123,7 @@ def test_reports_count_what_is_done(reports):
     assert [r["finished"] for r in reports] == [False] * len(unfinished) + [True]
     for found in unfinished:
         data.read(found)
-        assert "has not finished" in found["warnings"][0]
+        assert any("has not finished" in text for text in found["warnings"])
         benign = cell(found, "none", "benign")["n"]
         assert 0 < benign <= 6
         assert all(c["n"] <= benign for c in found["cells"])
@@ -170,7 +170,7 @@ def test_a_broken_certificate_takes_the_report_back(tmp_path, monkeypatch):
 def test_a_smoke_run_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(report, "page", lambda _: "")
     found = run(tmp_path, attacks=(), setting={"quick": True})
-    assert "smoke run" in found["warnings"][0]
+    assert any("smoke run" in text for text in found["warnings"])
     assert not any("smoke run" in text for text in run(tmp_path, attacks=())["warnings"])
 
 
