@@ -31,7 +31,8 @@ draft._SECONDS, draft._SHARE = 0, 1e9  # a report after each part
 class Slow(Defence):
     name, kind = "slow", "transformation"
     def __call__(self, images, seed=0):
-        while Path(sys.argv[2]).exists() and len(open(sys.argv[3]).readlines()) > 4:
+        barrier, log = map(Path, sys.argv[2:])
+        while barrier.exists() and log.exists() and len(log.read_text().splitlines()) > 4:
             time.sleep(0.05)  # until it is killed
         return super().__call__(images, seed)
 
