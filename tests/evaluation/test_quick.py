@@ -39,7 +39,7 @@ def command(tmp_path, monkeypatch):
 
         def evaluate(_, pixels, __, **arguments):
             asked.update(arguments, sizes={p.shape for p in pixels}, count=len(pixels))
-            return {"warnings": []}
+            return {"findings": []}
 
         monkeypatch.setattr("pyfd.evaluation.evaluate", evaluate, raising=False)
         arguments = ["evaluate", "--images", f"{tmp_path}/photos", "-o", f"{tmp_path}/out"]

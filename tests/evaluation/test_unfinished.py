@@ -177,7 +177,7 @@ def test_a_smoke_run_says_so(tmp_path, monkeypatch):
 
 def test_names_of_classes_are_those_of_the_examples(tmp_path, monkeypatch):
     monkeypatch.setattr(report, "page", lambda _: "")
-    found = run(tmp_path, class_names=["smooth", "rough", "another"], epsilons=(8,))
+    found = run(tmp_path, class_names=["smooth", "rough"], epsilons=(8,))
     used = {str(n) for e in found["examples"] for n in (e["label"], *e["predicted"].values())}
     names = {"0": "smooth", "1": "rough"}
     assert found["setting"]["classes"] == {number: names[number] for number in sorted(used)}
