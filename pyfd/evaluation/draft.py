@@ -114,6 +114,7 @@ class Draft:
             "version": report.VERSION,
             "setting": setting,
             "cells": list(results.cells(work, entries)),
+            "together": list(soundness.left(work, entries)),
             "certified": results.certified(work, self._defences, entries),
             "rates": results.rates(work, self._defences, entries),
             "examples": shown,
