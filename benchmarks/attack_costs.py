@@ -42,18 +42,19 @@ class Counted(nn.Module):
         super().__init__()
         self.model = model
         self.label = label
-        self.lead = 50.0 if steadfast else 0.0
+        self.steadfast = steadfast
         self.forwards = 0
         self.backwards = 0
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the logits, N×K, with a lead for the one class."""
+        """Return the logits, N×K; the one class's is 1 above all others."""
         count = len(images)
         self.forwards += count
         logits: torch.Tensor = self.model(images)
-        lead = torch.zeros_like(logits)
-        lead[:, self.label] = self.lead
-        logits = logits + lead
+        if self.steadfast:
+            one = torch.arange(logits.shape[1], device=logits.device) == self.label
+            most = logits.masked_fill(one, -torch.inf).amax(1, keepdim=True)
+            logits = torch.where(one, most + 1, logits)
         if logits.requires_grad:
             logits.register_hook(lambda _: self._differentiated(count))
         return logits
