@@ -81,7 +81,7 @@ def cases() -> list[Case]:
 
 def measure(folder: Path, labels: Path) -> Results:
     """Measure everything, and print it."""
-    names, photos, _ = dataset.load(folder, labels, longest_side=ANY_SIZE)
+    names, photos, *_ = dataset.load(folder, labels, longest_side=ANY_SIZE)
     costs = {OWN: costs_of(photos), CROPPED: costs_of([cropped(photo) for photo in photos])}
     for size, found in costs.items():
         print(f"{size}\n\n{cost_table(found, names)}\n", flush=True)

@@ -169,7 +169,7 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     model = models.load(MODEL).to(DEVICE)
-    _, images, labels = dataset.load(arguments.photos, arguments.labels)
+    _, images, labels, *_ = dataset.load(arguments.photos, arguments.labels)
     right = np.flatnonzero(predict(model, images) == labels)
     chosen = np.random.default_rng(0).permutation(right)
     search, held_out = np.sort(chosen[::2]), np.sort(chosen[1::2])

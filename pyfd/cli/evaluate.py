@@ -124,21 +124,24 @@ pyfd evaluate plot report/report.json -o figure.pdf""",
     default="efficientnet-lite0",
     show_default=True,
     metavar="M",
-    help="efficientnet-lite0, squeezenet1.1 (its weights: see the docs), or module:callable, "
-    "which returns a torch module.",
+    help="efficientnet-lite0, squeezenet1.1 (its weights: see the docs), hf:FOLDER, "
+    "timm:NAME@FILE, torchvision:NAME@FILE, or module:callable, which returns a torch module. "
+    "Nothing is downloaded.",
 )
 @click.option(
     "--images",
     "source",
     required=True,
-    metavar="DIR",
-    help='A folder of images, or "foolbox": 20 pictures, for smoke tests only.',
+    metavar="S",
+    help="A folder of images (with --labels, or with a folder for each class), a .npz file with "
+    "images and labels, module:callable, which returns a torch data set, or "
+    '"foolbox": 20 pictures, for smoke tests only.',
 )
 @click.option(
     "--labels",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="A CSV file with the columns file and label.",
+    help="A CSV file with the columns file and label: class numbers or names.",
 )
 @click.option(
     "--scale",
@@ -245,6 +248,7 @@ def evaluate(
     Attacks a model on labelled photographs, with each defence, and writes a
     report: the accuracy with its confidence interval, for each attack and
     strength, with the adaptive attacks beside those that ignore the defence.
+    If something makes it unsound, the report says so, and the exit code is 1.
     """
     messages = Messages()
     setting: dict[str, Any] = {"quick": True} if quick else {}
@@ -254,18 +258,21 @@ def evaluate(
         from pyfd.evaluation import report as reports
 
         classifier = models.load(model)
-        chosen = dataset.load(source, labels, limits=limits)
-        pixels = chosen.pixels[:limit]
+        names = getattr(classifier, "class_names", None)
+        chosen = dataset.load(source, labels, class_names=names, limit=limit, limits=limits)
+        click.echo(printable(chosen.labelling), err=True)
+        pixels = chosen.pixels
         preset = click.get_current_context().get_parameter_source("scale")
         if preset == ParameterSource.DEFAULT_MAP and not getattr(classifier, "input_size", None):
             scale = "photo"  # --quick asks for what this model does not need
         if scale == "model":
-            pixels = [dataset.at_input_size(image, _input_size(classifier)) for image in pixels]
+            pixels = [models.at_input_size(classifier, image) for image in pixels]
         found = run(
             classifier,
             pixels,
-            chosen.labels[:limit],
+            chosen.labels,
             output=output,
+            class_names=chosen.class_names,
             surrogate=[models.load(name) for name in surrogates],
             device=device,
             workers=workers or (usable_cores() if device == "cpu" else None),
@@ -273,10 +280,14 @@ def evaluate(
             setting={"model": model, "images": source, "scale": scale, **setting},
             **options,
         )
-        for warning in found["warnings"]:
-            click.echo(f"warning: {printable(warning)}", err=True)
+        for finding in found["findings"]:
+            click.echo(f"{finding['level']}: {printable(finding['text'])}", err=True)
         click.echo(reports.text(found))
         click.echo(f"{output / 'report.html'}", err=True)
+        errors = [f["check"] for f in found["findings"] if f["level"] == "error"]
+        if errors:
+            checks = ", ".join(dict.fromkeys(errors))
+            messages.refuse(str(output), f"these errors make the evaluation unsound: {checks}")
     messages.finish()
 
 
@@ -292,10 +303,3 @@ def _certificates() -> Iterator[None]:
 
 
 evaluate.add_command(figures.plot)
-
-
-def _input_size(model: Any) -> int:
-    size = getattr(model, "input_size", None)
-    if size is None:
-        raise ValueError('--scale model needs a model with an attribute "input_size"')
-    return int(size)

@@ -7,22 +7,19 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from pyfd._core.writing import write_file
-from pyfd.evaluation import report, results
+from pyfd.evaluation import report, results, soundness
 from pyfd.evaluation.defences import Defence
 from pyfd.evaluation.progress import Estimate
+from pyfd.evaluation.proof import BrokenCertificateError, compare
 from pyfd.evaluation.work import Work
 
 _EXAMPLES = 8
 _SECONDS = 10.0  # at least, from one report to the next
 _SHARE = 0.05  # of the time, at most, that goes into reports before the last one
-
-_UNFINISHED = (
-    "The evaluation has not finished: its numbers will change, and nothing is checked yet."
-)
-_QUICK = "This is a smoke run (--quick): it has too few images to conclude anything."
 
 
 class Draft:
@@ -34,6 +31,7 @@ class Draft:
         defences: Its defences.
         setting: The report's entry; with a true "quick", the report calls itself a smoke run.
         names: The names of the classes, by their numbers.
+        probed: What `pyfd.evaluation.soundness.probe` found.
     """
 
     def __init__(
@@ -43,49 +41,70 @@ class Draft:
         defences: Sequence[Defence],
         setting: Mapping[str, Any],
         names: Sequence[str] | None,
+        probed: soundness.Probed,
     ) -> None:
         self._folder = folder
         self._work = work
         self._defences = defences
         self._setting = setting
         self._names = names
+        self._probed = probed
         self._next = 0.0
 
     def update(self, entries: Mapping[Any, dict[str, Any]], estimate: Estimate) -> None:
         """Write a report of what is done so far, unless the last one is recent.
 
         Until every defence has a benign accuracy, there is none.
+
+        Raises:
+            BrokenCertificateError: More is certified than an attack leaves.
         """
         began = time.monotonic()
         if began < self._next:
             return
-        content = self._content([entries[task] for task in sorted(entries)])
+        done = [entries[task] for task in sorted(entries)]
+        content = self._content(done)
         benign = {cell["defence"] for cell in content["cells"] if cell["threat"] == "benign"}
         if len(benign) < len(self._defences):
             return
         content |= {"finished": False, "progress": estimate.as_json(), "costs": {}}
-        self._write(content, [_UNFINISHED])
+        self._write(content, done)
         ended = time.monotonic()
         self._next = ended + max(_SECONDS, (ended - began) / _SHARE)
 
     def finish(self, entries: Mapping[Any, dict[str, Any]]) -> dict[str, Any]:
-        """Write the whole report and return its content."""
-        content = self._content([entries[task] for task in sorted(entries)])
+        """Write the whole report and return its content.
+
+        Raises:
+            BrokenCertificateError: More is certified than an attack leaves.
+        """
+        done = [entries[task] for task in sorted(entries)]
+        content = self._content(done)
         total = len(entries)
         content |= {
             "finished": True,
             "progress": {"done": total, "total": total, "seconds_left": 0.0},
             "costs": results.costs(self._defences, self._work.images),
         }
-        return self._write(content, list(results.warnings(self._work, content["cells"])))
+        return self._write(content, done)
 
-    def withdraw(self) -> None:
-        """Remove the report, because its numbers have turned out to be worth nothing."""
-        for name in ("report.json", "report.html"):
-            (self._folder / name).unlink(missing_ok=True)
+    def __enter__(self) -> Draft:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Remove the report if a certificate is broken: its numbers are worth nothing then."""
+        if isinstance(error, BrokenCertificateError):
+            for name in ("report.json", "report.html"):
+                (self._folder / name).unlink(missing_ok=True)
 
     def _content(self, entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
         work = self._work
+        compare(work, entries)
         examples = [e for entry in entries for e in entry["examples"]][:_EXAMPLES]
         setting = {**self._setting, "date": _today()}
         if self._names:
@@ -100,8 +119,12 @@ class Draft:
             "examples": examples,
         }
 
-    def _write(self, content: dict[str, Any], warnings: list[str]) -> dict[str, Any]:
-        content["warnings"] = [_QUICK, *warnings] if self._setting.get("quick") else warnings
+    def _write(self, content: dict[str, Any], entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        finished, quick = content["finished"], bool(self._setting.get("quick"))
+        findings = soundness.findings(
+            self._work, entries, self._probed, finished=finished, quick=quick
+        )
+        content |= {"findings": findings, "warnings": [f["text"] for f in findings]}
         text = json.dumps(content, indent=1) + "\n"
         write_file(self._folder / "report.json", text.encode(), through=False)
         write_file(self._folder / "report.html", report.page(content).encode(), through=False)

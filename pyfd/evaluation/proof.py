@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from pyfd._core.pixels import Pixels
 
 if TYPE_CHECKING:
     from pyfd.evaluation.defences import Defence
+    from pyfd.evaluation.work import Work
 
 
 class BrokenCertificateError(RuntimeError):
@@ -94,3 +95,50 @@ def promise(defence: Defence, images: Sequence[Pixels], seed: int) -> Promise | 
         return None
     certified = [bool(defence.certifies(image)) for image in images]
     return Promise(defence, defence.epsilon, images, certified, defence(images, seed))
+
+
+def compare(work: Work, entries: Iterable[Mapping[str, Any]]) -> None:
+    """Compare what is certified with what attacks within the same strength left, image by image.
+
+    `Promise.check` compares pixels, this the answers: no report may say that more is certified
+    than an attack leaves. Where the attacker hands over files, nothing bounds how far their
+    pixels lie from the image, so that nothing is compared.
+
+    Args:
+        work: The evaluation.
+        entries: The entries of its log so far.
+
+    Raises:
+        BrokenCertificateError: The answer to a certified image is another one under an attack.
+    """
+    entries = list(entries)
+    proofs: dict[tuple[str, int], tuple[Defence, str]] = {}
+    for entry in entries:
+        start = work.trials[entry["place"]].start
+        for name, found in entry["certified"].items():
+            chosen = work.chunks[entry["place"]][entry["chunk"]]
+            proofs |= {(name, i): (start, p) for i, p in zip(chosen, found, strict=True)}
+    for entry in entries if work.attacker_quality is None else ():
+        trial = work.trials[entry["place"]]
+        chosen = work.chunks[entry["place"]][entry["chunk"]]
+        for defence in trial.judged:
+            if not within(trial.epsilon, defence) or defence.random:
+                continue
+            for i, said in zip(chosen, entry["right"][defence.name], strict=True):
+                start, proved = proofs.get((defence.name, i), (None, "-"))
+                if start is trial.start and proved not in ("-", said):
+                    raise BrokenCertificateError(_otherwise(work.numbers[i], defence, trial.name))
+
+
+def within(epsilon: int | None, defence: Defence) -> bool:
+    """Return whether a defence promises to withstand attacks of a strength."""
+    return epsilon is not None and defence.epsilon is not None and epsilon <= defence.epsilon
+
+
+def _otherwise(number: int, defence: Defence, attack: str) -> str:
+    return (
+        f"image {number} is certified behind {defence.name!r} at ε = {defence.epsilon}, but "
+        f"under {attack} the model's answer to it is another one: either the model gives "
+        "different answers to the same pixels, or this is a bug, and no number of this "
+        "evaluation can be trusted"
+    )

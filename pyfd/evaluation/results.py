@@ -1,4 +1,4 @@
-"""The results of an evaluation: cells, costs, and warnings about unsound cells."""
+"""The results of an evaluation: cells, what is certified, rates and costs."""
 
 from __future__ import annotations
 
@@ -9,23 +9,16 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
 
 import numpy as np
-import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from torch import nn
 
 import pyfd
 from pyfd._core.pixels import Pixels
-from pyfd.evaluation.attacks import to_batch
 from pyfd.evaluation.defences import Defence
 from pyfd.evaluation.libraries import ART
 from pyfd.evaluation.plan import Trial
 from pyfd.evaluation.report.data import Count, Example, Number
-from pyfd.evaluation.standins import behind
 from pyfd.evaluation.work import Work
-from pyfd.torch import device_of
 
-_FEWEST = 100
-_UNEQUAL = 0.02
 _TIMED = 8
 
 
@@ -198,63 +191,3 @@ def versions() -> dict[str, str]:
         with suppress(PackageNotFoundError):
             found[name] = version(ART.get(name, name))
     return found
-
-
-# ---- warnings -----------------------------------------------------------------
-
-
-def warnings(work: Work, found: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Yield warnings about everything that makes cells unsound or easy to misread."""
-    n = len(work.images)
-    if n < _FEWEST:
-        yield f"The base set has {n} images: below {_FEWEST} the intervals are wide."
-    yield from _powerless(found)
-    yield from _flat(work)
-    promising = {d.name for trial in work.trials for d in trial.judged if d.epsilon is not None}
-    yield from _unequal([cell for cell in found if cell["defence"] not in promising])
-
-
-def _powerless(cells: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Yield a warning for each attack that never succeeds without a defence."""
-    for cell in cells:
-        if cell["kind"] == "none" and cell["threat"] != "benign" and cell["correct"] == cell["n"]:
-            strength = "" if cell["epsilon"] is None else f", ε = {cell['epsilon']}"
-            yield (
-                f"{cell['attack']}{strength} never succeeds on the undefended model: "
-                "its results against defences say nothing."
-            )
-
-
-def _flat(work: Work) -> Iterator[str]:
-    """Yield a warning for each chain of defence and model that gives an attacker no gradient."""
-    chosen = work.chunks[0][0]
-    labels = torch.from_numpy(work.labels[chosen])
-    chains = {"the undefended model": work.model}
-    for trial in work.trials:
-        if trial.through is not None and "gradients" in trial.attack.needs:
-            chains[trial.through.name] = behind(trial.through, work.model, work.seed)
-    for name, model in chains.items():
-        device = device_of(model)
-        batch = to_batch([work.images[i] for i in chosen]).to(device).requires_grad_()
-        loss = nn.functional.cross_entropy(model(batch), labels.to(device))
-        (gradient,) = torch.autograd.grad(loss, batch, allow_unused=True)
-        if gradient is None or not gradient.abs().max() > 0:
-            yield f"Gradients through {name} are zero: attacks that follow them are blind."
-
-
-def _unequal(cells: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Yield a warning if tables cost unequal benign accuracy.
-
-    Certified defences are left out: what they cost and what they prove is one number.
-    """
-    benign = {
-        cell["defence"]: cell["accuracy"]
-        for cell in cells
-        if cell["threat"] == "benign" and cell["kind"] in ("one-pass", "two-pass")
-    }
-    if benign and max(benign.values()) - min(benign.values()) > _UNEQUAL:
-        low, high = min(benign, key=lambda d: benign[d]), max(benign, key=lambda d: benign[d])
-        yield (
-            f"Tables are compared at unequal benign accuracy: {low} keeps "
-            f"{benign[low]:.1%}, {high} {benign[high]:.1%}."
-        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,12 +23,13 @@ except ModuleNotFoundError as error:
 from pyfd._core.log import Log, OtherRunError
 from pyfd._core.pixels import Pixels
 from pyfd._core.writing import write_file
-from pyfd.evaluation import devices, processes, results
+from pyfd.evaluation import devices, processes, results, soundness
 from pyfd.evaluation.attacks import Attack, find
 from pyfd.evaluation.defences import Defence, parse
 from pyfd.evaluation.draft import Draft
 from pyfd.evaluation.fingerprint import Fingerprints
 from pyfd.evaluation.libraries import require
+from pyfd.evaluation.models import as_classifier, check
 from pyfd.evaluation.plan import Task, plan
 from pyfd.evaluation.progress import Display, Estimate
 from pyfd.evaluation.proof import BrokenCertificateError
@@ -72,7 +74,8 @@ def evaluate(
     anything on the next.
 
     Args:
-        model: A module from N×3×H×W floats in [0, 1] to N×K logits, in evaluation mode.
+        model: A module from N×3×H×W floats in [0, 1] to N×K logits, in any form that
+            `pyfd.evaluation.models.as_classifier` knows. It is put into evaluation mode.
         images: H×W×3 ``uint8``; their sizes may differ if the model takes any.
         labels: The true class of each image.
         output: A folder for report.json, report.html and progress.jsonl, and for
@@ -108,10 +111,13 @@ def evaluate(
         The content of report.json, with one record per cell of attack, ε and defence.
 
     Raises:
-        BrokenCertificateError: An attack changed what the classifier sees of a certified image.
+        BrokenCertificateError: An attack changed what the classifier sees of a certified image,
+            or left less than what is certified.
         RuntimeError: A worker died.
         ImportError: The library of an attack or a defence is missing.
-        ValueError: A name or a number is invalid, the model gets no image right, the
+        TypeError: The model is no module.
+        ValueError: A name or a number is invalid, the model cannot be evaluated
+            (`pyfd.evaluation.models.check`), it gets no image right, the
             output folder holds another evaluation, something cannot be pickled for
             several workers, or there is no such device.
     """
@@ -119,6 +125,8 @@ def evaluate(
     chosen = [parse(d) if isinstance(d, str) else d for d in defences]
     fought = [find(a) if isinstance(a, str) else a for a in attacks]
     others = (surrogate,) if isinstance(surrogate, nn.Module) else tuple(surrogate or ())
+    name = type(model).__name__
+    model, others = as_classifier(model), tuple(map(as_classifier, others))
     _check(images, truth, chosen, fought, epsilons, others)
     places = devices.find(device, model, workers)
     devices.check_attacks(places[0], fought)
@@ -126,6 +134,10 @@ def evaluate(
     trials = plan(chosen, fought, epsilons)
     # Before the model runs, because that may change its attributes
     header = _header(model, others, images, truth, chosen, fought)
+    names = getattr(model, "class_names", None) if class_names is None else class_names
+    check(model, images[0], truth, names)
+    for other in others:
+        _check_surrogate(other, images[0], truth)
     classes = predict(model, images, batch_size=batch_size)
     right = np.flatnonzero(classes == truth).tolist()
     if not right:
@@ -140,15 +152,16 @@ def evaluate(
         "attacker_quality": attacker_quality,
     }
     folder = Path(output)
-    found = {**_setting(work, len(images)), **(setting or {})}
-    names = getattr(model, "class_names", None) if class_names is None else class_names
-    draft = Draft(folder, work, chosen, found, names)
-    return draft.finish(_run(work, folder, header, places, draft, progress))
+    found = {**_setting(work, name, len(images)), **(setting or {})}
+    draft = Draft(folder, work, chosen, found, names, soundness.probe(work))
+    entries = _run(work, folder, header, places, draft, progress)
+    with _reported(folder / "broken-certificate.npz"), draft:
+        return draft.finish(entries)
 
 
-def _setting(work: Work, loaded: int) -> dict[str, Any]:
+def _setting(work: Work, model: str, loaded: int) -> dict[str, Any]:
     return {
-        "model": type(work.model).__name__,
+        "model": model,
         "images": f"{loaded} images",
         "loaded": loaded,
         "n": len(work.images),
@@ -181,6 +194,13 @@ def _check(
     for epsilon in epsilons:
         if epsilon != int(epsilon) or not 1 <= epsilon <= 255:
             raise ValueError(f"epsilon must be a whole number of levels, 1...255, not {epsilon}")
+
+
+def _check_surrogate(model: nn.Module, image: Pixels, truth: npt.NDArray[np.int64]) -> None:
+    try:
+        check(model, image, truth)
+    except ValueError as error:
+        raise ValueError(f"of the surrogate: {error}") from error
 
 
 # ---- running and resuming -----------------------------------------------------
@@ -232,11 +252,12 @@ def _run(
         for task, entry in found.items():
             estimate.add(task, entry["whole_seconds"])
         left = [task for task in sizes if task not in found]
-        with Display(estimate, len(places), shown=progress) as display, _broken(folder, draft):
+        broken = folder / "broken-certificate.npz"
+        with Display(estimate, len(places), shown=progress) as display, _reported(broken), draft:
             for entry in processes.results(work, pickled, left, places):
                 log.append(entry)
                 task = entry["place"], entry["chunk"]
-                found[task] = entry
+                found[task] = json.loads(json.dumps(entry, sort_keys=True))  # as it is read again
                 estimate.add(task, entry["whole_seconds"])
                 display.update()
                 if estimate.done < estimate.total:
@@ -257,13 +278,13 @@ def _pickled(work: Work, places: Sequence[torch.device]) -> bytes:
 
 
 @contextmanager
-def _broken(folder: Path, draft: Draft) -> Iterator[None]:
+def _reported(path: Path) -> Iterator[None]:
     """Write a file from which the error of a broken certificate can be reproduced."""
     try:
         yield
     except BrokenCertificateError as error:
-        draft.withdraw()
-        path = folder / "broken-certificate.npz"
+        if not error.pixels:
+            raise
         write_file(path, error.as_npz(), through=False)
         message = f"{error}. {path} holds the pixels"
         raise BrokenCertificateError(message, pixels=error.pixels) from error

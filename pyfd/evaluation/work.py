@@ -6,7 +6,7 @@ import base64
 import io
 import pickle
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -47,12 +47,15 @@ class Work:
     """For each trial, lists of indices of images of one size that are attacked together."""
 
     def __post_init__(self) -> None:
-        shapes = [image.shape for image in self.images]
         sizes = [
             min(trial.attack.together or self.batch_size, self.batch_size) for trial in self.trials
         ]
-        by_size = {size: list(batches(shapes, size)) for size in set(sizes)}
+        by_size = {size: list(self.batches(size)) for size in set(sizes)}
         self.chunks = [by_size[size] for size in sizes]
+
+    def batches(self, size: int | None = None) -> Iterator[list[int]]:
+        """Yield lists of indices of images of one size, `batch_size` at most or another number."""
+        yield from batches([image.shape for image in self.images], size or self.batch_size)
 
     def tasks(self) -> dict[Task, int]:
         """Return the number of images of each part of the work, by trial and chunk.

@@ -210,7 +210,7 @@ def test_svg(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.svg", "b.SVG"]
 
 
-@pytest.mark.parametrize("name", ["x.jpg", "x", "x.pdf"])
+@pytest.mark.parametrize("name", ["x.jpg", "x", "x.eps"])
 def test_other_suffixes(name, tmp_path):
     with pytest.raises(ValueError, match=r"must end in \.png, \.svg or \.pdf"):
         plots.save(plots.curves(FIGURE_3), tmp_path / name)

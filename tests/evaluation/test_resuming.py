@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -32,56 +27,6 @@ from tests.evaluation.toys import (
 def _quick(monkeypatch):
     """Leave out the page, which takes most of the time of evaluations as small as these."""
     monkeypatch.setattr(report, "page", lambda _: "")
-
-
-SCRIPT = """
-import sys, time
-from pathlib import Path
-from tests.evaluation.toys import Texture, images, labels_of
-from pyfd.evaluation import evaluate
-from pyfd.evaluation.defences import Defence
-
-class Slow(Defence):
-    name, kind = "slow", "transformation"
-    def __call__(self, images, seed=0):
-        while Path(sys.argv[2]).exists() and len(open(sys.argv[3]).readlines()) > 4:
-            time.sleep(0.05)  # until it is killed
-        return super().__call__(images, seed)
-
-pictures = images()
-found = evaluate(Texture(), pictures, labels_of(Texture(), pictures), output=sys.argv[1],
-                 defences=("none", Slow()), attacks=("pgd", "bpda"), epsilons=(2,),
-                 batch_size=2)
-"""
-
-
-def test_a_killed_run_goes_on(tmp_path):
-    """A run that is killed, with its last line cut off, is resumed with the same results."""
-    barrier = tmp_path / "barrier"
-
-    def arguments(folder: Path) -> list[str]:
-        return [str(folder), str(barrier), str(folder / "progress.jsonl")]
-
-    run_here(SCRIPT, *arguments(tmp_path / "whole"))
-    barrier.touch()
-    killed = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, *arguments(tmp_path / "killed")],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-    )
-    journal = tmp_path / "killed/progress.jsonl"
-    while not journal.exists() or len(journal.read_text().splitlines()) < 5:
-        assert killed.poll() is None
-        time.sleep(0.05)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
-    barrier.unlink()
-    assert not (tmp_path / "killed/report.json").exists()
-    before = journal.read_text()
-    journal.write_text(before + '{"place": 2, "chu')
-    run_here(SCRIPT, *arguments(tmp_path / "killed"))
-    assert journal.read_text().startswith(before)
-    contents = [json.loads((tmp_path / n / "report.json").read_text()) for n in ("whole", "killed")]
-    assert without_times(contents[0]) == without_times(contents[1])
 
 
 # ---- another evaluation is refused ------------------------------------------------
@@ -276,8 +221,6 @@ def test_a_folder_in_the_logs_place(tmp_path):
 # ---- the same evaluation is resumed -------------------------------------------------
 
 COUNTING = """
-import sys
-from pathlib import Path
 from torch import nn
 from pyfd.evaluation.attacks import Attack
 from pyfd.evaluation.defences import Defence

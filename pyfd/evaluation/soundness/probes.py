@@ -1,0 +1,262 @@
+"""What a model and defences show before any attack: their mode, their draws, their gradients."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pyfd._core.pixels import Pixels
+from pyfd.evaluation.attacks import Noise, to_batch
+from pyfd.evaluation.defences import Defence
+from pyfd.evaluation.plan import Trial
+from pyfd.evaluation.soundness.finding import Finding, finding
+from pyfd.evaluation.soundness.outcomes import NOISE
+from pyfd.evaluation.soundness.planned import who
+from pyfd.evaluation.standins import standin
+from pyfd.evaluation.work import Work
+from pyfd.torch import device_of
+
+#: The images whose gradients are looked at; one of them is 5 %.
+IMAGES = 20
+
+#: The share of images without a gradient that is more than an accident.
+BLIND = 0.05
+
+#: The images on which noise is tried, at least, if there are as many.
+_NOISY = 50
+
+#: The differences of logits that are more than rounding, as shares of the largest.
+_ROUNDING = 1e-4
+
+#: The same between batches of different sizes on a GPU, which may take other kernels for them,
+#: with the 10 bits of TF32.
+_KERNELS = 1e-2
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The gradients of the loss through a defence and the model, on the first images."""
+
+    defence: Defence
+    images: int
+    zero: int
+    """The images whose gradient is zero, or does not exist."""
+    broken: int
+    """The images with a gradient that is not finite."""
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What the model and the defences show before any attack."""
+
+    findings: Sequence[Finding]
+    chains: Sequence[Chain]
+    classes: int
+    """The number of logits."""
+
+
+def probe(work: Work) -> Probed:
+    """Look at the model and the defences, with a few forward and backward passes."""
+    chunk = next(work.batches())
+    batch = to_batch([work.images[i] for i in chunk]).to(device_of(work.model))
+    with _quietly(work):
+        given = _as_given(work.model, batch)
+        with _judging(work.model), torch.no_grad():
+            first, again = work.model(batch), work.model(batch)
+            alone = torch.cat([work.model(batch[i : i + 1]) for i in range(min(2, len(batch)))])
+        found = list(_of_model(given, first, again, alone))
+        for defence in {d.name: d for t in work.trials for d in t.judged}.values():
+            found += _of_defence(defence, [work.images[i] for i in chunk[:2]], work.seed)
+        chains = [_chain(work, defence) for defence in _followed(work)]
+    return Probed(found, chains, first.shape[1])
+
+
+@contextmanager
+def _quietly(work: Work) -> Iterator[None]:
+    """Leave torch's and numpy's generators as they were."""
+    state = np.random.get_state()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(work.seed)
+        try:
+            yield
+        finally:
+            np.random.set_state(state)
+
+
+@contextmanager
+def _judging(model: nn.Module) -> Iterator[None]:
+    """Put a model into evaluation mode, as `pyfd.torch.predict` does."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def _as_given(model: nn.Module, batch: Tensor) -> Tensor | None:
+    """Return a model's answers in the mode in which it was given; None if that is evaluation.
+
+    Training mode may change buffers, such as batch normalization's: they are restored.
+    """
+    if not any(module.training for module in model.modules()):
+        return None
+    before = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    with torch.no_grad():
+        given: Tensor = model(batch)
+        for buffer, value in before:
+            buffer.copy_(value)
+    return given
+
+
+def _of_model(
+    given: Tensor | None, first: Tensor, again: Tensor, alone: Tensor
+) -> Iterator[Finding]:
+    if _differ(first, again):
+        yield finding(
+            "error",
+            "random-model",
+            "The model gives different answers to the same images: it draws random numbers, and "
+            "no attack averages over them.",
+        )
+        return
+    if given is not None and _differ(first, given):
+        yield finding(
+            "error",
+            "training-mode",
+            "The model is in training mode, where it gives other answers than in evaluation "
+            "mode, in which it is judged: call its eval().",
+        )
+    tolerance = _ROUNDING if first.device.type == "cpu" else _KERNELS
+    if _differ(first[: len(alone)], alone, tolerance):
+        yield finding(
+            "error",
+            "batch",
+            "The model's answer to an image depends on the other images of the batch: what an "
+            "attack achieves in one batch says nothing about another.",
+        )
+
+    if _probabilities(first):
+        yield finding(
+            "warning",
+            "probabilities",
+            "The model seems to return probabilities instead of logits: the losses of attacks are "
+            "flat there.",
+        )
+
+
+def _probabilities(logits: Tensor) -> bool:
+    return bool((logits >= 0).all() and ((logits.sum(1) - 1).abs() < _ROUNDING).all())
+
+
+def _differ(one: Tensor, other: Tensor, tolerance: float = _ROUNDING) -> bool:
+    return not bool((one - other).abs().max() <= tolerance * one.abs().max())
+
+
+def _of_defence(defence: Defence, images: list[Pixels], seed: int) -> Iterator[Finding]:
+    """Yield an error if a defence draws random numbers that it does not own up to."""
+    first, again = defence(images, seed), defence(images, seed)
+    other = first if defence.random else defence(images, seed + 1)
+    if not all(map(np.array_equal, first, again)):
+        reason = "does not always return the same for the same image and seed"
+    elif not all(map(np.array_equal, first, other)):
+        reason = "depends on the seed, but does not say that it is random"
+    else:
+        return
+    yield finding(
+        "error",
+        "hidden-draws",
+        f"{defence.name} {reason}: no attack averages over its draws.",
+    )
+
+
+def _followed(work: Work) -> list[Defence]:
+    """Return the defences through which attacks follow gradients; "none" for the model alone."""
+    found: dict[str, Defence] = {}
+    for trial in work.trials:
+        if trial.attack.threat == "gray-box" and trial.attack.name != NOISE:
+            found["none"] = Defence()
+        elif trial.through is not None and "gradients" in trial.attack.needs:
+            found[trial.through.name] = trial.through
+    return list(found.values())
+
+
+def _chain(work: Work, defence: Defence) -> Chain:
+    """Look at the gradients of the cross-entropy, image by image; one draw of random defences."""
+    model = work.model
+    if defence.kind != "none":
+        model = nn.Sequential(standin(defence, model, work.seed), model)
+    images = zero = broken = 0
+    with _judging(model):
+        for chunk in work.batches():
+            gradients = _gradients(model, work, chunk[: IMAGES - images]).flatten(1)
+            images += len(gradients)
+            broken += int((~gradients.isfinite()).any(1).sum())
+            zero += int((gradients == 0).all(1).sum())
+            if images == IMAGES:
+                break
+    return Chain(defence, images, zero, broken)
+
+
+def _gradients(model: nn.Module, work: Work, chosen: list[int]) -> Tensor:
+    device = device_of(work.model)
+    labels = torch.from_numpy(work.labels[chosen]).to(device)
+    batch = to_batch([work.images[i] for i in chosen]).to(device).requires_grad_()
+    with torch.enable_grad():
+        loss = nn.functional.cross_entropy(model(batch), labels, reduction="sum")
+        if not loss.requires_grad:
+            return torch.zeros_like(batch)
+        (gradients,) = torch.autograd.grad(loss, batch, allow_unused=True)
+    return torch.zeros_like(batch) if gradients is None else gradients
+
+
+def blind(chain: Chain, *, stands: bool) -> Iterator[Finding]:
+    """Yield a finding if attackers get no gradient through a defence, for some images.
+
+    It is an error if the defence stands: a weak attack on what has fallen does no harm.
+
+    Args:
+        chain: The gradients.
+        stands: Whether attacks leave more than a little of the defence.
+    """
+    for count, kind in ((chain.zero, "zero"), (chain.broken, "not finite")):
+        if count:
+            share = "" if count == chain.images else f" for {count / chain.images:.0%} of images"
+            yield finding(
+                "error" if stands and count > BLIND * chain.images else "warning",
+                "gradients",
+                f"Gradients through {who(chain.defence)} are {kind}{share}: attacks that follow "
+                "them are blind.",
+            )
+
+
+def noise(work: Work) -> tuple[Work, list[dict[str, Any]]]:
+    """Try noise at each ε that has an attack but no noise, on the first images.
+
+    Returns:
+        Work with the trials of noise alone, and its entries, as of the log.
+    """
+    epsilons = {t.epsilon for t in work.trials} - {None}
+    epsilons -= {t.epsilon for t in work.trials if t.attack.name == NOISE}
+    groups = [t for t in work.trials if t.attack.threat == "benign"]
+    trials = [
+        Trial(Noise(tries=1), epsilon, group.start, group.judged)
+        for epsilon in sorted(epsilons, key=int)  # type: ignore[arg-type]
+        for group in groups
+    ]
+    noisy = dataclasses.replace(work, trials=trials)
+    entries, images = [], 0
+    for chunk, chosen in enumerate(work.batches() if trials else ()):
+        if images >= _NOISY:
+            break
+        images += len(chosen)
+        entries += [noisy.do(place, chunk) for place in range(len(trials))]
+    return noisy, entries

@@ -1,0 +1,195 @@
+"""What models return, and what is said about those that cannot be evaluated."""
+
+from __future__ import annotations
+
+import re
+from collections import namedtuple
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from pyfd.evaluation import evaluate, models
+from pyfd.evaluation.models import Classifier, as_classifier, check, logits_of
+from tests.evaluation.toys import Texture, images, labels_of, run, without_times
+
+LOGITS = torch.arange(6.0).view(2, 3)
+Named = namedtuple("Named", ["loss", "logits"])
+
+
+class Model(nn.Module):
+    """A linear model of three classes, whose logits are then changed."""
+
+    def __init__(self, change=lambda logits: logits):
+        super().__init__()
+        self.change = change
+        self.dropout = nn.Dropout()
+        self.weight = nn.Parameter(torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1]]))
+
+    def forward(self, images):
+        return self.change(self.dropout(images).mean((2, 3)) @ self.weight)
+
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (16, 24, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        LOGITS,
+        (LOGITS, torch.zeros(2, 5, 5)),
+        [torch.zeros(()), torch.zeros(2, 7, 4, 4), LOGITS, torch.zeros(2, 9)],
+        {"logits": LOGITS, "features": torch.zeros(2, 4)},
+        SimpleNamespace(logits=LOGITS),
+        Named(torch.zeros(2, 5), LOGITS),
+        (None, LOGITS),
+    ],
+)
+def test_forms_of_logits(answer):
+    assert logits_of(answer, 2) is LOGITS
+    model = as_classifier(Model(lambda _: answer))
+    assert torch.equal(model(torch.zeros(2, 3, 8, 8)), LOGITS)
+    assert as_classifier(model) is model
+
+
+def test_an_output_of_transformers():
+    transformers = pytest.importorskip("transformers")
+    output = transformers.modeling_outputs.ImageClassifierOutput(logits=LOGITS)
+    assert logits_of(output, 2) is LOGITS
+    assert logits_of(output.to_tuple(), 2) is LOGITS
+
+
+@pytest.mark.parametrize(
+    ("answer", "match"),
+    [
+        (LOGITS[0], "returned 3 numbers for 2 images"),
+        (LOGITS.argmax(1), "returned 2 numbers for 2 images"),
+        (LOGITS[:1], "returned 1×3 numbers for 2 images"),
+        (LOGITS.long(), "returned 2×3 numbers of type int64"),
+        (LOGITS.view(2, 3, 1, 1), "returned 2×3×1×1 numbers"),
+        (LOGITS.sum(), r"returned no dimension \(one number\) numbers"),
+        ({"out": LOGITS}, "returned a dict with the keys 'out'"),
+        ({}, "returned a dict with the keys none"),
+        ((LOGITS[:1], "x"), "returned a tuple of 2: a tensor of 1×3, an object of type str"),
+        (LOGITS.numpy(), "returned an object of type ndarray"),
+        (None, "returned an object of type NoneType"),
+        (SimpleNamespace(scores=LOGITS), "returned an object of type SimpleNamespace"),
+        (SimpleNamespace(logits=[1.0]), "returned an object of type SimpleNamespace"),
+    ],
+)
+def test_other_answers_are_the_models_fault(answer, match):
+    with pytest.raises(ValueError, match=f"^the model {match}.*it must return N×K"):
+        logits_of(answer, 2)
+    with pytest.raises(ValueError, match=f"^the model {match}"):
+        check(Model(lambda _: answer), IMAGE, [0])
+
+
+def test_what_is_no_module():
+    with pytest.raises(TypeError, match=r"must be a torch\.nn\.Module, not function"):
+        as_classifier(lambda images: images)
+
+
+def test_evaluation_mode_and_attributes():
+    model = Model()
+    model.input_size, model.class_names = 24, ("a", "b", "c")
+    wrapped = as_classifier(model)
+    assert not any(part.training for part in wrapped.modules())
+    assert (wrapped.input_size, wrapped.class_names) == (24, ("a", "b", "c"))
+    classifier = Classifier(nn.Flatten(), 4, mean=[0, 0, 0])
+    assert as_classifier(classifier) is classifier
+
+
+# ---- the look at one image ---------------------------------------------------------
+
+
+def test_a_good_model():
+    assert check(Model(), IMAGE, [0, 2, 1], ["a", "b", "c"]) == []
+
+
+def broken(_):
+    raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda logits: logits * float("nan"), "are not finite.*first image"),
+        (lambda logits: logits / 0, "are not finite"),
+        (lambda logits: logits[:, :1], r"returned 1 logit per image.*torch\.cat"),
+        (lambda logits: logits[:, :2], "2 logits, which are for the classes 0 to 1.*class 2"),
+        (broken, "failed on a batch of 2×3×16×24 floats.*RuntimeError: mat1.*resize them itself"),
+    ],
+)
+def test_models_that_cannot_be_evaluated(change, match):
+    with pytest.raises(ValueError, match=f"^the model .*{match}"):
+        check(Model(change), IMAGE, [0, 2])
+
+
+def test_labels_and_names_that_do_not_fit():
+    with pytest.raises(ValueError, match="there is a label -1"):
+        check(Model(), IMAGE, [-1])
+    with pytest.raises(ValueError, match="returned 3 logits, but there are 2 class names"):
+        check(Model(), IMAGE, [0], ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda logits: logits.detach(), "gradient.*it has none"),
+        (lambda logits: logits.round(), "gradient.*it is zero"),
+        (lambda logits: (logits - logits.detach()).sqrt() + logits, "gradient.*it is not finite"),
+        (lambda logits: logits.softmax(1), "seems to return probabilities"),
+    ],
+)
+def test_models_on_which_attacks_are_weak(change, match):
+    (warning,) = check(Model(change), IMAGE, [0])
+    assert re.search(match, warning)
+
+
+# ---- in an evaluation ---------------------------------------------------------------
+
+
+class Answering(Texture):
+    """`Texture`, whose answer has the form of some library."""
+
+    def __init__(self, form):
+        super().__init__()
+        self.form = form
+
+    def forward(self, images):
+        return self.form(super().forward(images))
+
+
+@pytest.mark.parametrize("form", [lambda x: {"logits": x}, lambda x: SimpleNamespace(logits=x)])
+def test_evaluate_takes_them(form, tmp_path):
+    found = run(tmp_path / "a", model=models.as_classifier(Answering(form)))
+    assert without_times(found) == without_times(run(tmp_path / "b"))
+
+
+def test_evaluate_says_what_is_wrong_with_a_model(tmp_path):
+    pictures, wrong = images(2), Answering(lambda x: x.argmax(1))
+    truth = labels_of(Texture(), pictures)
+    with pytest.raises(ValueError, match=r"^the model returned 2 numbers for 2 images"):
+        evaluate(wrong, pictures, truth, output=tmp_path)
+    with pytest.raises(ValueError, match="of the surrogate: the model returned 2 numbers"):
+        run(tmp_path, surrogate=wrong)
+    with pytest.raises(ValueError, match="returned 2 logits, but there are 3 class names"):
+        run(tmp_path, class_names=["a", "b", "c"])
+    assert list(tmp_path.iterdir()) == []
+    found = run(tmp_path, model=Answering(lambda x: x.softmax(1)))
+    assert found["setting"]["model"] == "Answering"
+    assert any("seems to return probabilities" in warning for warning in found["warnings"])
+
+
+def test_load_takes_a_function_that_returns_such_a_model(tmp_path, monkeypatch):
+    (tmp_path / "pyfd_test_answer.py").write_text(
+        "from torch import nn\n"
+        "class Model(nn.Module):\n"
+        "    def forward(self, images):\n"
+        "        return {'logits': images.mean((2, 3))}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    model = models.load("pyfd_test_answer:Model")
+    assert model(torch.ones(2, 3, 4, 4)).tolist() == [[1, 1, 1]] * 2

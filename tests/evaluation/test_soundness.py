@@ -1,0 +1,452 @@
+"""What makes an evaluation unsound: each check finds it, at its level, and nothing else does."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import binomtest
+from torch import nn
+
+from pyfd.evaluation.attacks import Attack, find
+from pyfd.evaluation.defences import Defence, PixelGrid
+from pyfd.evaluation.plan import Trial
+from pyfd.evaluation.soundness.outcomes import SURE, Outcome, stronger
+from tests.evaluation.oracles import Known, Nothing, attacked, known_images
+from tests.evaluation.toys import run
+
+
+def levels(content: dict) -> dict[str, str]:
+    """Return the level of each check that found something, the worst if there are several."""
+    found: dict[str, str] = {}
+    for finding in content["findings"]:
+        found.setdefault(finding["check"], finding["level"])
+    return found
+
+
+def text(content: dict, check: str) -> str:
+    (found,) = [f["text"] for f in content["findings"] if f["check"] == check]
+    return found
+
+
+class Lazy(Attack):
+    """An attack that hands over the images as they are, from a strength on or always."""
+
+    name = "lazy"
+    parameters = MappingProxyType({"max_iter": 100})
+
+    def __init__(self, since: int = 0, **attributes) -> None:
+        self.since = since
+        vars(self).update(attributes)
+
+    def perturb(self, target, images, labels, epsilon, seed):
+        if epsilon is None or epsilon >= self.since:
+            return [image.copy() for image in images]
+        return find("pgd").perturb(target, images, labels, epsilon, seed)
+
+
+KNOWING = frozenset({"epsilon", "defence"})
+
+
+# ---- the report -----------------------------------------------------------------------
+
+
+def test_findings_have_a_level_a_check_and_a_text_and_warnings_are_their_texts(tmp_path):
+    content = attacked(tmp_path, 30, attacks=(Lazy(),))
+    assert content["findings"]
+    for finding in content["findings"]:
+        assert finding.keys() == {"level", "check", "text"}
+        assert finding["text"].endswith(".")
+    assert content["warnings"] == [finding["text"] for finding in content["findings"]]
+    order = [finding["level"] for finding in content["findings"]]
+    assert order == sorted(order)
+    assert set(order) == {"error", "warning"}
+
+
+# ---- the model --------------------------------------------------------------------------
+
+
+class Layered(Known):
+    """A model with another layer behind it, which differs by mode."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, batch):
+        return self.layer(super().forward(batch))
+
+
+@pytest.mark.parametrize("layer", [nn.Dropout(0.5), nn.BatchNorm1d(5)])
+def test_training_mode(tmp_path, layer):
+    model = Layered(layer).train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    assert levels(attacked(tmp_path / "1", attacks=(), model=model))["training-mode"] == "error"
+    assert all(module.training for module in model.modules())
+    assert all(value.equal(before[name]) for name, value in model.state_dict().items())
+    assert "training-mode" not in levels(attacked(tmp_path / "2", attacks=(), model=model.eval()))
+
+
+def test_training_mode_that_changes_nothing(tmp_path):
+    assert levels(attacked(tmp_path, attacks=(), model=Known().train())) == {"base-set": "warning"}
+
+
+class Trembling(Known):
+    def forward(self, batch):
+        return super().forward(batch) + torch.rand(len(batch), 5)
+
+
+class Comparing(Known):
+    """A model that adapts to the batch."""
+
+    def forward(self, batch):
+        logits = super().forward(batch)
+        return logits + 0.5 * (logits - logits.mean(0))
+
+
+@pytest.mark.parametrize(("model", "check"), [(Trembling, "random-model"), (Comparing, "batch")])
+def test_answers_that_are_not_the_images_alone(tmp_path, model, check):
+    assert levels(attacked(tmp_path, attacks=(), model=model()))[check] == "error"
+
+
+class Seeded(Nothing):
+    """A defence that depends on its seed."""
+
+    def defend(self, image, rng):
+        return image + rng.integers(0, 2, image.shape).astype(np.uint8)
+
+
+class Global(Nothing):
+    """A defence that draws where nobody can repeat it."""
+
+    random = True
+
+    def defend(self, image, rng):  # noqa: ARG002
+        return image + torch.randint(0, 2, image.shape).numpy().astype(np.uint8)
+
+
+class Random(Seeded):
+    random = True
+
+
+@pytest.mark.parametrize(("kind", "said"), [(Seeded, "depends on the seed"), (Global, "same")])
+def test_draws_that_a_defence_hides(tmp_path, kind, said):
+    content = attacked(tmp_path, attacks=(), defences=(kind(),))
+    assert levels(content)["hidden-draws"] == "error"
+    assert said in text(content, "hidden-draws")
+
+
+def test_draws_that_a_defence_admits(tmp_path):
+    assert "hidden-draws" not in levels(attacked(tmp_path, attacks=(), defences=(Random(),)))
+
+
+def test_probes_leave_the_generators_alone(tmp_path):
+    torch.manual_seed(0)
+    np.random.seed(0)
+    expected = torch.rand(()), np.random.rand()
+    torch.manual_seed(0)
+    np.random.seed(0)
+    attacked(tmp_path, attacks=(), model=Trembling(), defences=(Global(),))
+    assert np.random.rand() == expected[1]
+
+
+# ---- gradients --------------------------------------------------------------------------
+
+
+class Saturated(Known):
+    """Logits that are so large that the loss is flat."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = 1e4
+
+
+class Quantized(Known):
+    def forward(self, batch):
+        return super().forward((batch * 255).round() / 255)
+
+
+class Broken(Known):
+    """The gradient of the root is infinite at 0, times 0."""
+
+    def forward(self, batch):
+        return super().forward(batch) + (0 * batch.mean((1, 2, 3))).sqrt()[:, None]
+
+
+class Detached(Known):
+    def forward(self, batch):
+        return super().forward(batch.detach()).detach()
+
+
+@pytest.mark.parametrize(
+    ("model", "kind"),
+    [
+        (Saturated, "are zero:"),
+        (Quantized, "are zero:"),
+        (Broken, "are not finite:"),
+        (Detached, "are zero:"),
+    ],
+)
+def test_gradients_that_vanish(tmp_path, model, kind):
+    content = attacked(tmp_path, attacks=(Lazy(),), model=model())
+    assert levels(content)["gradients"] == levels(content)["powerless"] == "error"
+    assert f"Gradients through the undefended model {kind}" in text(content, "gradients")
+
+
+class Partly(Known):
+    """A model that gives no gradient for images whose first sample is at most a level."""
+
+    def __init__(self, dark: int) -> None:
+        super().__init__()
+        self.dark = dark
+
+    def forward(self, batch):
+        bright = (batch[:, :1, :1, :1] * 255 > self.dark).float()
+        return super().forward(bright * batch + (1 - bright) * batch.detach())
+
+
+def test_gradients_that_vanish_for_some_images(tmp_path):
+    firsts = sorted(image[0, 0, 0] for image in known_images(20)[0])
+    for count, level in ((1, "warning"), (2, "error"), (7, "error")):
+        content = attacked(
+            tmp_path / f"{count}", attacks=("fgsm",), model=Partly(firsts[count - 1])
+        )
+        assert levels(content)["gradients"] == level
+        assert f"zero for {count / 20:.0%} of images" in text(content, "gradients")
+
+
+class Shattered(Nothing):
+    """A defence whose stand-in has no gradient."""
+
+    name = "shattered"
+
+    def module(self):
+        return Rounding()
+
+
+class Rounding(nn.Module):
+    def forward(self, batch):
+        return (batch * 255).round() / 255
+
+
+def test_gradients_through_a_defence(tmp_path):
+    options = {"defences": ("none", Shattered()), "attacks": ("bpda", "pgd")}
+    content = attacked(tmp_path / "1", **options)
+    assert levels(content)["gradients"] == "error"
+    assert text(content, "gradients").startswith("Gradients through shattered are zero:")
+    # Where the defence has fallen to another attack, nobody relies on this one
+    content = attacked(tmp_path / "2", epsilons=(64,), **options)
+    assert levels(content)["gradients"] == "warning"
+
+
+# ---- attacks that are too weak ----------------------------------------------------------
+
+
+class Rough(nn.Module):
+    """A model of roughness: noise makes every flat image rough."""
+
+    def forward(self, batch):
+        rough = (batch[..., 1:] - batch[..., :-1]).abs().mean((1, 2, 3)) * 100
+        return torch.stack([6 - rough, rough - 6], 1)
+
+
+class Certain(Attack):
+    """Noise that deceives the model above."""
+
+    name = "noise"
+
+    def perturb(self, target, images, labels, epsilon, seed):  # noqa: ARG002
+        signs = np.indices(images[0].shape)[1] % 2 * epsilon
+        return [image + signs.astype(np.uint8) for image in images]
+
+
+@pytest.mark.parametrize("needs", [frozenset({"epsilon"}), KNOWING])
+@pytest.mark.parametrize("tried", [True, False])
+def test_weaker_than_noise(tmp_path, needs, tried):
+    """The noise is that of the run if there is some, and otherwise tried on the spot."""
+    flat = [np.full((16, 16, 3), 60 + i, np.uint8) for i in range(26)]
+    attacks = [Lazy(needs=needs)]
+    attacks += [Certain()] if tried else []
+    options = {"model": Rough(), "pictures": flat, "truth": [0] * 26, "epsilons": (2, 16)}
+    content = run(tmp_path, attacks=attacks, defences=("none", Nothing()), **options)
+    target = "nothing" if needs is KNOWING else "the undefended model"
+    assert levels(content)["noise"] == "error"
+    said = text(content, "noise")
+    assert said.startswith(
+        f"lazy, ε = 16 is weaker than random noise of the same strength against {target}"
+    )
+
+
+def test_powerless(tmp_path):
+    options = {"epsilons": (1, 2)}
+    content = attacked(tmp_path / "1", attacks=(Lazy(since=2), "pgd"), **options)
+    assert "lazy, ε = 2, never succeeds on" in text(content, "powerless")
+    assert levels(content)["powerless"] == "error"
+    content = attacked(tmp_path / "2", attacks=(Lazy(),), **options)
+    assert "lazy, ε = 1 and 2, never succeeds on" in text(content, "powerless")
+    content = attacked(tmp_path / "3", attacks=(Lazy(needs=frozenset()),), **options)
+    assert "lazy never succeeds on" in text(content, "powerless")
+    blind = Lazy(needs=frozenset({"surrogate", "epsilon"}))
+    content = attacked(tmp_path / "4", attacks=(blind,), surrogate=Known(), **options)
+    assert levels(content)["powerless"] == "warning"
+
+
+def test_weaker_than_a_black_box(tmp_path):
+    options = {"defences": ("none", Nothing()), "surrogate": Known(), "epsilons": (4,)}
+    attacks = (Lazy(needs=KNOWING), "transfer")
+    content = attacked(tmp_path / "1", attacks=attacks, **options)
+    assert levels(content)["black-box"] == "error"
+    assert "transfer, ε = 4, which follows no gradient" in text(content, "black-box")
+    assert "is stronger than lazy against nothing" in text(content, "black-box")
+    content = attacked(tmp_path / "2", attacks=(*attacks, "bpda"), **options)
+    assert "black-box" not in levels(content)
+
+
+def test_weaker_than_what_ignores_the_defence(tmp_path):
+    options = {"defences": ("none", Nothing()), "epsilons": (4,)}
+    content = attacked(tmp_path / "1", attacks=(Lazy(needs=KNOWING), "pgd"), **options)
+    assert levels(content)["adaptive"] == "error"
+    assert "pgd, ε = 4, which ignores the defence, is stronger than lazy against nothing" in text(
+        content, "adaptive"
+    )
+    content = attacked(tmp_path / "2", attacks=(Lazy(needs=KNOWING), "pgd", "bpda"), **options)
+    assert "adaptive" not in levels(content)
+
+
+def test_accuracy_that_rises(tmp_path):
+    rising = Lazy(since=4)
+    content = attacked(tmp_path / "1", 50, attacks=(rising,), epsilons=(1, 2, 4))
+    assert levels(content)["rises"] == "error"
+    assert "lazy leaves more at ε = 4 than at ε = 2 against the undefended model" in text(
+        content, "rises"
+    )
+    once = Lazy(since=4, parameters={})
+    assert (
+        levels(attacked(tmp_path / "2", 50, attacks=(once,), epsilons=(2, 4)))["rises"] == "warning"
+    )
+
+
+# ---- accuracy that does not fall ----------------------------------------------------------
+
+
+class Hiding(Defence):
+    """A camera that rounds to multiples of 7, and gray for whoever shows something else."""
+
+    name, kind = "hiding", "two-pass"
+
+    def camera(self, images):
+        return [image // 7 * 7 for image in images]
+
+    def defend(self, image, rng):  # noqa: ARG002
+        return image.copy() if (image % 7 == 0).all() else np.full_like(image, 128)
+
+
+class Drowning(Nothing):
+    """Noise in which nothing can be seen."""
+
+    name, random = "drowning", True
+
+    def defend(self, image, rng):
+        return (image + 99 * rng.normal(size=image.shape) * 50).clip(0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("defence", [Hiding(), Drowning()])
+def test_accuracy_that_does_not_fall(tmp_path, defence):
+    content = attacked(
+        tmp_path, 40, defences=("none", defence), attacks=("bpda", "pgd"), epsilons=(64,)
+    )
+    assert levels(content)["unfallen"] == "error"
+    assert f"stay right against {defence.name} at ε = 64" in text(content, "unfallen")
+
+
+def test_accuracy_that_is_proved_need_not_fall(tmp_path):
+    options = {"attacks": ("fgsm",), "defences": ("none", "two-pass:pixel-64")}
+    content = attacked(tmp_path, 40, epsilons=(64,), **options)
+    assert content["certified"]["two-pass:pixel-64"]["correct"] > 10
+    assert set(levels(content)) == {"base-set"}
+
+
+def test_what_is_not_proved_needs_attacks(tmp_path):
+    """At ε = 6, the strength that is proved does not help."""
+    options = {"attacks": ("fgsm",), "defences": (PixelGrid(4),)}
+    proved = levels(attacked(tmp_path / "1", epsilons=(1, 4), **options))
+    assert set(proved) == {"base-set", "undefended"}
+    content = attacked(tmp_path / "2", epsilons=(4, 6), **options)
+    assert levels(content)["no-adaptive"] == "error"
+
+
+# ---- the plan -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("count", "level"), [(24, "error"), (25, "warning"), (99, "warning"), (100, None)]
+)
+def test_base_set(tmp_path, count, level):
+    assert levels(attacked(tmp_path, count, attacks=())).get("base-set") == level
+
+
+def test_no_large_strength(tmp_path):
+    assert "no-large-epsilon" not in levels(attacked(tmp_path / "1", 99))
+    assert levels(attacked(tmp_path / "2", 100))["no-large-epsilon"] == "warning"
+    assert "no-large-epsilon" not in levels(attacked(tmp_path / "3", 100, epsilons=(1, 64)))
+
+
+def test_no_attack_knows_a_defence(tmp_path):
+    options = {"defences": ("none", Nothing())}
+    content = attacked(tmp_path / "1", epsilons=(1, 2), **options)
+    assert levels(content)["no-adaptive"] == "error"
+    assert text(content, "no-adaptive").startswith("No attack knows nothing: ")
+    # What has fallen to whoever ignores it has fallen
+    assert "no-adaptive" not in levels(attacked(tmp_path / "2", epsilons=(64,), **options))
+
+
+def test_what_is_missing(tmp_path):
+    content = attacked(
+        tmp_path / "1", defences=(Nothing(),), attacks=("bpda",), attacker_quality=90
+    )
+    assert levels(content) == dict.fromkeys(
+        ["base-set", "undefended", "attacker-quality", "one-attack", "few-steps"], "warning"
+    )
+    assert "takes more than 10 steps" in text(content, "few-steps")
+    attacks = (Lazy(needs=KNOWING, parameters={"each": {"steps": 100}}), "bpda")
+    content = attacked(tmp_path / "2", defences=("none", Nothing()), attacks=attacks)
+    assert not {"one-attack", "few-steps"} & set(levels(content))
+
+
+@pytest.mark.parametrize(
+    ("draws", "level"), [({}, "error"), ({"draws": 19}, "error"), ({"draws": 20}, None)]
+)
+def test_few_draws(tmp_path, draws, level):
+    attack = Lazy(needs=KNOWING, parameters=draws)
+    content = attacked(tmp_path, attacks=(attack,), defences=("none", Random()))
+    assert levels(content).get("few-draws") == level
+
+
+def test_tables_at_unequal_benign_accuracy(tmp_path):
+    """A step of 1 keeps noise, and a step of 255 flattens it."""
+    noise = np.random.default_rng(0).normal(128, 24, (4, 24, 24, 3))
+    pictures = list(noise.clip(0, 255).astype(np.uint8))
+    found = run(tmp_path, pictures=pictures, defences=("two-pass:1", "two-pass:255"))
+    assert levels(found)["unequal"] == "warning"
+    assert "two-pass:255 keeps 0.0%, two-pass:1 100.0%" in text(found, "unequal")
+
+
+# ---- comparing image by image ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("gains", "losses"), [(8, 0), (7, 0), (11, 1), (10, 1), (20, 6), (0, 9), (5, 5)]
+)
+def test_stronger_is_the_sign_test(gains, losses):
+    """Images that are right or wrong under both, and those not yet attacked, do not count."""
+    both = [True] * 40 + [False] * 40
+    one = np.array([False] * gains + [True] * losses + both + [False] * 50)
+    other = np.array([True] * gains + [False] * losses + both + [True] * 50)
+    done = np.arange(len(one)) < len(one) - 50
+    trial = Trial(Lazy(), 1, Nothing(), (Nothing(),))
+    p = binomtest(gains, gains + losses, alternative="greater").pvalue
+    outcomes = [Outcome(trial, Nothing(), right, done) for right in (one, other)]
+    assert stronger(*outcomes) == (p <= SURE)
+    assert stronger(*outcomes[::-1]) == (losses > gains and losses >= 8)
