@@ -15,9 +15,9 @@ from pyfd.evaluation import report, results, soundness
 from pyfd.evaluation.defences import Defence
 from pyfd.evaluation.progress import Estimate
 from pyfd.evaluation.proof import BrokenCertificateError, compare
+from pyfd.evaluation.report import examples
 from pyfd.evaluation.work import Work
 
-_EXAMPLES = 8
 _SECONDS = 10.0  # at least, from one report to the next
 _SHARE = 0.05  # of the time, at most, that goes into reports before the last one
 
@@ -105,10 +105,10 @@ class Draft:
     def _content(self, entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
         work = self._work
         compare(work, entries)
-        examples = [e for entry in entries for e in entry["examples"]][:_EXAMPLES]
+        shown = examples.choose(e for entry in entries for e in entry["examples"])
         setting = {**self._setting, "date": _today()}
         if self._names:
-            setting["classes"] = _classes(self._names, examples)
+            setting["classes"] = _classes(self._names, shown)
         return {
             "format": report.FORMAT,
             "version": report.VERSION,
@@ -116,7 +116,7 @@ class Draft:
             "cells": list(results.cells(work, entries)),
             "certified": results.certified(work, self._defences, entries),
             "rates": results.rates(work, self._defences, entries),
-            "examples": examples,
+            "examples": shown,
         }
 
     def _write(self, content: dict[str, Any], entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -131,9 +131,9 @@ class Draft:
         return content
 
 
-def _classes(names: Sequence[str], examples: Sequence[dict[str, Any]]) -> dict[str, str]:
+def _classes(names: Sequence[str], shown: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Return the names of the classes of examples, by their numbers as texts."""
-    numbers = {n for e in examples for n in (e["label"], *e["predicted"].values())}
+    numbers = {n for e in shown for n in (e["label"], *e["predicted"].values())}
     return {str(n): str(names[n]) for n in sorted(numbers) if n < len(names)}
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import pickle
 import time
 from collections.abc import Iterator, Sequence
@@ -13,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 from torch import nn
 
 import pyfd
@@ -22,10 +19,8 @@ from pyfd.evaluation.attacks import Target
 from pyfd.evaluation.defences import Defence, as_jpeg
 from pyfd.evaluation.plan import Task, Trial
 from pyfd.evaluation.proof import Promise, promise
+from pyfd.evaluation.report import examples
 from pyfd.torch import batches, predict
-
-_EXAMPLE_SIDE = 224
-_AMPLIFIED = 16
 
 
 @dataclass
@@ -134,11 +129,14 @@ class Work:
         if trial.attack.threat == "benign":
             entry["certified"] = self._certified(promises, labels)
             entry["rates"] = {d.name: _bits(d, photographs) for d in trial.judged}
-        if chunk == 0 and trial.attack.threat != "benign":
-            defence = trial.judged[-1]
-            entry["examples"] = [
-                self._example(trial, defence, images, moved, seen[defence.name], labels)
-            ]
+        if trial.attack.threat != "benign":
+            shown_in, index = examples.shown(place, self.chunks[place])
+            if chunk == shown_in:
+                name = trial.judged[examples.judge(place, self.trials)].name
+                pictures = images[index], moved[index], seen[name][index]
+                said = predict(self.model, pictures).tolist()
+                found = (trial.name, name, numbers[index], pictures, said, int(labels[index]))
+                entry["examples"] = [examples.example(*found)]
         entry["whole_seconds"] = time.perf_counter() - began
         return entry
 
@@ -179,31 +177,6 @@ class Work:
             found[p.defence.name] = "".join(d if certified else "-" for d, certified in held)
         return found
 
-    def _example(
-        self,
-        trial: Trial,
-        defence: Defence,
-        images: list[Pixels],
-        moved: list[Pixels],
-        seen: list[Pixels],
-        labels: npt.NDArray[np.int64],
-    ) -> dict[str, Any]:
-        """Return the first image of a chunk for the report, with the model's classes."""
-        triple = [images[0], moved[0], seen[0]]
-        said = predict(self.model, triple).tolist()
-        difference = 128.0 + _AMPLIFIED * (moved[0].astype(float) - images[0])
-        return {
-            "title": trial.name,
-            "label": int(labels[0]),
-            "predicted": dict(zip(("benign", "attacked", "defended"), said, strict=True)),
-            "original": _png(images[0]),
-            "adversarial": _png(moved[0]),
-            "perturbation": _png(difference.clip(0, 255).astype(np.uint8)),
-            "amplified": _AMPLIFIED,
-            "defended": _png(seen[0]),
-            "defence": defence.name,
-        }
-
 
 def digits(flags: npt.NDArray[np.bool_]) -> str:
     """Return one digit for each flag, as the log holds them: "1" if it is true, else "0"."""
@@ -230,13 +203,3 @@ def _check(trial: Trial, images: Sequence[Pixels], moved: Sequence[Pixels]) -> N
     for before, after in zip(images, moved, strict=True):
         if epsilon is not None and np.abs(after.astype(int) - before).max() > epsilon:
             raise ValueError(f"the attack {name!r} moved a sample by more than ε = {epsilon}")
-
-
-def _png(image: Pixels) -> str:
-    """Return the middle of an image as PNG in base64."""
-    height, width = image.shape[:2]
-    top, left = max(0, height - _EXAMPLE_SIDE) // 2, max(0, width - _EXAMPLE_SIDE) // 2
-    buffer = io.BytesIO()
-    middle = image[top : top + _EXAMPLE_SIDE, left : left + _EXAMPLE_SIDE]
-    Image.fromarray(np.ascontiguousarray(middle)).save(buffer, "PNG")
-    return base64.b64encode(buffer.getvalue()).decode()

@@ -8,13 +8,17 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from pyfd._core.extras import missing
+from pyfd._core.extras import missing, remedy
 from pyfd.cli.messages import Messages
 from pyfd.cli.options import DEFAULT_TABLES, Examples, check_steps, tables_option
 from pyfd.qtables import BASELINE_STEP, QTables
+
+if TYPE_CHECKING:
+    from pyfd.cli.demo.fooled import Witness
 
 _SHEET_ROWS = 3
 
@@ -46,10 +50,11 @@ pyfd demo --epsilon 8 --qtables 64 --output demo-64""",
 def demo(output: Path, epsilon: int, tables: QTables) -> None:
     """Show the defence at work on real photographs.
 
-    Defends photographs that come with scikit-image and foolbox, perturbs them,
-    decodes them, and measures what is left of the perturbation. Then certifies
-    the photographs, and aims at each block's weakest spot. Prints tables of
-    numbers, and draws a picture to look at.
+    Misleads a small network with attacked photographs, and shows what it says
+    of the same ones behind the defence. Then defends all photographs that come
+    with scikit-image and foolbox, perturbs them, decodes them, and measures what
+    is left of the perturbation; certifies them, and aims at each block's weakest
+    spot. Prints tables of numbers, and draws a picture to look at.
     """
     from pyfd.cli.demo import measurement
 
@@ -75,24 +80,49 @@ def _program() -> str:
 def _run(
     photos: list[Path], tables: QTables, epsilon: int, output: Path, messages: Messages
 ) -> None:
-    from pyfd.cli.demo import certified, contact_sheet, measurement, summary
+    from pyfd.cli.demo import certified, contact_sheet, fooled, measurement, summary
 
+    sections, texts = [], []
+    shown = [path for path in photos if path.stem in fooled.SHOWN]
+    witness = _witness() if shown else None
+    if witness is not None:
+        _say(f"Attacking {len(shown)} photographs that a small network knows")
+        bar = messages.progress(shown, len(shown), unit="photo", leave=False)
+        stories = [fooled.tell(path, witness.network, epsilon) for path in bar]
+        texts.append(summary.story_table(stories, witness, epsilon))
+        sections.append(contact_sheet.fooled_section(stories, witness, epsilon))
+    _say(f"Defending and certifying {len(photos)} photographs, and measuring what attacks change")
     bar = messages.progress(photos, len(photos), unit="photo", leave=False)
     measured, pairs = [], []
     for path in bar:
         measured.append(measurement.measure(path, tables, epsilon, output))
         pairs.append(certified.compare(path, epsilon, output))
-    click.echo(summary.table([result for result, _ in measured]))
-    click.echo(f"\n{summary.certified_table(pairs, epsilon)}")
+    texts.append(summary.table([result for result, _ in measured]))
+    texts.append(summary.certified_table(pairs, epsilon))
+    sections.append(contact_sheet.defended_section(measured[:_SHEET_ROWS], tables, epsilon))
+    sections.append(contact_sheet.certified_section(pairs[:_SHEET_ROWS], epsilon))
     sheet = output / "contact-sheet.png"
-    sections = (
-        contact_sheet.defended_section(measured[:_SHEET_ROWS], tables, epsilon),
-        contact_sheet.certified_section(pairs[:_SHEET_ROWS], epsilon),
-    )
     buffer = io.BytesIO()
     contact_sheet.draw(sections).save(buffer, "PNG")
     measurement.write(sheet, buffer.getvalue())
+    click.echo("\n\n".join(texts))
     folder = shlex.quote(str(output / "certified"))
     command = f"{_program()} certify {folder} -q certified:{epsilon} --epsilon {epsilon}"
     click.echo(f"\nThis certifies them again: {command}")
     click.echo(f"The .jpg files are in {output}; look at {sheet}")
+
+
+def _witness() -> Witness | None:
+    """Return a network to attack, or None, after saying why there is none."""
+    from pyfd.cli.demo import fooled
+
+    try:
+        return fooled.witness()
+    except ValueError as error:
+        _say(f"pyfd: no network is asked: {error}, or {remedy('demo')}")
+        return None
+
+
+def _say(line: str) -> None:
+    """Write what is going on to stderr."""
+    click.echo(line, err=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from pyfd._core.pixels import Pixels
 from pyfd.cli.demo.certified import Attack, Pair, tables_for
+from pyfd.cli.demo.fooled import Seen, Story, Witness
 from pyfd.cli.demo.measurement import Differences, Result, Views, moved
 from pyfd.cli.demo.summary import percent
 from pyfd.cli.messages import printable
@@ -22,8 +23,14 @@ _TITLE_HEIGHT, _HEAD_HEIGHT, _CAPTION_HEIGHT = 84, 60, 34
 _PAPER, _INK, _FAINT, _MARK = "#ffffff", "#1a1a1a", "#5c5c5c", "#e00020"
 _SHOWN = 64  # levels: a perturbation of epsilon is amplified to this
 
-Cell: TypeAlias = tuple[Image.Image, str]
-"""A picture and its caption."""
+
+class Cell(NamedTuple):
+    """A picture and its caption."""
+
+    picture: Image.Image
+    caption: str
+    ink: str = _INK
+    """The caption's color."""
 
 
 class Section(NamedTuple):
@@ -52,6 +59,44 @@ def draw(sections: Sequence[Section]) -> Image.Image:
     return sheet
 
 
+def fooled_section(stories: Sequence[Story], witness: Witness, epsilon: int) -> Section:
+    """Return the section of what a network takes photographs for, a row for each."""
+    tables = tables_for(epsilon).name
+    legend = (
+        "Red: the network is misled. Below the diagonals: what an attack has changed, amplified"
+    )
+    return Section(
+        title="What a network takes the photographs for",
+        legend=f"{legend}; plain gray means no change.",
+        heads=(
+            ("photograph", f"encoded with {tables}"),
+            ("attacked", f"by ±{epsilon}, without a defence"),
+            ("the same copy, defended", "tables in camera and classifier"),
+            ("aimed at the tables", "another copy, defended as well"),
+            ("certified", f"radius={epsilon}; both attacks, defended"),
+        ),
+        rows=[_fooled_row(story, witness, _SHOWN / epsilon) for story in stories],
+    )
+
+
+def _fooled_row(story: Story, witness: Witness, gain: float) -> list[Cell]:
+    def cell(seen: Seen, picture: Image.Image, more: str = "") -> Cell:
+        same = seen.answer.number == story.camera.answer.number
+        caption = f"{seen.answer.probability:.0%} {printable(witness.says(seen.answer))}{more}"
+        return Cell(picture, caption, _INK if same else _MARK)
+
+    attacks = (story.attacked, story.defended, story.aimed)
+    return [
+        cell(story.camera, _thumbnail(story.camera.view.pixels)),
+        *(cell(seen, _split(*seen.view, gain)) for seen in attacks),
+        cell(
+            story.certified,
+            _split(*story.certified.view, gain),
+            ": no bit changes" if story.unchanged else "",
+        ),
+    ]
+
+
 def defended_section(
     shown: Sequence[tuple[Result, Views]], tables: QTables, epsilon: int
 ) -> Section:
@@ -75,11 +120,11 @@ def defended_section(
 def _defended_row(result: Result, views: Views, gain: float) -> list[Cell]:
     attacked = float(np.mean((views.attacked.left == 0).all(axis=2)))
     return [
-        (_thumbnail(views.original), f"{result.ordinary_bytes:,} bytes"),
-        (_thumbnail(views.defended), f"{result.defended_bytes:,} bytes, {result.psnr:.1f} dB"),
-        (_split(*views.attacked, gain), _caption(attacked)),
-        (_split(*views.one_pass, gain), _caption(result.one_pass.pixels)),
-        (_split(*views.two_pass, gain), _caption(result.two_pass.pixels)),
+        Cell(_thumbnail(views.original), f"{result.ordinary_bytes:,} bytes"),
+        Cell(_thumbnail(views.defended), f"{result.defended_bytes:,} bytes, {result.psnr:.1f} dB"),
+        Cell(_split(*views.attacked, gain), _caption(attacked)),
+        Cell(_split(*views.one_pass, gain), _caption(result.one_pass.pixels)),
+        Cell(_split(*views.two_pass, gain), _caption(result.two_pass.pixels)),
     ]
 
 
@@ -102,15 +147,13 @@ def certified_section(pairs: Sequence[Pair], epsilon: int) -> Section:
 
 def _certified_row(pair: Pair, gain: float) -> list[Cell]:
     (plain, attack), (certified, foiled) = pair
+    attacked = _split(moved(attack.pixels, attack.moves), attack.moves, gain)
     return [
-        (_thumbnail(attack.pixels), f"{plain.bytes:,} bytes, {plain.psnr:.1f} dB"),
-        (
-            _split(moved(attack.pixels, attack.moves), attack.moves, gain),
-            f"{percent(plain.holding)} of blocks hold",
-        ),
-        (_marked(attack), _caption(plain.aimed)),
-        (_thumbnail(foiled.pixels), f"{certified.bytes:,} bytes, {certified.psnr:.1f} dB"),
-        (_marked(foiled), _caption(certified.aimed)),
+        Cell(_thumbnail(attack.pixels), f"{plain.bytes:,} bytes, {plain.psnr:.1f} dB"),
+        Cell(attacked, f"{percent(plain.holding)} of blocks hold"),
+        Cell(_marked(attack), _caption(plain.aimed)),
+        Cell(_thumbnail(foiled.pixels), f"{certified.bytes:,} bytes, {certified.psnr:.1f} dB"),
+        Cell(_marked(foiled), _caption(certified.aimed)),
     ]
 
 
@@ -129,9 +172,9 @@ def _draw_section(sheet: Image.Image, section: Section, top: int) -> None:
         _text(pen, (_left(column), top + 29), subtitle, 17, _FAINT)
     top += _HEAD_HEIGHT
     for row in section.rows:
-        for column, (picture, caption) in enumerate(row):
-            sheet.paste(picture, (_left(column), top))
-            _text(pen, (_left(column), top + _CELL[1] + 6), caption, 18)
+        for column, cell in enumerate(row):
+            sheet.paste(cell.picture, (_left(column), top))
+            _text(pen, (_left(column), top + _CELL[1] + 6), cell.caption, 18, cell.ink)
         top += _CELL[1] + _CAPTION_HEIGHT + _GAP
 
 

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from statistics import median
 
 from pyfd.cli.demo.certified import NOISES, Pair, Trial, tables_for
+from pyfd.cli.demo.fooled import Story, Witness
 from pyfd.cli.demo.measurement import Result
+from pyfd.cli.messages import printable
 
 _HEADS = (
     "photograph/", "size/pixels", "at q95/bytes", "defended/bytes", "PSNR/dB",
@@ -21,7 +23,8 @@ _LEGEND = """\
   not a classifier's accuracy. One coefficient that moves changes the 64 pixels of its
   block. Two passes leave changes where black or white clips, in blocks that the picture's
   edge cuts, and everywhere if the steps are too fine for epsilon.
-plain, defended: decoding the attacker's .jpg without and with the tables."""
+plain, defended: decoding the attacker's .jpg without and with the tables, in milliseconds of
+  processor time: medians of interleaved runs, after some that are not counted."""
 
 _CERTIFIED_HEADS = (
     "photograph/", "plain/bytes", "certified/bytes", "plain/dB", "certified/dB",
@@ -35,6 +38,30 @@ noise: the share of pixels that none of {NOISES} random perturbations of full st
 aimed: the share of pixels that the perturbation towards each block's nearest rounding
   boundary does not change. The certified photographs withstand every other one, too.
 A certificate is about perturbed pixels, not about a file that an attacker has made."""
+
+_STORY_HEADS = (
+    "photograph/", "as the camera/wrote it", "attacked/undefended", "the same copy/defended",
+    "aimed at tables/defended", "certified/both attacks", "the picture/changes in",
+)  # fmt: skip
+_STORY_LEGEND = """\
+attacked: each sample moves by up to epsilon along the network's derivatives.
+defended: the camera has encoded the photograph with the tables, and the classifier encodes and
+  decodes what it gets with the same tables: two passes.
+aimed at tables: the attacker knows the tables, and carries coefficients across their rounding
+  boundaries. He gets through plain files in some photographs, and never through certified ones.
+certified: what the classifier sees of a certified photograph after both attacks."""
+
+
+def story_table(stories: Sequence[Story], witness: Witness, epsilon: int) -> str:
+    """Return a title, and a table of what a network takes photographs for."""
+    rows = []
+    for story in stories:
+        seen = (story.camera, story.attacked, story.defended, story.aimed, story.certified)
+        said = (f"{printable(witness.says(s.answer))} {s.answer.probability:.0%}" for s in seen)
+        rows.append((story.name, *said, "no bit" if story.unchanged else "some pixels"))
+    name = tables_for(epsilon).name
+    title = f"What SqueezeNet says: perturbations within {epsilon}, tables {name}"
+    return f"{title}\n\n{_laid_out(_STORY_HEADS, rows, _STORY_LEGEND, last=False)}"
 
 
 def table(results: Sequence[Result]) -> str:
@@ -52,12 +79,16 @@ def certified_table(pairs: Sequence[Pair], epsilon: int) -> str:
     return f"{title}\n\n{_laid_out(_CERTIFIED_HEADS, rows, _CERTIFIED_LEGEND)}"
 
 
-def _laid_out(heads: Sequence[str], rows: Sequence[Sequence[str]], legend: str) -> str:
+def _laid_out(
+    heads: Sequence[str], rows: Sequence[Sequence[str]], legend: str, *, last: bool = True
+) -> str:
+    """Return a table with its legend; a rule above the last row if that sums up the others."""
     rows = [*zip(*(head.split("/") for head in heads), strict=True), *rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [_line(row, widths) for row in rows]
     rule = "-" * (sum(widths) + 2 * len(widths) - 2)
-    return "\n".join([*lines[:2], rule, *lines[2:-1], rule, lines[-1], "", legend])
+    end = [*lines[2:-1], rule, lines[-1]] if last else lines[2:]
+    return "\n".join([*lines[:2], rule, *end, "", legend])
 
 
 def _numbers(results: Sequence[Result]) -> tuple[str, ...]:

@@ -215,6 +215,8 @@ class Example(_Model):
     """An image, attacked and defended."""
 
     title: Text
+    image: Count | None = None
+    """Its number among all images that were given; older reports have none."""
     label: Count
     predicted: Predicted
     original: Picture
@@ -314,7 +316,7 @@ class Evaluation(_Model):
 
     @cached_property
     def columns(self) -> Sequence[Column]:
-        """The benign column, and the others by threat, then by attack in the order of the cells, then by strength."""
+        """The benign column, then the others by threat, by attack as in cells, and by strength."""
         attacks = list(dict.fromkeys(cell.attack for cell in self.cells))
 
         def place(column: Column) -> tuple[int, int, float]:

@@ -259,8 +259,9 @@ def data_uri(figure: Figure) -> str:
     """
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    fonts = {"svg.fonttype": "none", "font.sans-serif": ["DejaVu Sans"]}
-    with rc_context({"svg.hashsalt": "pyfd", **fonts}):
+    with rc_context(
+        {"svg.hashsalt": "pyfd", "svg.fonttype": "none", "font.sans-serif": ["DejaVu Sans"]}
+    ):
         figure.savefig(buffer, format="svg", metadata=nothing)
     svg = re.sub(_SUPERFLUOUS, "", re.sub(r"\s+", " ", buffer.getvalue()))
     return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"

@@ -125,7 +125,8 @@ def _bars(evaluation: Evaluation, column: Column) -> Iterator[Bar]:
         cell, benign = evaluation.cell(name, column), evaluation.benign(name)
         if cell:
             low, high = cell.interval
-            yield Bar(number, look, cell.accuracy, (low, high), benign and benign.accuracy)
+            before = benign.accuracy if benign else None
+            yield Bar(number, look, cell.accuracy, (low, high), before)
 
 
 def _rows(evaluation: Evaluation, threats: Sequence[str], epsilon: float | None) -> Iterator[Row]:

@@ -36,6 +36,7 @@ COLUMNS = [
     *(("gray-box", "pgd", 4), ("gray-box", "cw-l2", None), ("black-box", "transfer", 4)),
 ]
 N = 120
+LOWEST = "The lowest accuracy of each defence"
 
 
 def accuracy(defence: str, attack: tuple) -> int:

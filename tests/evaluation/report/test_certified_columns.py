@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from pyfd.evaluation import report
-from pyfd.evaluation.report import data, plots
+from pyfd.evaluation.report import data, drawing, plots
 from tests.evaluation.report.reports import (
     ATTACKS,
     COLUMNS,
     DEFENCES,
     HOSTILE,
+    LOWEST,
     N,
     captions,
     make,
@@ -38,7 +39,7 @@ def with_promises(defences=ALL, attacks=ATTACKS, **changes) -> dict:
 
 def test_the_page_has_both_columns():
     shown = sections(tree(with_promises()))
-    short, main = rows(shown["Results"]), rows(shown["Every defence under every attack"])
+    short, main = rows(shown[LOWEST]), rows(shown["Every defence under every attack"])
     for (name, brief), cells in zip(short.items(), main.values(), strict=True):
         *_, rate = cells
         assert len(cells) == len(COLUMNS) + 2
@@ -94,7 +95,8 @@ def test_an_older_report_has_neither():
 
 
 def test_each_panel_is_of_one_strength():
-    panels = plots.by_rate(data.read(with_promises()))
+    found = plots.by_rate(data.read(with_promises()))
+    panels = {name: drawing.alone(panel) for name, panel in found.items()}
     points = {
         name: [line.get_xydata().tolist()[0] for line in figure.axes[0].lines]
         for name, figure in panels.items()
@@ -160,6 +162,6 @@ def test_refused(changes, match):
 def test_any_name(name):
     defences = {name: "two-pass", "none": "none"}
     promises = {"certified": {name: certified(2, 60)}, "rates": {name: 2.0}}
-    shown = rows(sections(tree(with_promises(defences, **promises)))["Results"])
+    shown = rows(sections(tree(with_promises(defences, **promises)))[LOWEST])
     assert [cells[1].text for cells in shown.values()] == ["50.0", "–"]
     assert len(report.text(with_promises(defences, **promises)).splitlines()) == 4
