@@ -19,6 +19,7 @@ import pyfd
 from benchmarks import pages
 from benchmarks.reproduction import (
     MODELS,
+    SIZES,
     Content,
     Part,
     Photos,
@@ -34,7 +35,6 @@ PLAIN, CERTIFIED, PIXELS = "two-pass:certified:{}", "certified:{}", "two-pass:pi
 ATTACKS = ("pgd", "bpda", "grid")
 COUNTS: Mapping[Scale, int] = {"model": 200, "photo": 100}  # photographs
 ATTACKED: Mapping[Scale, int] = {"model": 20, "photo": 8}  # some of these
-SIZES: Mapping[Scale, str] = {"model": "its input size", "photo": "the photographs' own size"}
 
 
 def many(model: str, scale: Scale) -> Part:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -26,7 +26,7 @@ from pyfd.evaluation.defences import Defence, Distillation
 from pyfd.torch import predict
 
 MAKER = "benchmarks/reproduction.py"
-MODELS = ("efficientnet-lite0", "squeezenet1.1")
+MODELS = ("efficientnet-lite0", "efficientnet-lite2", "squeezenet1.1")
 COUNT = 200  # photographs, of those that the model gets right
 STEPS = (8, 16, 24, 32, 48)
 PROTECTED = (0, 6, 15)
@@ -37,6 +37,9 @@ ONE_PASS, TWO_PASS = "one-pass:fd-cvpr2019", "two-pass:fd-cvpr2019"
 Content = dict[str, Any]
 #: The size of the photographs: the model's input size, or their own.
 Scale: TypeAlias = Literal["model", "photo"]
+SIZES: Mapping[Scale, str] = {"model": "its input size", "photo": "the photographs' own size"}
+#: How many photographs the headlines are measured on. Larger pictures and networks are slower.
+COUNTS: Mapping[Scale, Sequence[int]] = {"model": (COUNT, 60, COUNT), "photo": (60, 30, 60)}
 
 
 class Part(NamedTuple):
@@ -59,29 +62,35 @@ class Part(NamedTuple):
 
 def parts() -> list[Part]:
     """Return all parts except that of the slow baselines."""
+    return [*adaptive_and_steps(), *headlines()]
+
+
+def headlines() -> Iterator[Part]:
+    """Yield the parts of both papers' tables: each model, at both sizes."""
     others = ("jpeg:90", "jpeg:75", "bits:4", "shield")
-    headline = ("none", *(f"{kind}:{name}" for kind in KINDS for name in PRESETS), *others)
-    first, second = MODELS
-    found = [
-        Part("headline", first, headline, ("bim", "deepfool", "cw-l2"), (1,)),
-        Part("strong", first, headline, ("pgd",), (4,)),
-    ]
+    certified = (f"certified:{PRESETS[1]}@1", "certified:1", "certified:4")
+    tables = tuple(f"{kind}:{name}" for kind in KINDS for name in PRESETS)
+    defences = ("none", *tables, *certified, *others)
+    for scale, counts in COUNTS.items():
+        for model, count in zip(MODELS, counts, strict=True):
+            weak, strong = ("bim", "deepfool", "cw-l2"), ("pgd",)
+            yield Part("headline", model, defences, weak, (1,), count, scale)
+            yield Part("strong", model, defences, strong, (4,), count, scale)
+
+
+def adaptive_and_steps() -> Iterator[Part]:
+    """Yield the parts of adaptive attacks and of the step, for the first model only."""
+    model = MODELS[0]
     adaptive = (ONE_PASS, TWO_PASS, "two-pass:16", "jpeg:75")
-    found.append(Part("adaptive", first, adaptive, ("bpda", "grid"), (4,)))
+    yield Part("adaptive", model, adaptive, ("bpda", "grid"), (4,))
     by_step = {str(step): QTables.uniform(step) for step in STEPS}
     protected = {f"40, {count} protected": two_band(count) for count in PROTECTED}
     # One pass at the paper's strength, and at one that two passes need to show differences
     for name, tables in (("steps", by_step), ("protected", protected)):
         defences = [distillation("one-pass", *item) for item in tables.items()]
-        found.append(Part(f"{name}-one-pass", first, defences, ("pgd",), (1, 4)))
+        yield Part(f"{name}-one-pass", model, defences, ("pgd",), (1, 4))
     defences = [distillation("two-pass", *item) for item in by_step.items()]
-    found.append(Part("steps-two-pass", first, defences, ("pgd",), (4,)))
-    shorter = [name for name in headline if name != "two-pass:fd-2018"]
-    found += [
-        Part("headline", second, shorter, ("bim", "deepfool", "cw-l2"), (1,)),
-        Part("strong", second, shorter, ("pgd",), (4,)),
-    ]
-    return found
+    yield Part("steps-two-pass", model, defences, ("pgd",), (4,))
 
 
 def distillation(kind: str, label: str, tables: QTables) -> Distillation:
@@ -161,22 +170,45 @@ def slow(photos: Photos) -> Part:
 
 def cell(content: Content, defence: str, attack: str, epsilon: int | None) -> float | None:
     """Return the accuracy in a report's cell, or None if there is no such cell."""
+    found = _cell(content, defence, attack, epsilon)
+    return None if found is None else float(found["accuracy"])
+
+
+def _cell(content: Content, defence: str, attack: str, epsilon: int | None) -> Content | None:
     for found in content["cells"]:
         if (found["defence"], found["attack"], found["epsilon"]) == (defence, attack, epsilon):
-            return float(found["accuracy"])
+            return dict(found)
     return None
 
 
+def percent(cell: Content | None) -> str:
+    """Return an accuracy in percent with its 95 % interval; a dash for what was not measured."""
+    if cell is None:
+        return "–"
+    low, high = (f"{100 * end:.0f}" for end in cell["interval"])
+    return f"{100 * cell['accuracy']:.1f} ({low}–{high})"
+
+
 def table(contents: Iterable[Content], columns: Sequence[tuple[str, int | None]]) -> str:
-    """Return a table of accuracies in percent, with a row for each defence."""
+    """Return a table of accuracies in percent, with a row for each defence.
+
+    What is certified stands beside the attacks, if something is.
+    """
+    contents = list(contents)
     merged: Content = {"cells": [c for content in contents for c in content["cells"]]}
+    certified = {
+        name: found for content in contents for name, found in content["certified"].items()
+    }
     heads = [a if epsilon is None else f"{a} ε = {epsilon}" for a, epsilon in columns]
     rows = []
     for defence in dict.fromkeys(found["defence"] for found in merged["cells"]):
-        found = [cell(merged, defence, attack, epsilon) for attack, epsilon in columns]
-        numbers = ["–" if accuracy is None else f"{100 * accuracy:.1f}" for accuracy in found]
-        rows.append([defence, *numbers])
-    return pages.table(["defence", *heads], rows)
+        row = [defence, *(percent(_cell(merged, defence, *column)) for column in columns)]
+        if certified:
+            promised = certified.get(defence)
+            at = "" if promised is None else f" at ε = {promised['epsilon']}"
+            row.append(percent(promised) + at)
+        rows.append(row)
+    return pages.table(["defence", *heads, *(["certified"] if certified else [])], rows)
 
 
 def draw(
@@ -204,19 +236,28 @@ def page(contents: dict[str, Content], pictures: Path) -> str:
     """Return the generated part of docs/reproduction.md, and write its pictures.
 
     Args:
-        contents: The parts' reports, by the parts' and the models' names.
+        contents: The parts' reports, by the parts' folders.
         pictures: The folder for the pictures.
     """
     model = MODELS[0]
-    headline = [("benign", None), ("bim", 1), ("deepfool", None), ("cw-l2", None), ("pgd", 4)]
+    columns: list[tuple[str, int | None]]
     parts = []
-    for name in MODELS:
-        found = [contents[f"{part}-{name}"] for part in ("headline", "strong")]
-        columns = headline
-        if name == model:
-            found.append(contents[f"adaptive-{model}"])
-            columns = [*headline, ("bpda", 4), ("grid", 4)]
-        parts.append(heading(name, "at its input size", found[0]) + table(found, columns))
+    for part in headlines():
+        if part.name == "headline":
+            strong = part._replace(name="strong")
+            found = [contents[part.folder], contents[strong.folder]]
+            columns = [
+                ("benign", None),
+                ("bim", 1),
+                ("deepfool", None),
+                ("cw-l2", None),
+                ("pgd", 4),
+            ]
+            title = heading(part.model, f"at {SIZES[part.scale]}", found[0])
+            parts.append(title + table(found, columns))
+    adaptive = contents[f"adaptive-{model}"]
+    columns = [("benign", None), ("bpda", 4), ("grid", 4)]
+    parts.append(heading(model, "adaptive attacks", adaptive) + table([adaptive], columns))
     slow = contents[f"slow-{model}"]
     columns = [("benign", None), ("pgd", 4), ("cw-l2", None)]
     parts.append(heading(model, "the slow baselines", slow) + table([slow], columns))
@@ -257,9 +298,8 @@ def main() -> None:
     photos = Photos(arguments.photos, arguments.labels)
     contents = {}
     for part in [slow(photos), *parts()]:
-        print(f"{part.name}, {part.model}", flush=True)
-        content = run(part, photos, arguments.output, arguments.photos.name)
-        contents[f"{part.name}-{part.model}"] = content
+        print(part.folder, flush=True)
+        contents[part.folder] = run(part, photos, arguments.output, arguments.photos.name)
     pictures = arguments.write.parent / "images" if arguments.write else arguments.output
     text = f"pyfd {pyfd.__version__}. Accuracy in %.\n\n{page(contents, pictures)}"
     print(text)

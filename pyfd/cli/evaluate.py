@@ -124,7 +124,7 @@ pyfd evaluate plot report/report.json -o figure.pdf""",
     default="efficientnet-lite0",
     show_default=True,
     metavar="M",
-    help="efficientnet-lite0, squeezenet1.1 (its weights: see the docs), hf:FOLDER, "
+    help="efficientnet-lite0, efficientnet-lite2, squeezenet1.1, hf:FOLDER, "
     "timm:NAME@FILE, torchvision:NAME@FILE, or module:callable, which returns a torch module. "
     "Nothing is downloaded.",
 )

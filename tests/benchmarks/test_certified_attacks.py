@@ -41,7 +41,7 @@ def contents() -> dict[str, dict]:
 
 
 def test_every_part_has_a_folder_of_its_own(contents):
-    assert len(contents) == len(certified_attacks.parts()) == 2 * 2 * (1 + len(EPSILONS))
+    assert len(contents) == len(certified_attacks.parts()) == 2 * len(MODELS) * (1 + len(EPSILONS))
 
 
 def test_costs_are_what_was_measured():

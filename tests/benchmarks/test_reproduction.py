@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from benchmarks import pages, reproduction
-from benchmarks.reproduction import MODELS, TWO_PASS, Part
+from benchmarks.reproduction import MODELS, SIZES, TWO_PASS, Part
 from pyfd.evaluation.defences import Defence, parse
 
 
@@ -23,48 +23,63 @@ def content(part: Part) -> dict:
         for epsilon in strengths[attack]
         for defence in defences
     ]
-    cells = [{**place, "accuracy": (n + 1) / 200} for n, place in enumerate(places)]
+    cells = [
+        {**place, "accuracy": (n + 1) / 200, "interval": [n / 200, (n + 3) / 200]}
+        for n, place in enumerate(places)
+    ]
+    certified = {
+        defence.name: {"epsilon": defence.epsilon, "accuracy": 0.875, "interval": [0.8, 0.9]}
+        for defence in defences
+        if defence.epsilon is not None
+    }
     costs = {d.name: 0.0004 if d.name == TWO_PASS else 0.2 for d in defences}
-    return {"setting": {"n": part.count}, "cells": cells, "costs": costs}
+    setting = {"n": part.count}
+    return {"setting": setting, "cells": cells, "costs": costs, "certified": certified}
 
 
 @pytest.fixture(scope="module")
 def contents() -> dict[str, dict]:
     slow = Part("slow", MODELS[0], (TWO_PASS, "tvm"), ("pgd", "cw-l2"), (4,), 20)
-    return {f"{p.name}-{p.model}": content(p) for p in (*reproduction.parts(), slow)}
+    return {part.folder: content(part) for part in (*reproduction.parts(), slow)}
 
 
 def test_page_shows_what_was_measured(contents, tmp_path):
     text = reproduction.page(contents, tmp_path)
-    strong = contents[f"strong-{MODELS[1]}"]
-    benign, pgd = (
-        100 * reproduction.cell(strong, TWO_PASS, attack, epsilon)
-        for attack, epsilon in (("benign", None), ("pgd", 4))
-    )
-    assert benign != pgd
-    (row,) = [line for line in section(text, MODELS[1]) if line.startswith(f"| {TWO_PASS} ")]
-    assert row.endswith(f" {pgd:.1f} |")
+    for model in MODELS:
+        for scale, size in SIZES.items():
+            own = "" if scale == "model" else "-own-size"
+            strong = contents[f"strong-{model}{own}"]
+            pgd = reproduction.cell(strong, TWO_PASS, "pgd", 4)
+            (row,) = rows(text, f"{model}, at {size}", TWO_PASS)
+            assert row.endswith(
+                f"| {100 * pgd:.1f} ({100 * pgd - 0.5:.0f}–{100 * pgd + 1:.0f}) | – |"
+            )
+            (row,) = rows(text, f"{model}, at {size}", "certified:4")
+            assert row.endswith(" | 87.5 (80–90) at ε = 4 |")
     adaptive = contents[f"adaptive-{MODELS[0]}"]
     grid = 100 * reproduction.cell(adaptive, TWO_PASS, "grid", 4)
-    (row,) = [line for line in section(text, MODELS[0]) if line.startswith(f"| {TWO_PASS} ")]
-    assert row.endswith(f" {grid:.1f} |")
+    (row,) = rows(text, f"{MODELS[0]}, adaptive", TWO_PASS)
+    assert f"| {grid:.1f} (" in row
     assert "| tvm | 200.00 | 500.0 |" in text
     for name in ("steps.png", "protected.png"):
         with Image.open(tmp_path / name) as picture:
             assert min(picture.size) > 200
 
 
-def section(text: str, title: str) -> list[str]:
-    """Return the lines below the first heading that begins with a title."""
-    return text.partition(f"### {title}")[2].partition("###")[0].splitlines()
+def rows(text: str, title: str, defence: str) -> list[str]:
+    """Return a defence's rows below the heading that begins with a title."""
+    section = text.partition(f"### {title}")[2].partition("###")[0]
+    return [line for line in section.splitlines() if line.startswith(f"| {defence} ")]
 
 
 def test_what_was_not_measured_is_a_dash(contents):
     """It must not be the number of another cell."""
     table = reproduction.table([contents[f"headline-{MODELS[0]}"]], [("bim", 8), ("benign", None)])
     rows = table.splitlines()[2:]
-    assert len(rows) == 9
-    assert all(row.split(" | ")[1] == "–" and row.split(" | ")[2] != "– |" for row in rows)
+    assert len(rows) == 12
+    assert all(
+        row.split(" | ")[1] == "–" and not row.split(" | ")[2].startswith("–") for row in rows
+    )
 
 
 def test_page_goes_between_its_marks(tmp_path, monkeypatch, contents):
@@ -74,7 +89,7 @@ def test_page_goes_between_its_marks(tmp_path, monkeypatch, contents):
     (tmp_path / "images").mkdir()
     monkeypatch.setattr(reproduction, "Photos", lambda *_: None)
     monkeypatch.setattr(reproduction, "slow", lambda _: Part("slow", MODELS[0], (), (), ()))
-    monkeypatch.setattr(reproduction, "run", lambda part, *_: contents[f"{part.name}-{part.model}"])
+    monkeypatch.setattr(reproduction, "run", lambda part, *_: contents[part.folder])
     arguments = ["reproduction", "photos", "labels.csv", "--output", str(tmp_path)]
     monkeypatch.setattr("sys.argv", [*arguments, "--write", str(page)])
     reproduction.main()

