@@ -55,7 +55,7 @@ class Shown(Checkers):
 
     def perturb(self, target: Target, *arguments) -> list[Pixels]:
         assert isinstance(target.defence, Mean)
-        assert target.surrogate is None
+        assert target.surrogates == ()
         return super().perturb(target, *arguments)
 
 
@@ -201,10 +201,10 @@ def test_attacks_that_break_the_rules(tmp_path, moved, message):
 def test_a_surrogate_is_given_to_those_who_need_one(tmp_path):
     class Nosy(Checkers):
         def perturb(self, target, *arguments):
-            assert isinstance(target.surrogate, torch.nn.Identity)
+            assert [type(model) for model in target.surrogates] == [torch.nn.Flatten]
             return super().perturb(target, *arguments)
 
     attack = Nosy()
     attack.needs = frozenset({"epsilon", "surrogate"})
-    found = run(tmp_path, attacks=(attack,), surrogate=torch.nn.Identity())
+    found = run(tmp_path, attacks=(attack,), surrogate=torch.nn.Flatten())
     assert cell(found, "none", "checkers", 4)["threat"] == "black-box"

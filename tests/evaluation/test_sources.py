@@ -54,7 +54,7 @@ def test_names_in_sorted_order(listed):
 def test_numbers_go_with_the_models_names(listed):
     found = dataset.load(*listed("2", "0"), class_names=PETS)
     assert (found.labels.tolist(), found.class_names) == ([2, 0], PETS)
-    assert found.labelling == "labels are class numbers"
+    assert found.labelling == ""
 
 
 def test_names_and_numbers_are_not_mixed(listed):
@@ -164,7 +164,7 @@ def test_npz(tmp_path):
     path = saved(tmp_path / "cifar.npz", images=CIFAR, labels=np.array([3, 0, 9, 3, 1], np.uint8))
     found = dataset.load(path)
     assert (found.names, found.labels.tolist()) == (list("01234"), [3, 0, 9, 3, 1])
-    assert (found.class_names, found.labelling) == (None, "labels are class numbers")
+    assert (found.class_names, found.labelling) == (None, "")
     assert np.array_equal(np.stack(found.pixels), CIFAR)
     assert all(x.flags.writeable and x.flags.c_contiguous for x in found.pixels)
     few = dataset.load(str(path), limit=2)
