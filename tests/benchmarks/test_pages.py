@@ -15,6 +15,7 @@ from benchmarks import (
     hostile,
     pages,
     reproduction,
+    small_pictures,
     speed,
     worst,
 )
@@ -28,6 +29,7 @@ MAKERS = {
     equal_accuracy.MAKER: "docs/tables.md",
     certified.MAKER: "docs/certificate-results.md",
     certified_attacks.MAKER: "docs/reproduction.md",
+    small_pictures.MAKER: "docs/evaluation-models.md",
 }
 ROOT = Path(__file__).parents[2]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 import zipfile
 from pathlib import Path
@@ -10,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from PIL import Image
 
 import pyfd
+from pyfd.cli import cli
 from pyfd.evaluation import dataset, models
 from tests.evaluation import toys
 from tests.jpegs import encode_with_pillow, picture
@@ -406,3 +409,18 @@ def test_pictures_of_32_pixels(tmp_path):
         cells.append(toys.without_times(content))
     assert cells[0] == cells[1]
     assert set(content["setting"]["classes"].values()) <= {"fine", "rough"}
+
+
+def test_the_command(tmp_path):
+    pictures = [picture(32, 32, seed=n) for n in range(4)]
+    names = np.array(["fine", "rough"])
+    labels = names[toys.labels_of(toys.Texture(), pictures)]
+    path = saved(tmp_path / "x.npz", images=np.stack(pictures), labels=labels, class_names=names)
+    arguments = ["evaluate", "-m", "tests.evaluation.toys:texture", "--images", str(path)]
+    arguments += ["-d", "none", "-a", "fgsm", "-e", "2", "--limit", "3", "--workers", "1"]
+    done = CliRunner().invoke(cli, [*arguments, "-o", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    assert "labels are names, numbered in the order of class_names" in done.stderr
+    content = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert (content["setting"]["loaded"], content["setting"]["n"]) == (3, 3)
+    assert set(content["setting"]["classes"].values()) <= set(names)
