@@ -260,7 +260,8 @@ def evaluate(
         classifier = models.load(model)
         names = getattr(classifier, "class_names", None)
         chosen = dataset.load(source, labels, class_names=names, limit=limit, limits=limits)
-        click.echo(printable(chosen.labelling), err=True)
+        if chosen.labelling:
+            click.echo(printable(chosen.labelling), err=True)
         pixels = chosen.pixels
         preset = click.get_current_context().get_parameter_source("scale")
         if preset == ParameterSource.DEFAULT_MAP and not getattr(classifier, "input_size", None):

@@ -17,6 +17,7 @@ from benchmarks import (
     hostile,
     pages,
     reproduction,
+    small_pictures,
     speed,
     worst,
 )
@@ -32,6 +33,7 @@ MAKERS = {
     certified_attacks.MAKER: "docs/reproduction.md",
     attack_costs.MAKER: "docs/attacks.md",
     autoattack.MAKER: "docs/attacks.md",
+    small_pictures.MAKER: "docs/evaluation-models.md",
 }
 ROOT = Path(__file__).parents[2]
 
