@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import (
+    attack_costs,
+    autoattack,
     certified,
     certified_attacks,
     equal_accuracy,
@@ -15,6 +17,7 @@ from benchmarks import (
     hostile,
     pages,
     reproduction,
+    small_pictures,
     speed,
     worst,
 )
@@ -28,6 +31,9 @@ MAKERS = {
     equal_accuracy.MAKER: "docs/tables.md",
     certified.MAKER: "docs/certificate-results.md",
     certified_attacks.MAKER: "docs/reproduction.md",
+    attack_costs.MAKER: "docs/attacks.md",
+    autoattack.MAKER: "docs/attacks.md",
+    small_pictures.MAKER: "docs/evaluation-models.md",
 }
 ROOT = Path(__file__).parents[2]
 

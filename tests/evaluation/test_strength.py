@@ -17,6 +17,7 @@ from torch import nn
 from pyfd.evaluation import attacks
 from pyfd.evaluation.attacks import BPDA, Attack, AutoAttack, Target, to_batch
 from pyfd.evaluation.defences import parse
+from tests.evaluation.toys import cell, run
 
 SIDE, COUNT = 10, 7
 
@@ -196,3 +197,28 @@ def test_a_single_image():
         target = Target(model, (model,), parse("bits:8"))
         (after,) = few(attacks.find(name)).perturb(target, pictures()[:1], labels, 1, 0)
         assert after.shape == pictures()[0].shape
+
+
+def test_an_evaluation_shows_the_same(tmp_path):
+    """AutoAttack is as strong as its strongest part, and what queries find is judged by defence."""
+    model = Affine(4).eval()
+    names = ("apgd-ce", "apgd-t", "autoattack", "bpda-apgd-t", "bpda-autoattack", "square-whole")
+    found = run(
+        tmp_path,
+        model=model,
+        pictures=list(pictures()),
+        attacks=[few(attacks.find(name)) for name in (*names, "transfer")],
+        defences=("none", "bits:8"),
+        epsilons=(1,),
+        surrogate=[model, model],
+    )
+    labels = labelled(model)
+    least = int(robust(model, labels, 1).sum())
+    for defence in ("none", "bits:8"):
+        left = {c["attack"]: c["correct"] for c in found["cells"] if c["defence"] == defence}
+        assert left["autoattack"] == left["apgd-t"] == least
+        assert min(left.values()) == least
+        assert left["square-whole"] < COUNT
+    assert cell(found, "bits:8", "bpda-autoattack", 1)["correct"] == least
+    assert cell(found, "none", "square-whole", 1)["threat"] == "black-box"
+    assert cell(found, "bits:8", "apgd-t", 1)["parameters"]["targets"] == 9
