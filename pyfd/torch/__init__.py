@@ -1,4 +1,4 @@
-"""The defence for PyTorch: a differentiable twin of the codec, data sets, decoding, scoring.
+"""The defence for PyTorch: a differentiable twin of the codec, data, decoding, scores, adaptation.
 
 Needs torch: the extra ``torch``.
 """
@@ -11,6 +11,7 @@ except ModuleNotFoundError as error:
     raise missing("torch", "torch", module=error.name) from error
 
 from pyfd.codec import Subsampling
+from pyfd.torch.adaptation import adapt
 from pyfd.torch.data import JPEGFolder
 from pyfd.torch.decoding import Decode, decode, decode_many
 from pyfd.torch.distillation import Color, FeatureDistillation, Gradient
@@ -24,6 +25,7 @@ __all__ = [
     "JPEGFolder",
     "Subsampling",
     "accuracy",
+    "adapt",
     "batches",
     "decode",
     "decode_many",
