@@ -15,6 +15,7 @@ from pyfd.torch.adaptation import adapt
 from pyfd.torch.data import JPEGFolder
 from pyfd.torch.decoding import Decode, decode, decode_many
 from pyfd.torch.distillation import Color, FeatureDistillation, Gradient
+from pyfd.torch.quantizer import SoftQuantizer
 from pyfd.torch.scoring import accuracy, batches, device_of, predict
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "FeatureDistillation",
     "Gradient",
     "JPEGFolder",
+    "SoftQuantizer",
     "Subsampling",
     "accuracy",
     "adapt",
