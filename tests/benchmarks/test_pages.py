@@ -8,14 +8,17 @@ from pathlib import Path
 import pytest
 
 from benchmarks import (
+    adaptation,
     certified,
     certified_attacks,
+    deblocking,
     equal_accuracy,
     folders,
     hostile,
     pages,
     reproduction,
     speed,
+    tuned_tables,
     worst,
 )
 
@@ -28,6 +31,9 @@ MAKERS = {
     equal_accuracy.MAKER: "docs/tables.md",
     certified.MAKER: "docs/certificate-results.md",
     certified_attacks.MAKER: "docs/reproduction.md",
+    adaptation.MAKER: "docs/adaptation.md",
+    deblocking.MAKER: "docs/adaptation.md",
+    tuned_tables.MAKER: "docs/adaptation.md",
 }
 ROOT = Path(__file__).parents[2]
 
