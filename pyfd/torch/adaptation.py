@@ -82,6 +82,7 @@ def adapt(
         model's.
 
     Raises:
+        CertificateError: As in `pyfd.encode`, with subsampled chroma.
         TypeError: An image is not an array, or the model does not return N×K logits.
         ValueError: An argument is out of range, an image has another shape or dtype or is
             smaller than a crop, the model has nothing to train or its answers have no
