@@ -135,14 +135,15 @@ def by_slack(score: Callable[[QTables], float], epsilon: int) -> QTables:
 
 
 def with_slack(epsilon: int, slack: Slack) -> QTables:
-    """Return the least steps that hold ε, plus the slack of each band."""
-    least = QTables.certified(epsilon, slack=0).array[0].astype(int)
+    """Return the tables of `QTables.certified`, with a slack of its own for each band."""
     count = len(BANDS)
+
+    def table(part: Slack) -> np.ndarray:
+        each = (QTables.certified(epsilon, slack=s)[0] for s in part)
+        return np.select(BANDS, list(each))
+
     return QTables(
-        [
-            least + sum(s * band for s, band in zip(part, BANDS, strict=True))
-            for part in (slack[:count], slack[count:])
-        ],
+        [table(slack[:count]), table(slack[count:])],
         name=f"slack {', '.join(map(str, slack[:count]))}; {', '.join(map(str, slack[count:]))}",
     )
 

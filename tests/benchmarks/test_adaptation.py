@@ -151,12 +151,13 @@ def test_trials_are_the_mean_probability_on_certified_files(tmp_path):
 
 def test_slack_of_each_band():
     steps = tuned_tables.with_slack(2, (1, 2, 3, 4, 5, 6))
-    least = QTables.certified(2, slack=0)[0].astype(int)
     for component, (dc, line, rest) in enumerate(((1, 2, 3), (4, 5, 6))):
-        above = steps[component] - least
-        assert above[0, 0] == dc
-        assert set(above[0, 1:]) == set(above[1:, 0]) == {line}
-        assert set(above[1:, 1:].flat) == {rest}
+        for slack, places in ((dc, np.s_[:1, :1]), (line, np.s_[0, 1:]), (line, np.s_[1:, 0])):
+            expected = QTables.certified(2, slack=slack)[0][places]
+            assert (steps[component][places] == expected).all()
+        assert (steps[component][1:, 1:] == QTables.certified(2, slack=rest)[0][1:, 1:]).all()
+    same = tuned_tables.with_slack(2, (tuned_tables.DEFAULT,) * 6)
+    assert (same.array == QTables.certified(2).array).all()
 
 
 def test_the_search_for_slack_finds_the_best_one():
