@@ -108,8 +108,13 @@ class FeatureDistillation(nn.Module):
         """Return the result of `_by_codec`, bit for bit, by tensor operations."""
         if not torch.compiler.is_compiling():  # the check needs values, which break the graph
             _check_range(images)
-        levels = images.double() * 255 if self.color == "rgb" else _levels(images)
-        return _fractions(self._through(levels, stages.EXACT)).to(images.dtype)
+        if self.color == "rgb":
+            levels = _double(images) * 255
+        else:
+            levels = _levels(images).to(torch.int32)
+        defended = self._through(levels, stages.EXACT)
+        wide = torch.promote_types(images.dtype, torch.float32)
+        return _fractions(defended if self.color == "rgb" else defended.to(wide)).to(images.dtype)
 
     def _smooth(self, images: Tensor) -> Tensor:
         """Return the images that backward differentiates instead of the defended ones."""
@@ -120,9 +125,9 @@ class FeatureDistillation(nn.Module):
 
     def _through(self, levels: Tensor, arithmetic: stages.Arithmetic) -> Tensor:
         if self.color == "rgb":
-            return stages.through_rgb(levels, self.steps, arithmetic)
+            return stages.by_real_dct(levels, self.steps, arithmetic)
         factors = SUBSAMPLING[self.subsampling]
-        return stages.through_ycc(levels, self.steps, self.basis, factors, arithmetic)
+        return stages.by_integer_dct(levels, self.steps, self.basis, factors, arithmetic)
 
 
 def _check(images: Tensor) -> None:
@@ -141,6 +146,13 @@ def _check_range(images: Tensor) -> None:
     # Values that an attack's rounding moves slightly outside still round to a level
     if not (low > -0.5 / 255 and high < 255.5 / 255):
         raise ValueError(f"images must lie in [0, 1], not in [{low:g}, {high:g}]")
+
+
+def _double(images: Tensor) -> Tensor:
+    try:
+        return images.double()
+    except TypeError as error:
+        raise ValueError(f'color="rgb" needs float64, which {images.device} lacks') from error
 
 
 def _wide(images: Tensor) -> Tensor:
