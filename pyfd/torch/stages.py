@@ -241,13 +241,18 @@ def _integer_dct(blocks: Tensor, grid: Tensor, basis: Tensor, arithmetic: Arithm
     first, second = CONSTANT_BITS - PASS1_BITS, CONSTANT_BITS + PASS1_BITS
     passed = _rounded(_by_rows(blocks, basis), first, arithmetic)
     scaled = _rounded(_by_columns(passed, basis), second, arithmetic)
-    floats = torch.promote_types(scaled.dtype, torch.float32)
-    sizes = scaled * (_AWAY / (8 * grid.to(floats)))
+    sizes = _in_steps(scaled, grid)
     steps = arithmetic.clamp(arithmetic.quantize(sizes), *_codable(sizes))
     coefficients = steps.to(blocks.dtype) * grid
     passed = _rounded(_by_columns(coefficients, basis.T), first, arithmetic)
     restored = _rounded(_by_rows(passed, basis.T), second + 3, arithmetic)
     return arithmetic.clamp(restored, -_MIDDLE, _MIDDLE - 1)
+
+
+def _in_steps(scaled: Tensor, grid: Tensor) -> Tensor:
+    """Return coefficients, given 8 times as large, in units of their step, in floats."""
+    floats = torch.promote_types(scaled.dtype, torch.float32)
+    return scaled * (_AWAY / (8 * grid.to(floats)))
 
 
 def _codable(sizes: Tensor) -> tuple[Tensor, Tensor]:

@@ -23,7 +23,7 @@ from pyfd.art import FeatureDistillation
 from tests.jpegs import picture
 
 TABLES = pyfd.QTables.preset("fd-cvpr2019")
-DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.cuda)]
 SIZE = 16
 EPS = 8 / 255
 LABELS = np.array([0, 1, 2, 3])
