@@ -77,7 +77,8 @@ class Arithmetic(NamedTuple):
 
 
 def _shift(values: Tensor, bits: int, bias: Tensor | int) -> Tensor:
-    return values.add_(bias) >> bits
+    shifted: Tensor = values.add_(bias) >> bits
+    return shifted
 
 
 def _divide(values: Tensor, bits: int, _: object) -> Tensor:
@@ -289,8 +290,8 @@ def _by_columns(blocks: Tensor, matrix: Tensor) -> Tensor:
 def _product(matrix: Tensor, vectors: Tensor, axis: int) -> Tensor:
     """Multiply a matrix by the vectors that lie along an axis, without a product of torch's."""
     columns = matrix.to(vectors.dtype)[..., None].unbind(1)
-    first, *others = vectors.split(1, axis)
-    product = columns[0] * first
+    first, *others = torch.split(vectors, 1, axis)
+    product: Tensor = columns[0] * first
     for column, numbers in zip(columns[1:], others, strict=True):
         product.addcmul_(column, numbers)
     return product

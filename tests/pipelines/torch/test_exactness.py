@@ -24,7 +24,7 @@ PRODUCTS = re.compile(r"aten\.(mm|bmm|addmm|baddbmm|addbmm|mv|convolution)\b")
 class LikeMPS(TorchDispatchMode):
     """Refuses 64-bit numbers as torch's MPS does, and matrix products besides."""
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # noqa: ARG002
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         assert not PRODUCTS.match(str(func)), func
         result = func(*args, **(kwargs or {}))
         for leaf in tree_leaves(result):
@@ -147,7 +147,7 @@ class Largest(TorchDispatchMode):
 
     size = 0
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # noqa: ARG002
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
         if isinstance(result, torch.Tensor) and result.dtype == torch.int64 and result.numel():
             self.size = max(self.size, int(result.abs().max()))
