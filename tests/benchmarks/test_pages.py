@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from benchmarks import (
+    adaptation,
     attack_costs,
     autoattack,
     certified,
     certified_attacks,
+    deblocking,
     equal_accuracy,
     folders,
     hostile,
@@ -19,6 +21,7 @@ from benchmarks import (
     reproduction,
     small_pictures,
     speed,
+    tuned_tables,
     worst,
 )
 
@@ -34,6 +37,9 @@ MAKERS = {
     attack_costs.MAKER: "docs/attacks.md",
     autoattack.MAKER: "docs/attacks.md",
     small_pictures.MAKER: "docs/evaluation-models.md",
+    adaptation.MAKER: "docs/adaptation.md",
+    deblocking.MAKER: "docs/adaptation.md",
+    tuned_tables.MAKER: "docs/adaptation.md",
 }
 ROOT = Path(__file__).parents[2]
 
