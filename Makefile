@@ -56,7 +56,7 @@ help:  ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
 
 demo: $(VENV)/demo  ## Defend and certify photographs, and look at the result (demo-output/)
-	@echo "Defending and certifying photographs (half a minute)"
+	@echo "Misleading a network, and defending and certifying photographs (half a minute)"
 	@$(BIN)/pyfd demo --output demo-output
 
 test: $(VENV)/test  ## Run the tests, with PYFD_PHOTOS=FOLDER also on these photographs

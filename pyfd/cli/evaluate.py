@@ -22,7 +22,7 @@ _EPSILONS = (1, 2, 4)
 
 #: What --quick takes where an option is not given: the picture of the defence, on few images.
 _QUICK: dict[str, Any] = {
-    "limit": 8,
+    "limit": 6,
     "scale": "model",
     "defences": ("none", "one-pass:fd-cvpr2019", "two-pass:fd-cvpr2019", "certified:fd-cvpr2019@1"),
     "attacks": ("pgd", "bpda", "grid"),
@@ -260,7 +260,8 @@ def evaluate(
         classifier = models.load(model)
         names = getattr(classifier, "class_names", None)
         chosen = dataset.load(source, labels, class_names=names, limit=limit, limits=limits)
-        click.echo(printable(chosen.labelling), err=True)
+        if chosen.labelling:
+            click.echo(printable(chosen.labelling), err=True)
         pixels = chosen.pixels
         preset = click.get_current_context().get_parameter_source("scale")
         if preset == ParameterSource.DEFAULT_MAP and not getattr(classifier, "input_size", None):

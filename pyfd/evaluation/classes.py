@@ -31,7 +31,7 @@ class Mapping(NamedTuple):
     names: tuple[str, ...] | None
     """Names by the model's numbers; None if there are none."""
     how: str
-    """How the classes were understood, in words."""
+    """How names were understood, in words; "" if the classes are numbers."""
 
 
 def match(given: Sequence[str], class_names: Sequence[str] | None, *, order: str) -> Mapping:
@@ -57,7 +57,7 @@ def match(given: Sequence[str], class_names: Sequence[str] | None, *, order: str
     if numeric and len(numeric) == len(given):
         _refuse_double_meaning(numeric, class_names)
         names = None if class_names is None else tuple(class_names)
-        return Mapping([int(name) for name in given], names, "labels are class numbers")
+        return Mapping([int(name) for name in given], names, "")
     if numeric:
         other = next(name for name in given if not is_number(name))
         raise ValueError(

@@ -96,7 +96,7 @@ def cells(work: Work, entries: Iterable[dict[str, Any]]) -> Iterator[dict[str, A
                 "threat": attack.threat,
                 "epsilon": trial.epsilon,
                 "parameters": _parameters(trial, work.attacker_quality),
-                **_share(correct, n),
+                **share(correct, n),
                 "l2": None if attack.threat == "benign" else sum(part["l2"] for part in parts) / n,
                 "seconds": sum(part["seconds"] for part in parts),
             }
@@ -116,8 +116,10 @@ def certified(
         parts = [entry for entry in entries if defence.name in entry["certified"]]
         if parts:
             correct = sum(part["certified"][defence.name].count("1") for part in parts)
-            share = _share(correct, _count(work, parts))
-            found[defence.name] = {"epsilon": defence.epsilon, **share}
+            found[defence.name] = {
+                "epsilon": defence.epsilon,
+                **share(correct, _count(work, parts)),
+            }
     return found
 
 
@@ -134,7 +136,8 @@ def rates(
     return found
 
 
-def _share(correct: int, n: int) -> dict[str, Any]:
+def share(correct: int, n: int) -> dict[str, Any]:
+    """Return a share of the base set as report.json has it, with its interval."""
     accuracy = {"correct": correct, "n": n, "accuracy": correct / n}
     return {**accuracy, "interval": interval(correct, n)}
 

@@ -125,8 +125,6 @@ def evaluate(
     chosen = [parse(d) if isinstance(d, str) else d for d in defences]
     fought = [find(a) if isinstance(a, str) else a for a in attacks]
     others = (surrogate,) if isinstance(surrogate, nn.Module) else tuple(surrogate or ())
-    name = type(model).__name__
-    model, others = as_classifier(model), tuple(map(as_classifier, others))
     _check(images, truth, chosen, fought, epsilons, others)
     places = devices.find(device, model, workers)
     devices.check_attacks(places[0], fought)
@@ -138,6 +136,9 @@ def evaluate(
     check(model, images[0], truth, names)
     for other in others:
         _check_surrogate(other, images[0], truth)
+    kind = type(model).__name__
+    model = as_classifier(model, images[0])
+    others = tuple(as_classifier(other, images[0]) for other in others)
     classes = predict(model, images, batch_size=batch_size)
     right = np.flatnonzero(classes == truth).tolist()
     if not right:
@@ -152,7 +153,7 @@ def evaluate(
         "attacker_quality": attacker_quality,
     }
     folder = Path(output)
-    found = {**_setting(work, name, len(images)), **(setting or {})}
+    found = {**_setting(work, kind, len(images)), **(setting or {})}
     draft = Draft(folder, work, chosen, found, names, soundness.probe(work))
     entries = _run(work, folder, header, places, draft, progress)
     with _reported(folder / "broken-certificate.npz"), draft:

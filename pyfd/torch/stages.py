@@ -74,6 +74,11 @@ def _softly_nearest(sizes: Tensor) -> Tensor:
     return nearest + (sizes - nearest) ** 3
 
 
+def _straight_nearest(sizes: Tensor) -> Tensor:
+    """Round; the slope is 1, so that of c = x/Q times Q, by Q, is round(c) - c (Esser et al.)."""
+    return sizes + (sizes.round() - sizes).detach()
+
+
 def _middle(values: Tensor) -> Tensor:
     """Subtract the mean of what floor discards, so that rounding becomes the identity."""
     return values - 0.5
@@ -87,6 +92,8 @@ def _unchanged(values: Tensor, *_: object) -> Tensor:
 EXACT = Arithmetic(torch.floor_, _half_up, torch.clamp_, _nearest)
 #: Roundings whose slope at c is 3·(c - round(c))² in the quantizer, and 1 elsewhere.
 SOFT = Arithmetic(_middle, _unchanged, _unchanged, _softly_nearest)
+#: Roundings whose slope is 1, with a quantizer that has a slope by its steps, too.
+LEARNED = Arithmetic(_middle, _unchanged, _unchanged, _straight_nearest)
 #: No rounding at all, and no quantizer.
 STRAIGHT = Arithmetic(_middle, _unchanged, _unchanged, None)
 

@@ -8,16 +8,20 @@ from pathlib import Path
 import pytest
 
 from benchmarks import (
+    adaptation,
     attack_costs,
     autoattack,
     certified,
     certified_attacks,
+    deblocking,
     equal_accuracy,
     folders,
     hostile,
     pages,
     reproduction,
+    small_pictures,
     speed,
+    tuned_tables,
     worst,
 )
 
@@ -32,6 +36,10 @@ MAKERS = {
     certified_attacks.MAKER: "docs/reproduction.md",
     attack_costs.MAKER: "docs/attacks.md",
     autoattack.MAKER: "docs/attacks.md",
+    small_pictures.MAKER: "docs/evaluation-models.md",
+    adaptation.MAKER: "docs/adaptation.md",
+    deblocking.MAKER: "docs/adaptation.md",
+    tuned_tables.MAKER: "docs/adaptation.md",
 }
 ROOT = Path(__file__).parents[2]
 

@@ -17,7 +17,9 @@ ROOT = Path(__file__).parents[2]
 ROW = re.compile(r"^\| \[`(pyfd[\w.]*)`[^|]*\| (.*) \|$", re.MULTILINE)
 #: Modules whose `__all__` is what is public
 EXPORTING = ("pyfd", "pyfd.torch", "pyfd.evaluation")
-EXPORTING += tuple(f"pyfd.evaluation.{name}" for name in ("attacks", "defences", "report"))
+EXPORTING += tuple(
+    f"pyfd.evaluation.{name}" for name in ("attacks", "defences", "models", "report")
+)
 #: Modules all of whose names without an underscore are public
 WHOLE = ("analysis", "plots", "config", "pillow", "opencv", "art", "ray", "torch.transforms")
 

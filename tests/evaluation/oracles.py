@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import torch
 from torch import nn
 
 from pyfd.evaluation import evaluate
+from pyfd.evaluation.attacks import Attack, find
 from pyfd.evaluation.defences import Defence
 
 SIDE = 8
@@ -81,3 +83,48 @@ def attacked(folder: Path, count: int = 30, **options) -> dict:
     defaults = {"defences": ("none",), "attacks": ("pgd",), "epsilons": (1, 2, 4)}
     model = options.pop("model", None) or Known()
     return evaluate(model, images, labels, output=folder, batch_size=50, **{**defaults, **options})
+
+
+class Seeded(Nothing):
+    """A defence that depends on its seed."""
+
+    def defend(self, image, rng):
+        return image + rng.integers(0, 2, image.shape).astype(np.uint8)
+
+
+class Random(Seeded):
+    """A defence that says that it is random."""
+
+    random = True
+
+
+def levels(content: dict) -> dict[str, str]:
+    """Return the level of each check that found something, the worst if there are several."""
+    found: dict[str, str] = {}
+    for finding in content["findings"]:
+        found.setdefault(finding["check"], finding["level"])
+    return found
+
+
+def text(content: dict, check: str) -> str:
+    (found,) = [f["text"] for f in content["findings"] if f["check"] == check]
+    return found
+
+
+class Lazy(Attack):
+    """An attack that hands over the images as they are, from a strength on or always."""
+
+    name = "lazy"
+    parameters = MappingProxyType({"max_iter": 100})
+
+    def __init__(self, since: int = 0, **attributes) -> None:
+        self.since = since
+        vars(self).update(attributes)
+
+    def perturb(self, target, images, labels, epsilon, seed):
+        if epsilon is None or epsilon >= self.since:
+            return [image.copy() for image in images]
+        return find("pgd").perturb(target, images, labels, epsilon, seed)
+
+
+KNOWING = frozenset({"epsilon", "defence"})

@@ -97,6 +97,9 @@ def test_evaluation_mode_and_attributes():
     wrapped = as_classifier(model)
     assert not any(part.training for part in wrapped.modules())
     assert (wrapped.input_size, wrapped.class_names) == (24, ("a", "b", "c"))
+    assert as_classifier(model, IMAGE) is model  # it gives a tensor
+    pair = Model(lambda logits: (logits, logits))
+    assert as_classifier(pair, IMAGE).module is pair
     classifier = Classifier(nn.Flatten(), 4, mean=[0, 0, 0])
     assert as_classifier(classifier) is classifier
 

@@ -151,7 +151,7 @@ def test_the_command_takes_one_process_for_each_gpu(tmp_path, monkeypatch):
 
     def evaluated(*_, device, workers, **__):
         asked.append((device, workers))
-        return {"warnings": []}
+        return {"findings": []}
 
     (tmp_path / "photos").mkdir()
     (picture,) = images(1)

@@ -39,7 +39,7 @@ def command(tmp_path, monkeypatch):
 
         def evaluate(_, pixels, __, **arguments):
             asked.update(arguments, sizes={p.shape for p in pixels}, count=len(pixels))
-            return {"warnings": []}
+            return {"findings": []}
 
         monkeypatch.setattr("pyfd.evaluation.evaluate", evaluate, raising=False)
         arguments = ["evaluate", "--images", f"{tmp_path}/photos", "-o", f"{tmp_path}/out"]
@@ -60,7 +60,7 @@ def test_presets_give_the_picture_of_the_defence(command):
     assert set(certified) <= set(asked["epsilons"])
     threats = {attack.threat for attack in asked["attacks"]}
     assert threats == {"gray-box", "adaptive"}
-    assert asked["count"] == 8
+    assert asked["count"] == 6
     assert asked["sizes"] == {(16, 16, 3)}
     assert asked["setting"]["quick"] is True
     assert asked["setting"]["scale"] == "model"

@@ -169,7 +169,7 @@ def test_other_weights_and_buffers(tmp_path, other):
         ({"attacker_quality": 90}, "attacker_quality"),
         ({"pictures": images(3)}, "images, predictions"),
         ({"pictures": images(4)[2:]}, "images"),
-        ({"surrogate": Weighted(1.0)}, "surrogate"),
+        ({"surrogate": Texture()}, "surrogates"),
         ({"attacks": ("bim",)}, "attacks"),
         ({"defences": ("none", "two-pass:16")}, "defences"),
         ({"defences": ("two-pass:16", "none")}, "defences"),
@@ -221,6 +221,8 @@ def test_a_folder_in_the_logs_place(tmp_path):
 # ---- the same evaluation is resumed -------------------------------------------------
 
 COUNTING = """
+import sys
+from pathlib import Path
 from torch import nn
 from pyfd.evaluation.attacks import Attack
 from pyfd.evaluation.defences import Defence

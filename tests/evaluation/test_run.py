@@ -171,7 +171,8 @@ def test_an_attackers_files_are_decoded(tmp_path):
         ({"defences": ("two-pass:fd",)}, "fd"),
         ({"truth": [0]}, "2 images need as many labels"),
         ({"pictures": []}, "0 images"),
-        ({"truth": [7, 7]}, "none of the images right"),
+        ({"truth": [7, 7]}, "for the classes 0 to 1, but there is an image of class 7"),
+        ({"truth": [1, 1]}, "none of the images right"),
     ],
 )
 def test_mistakes_are_named(tmp_path, options, message):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
-
 import numpy as np
 import pytest
 import torch
@@ -14,41 +12,8 @@ from pyfd.evaluation.attacks import Attack, find
 from pyfd.evaluation.defences import Defence, PixelGrid
 from pyfd.evaluation.plan import Trial
 from pyfd.evaluation.soundness.outcomes import SURE, Outcome, stronger
-from tests.evaluation.oracles import Known, Nothing, attacked, known_images
+from tests.evaluation.oracles import KNOWING, Known, Lazy, Nothing, Random, attacked, levels, text
 from tests.evaluation.toys import run
-
-
-def levels(content: dict) -> dict[str, str]:
-    """Return the level of each check that found something, the worst if there are several."""
-    found: dict[str, str] = {}
-    for finding in content["findings"]:
-        found.setdefault(finding["check"], finding["level"])
-    return found
-
-
-def text(content: dict, check: str) -> str:
-    (found,) = [f["text"] for f in content["findings"] if f["check"] == check]
-    return found
-
-
-class Lazy(Attack):
-    """An attack that hands over the images as they are, from a strength on or always."""
-
-    name = "lazy"
-    parameters = MappingProxyType({"max_iter": 100})
-
-    def __init__(self, since: int = 0, **attributes) -> None:
-        self.since = since
-        vars(self).update(attributes)
-
-    def perturb(self, target, images, labels, epsilon, seed):
-        if epsilon is None or epsilon >= self.since:
-            return [image.copy() for image in images]
-        return find("pgd").perturb(target, images, labels, epsilon, seed)
-
-
-KNOWING = frozenset({"epsilon", "defence"})
-
 
 # ---- the report -----------------------------------------------------------------------
 
@@ -63,182 +28,6 @@ def test_findings_have_a_level_a_check_and_a_text_and_warnings_are_their_texts(t
     order = [finding["level"] for finding in content["findings"]]
     assert order == sorted(order)
     assert set(order) == {"error", "warning"}
-
-
-# ---- the model --------------------------------------------------------------------------
-
-
-class Layered(Known):
-    """A model with another layer behind it, which differs by mode."""
-
-    def __init__(self, layer: nn.Module) -> None:
-        super().__init__()
-        self.layer = layer
-
-    def forward(self, batch):
-        return self.layer(super().forward(batch))
-
-
-@pytest.mark.parametrize("layer", [nn.Dropout(0.5), nn.BatchNorm1d(5)])
-def test_training_mode(tmp_path, layer):
-    model = Layered(layer).train()
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    assert levels(attacked(tmp_path / "1", attacks=(), model=model))["training-mode"] == "error"
-    assert all(module.training for module in model.modules())
-    assert all(value.equal(before[name]) for name, value in model.state_dict().items())
-    assert "training-mode" not in levels(attacked(tmp_path / "2", attacks=(), model=model.eval()))
-
-
-def test_training_mode_that_changes_nothing(tmp_path):
-    assert levels(attacked(tmp_path, attacks=(), model=Known().train())) == {"base-set": "warning"}
-
-
-class Trembling(Known):
-    def forward(self, batch):
-        return super().forward(batch) + torch.rand(len(batch), 5)
-
-
-class Comparing(Known):
-    """A model that adapts to the batch."""
-
-    def forward(self, batch):
-        logits = super().forward(batch)
-        return logits + 0.5 * (logits - logits.mean(0))
-
-
-@pytest.mark.parametrize(("model", "check"), [(Trembling, "random-model"), (Comparing, "batch")])
-def test_answers_that_are_not_the_images_alone(tmp_path, model, check):
-    assert levels(attacked(tmp_path, attacks=(), model=model()))[check] == "error"
-
-
-class Seeded(Nothing):
-    """A defence that depends on its seed."""
-
-    def defend(self, image, rng):
-        return image + rng.integers(0, 2, image.shape).astype(np.uint8)
-
-
-class Global(Nothing):
-    """A defence that draws where nobody can repeat it."""
-
-    random = True
-
-    def defend(self, image, rng):  # noqa: ARG002
-        return image + torch.randint(0, 2, image.shape).numpy().astype(np.uint8)
-
-
-class Random(Seeded):
-    random = True
-
-
-@pytest.mark.parametrize(("kind", "said"), [(Seeded, "depends on the seed"), (Global, "same")])
-def test_draws_that_a_defence_hides(tmp_path, kind, said):
-    content = attacked(tmp_path, attacks=(), defences=(kind(),))
-    assert levels(content)["hidden-draws"] == "error"
-    assert said in text(content, "hidden-draws")
-
-
-def test_draws_that_a_defence_admits(tmp_path):
-    assert "hidden-draws" not in levels(attacked(tmp_path, attacks=(), defences=(Random(),)))
-
-
-def test_probes_leave_the_generators_alone(tmp_path):
-    torch.manual_seed(0)
-    np.random.seed(0)
-    expected = torch.rand(()), np.random.rand()
-    torch.manual_seed(0)
-    np.random.seed(0)
-    attacked(tmp_path, attacks=(), model=Trembling(), defences=(Global(),))
-    assert np.random.rand() == expected[1]
-
-
-# ---- gradients --------------------------------------------------------------------------
-
-
-class Saturated(Known):
-    """Logits that are so large that the loss is flat."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.scale = 1e4
-
-
-class Quantized(Known):
-    def forward(self, batch):
-        return super().forward((batch * 255).round() / 255)
-
-
-class Broken(Known):
-    """The gradient of the root is infinite at 0, times 0."""
-
-    def forward(self, batch):
-        return super().forward(batch) + (0 * batch.mean((1, 2, 3))).sqrt()[:, None]
-
-
-class Detached(Known):
-    def forward(self, batch):
-        return super().forward(batch.detach()).detach()
-
-
-@pytest.mark.parametrize(
-    ("model", "kind"),
-    [
-        (Saturated, "are zero:"),
-        (Quantized, "are zero:"),
-        (Broken, "are not finite:"),
-        (Detached, "are zero:"),
-    ],
-)
-def test_gradients_that_vanish(tmp_path, model, kind):
-    content = attacked(tmp_path, attacks=(Lazy(),), model=model())
-    assert levels(content)["gradients"] == levels(content)["powerless"] == "error"
-    assert f"Gradients through the undefended model {kind}" in text(content, "gradients")
-
-
-class Partly(Known):
-    """A model that gives no gradient for images whose first sample is at most a level."""
-
-    def __init__(self, dark: int) -> None:
-        super().__init__()
-        self.dark = dark
-
-    def forward(self, batch):
-        bright = (batch[:, :1, :1, :1] * 255 > self.dark).float()
-        return super().forward(bright * batch + (1 - bright) * batch.detach())
-
-
-def test_gradients_that_vanish_for_some_images(tmp_path):
-    firsts = sorted(image[0, 0, 0] for image in known_images(20)[0])
-    for count, level in ((1, "warning"), (2, "error"), (7, "error")):
-        content = attacked(
-            tmp_path / f"{count}", attacks=("fgsm",), model=Partly(firsts[count - 1])
-        )
-        assert levels(content)["gradients"] == level
-        assert f"zero for {count / 20:.0%} of images" in text(content, "gradients")
-
-
-class Shattered(Nothing):
-    """A defence whose stand-in has no gradient."""
-
-    name = "shattered"
-
-    def module(self):
-        return Rounding()
-
-
-class Rounding(nn.Module):
-    def forward(self, batch):
-        return (batch * 255).round() / 255
-
-
-def test_gradients_through_a_defence(tmp_path):
-    options = {"defences": ("none", Shattered()), "attacks": ("bpda", "pgd")}
-    content = attacked(tmp_path / "1", **options)
-    assert levels(content)["gradients"] == "error"
-    assert text(content, "gradients").startswith("Gradients through shattered are zero:")
-    # Where the defence has fallen to another attack, nobody relies on this one
-    content = attacked(tmp_path / "2", epsilons=(64,), **options)
-    assert levels(content)["gradients"] == "warning"
 
 
 # ---- attacks that are too weak ----------------------------------------------------------
@@ -313,6 +102,15 @@ def test_weaker_than_what_ignores_the_defence(tmp_path):
     )
     content = attacked(tmp_path / "2", attacks=(Lazy(needs=KNOWING), "pgd", "bpda"), **options)
     assert "adaptive" not in levels(content)
+
+
+def test_weaker_than_a_single_step(tmp_path):
+    options = {"epsilons": (4,), "count": 30}
+    content = attacked(tmp_path / "1", attacks=(Lazy(), "fgsm"), **options)
+    assert levels(content)["one-step"] == "error"
+    assert "fgsm, ε = 4, a single step, is stronger than lazy" in text(content, "one-step")
+    content = attacked(tmp_path / "2", attacks=(Lazy(), "fgsm", "pgd"), **options)
+    assert "one-step" not in levels(content)
 
 
 def test_accuracy_that_rises(tmp_path):
@@ -450,3 +248,32 @@ def test_stronger_is_the_sign_test(gains, losses):
     outcomes = [Outcome(trial, Nothing(), right, done) for right in (one, other)]
     assert stronger(*outcomes) == (p <= SURE)
     assert stronger(*outcomes[::-1]) == (losses > gains and losses >= 8)
+
+
+def test_what_all_attacks_together_leave(tmp_path):
+    """Two attacks of which each spares a half of the images leave none of them."""
+
+    class Half(Lazy):
+        def __init__(self, which: int) -> None:
+            super().__init__(name=f"half-{which}", which=which)
+
+        def perturb(self, target, images, labels, epsilon, seed):
+            moved = find("pgd").perturb(target, images, labels, epsilon, seed)
+            pairs = enumerate(zip(images, moved, strict=True))
+            return [after if i % 2 == self.which else before for i, (before, after) in pairs]
+
+    halves = [Half(0), Half(1)]
+    for half in halves:
+        half.needs = frozenset({"epsilon"})
+    found = attacked(tmp_path, attacks=halves, epsilons=(64,))
+    assert [c["correct"] for c in found["cells"] if c["epsilon"]] == [15, 15]
+    (together,) = found["together"]
+    assert together == {
+        "defence": "none",
+        "epsilon": 64,
+        "attacks": ["half-0", "half-1"],
+        "correct": 0,
+        "n": 30,
+        "accuracy": 0.0,
+        "interval": together["interval"],
+    }

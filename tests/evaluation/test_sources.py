@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 import zipfile
 from pathlib import Path
@@ -10,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from PIL import Image
 
 import pyfd
+from pyfd.cli import cli
 from pyfd.evaluation import dataset, models
 from tests.evaluation import toys
 from tests.jpegs import encode_with_pillow, picture
@@ -54,7 +57,7 @@ def test_names_in_sorted_order(listed):
 def test_numbers_go_with_the_models_names(listed):
     found = dataset.load(*listed("2", "0"), class_names=PETS)
     assert (found.labels.tolist(), found.class_names) == ([2, 0], PETS)
-    assert found.labelling == "labels are class numbers"
+    assert found.labelling == ""
 
 
 def test_names_and_numbers_are_not_mixed(listed):
@@ -164,7 +167,7 @@ def test_npz(tmp_path):
     path = saved(tmp_path / "cifar.npz", images=CIFAR, labels=np.array([3, 0, 9, 3, 1], np.uint8))
     found = dataset.load(path)
     assert (found.names, found.labels.tolist()) == (list("01234"), [3, 0, 9, 3, 1])
-    assert (found.class_names, found.labelling) == (None, "labels are class numbers")
+    assert (found.class_names, found.labelling) == (None, "")
     assert np.array_equal(np.stack(found.pixels), CIFAR)
     assert all(x.flags.writeable and x.flags.c_contiguous for x in found.pixels)
     few = dataset.load(str(path), limit=2)
@@ -406,3 +409,18 @@ def test_pictures_of_32_pixels(tmp_path):
         cells.append(toys.without_times(content))
     assert cells[0] == cells[1]
     assert set(content["setting"]["classes"].values()) <= {"fine", "rough"}
+
+
+def test_the_command(tmp_path):
+    pictures = [picture(32, 32, seed=n) for n in range(4)]
+    names = np.array(["fine", "rough"])
+    labels = names[toys.labels_of(toys.Texture(), pictures)]
+    path = saved(tmp_path / "x.npz", images=np.stack(pictures), labels=labels, class_names=names)
+    arguments = ["evaluate", "-m", "tests.evaluation.toys:texture", "--images", str(path)]
+    arguments += ["-d", "none", "-a", "fgsm", "-e", "2", "--limit", "3", "--workers", "1"]
+    done = CliRunner().invoke(cli, [*arguments, "-o", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    assert "labels are names, numbered in the order of class_names" in done.stderr
+    content = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert (content["setting"]["loaded"], content["setting"]["n"]) == (3, 3)
+    assert set(content["setting"]["classes"].values()) <= set(names)

@@ -31,7 +31,8 @@ draft._SECONDS, draft._SHARE = 0, 1e9  # a report after each part
 class Slow(Defence):
     name, kind = "slow", "transformation"
     def __call__(self, images, seed=0):
-        while Path(sys.argv[2]).exists() and len(open(sys.argv[3]).readlines()) > 4:
+        barrier, log = map(Path, sys.argv[2:])
+        while barrier.exists() and log.exists() and len(log.read_text().splitlines()) > 4:
             time.sleep(0.05)  # until it is killed
         return super().__call__(images, seed)
 
@@ -123,7 +124,7 @@ def test_reports_count_what_is_done(reports):
     assert [r["finished"] for r in reports] == [False] * len(unfinished) + [True]
     for found in unfinished:
         data.read(found)
-        assert "has not finished" in found["warnings"][0]
+        assert any("has not finished" in text for text in found["warnings"])
         benign = cell(found, "none", "benign")["n"]
         assert 0 < benign <= 6
         assert all(c["n"] <= benign for c in found["cells"])
@@ -170,13 +171,13 @@ def test_a_broken_certificate_takes_the_report_back(tmp_path, monkeypatch):
 def test_a_smoke_run_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(report, "page", lambda _: "")
     found = run(tmp_path, attacks=(), setting={"quick": True})
-    assert "smoke run" in found["warnings"][0]
+    assert any("smoke run" in text for text in found["warnings"])
     assert not any("smoke run" in text for text in run(tmp_path, attacks=())["warnings"])
 
 
 def test_names_of_classes_are_those_of_the_examples(tmp_path, monkeypatch):
     monkeypatch.setattr(report, "page", lambda _: "")
-    found = run(tmp_path, class_names=["smooth", "rough", "another"], epsilons=(8,))
+    found = run(tmp_path, class_names=["smooth", "rough"], epsilons=(8,))
     used = {str(n) for e in found["examples"] for n in (e["label"], *e["predicted"].values())}
     names = {"0": "smooth", "1": "rough"}
     assert found["setting"]["classes"] == {number: names[number] for number in sorted(used)}

@@ -39,7 +39,7 @@ class Images(NamedTuple):
     labels: npt.NDArray[np.int64]
     """The class numbers."""
     labelling: str = ""
-    """How the labels were understood, in words."""
+    """How labels that are names were understood, in words; "" for numbers."""
     class_names: tuple[str, ...] | None = None
     """The names of the classes, by number."""
 

@@ -10,8 +10,7 @@ import torch
 from torch import nn
 
 from pyfd._core.pixels import Pixels
-from pyfd.evaluation.models.classifier import as_classifier
-from pyfd.torch import device_of
+from pyfd.evaluation.models.classifier import as_classifier, to_batch
 
 
 def check(
@@ -39,8 +38,7 @@ def check(
             not finite, or for fewer classes than there are labels, or for another number than
             there are names.
     """
-    batch = torch.from_numpy(np.stack([image, image[:, ::-1]]))
-    inputs = batch.permute(0, 3, 1, 2).float().div(255).to(device_of(model)).requires_grad_()
+    inputs = to_batch([image, image[:, ::-1]], model).requires_grad_()
     logits = _answer(as_classifier(model), inputs)
     classes, most = logits.shape[1], int(np.max(labels))
     if classes < 2:

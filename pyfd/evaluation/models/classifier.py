@@ -19,6 +19,8 @@ try:
 except ModuleNotFoundError as error:
     raise missing("torch", "evaluate", module=error.name) from error
 
+from pyfd.torch import device_of
+
 Filter: TypeAlias = Literal["nearest", "bilinear", "bicubic"]
 
 _FILTERS = {
@@ -168,7 +170,7 @@ class Logits(nn.Module):
         return logits_of(self.module(images), len(images))
 
 
-def as_classifier(module: nn.Module) -> nn.Module:
+def as_classifier(module: nn.Module, image: Pixels | None = None) -> nn.Module:
     """Return a module that gives N×K logits, whatever the given one returns.
 
     Args:
@@ -176,17 +178,32 @@ def as_classifier(module: nn.Module) -> nn.Module:
             ``logits`` (as transformers' models return), a dict with the key "logits", or a tuple
             or list whose first N×K tensor holds the logits. It resizes and normalizes its input
             itself, and is put into evaluation mode.
+        image: H×W×3 ``uint8``. The module gets it, and if the answer is a tensor, the module is
+            returned as it is.
 
     Returns:
-        The module itself if it is a `Classifier`, or one around it, in evaluation mode.
+        The module if it is a `Classifier` or gives tensors, or one around it, in evaluation mode.
 
     Raises:
         TypeError: It is no module.
     """
     if not isinstance(module, nn.Module):
         raise TypeError(f"the model must be a torch.nn.Module, not {type(module).__name__}")
-    known = isinstance(module, Classifier | Logits)
-    return (module if known else Logits(module)).eval()
+    module.eval()
+    if isinstance(module, Classifier | Logits):
+        return module
+    if image is not None:
+        with torch.no_grad():
+            answer = module(to_batch([image], module))
+        if isinstance(answer, torch.Tensor):
+            return module
+    return Logits(module).eval()
+
+
+def to_batch(images: Sequence[Pixels], module: nn.Module) -> torch.Tensor:
+    """Return images of one size, H×W×3 ``uint8``, as N×3×H×W floats on a module's device."""
+    batch = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+    return batch.to(device_of(module)).float() / 255
 
 
 def logits_of(answer: Any, images: int) -> torch.Tensor:

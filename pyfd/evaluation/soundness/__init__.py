@@ -17,12 +17,12 @@ from typing import Any
 
 from pyfd.evaluation.soundness.comparisons import LARGE, compare
 from pyfd.evaluation.soundness.finding import Finding, Level, finding
-from pyfd.evaluation.soundness.outcomes import Results, outcomes
+from pyfd.evaluation.soundness.outcomes import Results, left, outcomes
 from pyfd.evaluation.soundness.planned import base_set, planned, unequal
 from pyfd.evaluation.soundness.probes import Probed, blind, noise, probe
 from pyfd.evaluation.work import Work
 
-__all__ = ["Finding", "Level", "Probed", "findings", "probe"]
+__all__ = ["Finding", "Level", "Probed", "findings", "left", "probe"]
 
 
 def findings(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from pyfd.evaluation.defences import Defence
 from pyfd.evaluation.plan import Trial
 from pyfd.evaluation.proof import within
+from pyfd.evaluation.results import share
 from pyfd.evaluation.work import Work
 
 #: The name of the attack that is random noise, which no attack may be weaker than.
@@ -157,3 +158,22 @@ class Results:
         unbounded = [o for o in self.against(defence) if o.epsilon is None]
         groups = [*self.by_epsilon(defence).values(), *([unbounded] if unbounded else [])]
         return any(self.claimed(defence, group) > FALLEN for group in groups)
+
+
+def left(work: Work, entries: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield what all attacks of one strength together leave of a defence, as report.json has it.
+
+    An image counts if the model gets it right under each of them: the mean over the images of
+    the worst case, where the lowest cell is the worst case of the means.
+    """
+    results = Results.of(work, entries, 0)
+    for defence in results.defences:
+        for epsilon, found in results.by_epsilon(defence).items():
+            all_of_them = together(found)
+            if n := int(all_of_them.done.sum()):
+                yield {
+                    "defence": defence.name,
+                    "epsilon": epsilon,
+                    "attacks": [outcome.trial.attack.name for outcome in found],
+                    **share(int((all_of_them.right & all_of_them.done).sum()), n),
+                }

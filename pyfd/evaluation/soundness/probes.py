@@ -1,4 +1,4 @@
-"""What a model and defences show before any attack: their mode, their draws, their gradients."""
+"""What a model and defences show before any attack: their draws, and their gradients."""
 
 from __future__ import annotations
 
@@ -67,11 +67,10 @@ def probe(work: Work) -> Probed:
     chunk = next(work.batches())
     batch = to_batch([work.images[i] for i in chunk]).to(device_of(work.model))
     with _quietly(work):
-        given = _as_given(work.model, batch)
         with _judging(work.model), torch.no_grad():
             first, again = work.model(batch), work.model(batch)
             alone = torch.cat([work.model(batch[i : i + 1]) for i in range(min(2, len(batch)))])
-        found = list(_of_model(given, first, again, alone))
+        found = list(_of_model(first, again, alone))
         for defence in {d.name: d for t in work.trials for d in t.judged}.values():
             found += _of_defence(defence, [work.images[i] for i in chunk[:2]], work.seed)
         chains = [_chain(work, defence) for defence in _followed(work)]
@@ -102,24 +101,7 @@ def _judging(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def _as_given(model: nn.Module, batch: Tensor) -> Tensor | None:
-    """Return a model's answers in the mode in which it was given; None if that is evaluation.
-
-    Training mode may change buffers, such as batch normalization's: they are restored.
-    """
-    if not any(module.training for module in model.modules()):
-        return None
-    before = [(buffer, buffer.clone()) for buffer in model.buffers()]
-    with torch.no_grad():
-        given: Tensor = model(batch)
-        for buffer, value in before:
-            buffer.copy_(value)
-    return given
-
-
-def _of_model(
-    given: Tensor | None, first: Tensor, again: Tensor, alone: Tensor
-) -> Iterator[Finding]:
+def _of_model(first: Tensor, again: Tensor, alone: Tensor) -> Iterator[Finding]:
     if _differ(first, again):
         yield finding(
             "error",
@@ -128,13 +110,6 @@ def _of_model(
             "no attack averages over them.",
         )
         return
-    if given is not None and _differ(first, given):
-        yield finding(
-            "error",
-            "training-mode",
-            "The model is in training mode, where it gives other answers than in evaluation "
-            "mode, in which it is judged: call its eval().",
-        )
     tolerance = _ROUNDING if first.device.type == "cpu" else _KERNELS
     if _differ(first[: len(alone)], alone, tolerance):
         yield finding(
