@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 #: The attacks' names in pyautoattack.
 Part: TypeAlias = Literal["apgd-ce", "apgd-t", "fab-t", "square"]
 
-#: The most images of a chunk: an hour's work for all four, if none of them is deceived.
-_TOGETHER = 5
+#: The most images at once, for a part and for all four: on a CPU, a quarter of an hour's work.
+_TOGETHER, _FEW_TOGETHER = 5, 2
 
 _FEWEST_FOR_DLR = 4
 
@@ -141,7 +141,7 @@ class AutoAttack(Attack):
     title = "AutoAttack"
     description = "the four in sequence, each on the images that those before it left"
     libraries = AUTOATTACK
-    together = _TOGETHER
+    together = _FEW_TOGETHER
 
     def __init__(self, name: str, parts: Sequence[Attack]) -> None:
         self.name = name
