@@ -77,13 +77,12 @@ class Arithmetic(NamedTuple):
 
 
 def _shift(values: Tensor, bits: int, bias: Tensor | int) -> Tensor:
-    shifted: Tensor = values.add_(bias) >> bits
-    return shifted
+    return torch.bitwise_right_shift(values.add_(bias), bits)
 
 
 def _divide(values: Tensor, bits: int, _: object) -> Tensor:
     """Divide without the bias, whose only purpose is to make up for rounding down."""
-    return values / 2**bits
+    return values / (1 << bits)
 
 
 def _unchanged(values: Tensor, *_: object) -> Tensor:
