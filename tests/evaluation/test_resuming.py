@@ -221,6 +221,8 @@ def test_a_folder_in_the_logs_place(tmp_path):
 # ---- the same evaluation is resumed -------------------------------------------------
 
 COUNTING = """
+import sys
+from pathlib import Path
 from torch import nn
 from pyfd.evaluation.attacks import Attack
 from pyfd.evaluation.defences import Defence
