@@ -49,7 +49,7 @@ SYSTEM_TEST_PACKAGES += libc6-dev-i386 lib32gcc-$$(gcc -dumpversion)-dev
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-system test-arm64 test-upstream test-wheel test-docker asan fuzz fuzz-metadata lint format docs bench bench-compare bench-worst \
+.PHONY: help demo test test-system test-gpu test-arm64 test-upstream test-wheel test-docker asan fuzz fuzz-metadata lint format docs bench bench-compare bench-worst \
   fork-port sdist wheel c-install clean
 
 help:  ## List the targets
@@ -64,6 +64,10 @@ test: $(VENV)/test  ## Run the tests, with PYFD_PHOTOS=FOLDER also on these phot
 
 test-system: $(VENV)/test $(VENV)/system-test  ## Install Debian's programs, and run the tests with them
 	$(BIN)/python -m pytest -m system $(PYTEST)
+
+test-gpu: $(VENV)/test  ## Run the tests that need CUDA, and measure FeatureDistillation with it
+	$(BIN)/python -m pytest -m cuda $(PYTEST)
+	@$(BIN)/python -m benchmarks.gpu
 
 test-arm64: $(VENV)/$(if $(filter digests,$(ARM64)),pyfd,test) $(VENV)/arm64  ## Run the codec's tests on an emulated arm64, which it installs
 	$(SUDO) env PYTHON=$(abspath $(BIN)/python) tests/arm64.sh $(ARM64)

@@ -7,16 +7,18 @@ PHOTOS and LABELS are those of benchmarks/reproduction.py. For both networks, at
 size and at the photographs' own, many photographs are certified, and some of them attacked.
 The certified share and what an attack within ε leaves must be equal; the evaluation stops if
 an attack changes what a network sees. Each part is an evaluation in its own folder below
-DIR; an interrupted run is resumed from there. Takes about an hour on two cores. Needs
+DIR; an interrupted run is resumed from there. Takes about an hour on two cores, and the
+comparison of plain files' certified share with what the attack on the grid leaves
+(benchmarks/bracket.py, its log is DIR/bracket.jsonl) about two more. Needs
 'pyfd-jpeg[evaluate]'.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pyfd
-from benchmarks import pages
+from benchmarks import bracket, pages
 from benchmarks.reproduction import (
     MODELS,
     SIZES,
@@ -64,11 +66,12 @@ def parts() -> list[Part]:
 # ---- the page -----------------------------------------------------------------
 
 
-def page(contents: Mapping[str, Content]) -> str:
+def page(contents: Mapping[str, Content], entries: Sequence[bracket.Entry]) -> str:
     """Return the generated part of docs/reproduction.md.
 
     Args:
         contents: The parts' reports, by the parts' folders.
+        entries: The images of the comparison with the attack on the grid.
     """
     sections = []
     for scale, size in SIZES.items():
@@ -82,6 +85,18 @@ def page(contents: Mapping[str, Content]) -> str:
                 f"{some[0]['setting']['n']} of these photographs, attacked:",
                 attack_table(some),
             ]
+    for model, scale in bracket.COUNTS:
+        images = len(
+            {
+                entry["image"]
+                for entry in entries
+                if entry["model"] == model and entry["scale"] == scale
+            }
+        )
+        sections += [
+            f"### Certified and attacked: {model}, at {SIZES[scale]}, {images} photographs",
+            bracket.table(entries, model, scale),
+        ]
     return "\n\n".join(sections)
 
 
@@ -133,7 +148,8 @@ def main() -> None:
     for part in parts():
         print(part.folder, flush=True)
         contents[part.folder] = run(part, photos, arguments.output, arguments.photos.name)
-    text = f"pyfd {pyfd.__version__}. Accuracy in %.\n\n{page(contents)}"
+    entries = bracket.measure(photos, arguments.output)
+    text = f"pyfd {pyfd.__version__}. Accuracy in %.\n\n{page(contents, entries)}"
     print(text)
     if arguments.write:
         pages.publish(arguments.write, MAKER, text)

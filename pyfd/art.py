@@ -5,6 +5,7 @@ Needs ART and torch: the extra ``art``.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,10 @@ class FeatureDistillation(PreprocessorPyTorch):  # type: ignore[misc]  # ART is 
     it: if all defences are PyTorch's, ART's attacks differentiate `forward` instead of
     calling `estimate_forward`.
 
+    Values outside `clip_values` become its ends, as they do in a file, with a warning
+    (`UserWarning`) and with the gradient of the identity. Some of ART's attacks need this,
+    such as NewtonFool: they clip only what they return.
+
     It works with classifiers of every framework: frameworks other than PyTorch call it
     with arrays.
 
@@ -56,7 +61,7 @@ class FeatureDistillation(PreprocessorPyTorch):  # type: ignore[misc]  # ART is 
 
     Raises:
         ValueError: Here and in `set_params`, an option is invalid. In `forward`, the
-            shape is unsupported, or values are outside `clip_values`.
+            shape is unsupported, or a value is not finite.
     """
 
     params = ["qtables", "clip_values", "channels_first", "subsampling"]  # noqa: RUF012
@@ -100,22 +105,23 @@ class FeatureDistillation(PreprocessorPyTorch):  # type: ignore[misc]  # ART is 
         """Return defended images, differentiable, and `y` unchanged.
 
         Args:
-            x: Images of one size, with values within `clip_values`.
+            x: Images of one size.
             y: Labels, or anything else.
 
         Returns:
-            Images of the same shape and device, and `y`. They have the dtype of `x` if
-            that is a floating-point type, else ``float32``.
+            Images of the same shape and device, and `y`. They are ``float32``, ART's own
+            type, unless `x` has a floating-point type of fewer bits, which is kept.
 
         Raises:
-            ValueError: The shape is unsupported, or values are outside `clip_values`.
+            ValueError: The shape is unsupported, or a value is not finite.
         """
         channels = x.shape[1 if self.channels_first else -1] if x.dim() == 4 else 0
         if channels not in (1, 3):
             expected = "N×3×H×W or N×1×H×W" if self.channels_first else "N×H×W×3 or N×H×W×1"
             raise ValueError(
                 f"x must be {expected} with channels_first={self.channels_first}, "
-                f"not {'×'.join(map(str, x.shape))}"
+                f"not {'×'.join(map(str, x.shape))}; a JPEG file has no other channels, so "
+                "defend groups of them, each on its own"
             )
         if not x.numel():
             raise ValueError("x must not be empty")
@@ -123,26 +129,35 @@ class FeatureDistillation(PreprocessorPyTorch):  # type: ignore[misc]  # ART is 
         return torch.cat([self._defended(x[i : i + _AT_ONCE]) for i in starts]), y
 
     def _defended(self, x: Tensor) -> Tensor:
-        low, high = (torch.as_tensor(v, dtype=torch.float64, device=x.device) for v in self._clip)
-        images = (x.double() - low) / (high - low)  # in float64, so that levels stay levels
+        # In float64, so that levels stay levels; MPS, which has none, changes them by less
+        # than a thousandth of a level, which rounds to the same
+        wide = torch.float32 if x.device.type == "mps" else torch.float64
+        low, high = (torch.as_tensor(v, dtype=wide, device=x.device) for v in self._clip)
+        images = (x.to(wide) - low) / (high - low)
         if not self.channels_first:
             images = images.movedim(3, 1)
-        smallest, largest = images.detach().aminmax()
-        # Values that an attack's rounding moves slightly outside still round to a level
-        if not (smallest > -0.5 / 255 and largest < 255.5 / 255):
-            raise ValueError(
-                f"x must lie within clip_values, {self.clip_values}, which must be the classifier's"
-            )
-        images = self._by_twin(images)
+        images = self._twin.to(images.device)(self._clipped(images))
         if not self.channels_first:
             images = images.movedim(1, 3)
         defended: Tensor = images * (high - low) + low
-        return defended.to(x.dtype if x.is_floating_point() else torch.float32)
+        is_small = x.dtype in (torch.float16, torch.bfloat16)
+        return defended.to(x.dtype if is_small else torch.float32)
 
-    def _by_twin(self, images: Tensor) -> Tensor:
-        """Defend N×C×H×W images in [0, 1]; a gray image is passed as three equal planes."""
-        defended: Tensor = self._twin.to(images.device)(images.expand(-1, 3, -1, -1))
-        return defended[:, : images.shape[1]]
+    def _clipped(self, images: Tensor) -> Tensor:
+        """Return images within [0, 1], with the gradient of the identity."""
+        values = images.detach()
+        smallest, largest = values.aminmax()
+        # Values that an attack's rounding moves slightly outside still round to a level
+        if smallest > -0.5 / 255 and largest < 255.5 / 255:
+            return images
+        if not (smallest.isfinite() and largest.isfinite()):
+            raise ValueError("x must be finite, without NaN")
+        warnings.warn(
+            f"x has values outside of clip_values, {self.clip_values}, which must be the "
+            "classifier's: they are clipped",
+            stacklevel=2,
+        )
+        return images + (values.clamp(0, 1) - values)
 
     def _check_params(self) -> None:
         try:

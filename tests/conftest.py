@@ -19,6 +19,27 @@ settings.register_profile("ci", settings.get_profile("default"), max_examples=20
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse to run the tests that need CUDA where there is none."""
+    if _asks_for_cuda(config):
+        import torch
+
+        if not torch.cuda.is_available():
+            raise pytest.UsageError("torch finds no CUDA device here, which these tests need")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the tests that need CUDA out, unless `-m cuda` asks for them."""
+    if not _asks_for_cuda(config):
+        left_out = [item for item in items if item.get_closest_marker("cuda")]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
+
+
+def _asks_for_cuda(config: pytest.Config) -> bool:
+    return config.option.markexpr == "cuda"
+
+
 def photographs() -> list[bytes]:
     """Return the JPEG files in the folder that PYFD_PHOTOS names, or none if it is not set."""
     if "PYFD_PHOTOS" not in os.environ:

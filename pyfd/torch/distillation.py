@@ -30,13 +30,16 @@ class FeatureDistillation(nn.Module):
     ``pyfd.decode(pyfd.encode(image, qtables), qtables)``, pixel for pixel. Other values
     are rounded to levels first. On a CPU the codec itself does the work, in
     ``torch.get_num_threads()`` threads. On other devices, and in programs that
-    ``torch.export`` writes, tensor operations with the codec's integer arithmetic do it.
+    ``torch.export`` writes, tensor operations with the codec's integer arithmetic do it;
+    ``int32`` and ``float32`` suffice for them.
 
     With ``color="rgb"`` it is the paper's reference code without its bugs: tables apply
-    to R, G and B in 0...255, without level shift and without rounding to 8 bits.
+    to R, G and B in 0...255, without level shift and without rounding to 8 bits. This
+    needs ``float64``.
 
-    Forward takes N×3×H×W floats in [0, 1], and returns the same shape, dtype and device;
-    edges are replicated to whole blocks.
+    Forward takes floats in [0, 1], N×C×H×W or C×H×W, where C is 3, or 1 for grayscale (a
+    grayscale file, with the first table). It returns the same shape, dtype and device; edges
+    are replicated to whole blocks. N may be 0.
 
     Args:
         qtables: Tables with steps of 1...8191; table i serves component i.
@@ -47,8 +50,9 @@ class FeatureDistillation(nn.Module):
             3·(c - round(c))² (Shin and Song, 2017); "none" detaches the result.
 
     Raises:
-        ValueError: Here, an option is invalid. In forward, the shape is unsupported, or
-            values are outside [0, 1] (not checked if tensor operations are compiled).
+        ValueError: Here, an option is invalid. In forward, the shape is unsupported,
+            values are outside [0, 1] (not checked if tensor operations are compiled), or
+            the device has no ``float64`` for ``color="rgb"``.
         TypeError: In forward, the tensor holds integers.
     """
 
@@ -91,8 +95,15 @@ class FeatureDistillation(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return defended images, of the same shape, dtype and device as N×3×H×W `images`."""
+        """Return defended images, of the same shape, dtype and device as `images`."""
         _check(images)
+        if images.dim() == 3:
+            return self._defended(images[None])[0]
+        return self._defended(images)
+
+    def _defended(self, images: Tensor) -> Tensor:
+        if not images.numel():
+            return images.detach().clone() if self.gradient == "none" else images.clone()
         on_cpu = images.device.type == "cpu"
         with torch.no_grad():
             if on_cpu and self.color == "ycbcr" and not _is_exporting():
@@ -108,48 +119,80 @@ class FeatureDistillation(nn.Module):
         """Return the result of `_by_codec`, bit for bit, by tensor operations."""
         if not torch.compiler.is_compiling():  # the check needs values, which break the graph
             _check_range(images)
-        levels = images.double() * 255 if self.color == "rgb" else _levels(images)
-        return _fractions(self._through(levels, stages.EXACT)).to(images.dtype)
+        levels = _double(images) * 255 if self.color == "rgb" else _levels(images)
+        defended = self._through(levels, stages.EXACT)
+        return _fractions(_wide(defended, images.dtype)).to(images.dtype)
 
     def _smooth(self, images: Tensor) -> Tensor:
         """Return the images that backward differentiates instead of the defended ones."""
         if self.gradient == "straight-through" and self.subsampling == "4:4:4":
             return images
         arithmetic = stages.SOFT if self.gradient == "soft" else stages.STRAIGHT
-        return self._through(_wide(images) * 255, arithmetic) / 255
+        return self._through(_wide(images, images.dtype) * 255, arithmetic) / 255
 
     def _through(self, levels: Tensor, arithmetic: stages.Arithmetic) -> Tensor:
         if self.color == "rgb":
-            return stages.through_rgb(levels, self.steps, arithmetic)
+            return stages.by_real_dct(levels, self.steps, arithmetic)
         factors = SUBSAMPLING[self.subsampling]
-        return stages.through_ycc(levels, self.steps, self.basis, factors, arithmetic)
+        return stages.by_integer_dct(levels, self.steps, self.basis, factors, arithmetic)
 
 
 def _check(images: Tensor) -> None:
     if not isinstance(images, Tensor):
         raise TypeError(f"images must be a tensor, not {type(images).__name__}")
-    if images.dim() != 4 or images.shape[1] != 3:
-        raise ValueError(f"images must be N×3×H×W, not {'×'.join(map(str, images.shape))}")
+    if images.dim() not in (3, 4) or images.shape[-3] not in (1, 3):
+        raise ValueError(
+            f"images must be N×C×H×W or C×H×W with C = 3 or 1, not {_shape(images)}: "
+            + _hint_for_shape(images)
+        )
     if not images.is_floating_point():
-        raise TypeError(f"images must be floats in [0, 1], not {images.dtype}: divide by 255")
-    if not images.numel():
-        raise ValueError("images must not be empty")
+        hint = "use images.float() / 255"
+        raise TypeError(f"images must be floats in [0, 1], not {images.dtype}: {hint}")
+    if not images.shape[-2] or not images.shape[-1]:
+        raise ValueError(f"images must have pixels, unlike {_shape(images)}")
+
+
+def _shape(images: Tensor) -> str:
+    return "×".join(map(str, images.shape))
+
+
+def _hint_for_shape(images: Tensor) -> str:
+    if images.dim() < 3:
+        return "add the missing axes, as with images[None]"
+    if images.dim() > 4:
+        return "join the first axes with images.flatten(0, -4)"
+    if images.shape[-1] in (1, 3):
+        return "put the channels first with images.movedim(-1, -3)"
+    return "a JPEG file has 3 or 1, so pass groups of 3 or 1 channels, each on its own"
 
 
 def _check_range(images: Tensor) -> None:
-    low, high = (float(value) for value in images.detach().aminmax())
+    low, high = torch.stack(images.detach().aminmax()).tolist()  # a GPU is waited for once
     # Values that an attack's rounding moves slightly outside still round to a level
     if not (low > -0.5 / 255 and high < 255.5 / 255):
-        raise ValueError(f"images must lie in [0, 1], not in [{low:g}, {high:g}]")
+        raise ValueError(
+            f"images must lie in [0, 1], not in [{low:g}, {high:g}]: divide levels by 255, "
+            "defend before you normalize, and clamp what an attack moves"
+        )
 
 
-def _wide(images: Tensor) -> Tensor:
-    """Convert to ``float32`` at least, which holds every integer up to 2²⁴."""
-    return images.to(torch.promote_types(images.dtype, torch.float32))
+def _double(images: Tensor) -> Tensor:
+    try:
+        return images.double()
+    except TypeError as error:  # MPS has none
+        hint = "move the images to the CPU"
+        device = images.device.type
+        raise ValueError(f'color="rgb" needs float64, which {device} lacks: {hint}') from error
+
+
+def _wide(values: Tensor, dtype: torch.dtype) -> Tensor:
+    """Convert to `dtype`, but at least to ``float32``, which holds every integer up to 2²⁴."""
+    floats = torch.promote_types(dtype, torch.float32)
+    return values.to(torch.promote_types(floats, values.dtype))
 
 
 def _levels(images: Tensor) -> Tensor:
-    return (_wide(images) * 255).round_().clamp_(0, 255)
+    return (_wide(images, images.dtype) * 255).round_().clamp_(0, 255).to(torch.int32)
 
 
 def _fractions(levels: Tensor) -> Tensor:
@@ -172,7 +215,7 @@ _by_codec = torch.ops.pyfd.through_codec
 @torch.library.impl("pyfd::through_codec", "cpu")
 def _on_cpu(images: Tensor, steps: Tensor, subsampling: Subsampling) -> Tensor:
     _check_range(images)
-    wide = _wide(images.detach())
+    wide = _wide(images.detach(), images.dtype)
     defended = torch.empty_like(wide)
     one = functools.partial(
         _image_by_codec, qtables=QTables(steps.numpy()), subsampling=subsampling
@@ -192,13 +235,13 @@ def _image_by_codec(
     qtables: QTables,
     subsampling: Subsampling,
 ) -> None:
-    """Defend one image, 3×H×W in [0, 1], into `out`.
+    """Defend one image, 3×H×W or 1×H×W in [0, 1], into `out`.
 
     One image at a time stays in the processor's cache, and in this thread.
     """
     levels = image * 255
     np.rint(levels, out=levels).clip(0, 255, out=levels)
-    pixels = np.empty((*image.shape[1:], 3), np.uint8)
+    pixels = np.empty((*image.shape[1:], len(image)), np.uint8)
     for i, plane in enumerate(levels.astype(np.uint8)):
         pixels[:, :, i] = plane  # much faster than all three planes together
     pixels = through_codec(pixels, qtables, subsampling)

@@ -78,12 +78,15 @@ class SoftQuantizer(nn.Module):
         """Return defended images, of the same shape, dtype and device as N×3×H×W `images`."""
         twin = FeatureDistillation(self.qtables, subsampling=self.subsampling, gradient="none")
         defended: Tensor = twin.to(images.device)(images)
+        if images.dim() != 4 or images.shape[1] != _COMPONENTS:
+            shape = "×".join(map(str, images.shape))
+            raise ValueError(f"images must be N×3×H×W, not {shape}")
         wide = images.to(torch.promote_types(images.dtype, torch.float32))
         steps = self._steps()
         steps = steps + (self._rounded() - steps).detach()
         steps = steps[[min(i, len(steps) - 1) for i in range(_COMPONENTS)]]
         factors = SUBSAMPLING[self.subsampling]
-        smooth = stages.through_ycc(wide * 255, steps, self.basis, factors, stages.LEARNED) / 255
+        smooth = stages.by_integer_dct(wide * 255, steps, self.basis, factors, stages.LEARNED) / 255
         return defended + (smooth - smooth.detach()).to(images.dtype)
 
     def extra_repr(self) -> str:

@@ -91,6 +91,7 @@ def test_sections_go_between_the_marks_of_their_maker(tmp_path, monkeypatch, con
 
     monkeypatch.setattr(certified_attacks, "Photos", lambda *_: None)
     monkeypatch.setattr(certified_attacks, "run", run)
+    monkeypatch.setattr(certified_attacks.bracket, "measure", lambda *_: [])
     arguments = ["certified_attacks", "photos", "labels.csv", "--output", str(tmp_path)]
     monkeypatch.setattr("sys.argv", [*arguments, "--write", str(page)])
     certified_attacks.main()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import namedtuple
 from types import SimpleNamespace
 
@@ -108,7 +107,7 @@ def test_evaluation_mode_and_attributes():
 
 
 def test_a_good_model():
-    assert check(Model(), IMAGE, [0, 2, 1], ["a", "b", "c"]) == []
+    assert check(Model(), IMAGE, [0, 2, 1], ["a", "b", "c"]) is None
 
 
 def broken(_):
@@ -135,20 +134,6 @@ def test_labels_and_names_that_do_not_fit():
         check(Model(), IMAGE, [-1])
     with pytest.raises(ValueError, match="returned 3 logits, but there are 2 class names"):
         check(Model(), IMAGE, [0], ["a", "b"])
-
-
-@pytest.mark.parametrize(
-    ("change", "match"),
-    [
-        (lambda logits: logits.detach(), "gradient.*it has none"),
-        (lambda logits: logits.round(), "gradient.*it is zero"),
-        (lambda logits: (logits - logits.detach()).sqrt() + logits, "gradient.*it is not finite"),
-        (lambda logits: logits.softmax(1), "seems to return probabilities"),
-    ],
-)
-def test_models_on_which_attacks_are_weak(change, match):
-    (warning,) = check(Model(change), IMAGE, [0])
-    assert re.search(match, warning)
 
 
 # ---- in an evaluation ---------------------------------------------------------------

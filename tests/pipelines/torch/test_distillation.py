@@ -20,7 +20,7 @@ from tests.jpegs import picture
 SUBSAMPLINGS = ["4:4:4", "4:2:2", "4:2:0", "4:4:0"]
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 # The codec itself; tensor operations, as in an exported program; and these on a GPU
-WAYS = ["codec", "tensors", *(["cuda"] if torch.cuda.is_available() else [])]
+WAYS = ["codec", "tensors", pytest.param("cuda", marks=pytest.mark.cuda)]
 TABLES = {
     "fd-cvpr2019": QTables.preset("fd-cvpr2019"),
     "fd-2018": QTables.preset("fd-2018"),
@@ -39,7 +39,8 @@ def as_image(batch: torch.Tensor) -> np.ndarray:
 
 
 def by_codec(image: np.ndarray, tables: QTables, subsampling: str = "4:4:4") -> np.ndarray:
-    return pyfd.decode(pyfd.encode(image, tables, subsampling=subsampling, baseline=False), tables)
+    data = pyfd.encode(image, tables, subsampling=subsampling, baseline=False)
+    return pyfd.decode(data, tables, mode="L" if image.ndim == 2 else "RGB")
 
 
 def defended(module: FeatureDistillation, batch: torch.Tensor, way: str) -> torch.Tensor:
@@ -89,6 +90,38 @@ def test_gives_the_codecs_pixels_of_photographs(subsampling, way):
         image = getattr(data, name)()[:, :-3]
         got = as_image(defended(module, as_batch(image), way))
         np.testing.assert_array_equal(got, by_codec(image, tables, subsampling))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("subsampling", SUBSAMPLINGS)
+def test_gray_is_a_grayscale_file(subsampling, way):
+    image = texture(19, 26, "photo", 0)[..., 0]
+    module = FeatureDistillation(TABLES["large"], subsampling=subsampling)
+    got = defended(module, torch.tensor(image)[None, None] / 255, way)
+    expected = by_codec(image, TABLES["large"])
+    assert torch.equal(got, torch.tensor(expected)[None, None] / 255)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("color", ["ycbcr", "rgb"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_one_image_is_as_a_batch_of_one(channels, color, way):
+    image = torch.rand(channels, 19, 26)
+    module = FeatureDistillation("fd-2018", color=color)
+    if way == "tensors":
+        pytest.raises(ValueError, module._in_tensors, image)
+    got = module(image) if way != "cuda" else module.to(way)(image.to(way)).cpu()
+    assert got.shape == image.shape
+    assert torch.equal(got, module.cpu()(image[None])[0])
+
+
+@pytest.mark.parametrize("gradient", ["straight-through", "soft", "none"])
+def test_a_batch_of_none_is_one_of_none(gradient):
+    images = torch.zeros(0, 3, 9, 9, requires_grad=True)
+    result = FeatureDistillation("fd-2018", subsampling="4:2:0", gradient=gradient)(images)
+    assert result.shape == images.shape
+    assert result is not images
+    assert result.requires_grad == (gradient != "none")
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -311,6 +344,21 @@ def test_exports_tensor_operations():
     assert torch.equal(program.module()(batch), module(batch))
 
 
+def test_exports_for_any_number_of_images():
+    module = FeatureDistillation("fd-cvpr2019", subsampling="4:2:0")
+    batch = torch.rand(5, 3, 24, 40)
+    number = {0: torch.export.Dim("number", min=2)}
+    program = torch.export.export(module, (batch[:3],), dynamic_shapes={"images": number})
+    assert torch.equal(program.module()(batch), module(batch))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_maps_over_images(channels):
+    batch = torch.rand(3, channels, 20, 20)
+    module = FeatureDistillation("fd-2018", subsampling="4:2:0")
+    assert torch.equal(torch.vmap(module)(batch), module(batch))
+
+
 @pytest.mark.parametrize("kind", ["straight-through", "soft"])
 def test_functional_gradient_is_the_same(kind):
     module = FeatureDistillation("fd-2018", subsampling="4:2:0", gradient=kind)
@@ -346,18 +394,49 @@ def test_works_in_a_data_loader():
     ("images", "error", "message"),
     [
         (np.zeros((1, 3, 8, 8)), TypeError, "must be a tensor, not ndarray"),
-        (torch.zeros(3, 8, 8), ValueError, "N×3×H×W, not 3×8×8"),
-        (torch.zeros(1, 1, 8, 8), ValueError, "N×3×H×W"),
-        (torch.zeros(0, 3, 8, 8), ValueError, "empty"),
-        (torch.zeros(1, 3, 8, 8, dtype=torch.uint8), TypeError, r"torch.uint8: divide by 255"),
-        (torch.full((1, 3, 8, 8), 255.0), ValueError, r"in \[0, 1\], not in \[255, 255\]"),
-        (torch.full((1, 3, 8, 8), -0.1), ValueError, r"in \[0, 1\]"),
+        (torch.zeros(8, 8), ValueError, r"not 8×8: add the missing axes"),
+        (torch.tensor(0.0), ValueError, "add the missing axes"),
+        (torch.zeros(1, 2, 8, 8), ValueError, "N×C×H×W or C×H×W with C = 3 or 1, not 1×2×8×8"),
+        (torch.zeros(1, 4, 8, 8), ValueError, "groups of 3 or 1 channels"),
+        (torch.zeros(1, 5, 8, 8), ValueError, "groups of 3 or 1 channels"),
+        (torch.zeros(1, 0, 8, 8), ValueError, "groups of 3 or 1 channels"),
+        (torch.zeros(4, 8, 8), ValueError, "groups of 3 or 1 channels"),
+        (torch.zeros(1, 8, 8, 3), ValueError, r"images\.movedim\(-1, -3\)"),
+        (torch.zeros(8, 8, 1), ValueError, r"images\.movedim\(-1, -3\)"),
+        (torch.zeros(2, 4, 3, 8, 8), ValueError, r"images\.flatten\(0, -4\)"),
+        (torch.zeros(1, 3, 0, 8), ValueError, "must have pixels, unlike 1×3×0×8"),
+        (torch.zeros(0, 3, 8, 0), ValueError, "must have pixels"),
+        (
+            torch.zeros(1, 3, 8, 8, dtype=torch.uint8),
+            TypeError,
+            r"uint8: use images.float\(\) / 255",
+        ),
+        (torch.zeros(3, 8, 8, dtype=torch.int64), TypeError, r"use images.float\(\) / 255"),
+        (torch.full((1, 3, 8, 8), 255.0), ValueError, r"\[255, 255\]: divide levels by 255"),
+        (torch.full((1, 3, 8, 8), -2.1), ValueError, r"\[-2.1, -2.1\].* before you normalize"),
+        (torch.full((1, 1, 8, 8), -0.1), ValueError, r"in \[0, 1\]"),
         (torch.full((1, 3, 8, 8), float("nan")), ValueError, r"in \[0, 1\]"),
+        (torch.full((3, 8, 8), float("inf")), ValueError, r"in \[0, 1\]"),
     ],
 )
-def test_bad_images_are_refused(images, error, message):
+@pytest.mark.parametrize("color", ["ycbcr", "rgb"])
+def test_bad_images_are_refused(images, error, message, color):
     with pytest.raises(error, match=message):
-        FeatureDistillation("fd-2018")(images)
+        FeatureDistillation("fd-2018", color=color)(images)
+
+
+def test_the_hints_help():
+    module = FeatureDistillation("fd-2018")
+    batch = as_batch(texture(9, 9, "photo", 0))
+    levels = (batch * 255).round().byte()
+    assert torch.equal(module(levels.float() / 255), module(batch))
+    last = batch.movedim(-3, -1)
+    assert torch.equal(module(last.movedim(-1, -3)), module(batch))
+    video = batch.expand(2, 2, 3, 9, 9)
+    assert torch.equal(module(video.flatten(0, -4)), module(batch).expand(4, -1, -1, -1))
+    five = torch.rand(2, 5, 9, 9)
+    groups = [module(group) for group in five.split([3, 1, 1], 1)]
+    assert torch.cat(groups, 1).shape == five.shape
 
 
 @pytest.mark.parametrize(
