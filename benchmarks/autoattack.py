@@ -101,7 +101,10 @@ def table(part: Part, content: Content) -> str:
 
 
 def hours(content: Content) -> float:
-    """Return how long the attacks took in one process. Cells of one attack on the same images share it."""
+    """Return how long the attacks took in one process.
+
+    Cells of one attack on the same images share it.
+    """
     times = {(c["attack"], c["epsilon"], c["seconds"]) for c in content["cells"]}
     return sum(seconds for *_, seconds in times) / 3600
 
