@@ -84,7 +84,7 @@ def page(contents: Mapping[str, Content]) -> str:
 
 def section(title: str, part: Part, content: Content) -> list[str]:
     """Return the heading of a part, how long it took, and its table."""
-    took = f"{content['setting']['n']} photographs, {hours(content):.1f} hours of CPU."
+    took = f"{content['setting']['n']} photographs, {hours(content):.1f} hours of one process."
     return [f"### {title}", took, table(part, content)]
 
 
@@ -101,7 +101,10 @@ def table(part: Part, content: Content) -> str:
 
 
 def hours(content: Content) -> float:
-    """Return how long the attacks took. Cells of one attack on the same images share it."""
+    """Return how long the attacks took in one process.
+
+    Cells of one attack on the same images share it.
+    """
     times = {(c["attack"], c["epsilon"], c["seconds"]) for c in content["cells"]}
     return sum(seconds for *_, seconds in times) / 3600
 

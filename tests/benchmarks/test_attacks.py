@@ -68,7 +68,7 @@ def test_the_page_shows_what_was_measured():
     contents = reports()
     text = autoattack.page(contents)
     for epsilon in autoattack.EPSILONS:
-        assert f"### ε = {epsilon}\n\n25 photographs, 0.6 hours of CPU." in text
+        assert f"### ε = {epsilon}\n\n25 photographs, 0.6 hours of one process." in text
     rows = autoattack.table(autoattack.strong(1), contents["autoattack-1"]).splitlines()
     assert rows[0].startswith("| defence | benign | noise | pgd | autoattack |")
     assert rows[2].startswith("| none | 0 | 2 | 4 | 6 |")
