@@ -150,7 +150,11 @@ def test_parameters_of_cells():
     assert bpda.parameters_against(parse("shield")) == {"max_iter": 10, "num_random_init": 1} | {
         "draws": 4
     }
-    assert grid.parameters_against(parse("two-pass:16")) == {"steps": attacks.STEPS}
+    assert grid.parameters_against(parse("two-pass:16")) == {
+        "steps": attacks.STEPS,
+        "targets": 3,
+        "restarts": 1,
+    }
 
 
 def test_unknown_names():
