@@ -193,7 +193,11 @@ def test_parameters_of_cells():
         "square",
         "draws",
     }
-    assert parameters("grid", "two-pass:16").keys() >= {"steps"}
+    assert grid.parameters_against(parse("two-pass:16")) == {
+        "steps": attacks.STEPS,
+        "targets": 3,
+        "restarts": 1,
+    }
 
 
 def test_unknown_names():

@@ -10,9 +10,11 @@ from torch import nn
 import pyfd
 from pyfd import QTables
 from pyfd.evaluation.attacks import ATTACKS, Target, to_batch
+from pyfd.evaluation.attacks.grid import Grid
 from pyfd.evaluation.defences import Distillation
 from pyfd.torch import FeatureDistillation
-from tests.evaluation.toys import case
+from tests.evaluation.toys import Wavy, case
+from tests.jpegs import picture
 
 GRID, PGD = ATTACKS["grid"], ATTACKS["pgd"]
 
@@ -57,3 +59,75 @@ def test_grid_cannot_do_what_is_certified():
     kept = [pyfd.read_coefficients(pyfd.encode(image, tables)) for image in (flat[0], aimed[0])]
     for before, after in zip(kept[0].components, kept[1].components, strict=True):
         assert np.array_equal(before, after)
+
+
+@pytest.mark.parametrize("size", [(32, 24), (29, 21)])
+def test_blocks_that_are_certified_keep_their_coefficients(size):
+    """Black, white and padded blocks are left to the attack, and it moves some of them."""
+    tables, epsilon = QTables.certified(2), 2
+    photo = picture(*size) // 2 + 64
+    photo[:12] = (4.0 * photo[:12] - 380).clip(0, 255)
+    start = pyfd.decode(pyfd.encode(photo, tables), tables)
+    held = pyfd.holds(start, tables, epsilon)
+    assert 0 < held.sum() < held.size
+    target = Target(Mean(), defence=Distillation(tables))
+    (moved,) = Grid(steps=2, targets=1).perturb(target, [start], np.array([0]), epsilon, 0)
+    assert moved.dtype == np.uint8
+    assert np.abs(moved.astype(int) - start).max() <= epsilon
+    files = [pyfd.encode(image, tables) for image in (start, moved)]
+    parts = [pyfd.read_coefficients(file).components for file in files]
+    changed = np.any([(a != b).any((2, 3)) for a, b in zip(*parts, strict=True)], axis=0)
+    assert changed.any()
+    assert not (changed & held).any()
+
+
+class Mean(nn.Module):
+    """A model of the mean; the class is always 0, but 1 is nearer the brighter an image is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(3, 1, 1))
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        score = (batch * self.weight).mean((1, 2, 3))
+        return torch.stack([9 - score, score, score / 2], 1)
+
+
+def test_more_climbs_leave_no_more_and_the_seed_decides():
+    """`Wavy` has many local maxima."""
+    _, images, _ = case()
+    model, tables = Wavy().eval(), QTables.uniform(16)
+    start = [pyfd.decode(pyfd.encode(image, tables), tables) for image in images]
+    with torch.no_grad():
+        labels = model(to_batch(start)).argmax(1).numpy()
+    target = Target(model, defence=Distillation(tables))
+
+    def attacked(seed: int = 0, **parameters: int) -> list[np.ndarray]:
+        return Grid(steps=1, **parameters).perturb(target, start, labels, 1, seed)
+
+    def reached(moved: list[np.ndarray]) -> np.ndarray:
+        seen = [pyfd.decode(pyfd.encode(image, tables), tables) for image in moved]
+        return loss(model, seen, labels)
+
+    once = attacked(targets=0, restarts=0)
+    often = attacked(targets=1, restarts=3)
+    assert (reached(often) >= reached(once) - 1e-4).all()
+    assert all(map(np.array_equal, often, attacked(targets=1, restarts=3)))
+    assert all(map(np.array_equal, once, attacked(1, targets=0, restarts=0)))
+
+
+def test_an_image_without_a_block_that_can_move_is_not_attacked():
+    """The model is asked once, for its answer."""
+    asked = []
+
+    class Asked(Mean):
+        def forward(self, batch: torch.Tensor) -> torch.Tensor:
+            asked.append(len(batch))
+            return super().forward(batch)
+
+    tables = QTables.uniform(40)
+    flat = np.full((16, 16, 3), 128, np.uint8)
+    target = Target(Asked(), defence=Distillation(tables))
+    (moved,) = GRID.perturb(target, [flat], np.array([0]), 1, 0)
+    assert np.array_equal(moved, flat)
+    assert asked == [1]

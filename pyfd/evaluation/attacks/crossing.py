@@ -60,9 +60,10 @@ def cross(
     with torch.no_grad():
         logits = model(through(start / 255))
     margins, best = _margins(logits, truth), start.clone()
+    free = Aim(qtables, start, epsilon).images
     generator = torch.Generator().manual_seed(seed % 2**63)
     for rivals, random in _climbs(logits, truth, targets, restarts):
-        right = (margins >= 0).nonzero().flatten()
+        right = ((margins >= 0) & free).nonzero().flatten()
         if not len(right):
             break
         climb = _Climb(model, through, truth[right], rivals[right])

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from pyfd._core.pixels import Pixels
 from pyfd.evaluation.attacks.base import Attack, Target
+from pyfd.evaluation.attacks.library import STEPS
 
 
 class Grid(Attack):
@@ -17,6 +18,12 @@ class Grid(Attack):
     An attacker who knows the tables does not have to fight the quantizer: a coefficient
     that crosses a rounding boundary moves by a whole step, however small the perturbation
     is that carried it across. ``cross`` in ``pyfd.evaluation.attacks.crossing`` searches.
+
+    Args:
+        steps: The number of gradients of a climb.
+        targets: The number of other classes that are climbed towards, where the first climb,
+            towards any, leaves an image right.
+        restarts: The number of climbs from random patterns after these.
     """
 
     name = "grid"
@@ -24,7 +31,7 @@ class Grid(Attack):
     description = "moves coefficients over the rounding boundaries of the defence's tables"
     needs = frozenset({"epsilon", "tables", "4:4:4"})
 
-    def __init__(self, steps: int = 10, targets: int = 3, restarts: int = 1) -> None:
+    def __init__(self, steps: int = STEPS, targets: int = 3, restarts: int = 1) -> None:
         self.parameters = {"steps": steps, "targets": targets, "restarts": restarts}
 
     def perturb(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pyfd._core.arithmetic import DCT, YCBCR
 from pyfd.analysis import gains
@@ -14,7 +14,7 @@ from pyfd.qtables import QTables
 #: the distance: all sets of the best three, and many at once, which move less far.
 _TOGETHER = ((0,), (1,), (0, 1), (2,), (0, 2), (1, 2), range(3), range(5), range(8), range(16))
 #: The number of patterns for each of these sets: what was missed gets more weight each time.
-_PURSUITS, _HASTE = 4, 3.0
+_PURSUITS, _HASTE = 8, 1.0
 #: The number of patterns for all coefficients, of which those out of reach lose weight.
 _CORRECTIONS = 12
 #: The share of blocks that can move, and their number, up to which the last two numbers count.
@@ -43,10 +43,18 @@ class Aim:
         blocks = to_blocks(start.to(self.device))
         found = room(self.codec, start.to(self.device), epsilon)
         self.places = found.blocks.nonzero().flatten()
+        self.per_image = len(blocks) // len(start)
         self.room = Room(*(x[self.places] for x in found))
         self.blocks = blocks[self.places]
         self.few = len(self.places) <= max(_FEW * len(blocks), _SO_FEW)
         self.tied = self._ties(start.shape[2:])
+
+    @property
+    def images(self) -> Tensor:
+        """Whether each of the N images has a block that can move, on the images' device."""
+        found = torch.zeros(len(self.start), dtype=torch.bool, device=self.start.device)
+        found[self.places.to(found.device) // self.per_image] = True
+        return found
 
     def _ties(self, size: torch.Size) -> Tensor | None:
         """Return which sample of its block each is a copy of, B×64; None without padding."""
@@ -60,8 +68,10 @@ class Aim:
 
     def slopes(self, gradient: Tensor) -> Tensor:
         """Return N×3×H×W derivatives by what the model sees as those by the coefficients."""
+        height, width = gradient.shape[2:]  # what is decoded beyond the edges is not seen
+        seen = nn.functional.pad(gradient.to(self.device), (0, -width % 8, 0, -height % 8))
+        blocks = to_blocks(seen)[self.places].double()
         inverse = torch.linalg.inv(self.colors)
-        blocks = to_blocks(gradient.to(self.device))[self.places].double()
         return self.basis @ torch.einsum("ji,bjyx->biyx", inverse, blocks) @ self.basis.T
 
     def random(self, generator: torch.Generator) -> Tensor:
@@ -72,19 +82,17 @@ class Aim:
     def at(self, slopes: Tensor) -> Tensor:
         """Return the images moved for the largest gain to first order, in levels."""
         moved = to_blocks(self.start)
-        if len(self.places):
-            parts = torch.split(torch.arange(len(self.places), device=self.device), SLICE)
-            found = torch.cat([self._patterned(part, slopes[part]) for part in parts])
-            moved[self.places.to(moved.device)] = found.to(moved)
+        parts = torch.split(torch.arange(len(self.places), device=self.device), SLICE)
+        found = torch.cat([self._patterned(part, slopes[part]) for part in parts])
+        moved[self.places.to(moved.device)] = found.to(moved)
         return to_planes(moved, tuple(self.start.shape))
 
     def _patterned(self, part: Tensor, slopes: Tensor) -> Tensor:
         """Return some of the blocks with the pattern that gains most, of those that are tried."""
         block = _Blocks(self, part, slopes)
         worth = block.worth
-        rank = (
-            worth.flatten(1).argsort(dim=1, descending=True, stable=True).argsort(1).view_as(worth)
-        )
+        order = worth.flatten(1).argsort(dim=1, descending=True, stable=True)
+        rank = order.argsort(1).view_as(worth)
         for ranks in _TOGETHER:
             chosen = torch.isin(rank, torch.tensor(ranks, device=rank.device))
             several = 1 < len(ranks) <= 3 and self.few
