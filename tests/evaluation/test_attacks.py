@@ -193,7 +193,7 @@ def test_parameters_of_cells():
         "square",
         "draws",
     }
-    assert grid.parameters_against(parse("two-pass:16")) == {
+    assert parameters("grid", "two-pass:16") == {
         "steps": attacks.STEPS,
         "targets": 3,
         "restarts": 1,
