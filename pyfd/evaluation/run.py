@@ -189,7 +189,7 @@ def _check(
     for attack in attacks:
         if "surrogate" in attack.needs and not surrogates:
             raise ValueError(
-                f"{attack.name!r} needs another model: --surrogate, or surrogate= in Python"
+                f"{attack.name!r} needs another model (--surrogate, surrogate=)"
             )
         require(attack.libraries)
     for defence in defences:

@@ -34,7 +34,7 @@ def said(tmp_path, monkeypatch):
         (["--model", "resnet50"], 'pyfd: resnet50: no model "resnet50": it must be one of'),
         (["--model", "no_such:function"], "pyfd: no_such:function: no model from"),
         (["-a", "transfer", "--surrogate", "hf:none"], "pyfd: hf:none: no model from"),
-        (["-a", "transfer"], "pyfd: out: 'transfer' needs another model: --surrogate"),
+        (["-a", "transfer"], "pyfd: out: 'transfer' needs another model (--surrogate"),
         (["--device", "gpu"], "pyfd: out: no device 'gpu'"),
         (["--images", "none"], "pyfd: none: no such folder"),
         (["--images", "none.npz"], "pyfd: none.npz: no such"),

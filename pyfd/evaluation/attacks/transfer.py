@@ -42,7 +42,7 @@ class Transfer(Attack):
         """Return adversarial images for the surrogates."""
         if not target.surrogates:
             raise ValueError(
-                f"{self.name!r} needs another model: --surrogate, or surrogate= in Python"
+                f"{self.name!r} needs another model (--surrogate, surrogate=)"
             )
         return PGD.perturb(Target(_together(target.surrogates)), images, labels, epsilon, seed)
 
