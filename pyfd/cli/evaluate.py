@@ -79,6 +79,20 @@ class _Evaluate(Group):
         super().format_epilog(ctx, formatter)
 
 
+class _Levels(click.IntRange):
+    """A strength in 8-bit levels; says so to those who give a share of 1 or a fraction."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return int(super().convert(value, param, ctx))
+        except click.BadParameter:
+            self.fail(
+                printable(f"{value!r} is no whole number of levels, 1 to 255: 8/255 is 8"),
+                param,
+                ctx,
+            )
+
+
 def _objects(_ctx: click.Context, param: click.Parameter, names: tuple[str, ...]) -> list[Any]:
     """Return attacks or defences; refuse unknown ones before the model and the images are loaded.
 
@@ -175,7 +189,7 @@ pyfd evaluate plot report/report.json -o figure.pdf""",
     "-e",
     "--epsilon",
     "epsilons",
-    type=click.IntRange(1, 255),
+    type=_Levels(1, 255),
     multiple=True,
     default=_EPSILONS,
     metavar="N",
@@ -252,20 +266,24 @@ def evaluate(
     """
     messages = Messages()
     setting: dict[str, Any] = {"quick": True} if quick else {}
-    with messages.watching(source), libraries(), _certificates():
+    with libraries():
         from pyfd.evaluation import dataset, models
         from pyfd.evaluation import evaluate as run
         from pyfd.evaluation import report as reports
 
-        classifier = models.load(model)
+    classifier = _loaded(messages, model)
+    others = [_loaded(messages, name) for name in surrogates]
+    with messages.watching(source), libraries():
         names = getattr(classifier, "class_names", None)
         chosen = dataset.load(source, labels, class_names=names, limit=limit, limits=limits)
-        if chosen.labelling:
-            click.echo(printable(chosen.labelling), err=True)
-        pixels = chosen.pixels
-        preset = click.get_current_context().get_parameter_source("scale")
-        if preset == ParameterSource.DEFAULT_MAP and not getattr(classifier, "input_size", None):
-            scale = "photo"  # --quick asks for what this model does not need
+    messages.finish()
+    if chosen.labelling:
+        click.echo(printable(chosen.labelling), err=True)
+    pixels = chosen.pixels
+    preset = click.get_current_context().get_parameter_source("scale")
+    if preset == ParameterSource.DEFAULT_MAP and not getattr(classifier, "input_size", None):
+        scale = "photo"  # --quick asks for what this model does not need
+    with messages.watching(str(output)), libraries(), _certificates():
         if scale == "model":
             pixels = [models.at_input_size(classifier, image) for image in pixels]
         found = run(
@@ -274,7 +292,7 @@ def evaluate(
             chosen.labels,
             output=output,
             class_names=chosen.class_names,
-            surrogate=[models.load(name) for name in surrogates],
+            surrogate=others,
             device=device,
             workers=workers or (usable_cores() if device == "cpu" else None),
             progress=True,
@@ -290,6 +308,16 @@ def evaluate(
             checks = ", ".join(dict.fromkeys(errors))
             messages.refuse(str(output), f"these errors make the evaluation unsound: {checks}")
     messages.finish()
+
+
+def _loaded(messages: Messages, name: str) -> Any:
+    """Return a model; end the command, with a message that blames it, if there is none."""
+    from pyfd.evaluation import models
+
+    with messages.watching(name), libraries():
+        model = models.load(name)
+    messages.finish()
+    return model
 
 
 @contextmanager

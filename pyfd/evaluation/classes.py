@@ -157,7 +157,8 @@ def _ordered(given: Sequence[str], order: str) -> str:
 def _unknown(unknown: Sequence[str], class_names: Sequence[str]) -> str:
     shown = ", ".join(map(repr, unknown[:_SHOWN])) + (", …" if len(unknown) > _SHOWN else "")
     near = difflib.get_close_matches(unknown[0], class_names, 3, 0.6)
-    hint = f"; near the first are {', '.join(map(repr, near))}" if near else ""
+    is_near = "is" if len(near) == 1 else "are"
+    hint = f"; near the first {is_near} {', '.join(map(repr, near))}" if near else ""
     kind = "label is no name" if len(unknown) == 1 else f"{len(unknown)} labels are no names"
     return (
         f"{kind} of the model's {len(class_names)} classes: {shown}{hint}. "
