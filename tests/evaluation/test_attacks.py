@@ -153,7 +153,7 @@ def test_parameters_of_cells():
     assert grid.parameters_against(parse("two-pass:16")) == {
         "steps": attacks.STEPS,
         "targets": 3,
-        "trials": 60,
+        "trials": 150,
     }
 
 
