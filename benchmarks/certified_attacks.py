@@ -9,7 +9,7 @@ The certified share and what an attack within ε leaves must be equal; the evalu
 an attack changes what a network sees. Each part is an evaluation in its own folder below
 DIR; an interrupted run is resumed from there. Takes about an hour on two cores, and the
 comparison of plain files' certified share with what the attack on the grid leaves
-(benchmarks/bracket.py, its log is DIR/bracket.jsonl) about two more. Needs
+(benchmarks/bracket.py, its log is DIR/bracket.jsonl) some four more, on one core. Needs
 'pyfd-jpeg[evaluate]'.
 """
 

@@ -41,9 +41,9 @@ def cross(
     (`pyfd.evaluation.attacks.reach`); only the blocks that have some are searched. A climb
     takes the gradient of the margin at what the model sees, and gives all these blocks the
     patterns that gain most by it (`Aim`), again and again, with the sum of the gradients. The
-    first climb is towards any other class. The images that it leaves right are tried again,
-    towards each of the likeliest other classes. At last, some blocks at random of those that
-    are still right get other patterns, and keep them if the margin falls.
+    first climb is towards any other class. Some blocks at random of the images that it leaves
+    right get other patterns, and keep them if the margin falls. What is right even then is
+    climbed with again, towards each of the likeliest other classes.
 
     Args:
         model: A module from N×3×H×W in [0, 1] to logits.
@@ -69,7 +69,7 @@ def cross(
     free = Aim(qtables, start, epsilon).images
     generator = torch.Generator().manual_seed(seed % 2**63)
     others = torch.ones_like(logits, dtype=torch.bool).scatter_(1, truth[:, None], False)
-    for rivals in [others, *_likeliest(logits, others, targets), None]:
+    for rivals in [others, None, *_likeliest(logits, others, targets)]:
         right = ((margins >= 0) & free).nonzero().flatten()
         if not len(right):
             break

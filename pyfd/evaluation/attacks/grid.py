@@ -22,9 +22,9 @@ class Grid(Attack):
     Args:
         steps: The number of gradients of a climb.
         targets: The number of other classes that are climbed towards, where the first climb,
-            towards any, leaves an image right.
-        trials: The number of times that random blocks of images that are still right get
-            other patterns.
+            towards any, and the trials leave an image right.
+        trials: The number of times that random blocks get other patterns, where the first
+            climb leaves an image right.
     """
 
     name = "grid"
@@ -32,7 +32,7 @@ class Grid(Attack):
     description = "moves coefficients over the rounding boundaries of the defence's tables"
     needs = frozenset({"epsilon", "tables", "4:4:4"})
 
-    def __init__(self, steps: int = STEPS, targets: int = 3, trials: int = 60) -> None:
+    def __init__(self, steps: int = STEPS, targets: int = 3, trials: int = 150) -> None:
         self.parameters = {"steps": steps, "targets": targets, "trials": trials}
 
     def perturb(
