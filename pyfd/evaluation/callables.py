@@ -26,6 +26,6 @@ def called(address: str, kind: str) -> Any:
         sys.path.insert(0, here)
     try:
         return operator.attrgetter(name)(importlib.import_module(module))()
-    except Exception as error:  # the user's code may raise anything
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
         reason = f"{type(error).__name__}: {error}"
         raise ValueError(f'no {kind} from "{address}": {reason}') from error

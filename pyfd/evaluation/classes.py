@@ -17,6 +17,9 @@ from typing import Any, NamedTuple
 #: The most digits of a class number.
 _MOST_DIGITS = 9
 
+#: The largest class number.
+MOST_NUMBER = 10**_MOST_DIGITS - 1
+
 #: The most names that a message lists.
 _SHOWN = 4
 

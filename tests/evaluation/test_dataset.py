@@ -94,6 +94,7 @@ def test_longest_side(directory):
         ("../labels.csv,1", "line 3: file must be a path in .*photos, not"),
         ("/etc/passwd,1", "line 3: file must be a path in .*photos, not"),
         ("none.jpg,1", "line 3: no file .*none.jpg"),
+        (f"{'a' * 300}.jpg,1", "line 3: File name too long: 'aaa"),
         ("sub,1", "line 3: no file .*sub"),
         ("gray.png,1", "line 3: gray.png is listed twice"),
     ],

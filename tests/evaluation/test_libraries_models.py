@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import types
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -132,7 +133,7 @@ def test_padding_has_no_copy(tmp_path):
     [
         ("none", r"no .*config\.json.*save_pretrained.*--local-dir"),
         ("processor", r"no .*preprocessor_config\.json"),
-        ("weights", "no file named model.safetensors"),
+        ("weights", "no weights: .* has no file of .safetensors or .bin"),
         ("cut", "header"),
         ("head", "no weights for classifier.bias, classifier.weight"),
         ("json", "Expecting property name"),
@@ -162,6 +163,36 @@ def test_folders_that_hold_no_model(damage, match, tmp_path):
     with pytest.raises(ValueError, match=f'(?s)no model from "hf:.*{match}'):
         models.load(f"hf:{folder}")
     assert not (tmp_path / "victim").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "match"),
+    [
+        ("config", {"hidden_size": 60_000, "intermediate_size": 60_000}, "asks for 216.* weights"),
+        ("config", {"image_size": 64_000}, "asks for .* weights, but there are .* bytes"),
+        ("config", {"id2label": None, "num_labels": 10**9}, "num_labels 1000000000, but .* bytes"),
+        ("config", {"num_hidden_layers": 10**9}, "num_hidden_layers 1000000000, but .* bytes"),
+        ("config", {"parts": {"depths": [2, 10**9]}}, "depths .*1000000000.*, but .* bytes"),
+        ("config", {"_attn_implementation": "who/code"}, "runs none but torch's own"),
+        ("config", {"quantization_config": {"quant_method": "x"}}, "quantized"),
+        ("config", {"model_type": "resnet"}, "asks for .* weights"),
+        ("preprocessor_config", {"size": {"height": 40_000, "width": 40_000}}, "to .* pixels"),
+    ],
+)
+def test_configurations_that_ask_for_gigabytes_or_code(file, change, match, tmp_path):
+    """None of them takes the memory that it asks for, or a package that it names."""
+    path = vit(tmp_path, "ViT", size=SQUARE) / f"{file}.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(ValueError, match=f'(?s)no model from "hf:.*{match}'):
+        models.load(f"hf:{tmp_path}")
+
+
+@pytest.mark.parametrize("text", ["[1]", "null", '{"a":' + "[" * 100_000, "\ud800"])
+def test_configurations_that_are_no_objects(text, tmp_path):
+    folder = vit(tmp_path, "ViT", size=SQUARE)
+    (folder / "config.json").write_text(text, errors="surrogatepass")
+    with pytest.raises(ValueError, match=r'no model from "hf:.*config\.json'):
+        models.load(f"hf:{folder}")
 
 
 def test_placeholders_are_no_names(tmp_path):
@@ -255,6 +286,37 @@ def test_files_that_hold_no_weights(content, match, tmp_path):
     with pytest.raises(ValueError, match=match):
         weights.read(path)
     assert not victim.exists()
+
+
+def packed(path: Path) -> None:
+    """Pack a checkpoint, as torch does not: a megabyte of it may be a gigabyte of zeros."""
+    plain = path.with_suffix(".plain")
+    torch.save(small().state_dict(), plain)
+    with zipfile.ZipFile(plain) as files, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:
+        for name in files.namelist():
+            out.writestr(name, files.read(name))
+
+
+@pytest.mark.filterwarnings("ignore:Sparse invariant checks:UserWarning")
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda: torch.zeros(1).expand(30_000_000, 3), "no value of its own for .* '2.weight'"),
+        (lambda: torch.empty(30_000_000, 3, device="meta"), "no value of its own"),
+        (lambda: torch.eye(3).to_sparse(), "no value of its own|is no file of weights"),
+        (None, "it is packed"),
+    ],
+)
+def test_weights_that_are_larger_than_their_file(make, match, tmp_path):
+    """The number of classes comes from the weights: it must not be a mere claim."""
+    path = tmp_path / "x.pt"
+    if make is None:
+        packed(path)
+    else:
+        torch.save({**small().state_dict(), "2.weight": make()}, path)
+        assert path.stat().st_size < 10_000
+    with pytest.raises(ValueError, match=rf"x\.pt .*{match}"):
+        weights.read(path)
 
 
 def test_weights_of_another_network(tmp_path):

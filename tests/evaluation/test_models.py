@@ -411,6 +411,7 @@ def test_module_and_callable(here):
         ("pyfd_test_broken:f", "SyntaxError"),
         (".zoo:f", "TypeError"),
         ("math:pi", "TypeError: 'float' object is not callable"),
+        ("sys:exit", "SystemExit"),
         ("torch.nn:Linear", "TypeError: .*required"),
         ("builtins:dict", r"must return a torch\.nn\.Module, not dict"),
     ],

@@ -134,6 +134,8 @@ def test_folders_with_wordnets_numbers(tree):
         ("parts", "has the parts train and val of a data set: give one of them"),
         ("nothing", "no labels: give a CSV file .*, or sort the pictures into a folder"),
         ("damaged", r"ox.1\.PNG: "),
+        ("broken link", r"dog.sub.d\.jpg: No such file"),
+        ("cycle", "loop is a link to a folder above it"),
     ],
 )
 def test_what_is_no_tree(change, match, tree):
@@ -147,6 +149,10 @@ def test_what_is_no_tree(change, match, tree):
         tree = tree / "set"
     elif change == "nothing":
         tree = tree / ".cache"
+    elif change == "broken link":
+        (tree / "dog/sub/d.jpg").symlink_to("nowhere.jpg")
+    elif change == "cycle":
+        (tree / "loop").symlink_to(".")
     else:
         (tree / "ox/1.PNG").write_bytes(b"\x89PNG")
     with pytest.raises(ValueError, match=match):
@@ -200,7 +206,13 @@ def test_npz_with_names(tmp_path):
         ({"labels": [0.5] * 5}, "labels must be N integers or names, not 5 of float64"),
         ({"labels": [[0]] * 5}, "not 5×1 of int64"),
         ({"labels": [0, 1]}, "2 labels for more images"),
-        ({"labels": [0, 1, -1, 0, 0]}, "integers from 0, not -1"),
+        ({"labels": [0, 1, -1, 0, 0]}, "integers from 0 to 999999999, not -1"),
+        ({"labels": [5_000_000_000] * 5}, "integers from 0 to 999999999, not 5000000000"),
+        (
+            {"labels": np.full(5, 2**64 - 1, np.uint64)},
+            "999999999, not 1844674407370955161",
+        ),
+        ({"labels": np.full(5, 2**32 - 1, np.uint32).view("U1")}, "letters that Unicode does not"),
         ({"class_names": ["a"]}, "there is a label 3, but 1 names"),
         ({"labels": ["a", "b", "c", "a", "b"], "class_names": ["a", "b"]}, "'c' is not among"),
     ],
@@ -231,7 +243,8 @@ def header(shape: str, kind: str = "|u1") -> bytes:
         (header("(2, -32, 32, 3)"), "has the shape"),
         (header("(2, 32, 32, 3") + bytes(6144), "damaged"),
         (header("(" * 400 + ")" * 400), "damaged"),
-        (b"\x93NUMPY\x07\x00" + header("(2,)")[8:], "version|damaged"),
+        (b"\x93NUMPY\x07\x00" + header("(2,)")[8:], "version"),
+        (b"\x93NUMPY\x02\x00" + (2**32 - 1).to_bytes(4, "little") + bytes(9), "version"),
         (b"", "damaged"),
     ],
 )
@@ -367,9 +380,9 @@ def test_a_function_that_returns_a_data_set(tmp_path, monkeypatch):
         ({"image": 1, "label": 2}, r"must be a pair \(image, label\), not dict"),
         ((CIFAR[0],), r"must be a pair \(image, label\), not tuple"),
         ((CIFAR[0], "cat"), "label must be an integer from 0, not str"),
-        ((CIFAR[0], -1), "label must be an integer from 0, not -1"),
+        ((CIFAR[0], -1), "label must be an integer from 0 to 999999999, not -1"),
         ((CIFAR[0], 1.5), "label must be an integer from 0, not float"),
-        ((CIFAR[0], True), "label must be an integer from 0, not True"),
+        ((CIFAR[0], True), "label must be an integer from 0 to 999999999, not True"),
     ],
 )
 def test_items_that_are_no_labelled_images(item, match):
@@ -388,6 +401,19 @@ def test_data_sets_that_fail_or_are_empty():
         dataset.load(Items())
     with pytest.raises(ValueError, match="there is a label 2, but 1 names"):
         dataset.load(Items((CIFAR[0], 2), classes=["a"]))
+
+
+@pytest.mark.parametrize("error", [RuntimeError, SystemExit])
+@pytest.mark.parametrize("part", ["__len__", "__getitem__", "classes"])
+def test_data_sets_whose_code_fails(part, error, monkeypatch):
+    """SystemExit, which scripts raise, would end the command as if all were well."""
+
+    def fail(*_):
+        raise error("no luck")
+
+    monkeypatch.setattr(Items, part, property(fail) if part == "classes" else fail, raising=False)
+    with pytest.raises(ValueError, match=r"Items.*: no luck"):
+        dataset.load(Items((CIFAR[0], 0)))
 
 
 # ---- end to end ---------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyfd.errors import LimitExceededError
+from pyfd.evaluation.classes import MOST_NUMBER
 from pyfd.evaluation.dataset.found import Found, places
 from pyfd.limits import Limits
 
@@ -76,8 +78,11 @@ def _found(
             raise ValueError(f"{path}: the label {unknown[0]!r} is not among class_names")
         numbers = [at[text] for text in texts]
     else:
-        if len(labels) and int(labels.min()) < 0:
-            raise ValueError(f"{path}: labels must be integers from 0, not {int(labels.min())}")
+        for label in (int(labels.min()), int(labels.max())):
+            if not 0 <= label <= MOST_NUMBER:
+                raise ValueError(
+                    f"{path}: labels must be integers from 0 to {MOST_NUMBER}, not {label}"
+                )
         try:
             numbers, classes = places(map(int, labels), known)
         except ValueError as error:
@@ -127,6 +132,10 @@ def _labels(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
         if shape[0] * dtype.itemsize > _MOST_LABEL_BYTES:
             raise _RefusedError(f"{name} has more than {_MOST_LABEL_BYTES} bytes")
         data = _exactly(file, shape[0] * dtype.itemsize, name)
+    if dtype.kind == "U":
+        letters = np.frombuffer(data, np.dtype(np.uint32).newbyteorder(dtype.byteorder))
+        if int(letters.max()) > sys.maxunicode:
+            raise _RefusedError(f"{name} holds letters that Unicode does not have")
     return np.frombuffer(data, dtype)
 
 
@@ -135,9 +144,7 @@ def _header(file: IO[bytes], name: str) -> tuple[Sequence[int], np.dtype[Any]]:
     version = np.lib.format.read_magic(file)
     if version == (1, 0):
         shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-    elif version == (2, 0):
-        shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
-    else:
+    else:  # for headers of more than 64 KiB, which numpy would read whole
         raise _RefusedError(f"{name} has the version {version} of numpy's format")
     if dtype.hasobject:
         raise _RefusedError(f"{name} holds Python objects, which could run code")

@@ -123,7 +123,11 @@ def _inside(directory: Path, name: str, where: str) -> Path:
     """Return the path of a listed file; refuse names that lead out of the directory."""
     if not name or Path(name).is_absolute() or ".." in Path(name).parts:
         raise ValueError(f"{where}: file must be a path in {directory}, not {name!r}")
-    if not (directory / name).is_file():
+    try:
+        found = (directory / name).is_file()
+    except OSError as error:  # the name is too long, or a folder may not be searched
+        raise ValueError(f"{where}: {error.strerror}: {name[:80]!r}") from error
+    if not found:
         raise ValueError(f"{where}: no file {directory / name}")
     return directory / name
 
@@ -157,14 +161,22 @@ def sorted_into_folders(directory: Path) -> list[Entry]:
 
 
 def _of_class(directory: Path, folder: Path) -> list[Entry]:
+    if directory.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"{folder} is a link to a folder above it, and no class")
     found = []
-    for root, folders, files in os.walk(folder):
+    for root, folders, files in os.walk(folder, onerror=_raise):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         paths = [Path(root, name) for name in sorted(files) if not name.startswith(".")]
-        found += [path for path in paths if _is_picture(path) and path.is_file()]
+        # A broken link is an error when it is read, not a picture less
+        pictures_here = filter(_is_picture, paths)
+        found += [path for path in pictures_here if path.is_file() or path.is_symlink()]
     if not found:
         raise ValueError(f"{folder} is the folder of a class, but has no picture")
     return [Entry(str(path.relative_to(directory)), path, folder.name) for path in found]
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def _is_picture(path: Path) -> bool:

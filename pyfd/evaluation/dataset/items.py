@@ -10,6 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from pyfd._core.pixels import Pixels
+from pyfd.evaluation.classes import MOST_NUMBER
 from pyfd.evaluation.dataset.found import Found, places
 
 _MODES = ("RGB", "L", "1", "P")
@@ -29,10 +30,11 @@ def read(source: Any, name: str, limit: int | None) -> Found:
     """
     try:
         length = operator.index(len(source))
-    except TypeError as error:
+        names = _names(source)
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
         kind = type(source).__name__
         raise ValueError(
-            f"{name} must be a data set with a length and items (image, label), not {kind}"
+            f"{name} must be a data set with a length and items (image, label), not {kind}: {error}"
         ) from error
     count = length if limit is None else min(limit, length)
     if not count:
@@ -41,12 +43,12 @@ def read(source: Any, name: str, limit: int | None) -> Found:
     for place in range(count):
         try:
             image, number = _pair(source[place])
-        except Exception as error:  # the user's code may raise anything
+        except (Exception, SystemExit) as error:
             kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
             raise ValueError(f"{name}, item {place}: {kind}{error}") from error
         pixels.append(image)
         numbers.append(number)
-    found, classes = places(numbers, _names(source))
+    found, classes = places(numbers, names)
     return Found(
         names=[str(place) for place in range(count)],
         labels=found,
@@ -77,8 +79,8 @@ def _pair(item: Any) -> tuple[Pixels, int]:
     except TypeError:
         kind = type(label).__name__
         raise ValueError(f"a label must be an integer from 0, not {kind}") from None
-    if isinstance(label, bool) or not 0 <= number < 1 << 31:
-        raise ValueError(f"a label must be an integer from 0, not {label!r}")
+    if isinstance(label, bool) or not 0 <= number <= MOST_NUMBER:
+        raise ValueError(f"a label must be an integer from 0 to {MOST_NUMBER}, not {label!r}")
     return _pixels(image), number
 
 

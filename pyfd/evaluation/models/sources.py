@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from pyfd._core import text_files
 from pyfd.evaluation.callables import called
 from pyfd.evaluation.models import pipelines, weights
 from pyfd.evaluation.models.classifier import Classifier
@@ -32,14 +33,21 @@ def _named(name: str) -> Iterator[None]:
     """Turn whatever a library raises into an error that names the model."""
     try:
         yield
-    except ImportError:
-        raise
     except Exception as error:  # libraries and users' code may raise anything
+        if isinstance(error, ImportError) and error.name:  # and not what a configuration asks for
+            raise
         kind = "" if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: "
         raise ValueError(f'no model from "{name}": {kind}{error}') from error
 
 
 # ---- Hugging Face --------------------------------------------------------------
+
+_WEIGHTS = (".safetensors", ".bin")
+_MOST_BYTES = 64 << 20  # of config.json
+_LONGEST_SIDE = 4096  # of what an image processor makes
+
+#: The attention that torch has. A configuration may name another, whose code comes from the hub.
+_ATTENTION = (None, "eager", "sdpa")
 
 
 def hugging_face(folder: str) -> Classifier:
@@ -62,10 +70,19 @@ def hugging_face(folder: str) -> Classifier:
                     "hf download NAME --local-dir FOLDER gets one from the hub"
                 )
         transformers = _library("transformers")
+        size = sum(file.stat().st_size for file in path.iterdir() if file.suffix in _WEIGHTS)
+        if not size:
+            raise ValueError(f"no weights: {path} has no file of {' or '.join(_WEIGHTS)}")
+        _refuse_claims(text_files.read_json(path / "config.json", _MOST_BYTES, "JSON"), size)
+        kind = transformers.AutoModelForImageClassification
         here: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         with _quiet(transformers.utils.logging):
             processor = transformers.AutoImageProcessor.from_pretrained(path, backend="pil", **here)
-            network, report = transformers.AutoModelForImageClassification.from_pretrained(
+            sides = _sides(processor)
+            if max(sides, default=0) > _LONGEST_SIDE:
+                raise ValueError(f"its image processor resizes to {max(sides):.0f} pixels")
+            _refuse_larger(kind, transformers.AutoConfig.from_pretrained(path, **here), size)
+            network, report = kind.from_pretrained(
                 path, dtype=torch.float32, output_loading_info=True, **here
             )
         lacking = sorted({*report["missing_keys"], *map(str, report["mismatched_keys"])})
@@ -78,10 +95,42 @@ def hugging_face(folder: str) -> Classifier:
         return pipelines.copy(
             network,
             pipeline,
-            _sides(processor),
+            sides,
             rounded=False,
             class_names=_labels(network.config),
         )
+
+
+def _refuse_claims(config: Any, size: int) -> None:
+    """Refuse a configuration with more classes or layers than there are bytes of weights."""
+    parts = [config]
+    while parts:
+        part = parts.pop()
+        if not isinstance(part, dict):
+            raise ValueError("config.json must hold an object")
+        if part.get("quantization_config"):
+            raise ValueError("its weights are quantized, which have no gradients")
+        for key, value in part.items():
+            if key.endswith("attn_implementation") and value not in _ATTENTION:
+                raise ValueError(f"config.json has {key} {value!r}: pyfd runs none but torch's own")
+            numbers = value if isinstance(value, list) else [value]
+            if re.search("num_labels|layers|depth|block", key) and any(
+                isinstance(number, int) and number > size for number in numbers
+            ):
+                raise ValueError(f"config.json has {key} {value}, but {size} bytes of weights")
+        parts += [value for value in part.values() if isinstance(value, dict)]
+
+
+def _refuse_larger(kind: Any, config: Any, size: int) -> None:
+    """Refuse a network that has more weights than there are bytes of them, before it is made."""
+    with torch.device("meta"):
+        network = kind.from_config(config, trust_remote_code=False)
+    count = max(
+        sum(value.numel() for value in values)
+        for values in (network.parameters(), network.buffers())
+    )
+    if count > size:
+        raise ValueError(f"config.json asks for {count} weights, but there are {size} bytes")
 
 
 @contextmanager

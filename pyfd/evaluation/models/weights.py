@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def read(path: Path) -> dict[str, Tensor]:
 
             state = load_file(path)
         else:
+            _refuse_bombs(path)
             state = torch.load(path, map_location="cpu", weights_only=True)
     except ImportError as error:
         raise ImportError(f"{error.name} is missing: pip install {error.name}") from error
@@ -53,7 +55,26 @@ def read(path: Path) -> dict[str, Tensor]:
         or not all(map(_is_weight, *zip(*state.items(), strict=True)))
     ):
         raise ValueError(f"{path} holds no state_dict, which has a tensor for every name")
+    for name, tensor in state.items():
+        if not _is_whole(tensor):
+            raise ValueError(f"{path} has no value of its own for every element of {name[:80]!r}")
     return {_bare(name): tensor for name, tensor in state.items()}
+
+
+def _refuse_bombs(path: Path) -> None:
+    """Refuse packed files, which torch does not write and would unpack to any size."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
+            raise ValueError("it is packed, which torch.save does not do")
+
+
+def _is_whole(tensor: Tensor) -> bool:
+    """Return whether a tensor's values are in the file, so that its size is no claim."""
+    if tensor.is_quantized or tensor.layout is not torch.strided or tensor.device.type != "cpu":
+        return False
+    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
 
 
 def _is_weight(name: object, value: object) -> bool:
