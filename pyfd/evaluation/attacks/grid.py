@@ -23,7 +23,8 @@ class Grid(Attack):
         steps: The number of gradients of a climb.
         targets: The number of other classes that are climbed towards, where the first climb,
             towards any, leaves an image right.
-        restarts: The number of climbs from random patterns after these.
+        trials: The number of times that random blocks of images that are still right get
+            other patterns.
     """
 
     name = "grid"
@@ -31,8 +32,8 @@ class Grid(Attack):
     description = "moves coefficients over the rounding boundaries of the defence's tables"
     needs = frozenset({"epsilon", "tables", "4:4:4"})
 
-    def __init__(self, steps: int = STEPS, targets: int = 3, restarts: int = 1) -> None:
-        self.parameters = {"steps": steps, "targets": targets, "restarts": restarts}
+    def __init__(self, steps: int = STEPS, targets: int = 3, trials: int = 60) -> None:
+        self.parameters = {"steps": steps, "targets": targets, "trials": trials}
 
     def perturb(
         self,
@@ -42,7 +43,7 @@ class Grid(Attack):
         epsilon: int | None,
         seed: int,
     ) -> list[Pixels]:
-        """Return adversarial images; the seed is that of the random patterns."""
+        """Return adversarial images; the seed is that of the random trials."""
         from pyfd.evaluation.attacks.crossing import cross
         from pyfd.evaluation.standins import standin
 
