@@ -134,7 +134,8 @@ def test_no_labels(directory):
 
 
 def test_no_directory(directory):
-    problems = {"none": "no such folder", "none.npz": "no such", "a.jpg": "neither a folder nor"}
+    no = "no such folder or file"
+    problems = {"none": no, "none.npz": no, "a.jpg": "neither a folder nor"}
     for name, problem in problems.items():
         source = directory / name
         with pytest.raises(ValueError, match=f"{name}: {problem}.*: give a folder.*foolbox"):

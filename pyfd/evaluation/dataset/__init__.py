@@ -143,7 +143,8 @@ def _found(
         return files.found(files.sorted_into_folders(directory), limits)
     if is_path and not _is_known(source):
         name = os.fspath(source)
-        problem = "neither a folder nor a .npz file" if Path(source).exists() else "no such folder"
+        exists = Path(source).exists()
+        problem = "neither a folder nor a .npz file" if exists else "no such folder or file"
         raise ValueError(
             f"{name}: {problem}: give a folder with images, a .npz file, "
             f'"module:function" for a data set of torch, or "{FOOLBOX}"'
