@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
@@ -15,9 +16,12 @@ from pyfd.evaluation.attacks import (
     HopSkipJump,
     Noise,
     Queries,
+    Restarts,
     Target,
+    Targeted,
     to_batch,
 )
+from pyfd.evaluation.attacks.library import PGD
 from pyfd.evaluation.defences import Defence, parse
 from tests.evaluation.toys import Linear, case
 from tests.jpegs import picture
@@ -172,6 +176,44 @@ def test_random_defences_are_asked_anew_each_time():
         assert len(defence.seeds) >= 8
         assert len(set(defence.seeds)) == len(defence.seeds)
         assert 6 not in defence.seeds  # the one with which it is judged
+
+
+TINY = {"n_iter": 3, "n_restarts": 1}
+PARTS = [
+    AutoAttackPart("apgd-ce", "", "", TINY),
+    AutoAttackPart("apgd-t", "", "", {**TINY, "targets": 1}),
+    AutoAttackPart("fab-t", "", "", {**TINY, "targets": 1}),
+    AutoAttackPart("square", "", "", {"n_queries": 9, "n_restarts": 1, "p_init": 0.8}),
+]
+
+
+@pytest.mark.parametrize("kind", [BPDA, Queries])
+@pytest.mark.parametrize(
+    "attack",
+    [
+        *PARTS,
+        AutoAttack("all", PARTS),
+        Targeted(targets=1, max_iter=3),
+        Restarts(2, 3),
+        Noise(3),
+        HopSkipJump(120),
+        PGD,
+    ],
+    ids=lambda attack: attack.name,
+)
+def test_the_seed_decides_the_draws(kind, attack):
+    """Whatever was drawn before in the process: other workers have drawn other numbers."""
+    model, images, labels = case()
+    found, drawn = [], []
+    for state in (1, 2):
+        np.random.seed(state)
+        torch.manual_seed(state)
+        defence = Jitter()
+        target = Target(model, defence=defence)
+        found.append(kind(attack, draws=2).perturb(target, images, labels, 2, 5))
+        drawn.append(defence.seeds)
+    assert drawn[0] == drawn[1]
+    assert all(map(np.array_equal, *found))
 
 
 def test_the_answers_are_those_of_the_defence_itself():
