@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -23,6 +25,7 @@ from pyfd.evaluation.attacks import (
 )
 from pyfd.evaluation.attacks.library import PGD
 from pyfd.evaluation.defences import Defence, parse
+from pyfd.evaluation.standins import Attackable
 from tests.evaluation.toys import Linear, case
 from tests.jpegs import picture
 
@@ -70,6 +73,46 @@ def test_parts_have_the_parameters_of_version_standard():
         for parameter, value in ours[name].items():
             known = "n_target_classes" if parameter == "targets" else parameter
             assert getattr(attack, known) == value
+
+
+class Waves(nn.Module):
+    """Five classes by a small network without training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(3)
+        self.kernel = nn.Parameter(torch.randn(6, 3, 3, 3, generator=generator))
+        self.weights = nn.Parameter(torch.randn(5, 6 * 36, generator=generator))
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        features = torch.tanh(nn.functional.conv2d(batch - 0.5, self.kernel))
+        return features.flatten(1) @ self.weights.T
+
+
+@pytest.mark.parametrize("name", ["apgd-ce", "apgd-t", "fab-t", "square"])
+def test_each_part_finds_what_the_librarys_own_finds(name):
+    """Called as AutoAttack's version "standard" calls it, with fewer queries, on 8-bit images."""
+    from pyautoattack import AutoAttack as Theirs
+
+    model = Waves().eval()
+    images = [picture(8, 8, seed=i) for i in range(3)]
+    start = to_batch(images)
+    with torch.no_grad():
+        truth = model(start).argmax(1)
+    epsilon, seed = 6, 4
+    theirs = Theirs(Attackable(model), eps=epsilon / 255, version="standard", seed=seed)
+    parts = (theirs.apgd, theirs.apgd_targeted, theirs.fab, theirs.square)
+    part = dict(zip(theirs.attacks_to_run, parts, strict=True))[name]
+    part.n_queries, part.n_target_classes = 200, 4
+    theirs.apgd.loss, theirs.fab.targeted = "ce", True  # as it does before it runs them
+    expected = (part.perturb(start, truth).detach() * 255).round().byte().permute(0, 2, 3, 1)
+    ours = copy.copy(attacks.find(name))
+    if name == "square":
+        ours.parameters = {**ours.parameters, "n_queries": 200}
+    found = ours.perturb(Target(model), images, truth.numpy(), epsilon, seed)
+    np.testing.assert_array_equal(np.stack(found), expected.numpy())
+    with torch.no_grad():
+        assert (model(to_batch(found)).argmax(1) != truth).any()
 
 
 def test_it_reports_only_what_survives_rounding():
