@@ -188,9 +188,7 @@ def _check(
         raise ValueError("each attack must be given only once")
     for attack in attacks:
         if "surrogate" in attack.needs and not surrogates:
-            raise ValueError(
-                f"{attack.name!r} needs another model (--surrogate, surrogate=)"
-            )
+            raise ValueError(f"{attack.name!r} needs another model (--surrogate, surrogate=)")
         require(attack.libraries)
     for defence in defences:
         require(defence.libraries)
