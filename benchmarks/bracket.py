@@ -37,7 +37,7 @@ EPSILONS = (1, 2, 4)
 #: The photographs of each network at each size.
 COUNTS: dict[tuple[str, Scale], int] = {
     (MODELS[0], "model"): 30,
-    (MODELS[1], "model"): 30,
+    (MODELS[-1], "model"): 30,
     (MODELS[0], "photo"): 8,
 }
 #: The most coefficients' values, all together, that are decoded and shown to the network.

@@ -3,7 +3,7 @@
     python -m benchmarks.certified_attacks PHOTOS LABELS --output DIR
                                            [--write docs/reproduction.md]
 
-PHOTOS and LABELS are those of benchmarks/reproduction.py. For both networks, at their input
+PHOTOS and LABELS are those of benchmarks/reproduction.py. For each network, at its input
 size and at the photographs' own, many photographs are certified, and some of them attacked.
 The certified share and what an attack within ε leaves must be equal; the evaluation stops if
 an attack changes what a network sees. Each part is an evaluation in its own folder below

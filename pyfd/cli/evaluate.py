@@ -22,7 +22,7 @@ _EPSILONS = (1, 2, 4)
 
 #: What --quick takes where an option is not given: the picture of the defence, on few images.
 _QUICK: dict[str, Any] = {
-    "limit": 6,
+    "limit": 4,
     "scale": "model",
     "defences": ("none", "one-pass:fd-cvpr2019", "two-pass:fd-cvpr2019", "certified:fd-cvpr2019@1"),
     "attacks": ("pgd", "bpda", "grid"),
