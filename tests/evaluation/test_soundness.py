@@ -208,6 +208,9 @@ def test_what_is_missing(tmp_path):
         ["base-set", "undefended", "attacker-quality", "one-attack", "few-steps"], "warning"
     )
     assert "takes more than 10 steps" in text(content, "few-steps")
+    lazy = Lazy(needs=KNOWING, parameters={"steps": 1})
+    content = attacked(tmp_path / "3", defences=(Nothing(),), attacks=(lazy,))
+    assert "takes more than one step: " in text(content, "few-steps")
     attacks = (Lazy(needs=KNOWING, parameters={"each": {"steps": 100}}), "bpda")
     content = attacked(tmp_path / "2", defences=("none", Nothing()), attacks=attacks)
     assert not {"one-attack", "few-steps"} & set(levels(content))
