@@ -267,6 +267,8 @@ def evaluate(
     """
     messages = Messages()
     setting: dict[str, Any] = {"quick": True} if quick else {}
+    if surrogates:
+        setting["surrogates"] = list(surrogates)
     with libraries():
         from pyfd.evaluation import dataset, models
         from pyfd.evaluation import evaluate as run

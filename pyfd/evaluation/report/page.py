@@ -21,6 +21,7 @@ except ModuleNotFoundError as error:
 _T = TypeVar("_T")
 
 _TERMS = {"scale": "Attacked at", "loaded": "Images loaded", "n": "Images counted"}
+_TERMS |= {"batch_size": "Images attacked together, at most"}
 _SCALES = {"photo": "the photograph's own size", "model": "the model's input size"}
 
 
