@@ -66,8 +66,8 @@ def test_a_terminal_has_a_line_that_changes():
             shown += part
     os.close(near)
     assert process.returncode == 0
-    assert "\r\033[K  0 s  Collecting numpy" in shown
-    assert re.search(r"\r\033\[K  \d s  downloading numpy \(16\.9 MB\) 49%", shown)
+    assert re.search(r"\r\033\[K  \d+ s  Collecting numpy", shown)
+    assert re.search(r"\r\033\[K  \d+ s  downloading numpy \(16\.9 MB\) 49%", shown)
     left = re.sub(r"[^\n]*\r\033\[K", "", shown.replace("\r\n", "\n"))
     assert re.fullmatch(r"Trying\n  done in \d+ s: 2 packages \(21\.1 MB\)\n", left)
 
