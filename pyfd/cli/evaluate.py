@@ -205,7 +205,9 @@ pyfd evaluate plot report/report.json -o figure.pdf""",
     "strengths. Other options still count.",
 )
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Take only the first N images.")
-@click.option("--seed", type=int, default=0, show_default=True, metavar="N")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, metavar="N"
+)
 @click.option(
     "--device",
     default="cpu",
@@ -252,13 +254,16 @@ def evaluate(
     """
     messages = Messages()
     setting: dict[str, Any] = {"quick": True} if quick else {}
-    with messages.watching(source), libraries(), _certificates():
-        from pyfd.evaluation import dataset, models
+    with libraries():
+        from pyfd.evaluation import arguments, dataset, models
         from pyfd.evaluation import evaluate as run
         from pyfd.evaluation import report as reports
 
+    with messages.watching(model), libraries():
         classifier = models.load(model)
-        names = getattr(classifier, "class_names", None)
+        names = arguments.names_of(classifier)
+    messages.finish()
+    with messages.watching(source), libraries():
         chosen = dataset.load(source, labels, class_names=names, limit=limit, limits=limits)
         if chosen.labelling:
             click.echo(printable(chosen.labelling), err=True)
@@ -268,6 +273,8 @@ def evaluate(
             scale = "photo"  # --quick asks for what this model does not need
         if scale == "model":
             pixels = [models.at_input_size(classifier, image) for image in pixels]
+    messages.finish()
+    with messages.watching(str(output)), libraries(), _failures():
         found = run(
             classifier,
             pixels,
@@ -293,13 +300,11 @@ def evaluate(
 
 
 @contextmanager
-def _certificates() -> Iterator[None]:
-    """Turn a broken certificate into an error of the command."""
-    from pyfd.evaluation import BrokenCertificateError
-
+def _failures() -> Iterator[None]:
+    """Turn a broken certificate, and the failure of an attack, into an error of the command."""
     try:
         yield
-    except BrokenCertificateError as error:
+    except RuntimeError as error:
         raise click.ClickException(printable(str(error))) from error
 
 
