@@ -8,8 +8,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from torch import nn
 
+from pyfd.cli import cli
 from pyfd.evaluation import evaluate, models
 from pyfd.evaluation.models import Classifier, as_classifier, check, logits_of
 from tests.evaluation.toys import Texture, images, labels_of, run, without_times
@@ -238,3 +240,30 @@ def test_an_attack_that_fails_is_named(tmp_path):
     match = "the attack pgd, ε = 4 on 'none' failed: OSError: no gradients here"
     with pytest.raises(RuntimeError, match=match):
         run(tmp_path / "b", model=Moody(refuse))
+
+
+def impatient() -> nn.Module:
+    """Return a model whose code ends the process, for the command."""
+    raise SystemExit(0)
+
+
+def gradientless() -> nn.Module:
+    """Return a model that attacks with gradients cannot attack, for the command."""
+    return Moody(refuse)
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("impatient", 'pyfd: {0}: no model from "{0}": SystemExit: 0'),
+        ("gradientless", "Error: the attack pgd, ε = 4 on 'none' failed: OSError: no gradients"),
+    ],
+)
+def test_the_command_blames_the_model(model, said, tmp_path):
+    pictures, path = images(1), tmp_path / "x.npz"
+    np.savez(path, images=np.stack(pictures), labels=np.array(labels_of(Texture(), pictures)))
+    name = f"{__name__}:{model}"
+    arguments = ["evaluate", "-m", name, "--images", str(path), "-o", str(tmp_path / "out")]
+    done = CliRunner().invoke(cli, [*arguments, "-a", "pgd", "-e", "4", "-d", "none"])
+    assert done.exit_code == 1
+    assert said.format(name) in done.stderr
