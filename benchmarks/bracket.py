@@ -36,8 +36,8 @@ TABLES = ("16", "fd-2018", "fd-cvpr2019", "certified:1", "certified:2", "certifi
 EPSILONS = (1, 2, 4)
 #: The photographs of each network at each size.
 COUNTS: dict[tuple[str, Scale], int] = {
-    (MODELS[0], "model"): 50,
-    (MODELS[1], "model"): 50,
+    (MODELS[0], "model"): 30,
+    (MODELS[-1], "model"): 30,
     (MODELS[0], "photo"): 8,
 }
 #: The most coefficients' values, all together, that are decoded and shown to the network.

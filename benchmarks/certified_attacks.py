@@ -3,13 +3,13 @@
     python -m benchmarks.certified_attacks PHOTOS LABELS --output DIR
                                            [--write docs/reproduction.md]
 
-PHOTOS and LABELS are those of benchmarks/reproduction.py. For both networks, at their input
+PHOTOS and LABELS are those of benchmarks/reproduction.py. For each network, at its input
 size and at the photographs' own, many photographs are certified, and some of them attacked.
 The certified share and what an attack within ε leaves must be equal; the evaluation stops if
 an attack changes what a network sees. Each part is an evaluation in its own folder below
 DIR; an interrupted run is resumed from there. Takes about an hour on two cores, and the
 comparison of plain files' certified share with what the attack on the grid leaves
-(benchmarks/bracket.py, its log is DIR/bracket.jsonl) about two more. Needs
+(benchmarks/bracket.py, its log is DIR/bracket.jsonl) some four more, on one core. Needs
 'pyfd-jpeg[evaluate]'.
 """
 

@@ -322,7 +322,8 @@ def main() -> None:
     content, some = contents[kept().folder], {e: contents[attacked(e).folder] for e in EPSILONS}
     pictures = arguments.write.parent / "images" if arguments.write else arguments.output
     draw(rows(content, found), some, pictures / "trade.png")
-    text = f"pyfd {pyfd.__version__}. Accuracy in %.\n\n{page(content, some, found)}"
+    picture = "![Accuracy against bits per pixel](images/trade.png)"
+    text = f"pyfd {pyfd.__version__}. Accuracy in %.\n\n{picture}\n\n{page(content, some, found)}"
     print(text)
     if arguments.write:
         pages.publish(arguments.write, MAKER, text)

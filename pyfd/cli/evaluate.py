@@ -21,12 +21,13 @@ _ATTACKS = ("pgd", "bpda", "grid")
 _EPSILONS = (1, 2, 4)
 
 #: What --quick takes where an option is not given: the picture of the defence, on few images.
+#: At these strengths, the attack on the grid ends soon: it succeeds, or nothing can move.
 _QUICK: dict[str, Any] = {
-    "limit": 6,
+    "limit": 4,
     "scale": "model",
-    "defences": ("none", "one-pass:fd-cvpr2019", "two-pass:fd-cvpr2019", "certified:fd-cvpr2019@1"),
+    "defences": ("none", "one-pass:fd-cvpr2019", "two-pass:fd-cvpr2019", "certified:4"),
     "attacks": ("pgd", "bpda", "grid"),
-    "epsilons": (1, 4),
+    "epsilons": (2, 4),
 }
 
 #: The knowledge of a threat's attackers.
@@ -77,6 +78,20 @@ class _Evaluate(Group):
             defences = [(", ".join(kind.patterns), kind.description) for kind in DEFENCES]
             formatter.write_dl([*defences, *(kind.argument for kind in DEFENCES if kind.argument)])
         super().format_epilog(ctx, formatter)
+
+
+class _Levels(click.IntRange):
+    """A strength in 8-bit levels; says so to those who give a share of 1 or a fraction."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return int(super().convert(value, param, ctx))
+        except click.BadParameter:
+            self.fail(
+                printable(f"{value!r} is no whole number of levels, 1 to 255: 8/255 is 8"),
+                param,
+                ctx,
+            )
 
 
 def _objects(_ctx: click.Context, param: click.Parameter, names: tuple[str, ...]) -> list[Any]:
@@ -175,7 +190,7 @@ pyfd evaluate plot report/report.json -o figure.pdf""",
     "-e",
     "--epsilon",
     "epsilons",
-    type=click.IntRange(1, 255),
+    type=_Levels(1, 255),
     multiple=True,
     default=_EPSILONS,
     metavar="N",
@@ -254,34 +269,35 @@ def evaluate(
     """
     messages = Messages()
     setting: dict[str, Any] = {"quick": True} if quick else {}
+    if surrogates:
+        setting["surrogates"] = list(surrogates)
     with libraries():
         from pyfd.evaluation import arguments, dataset, models
         from pyfd.evaluation import evaluate as run
         from pyfd.evaluation import report as reports
 
-    with messages.watching(model), libraries():
-        classifier = models.load(model)
-        names = arguments.names_of(classifier)
-    messages.finish()
+    classifier = _loaded(messages, model)
+    others = [_loaded(messages, name) for name in surrogates]
     with messages.watching(source), libraries():
+        names = arguments.names_of(classifier)
         chosen = dataset.load(source, labels, class_names=names, limit=limit, limits=limits)
-        if chosen.labelling:
-            click.echo(printable(chosen.labelling), err=True)
-        pixels = chosen.pixels
-        preset = click.get_current_context().get_parameter_source("scale")
-        if preset == ParameterSource.DEFAULT_MAP and not getattr(classifier, "input_size", None):
-            scale = "photo"  # --quick asks for what this model does not need
+    messages.finish()
+    if chosen.labelling:
+        click.echo(printable(chosen.labelling), err=True)
+    pixels = chosen.pixels
+    preset = click.get_current_context().get_parameter_source("scale")
+    if preset == ParameterSource.DEFAULT_MAP and not getattr(classifier, "input_size", None):
+        scale = "photo"  # --quick asks for what this model does not need
+    with messages.watching(str(output)), libraries(), _failures():
         if scale == "model":
             pixels = [models.at_input_size(classifier, image) for image in pixels]
-    messages.finish()
-    with messages.watching(str(output)), libraries(), _failures():
         found = run(
             classifier,
             pixels,
             chosen.labels,
             output=output,
             class_names=chosen.class_names,
-            surrogate=[models.load(name) for name in surrogates],
+            surrogate=others,
             device=device,
             workers=workers or (usable_cores() if device == "cpu" else None),
             progress=True,
@@ -297,6 +313,17 @@ def evaluate(
             checks = ", ".join(dict.fromkeys(errors))
             messages.refuse(str(output), f"these errors make the evaluation unsound: {checks}")
     messages.finish()
+
+
+def _loaded(messages: Messages, name: str) -> Any:
+    """Return a model; end the command, with a message that blames it, if there is none."""
+    from pyfd.evaluation import arguments, models
+
+    with messages.watching(name), libraries():
+        model = models.load(name)
+        arguments.names_of(model)
+    messages.finish()
+    return model
 
 
 @contextmanager

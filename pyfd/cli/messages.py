@@ -66,8 +66,8 @@ class Messages:
         self._bar: tqdm[Any] | None = None
 
     def note(self, name: str, text: str) -> None:
-        """Write a line about an input to stderr."""
-        line = " ".join(text.split())
+        """Write a line about an input to stderr, with its name once."""
+        line = " ".join(text.removeprefix(f"{name}: ").split())
         self.write(f"pyfd: {printable(name)}: {printable(line)}", err=True)
 
     def refuse(self, name: str, text: str) -> None:

@@ -102,7 +102,7 @@ def attacks(given: Sequence[str | Attack], surrogates: Sequence[nn.Module]) -> l
         if not isinstance(attack, Attack):
             raise TypeError(f"an attack must be a name or an Attack, not {_kind(attack)}")
         if "surrogate" in attack.needs and not surrogates:
-            raise ValueError(f"{attack.name!r} needs another model to attack")
+            raise ValueError(f"{attack.name!r} needs another model (--surrogate, surrogate=)")
         require(attack.libraries)
     if len({a.name for a in found}) < len(found):
         raise ValueError("each attack must be given only once")

@@ -26,7 +26,7 @@ _SHOWN = 4
 _IMAGENET = 1000  # the number of its classes
 
 
-class Mapping(NamedTuple):
+class Numbering(NamedTuple):
     """The model's classes for the classes of a data set."""
 
     numbers: list[int]
@@ -37,7 +37,7 @@ class Mapping(NamedTuple):
     """How names were understood, in words; "" if the classes are numbers."""
 
 
-def match(given: Sequence[str], class_names: Sequence[str] | None, *, order: str) -> Mapping:
+def match(given: Sequence[str], class_names: Sequence[str] | None, *, order: str) -> Numbering:
     """Find the model's classes for the classes of a data set.
 
     Decimal numbers are the model's class numbers, whatever its names are. Anything else is a
@@ -50,7 +50,7 @@ def match(given: Sequence[str], class_names: Sequence[str] | None, *, order: str
     Args:
         given: The data set's classes, each once: names or decimal numbers.
         class_names: The names of the model's classes, by number; None if it has none.
-        order: What the order of `given` is, for `Mapping.how`.
+        order: What the order of `given` is, for `Numbering.how`.
 
     Raises:
         ValueError: Names and numbers are mixed, a name is unknown or has several meanings, or
@@ -60,7 +60,7 @@ def match(given: Sequence[str], class_names: Sequence[str] | None, *, order: str
     if numeric and len(numeric) == len(given):
         _refuse_double_meaning(numeric, class_names)
         names = None if class_names is None else tuple(class_names)
-        return Mapping([int(name) for name in given], names, "")
+        return Numbering([int(name) for name in given], names, "")
     if numeric:
         other = next(name for name in given if not is_number(name))
         raise ValueError(
@@ -68,15 +68,15 @@ def match(given: Sequence[str], class_names: Sequence[str] | None, *, order: str
             f"{numeric[0]!r} a number"
         )
     if class_names is None:
-        return Mapping(list(range(len(given))), tuple(given), _ordered(given, order))
+        return Numbering(list(range(len(given))), tuple(given), _ordered(given, order))
     found = _Names(class_names)
     hits = [found.numbers(name) for name in given]
     how = "labels are names of the model's classes"
     if len(given) == len(class_names) and all(n in hit for n, hit in enumerate(hits)):
-        return Mapping(list(range(len(given))), tuple(class_names), how)
+        return Numbering(list(range(len(given))), tuple(class_names), how)
     if not any(hits) and len(given) == len(class_names):
         how = f"{_ordered(given, order)}, because none is a name of the model's classes"
-        return Mapping(list(range(len(given))), tuple(given), how)
+        return Numbering(list(range(len(given))), tuple(given), how)
     unknown = [name for name, hit in zip(given, hits, strict=True) if not hit]
     if unknown:
         raise ValueError(_unknown(unknown, class_names))
@@ -84,7 +84,7 @@ def match(given: Sequence[str], class_names: Sequence[str] | None, *, order: str
         if len(hit) > 1:
             both = " and ".join(map(str, sorted(hit)[:_SHOWN]))
             raise ValueError(f"the label {name!r} is a name of classes {both}: use the number")
-    return Mapping([min(hit) for hit in hits], tuple(class_names), how)
+    return Numbering([min(hit) for hit in hits], tuple(class_names), how)
 
 
 def is_number(text: str) -> bool:
@@ -160,7 +160,8 @@ def _ordered(given: Sequence[str], order: str) -> str:
 def _unknown(unknown: Sequence[str], class_names: Sequence[str]) -> str:
     shown = ", ".join(map(repr, unknown[:_SHOWN])) + (", …" if len(unknown) > _SHOWN else "")
     near = difflib.get_close_matches(unknown[0], class_names, 3, 0.6)
-    hint = f"; near the first are {', '.join(map(repr, near))}" if near else ""
+    is_near = "is" if len(near) == 1 else "are"
+    hint = f"; near the first {is_near} {', '.join(map(repr, near))}" if near else ""
     kind = "label is no name" if len(unknown) == 1 else f"{len(unknown)} labels are no names"
     return (
         f"{kind} of the model's {len(class_names)} classes: {shown}{hint}. "

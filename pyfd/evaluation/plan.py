@@ -43,12 +43,13 @@ def plan(
     single = tuple(d for d in defences if d.kind != "two-pass")
     groups = [single] if single else []
     groups += [(d,) for d in defences if d.kind == "two-pass"]
+    starts = {d.name: group[0] for group in groups for d in group}
     found = [Trial(Benign(), None, group[0], group) for group in groups]
     for attack in attacks:
         for epsilon in epsilons if attack.bounded else (None,):
             if attack.aimed:
                 aims = filter(attack.applies_to, defences)
-                found += [Trial(attack, epsilon, d, (d,), d) for d in aims]
+                found += [Trial(attack, epsilon, starts[d.name], (d,), d) for d in aims]
             else:
                 found += [Trial(attack, epsilon, group[0], group) for group in groups]
     return found

@@ -173,6 +173,8 @@ class _State(NamedTuple):
 
     def words(self) -> str:
         """Return what is left, in words."""
+        if not self.unknown and not self.least_left:
+            return "nothing is left"
         left = in_words(max(0.0, self.least_left - (time.monotonic() - self.taken)))
         if not self.unknown:
             return f"about {left} left"

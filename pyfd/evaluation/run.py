@@ -103,8 +103,8 @@ def evaluate(
             attacks must be objects that can be pickled.
         progress: Show on stderr how much is done, and an estimate of the time that the rest
             takes: a progress bar in a terminal, and else a line every half minute.
-        setting: More entries for the report's setting: "model", "images", "scale", and
-            "quick": True for a smoke run, which the report then calls itself.
+        setting: More entries for the report's setting: "model", "surrogates", "images",
+            "scale", and "quick": True for a smoke run, which the report then calls itself.
 
     Returns:
         The content of report.json, with one record per cell of attack, ε and defence.
@@ -142,7 +142,7 @@ def evaluate(
     check(model, images[0], truth, named)
     for other in others:
         _check_surrogate(other, images[0], truth)
-    kind = type(model).__name__
+    kinds = [type(each).__name__ for each in (model, *others)]
     model = as_classifier(model, images[0])
     others = tuple(as_classifier(other, images[0]) for other in others)
     classes = classes_of(model, images, batch_size=batch_size)
@@ -159,20 +159,23 @@ def evaluate(
         "attacker_quality": attacker_quality,
     }
     folder = Path(output)
-    found = {**_setting(work, kind, len(images)), **given}
+    found = {**_setting(work, kinds, len(images)), **given}
     draft = Draft(folder, work, chosen, found, named, soundness.probe(work))
     entries = _run(work, folder, header, places, draft, progress)
     with _reported(folder / "broken-certificate.npz"), draft:
         return draft.finish(entries)
 
 
-def _setting(work: Work, model: str, loaded: int) -> dict[str, Any]:
+def _setting(work: Work, models: Sequence[str], loaded: int) -> dict[str, Any]:
+    model, *surrogates = models
     return {
         "model": model,
+        **({"surrogates": surrogates} if surrogates else {}),
         "images": f"{loaded} images",
         "loaded": loaded,
         "n": len(work.images),
         "seed": work.seed,
+        "batch_size": work.batch_size,
         "device": str(device_of(work.model)),
         "versions": results.versions(),
     }

@@ -44,7 +44,7 @@ def test_the_network_is_right_about_its_image(steadfast):
 def test_table_of_costs():
     text = attack_costs.table([Cost("pgd", 1300, 10, 0.07), Cost("autoattack", 2, 1, 12.0)])
     assert text.splitlines()[2:] == [
-        "| `pgd` | max_iter 10, num_random_init 1 | 1,300 | 10 | 0.1 |",
+        "| `pgd` | max_iter 10, eps_step 2.5 ε / max_iter, num_random_init 1 | 1,300 | 10 | 0.1 |",
         "| `autoattack` | apgd-ce, apgd-t, fab-t, square | 2 | 1 | 12.0 |",
     ]
 

@@ -22,7 +22,7 @@ from tests.benchmarks.toys import Brightest, photographs
 @pytest.fixture
 def photos(monkeypatch):
     """Few photographs, of a model and tables that take no time."""
-    monkeypatch.setitem(ATTACKS, "grid", Grid(steps=2, targets=0, restarts=0))
+    monkeypatch.setitem(ATTACKS, "grid", Grid(steps=2, targets=0, trials=0))
     monkeypatch.setattr(bracket, "COUNTS", {("toy", "model"): 3})
     monkeypatch.setattr(bracket, "TABLES", ("16", "certified:2"))
     monkeypatch.setattr(bracket, "EPSILONS", (1,))

@@ -21,6 +21,7 @@ from benchmarks import (
     reproduction,
     small_pictures,
     speed,
+    trade,
     tuned_tables,
     worst,
 )
@@ -40,6 +41,7 @@ MAKERS = {
     adaptation.MAKER: "docs/adaptation.md",
     deblocking.MAKER: "docs/adaptation.md",
     tuned_tables.MAKER: "docs/adaptation.md",
+    trade.MAKER: "docs/reproduction.md",
 }
 ROOT = Path(__file__).parents[2]
 

@@ -176,7 +176,7 @@ def test_parameters_of_cells():
     def parameters(name: str, defence: str) -> dict:
         return attacks.find(name).parameters_against(parse(defence))
 
-    pgd = {"max_iter": 10, "num_random_init": 1}
+    pgd = {"max_iter": 10, "eps_step": "2.5 ε / max_iter", "num_random_init": 1}
     square = {"n_queries": 5000, "n_restarts": 1, "p_init": 0.8}
     assert parameters("bpda", "jpeg:75") == attacks.find("pgd").parameters == pgd
     assert parameters("bpda", "shield") == pgd | {"draws": 20}
@@ -196,7 +196,7 @@ def test_parameters_of_cells():
     assert parameters("grid", "two-pass:16") == {
         "steps": attacks.STEPS,
         "targets": 3,
-        "restarts": 1,
+        "trials": 150,
     }
 
 

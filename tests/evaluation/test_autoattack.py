@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
@@ -15,10 +18,14 @@ from pyfd.evaluation.attacks import (
     HopSkipJump,
     Noise,
     Queries,
+    Restarts,
     Target,
+    Targeted,
     to_batch,
 )
+from pyfd.evaluation.attacks.library import PGD
 from pyfd.evaluation.defences import Defence, parse
+from pyfd.evaluation.standins import Attackable
 from tests.evaluation.toys import Linear, case
 from tests.jpegs import picture
 
@@ -66,6 +73,46 @@ def test_parts_have_the_parameters_of_version_standard():
         for parameter, value in ours[name].items():
             known = "n_target_classes" if parameter == "targets" else parameter
             assert getattr(attack, known) == value
+
+
+class Waves(nn.Module):
+    """Five classes by a small network without training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(3)
+        self.kernel = nn.Parameter(torch.randn(6, 3, 3, 3, generator=generator))
+        self.weights = nn.Parameter(torch.randn(5, 6 * 36, generator=generator))
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        features = torch.tanh(nn.functional.conv2d(batch - 0.5, self.kernel))
+        return features.flatten(1) @ self.weights.T
+
+
+@pytest.mark.parametrize("name", ["apgd-ce", "apgd-t", "fab-t", "square"])
+def test_each_part_finds_what_the_librarys_own_finds(name):
+    """Called as AutoAttack's version "standard" calls it, with fewer queries, on 8-bit images."""
+    from pyautoattack import AutoAttack as Theirs
+
+    model = Waves().eval()
+    images = [picture(8, 8, seed=i) for i in range(3)]
+    start = to_batch(images)
+    with torch.no_grad():
+        truth = model(start).argmax(1)
+    epsilon, seed = 6, 4
+    theirs = Theirs(Attackable(model), eps=epsilon / 255, version="standard", seed=seed)
+    parts = (theirs.apgd, theirs.apgd_targeted, theirs.fab, theirs.square)
+    part = dict(zip(theirs.attacks_to_run, parts, strict=True))[name]
+    part.n_queries, part.n_target_classes = 200, 4
+    theirs.apgd.loss, theirs.fab.targeted = "ce", True  # as it does before it runs them
+    expected = (part.perturb(start, truth).detach() * 255).round().byte().permute(0, 2, 3, 1)
+    ours = copy.copy(attacks.find(name))
+    if name == "square":
+        ours.parameters = {**ours.parameters, "n_queries": 200}
+    found = ours.perturb(Target(model), images, truth.numpy(), epsilon, seed)
+    np.testing.assert_array_equal(np.stack(found), expected.numpy())
+    with torch.no_grad():
+        assert (model(to_batch(found)).argmax(1) != truth).any()
 
 
 def test_it_reports_only_what_survives_rounding():
@@ -172,6 +219,44 @@ def test_random_defences_are_asked_anew_each_time():
         assert len(defence.seeds) >= 8
         assert len(set(defence.seeds)) == len(defence.seeds)
         assert 6 not in defence.seeds  # the one with which it is judged
+
+
+TINY = {"n_iter": 3, "n_restarts": 1}
+PARTS = [
+    AutoAttackPart("apgd-ce", "", "", TINY),
+    AutoAttackPart("apgd-t", "", "", {**TINY, "targets": 1}),
+    AutoAttackPart("fab-t", "", "", {**TINY, "targets": 1}),
+    AutoAttackPart("square", "", "", {"n_queries": 9, "n_restarts": 1, "p_init": 0.8}),
+]
+
+
+@pytest.mark.parametrize("kind", [BPDA, Queries])
+@pytest.mark.parametrize(
+    "attack",
+    [
+        *PARTS,
+        AutoAttack("all", PARTS),
+        Targeted(targets=1, max_iter=3),
+        Restarts(2, 3),
+        Noise(3),
+        HopSkipJump(120),
+        PGD,
+    ],
+    ids=lambda attack: attack.name,
+)
+def test_the_seed_decides_the_draws(kind, attack):
+    """Whatever was drawn before in the process: other workers have drawn other numbers."""
+    model, images, labels = case()
+    found, drawn = [], []
+    for state in (1, 2):
+        np.random.seed(state)
+        torch.manual_seed(state)
+        defence = Jitter()
+        target = Target(model, defence=defence)
+        found.append(kind(attack, draws=2).perturb(target, images, labels, 2, 5))
+        drawn.append(defence.seeds)
+    assert drawn[0] == drawn[1]
+    assert all(map(np.array_equal, *found))
 
 
 def test_the_answers_are_those_of_the_defence_itself():

@@ -64,7 +64,7 @@ def test_a_data_set_with_the_models_own_classes_keeps_its_numbers():
         (["cat", "3"], PETS, "names or class numbers, not both: 'cat' is a name, '3' a number"),
         (["cat", "cow"], PETS, "label is no name of the model's 5 classes: 'cow'"),
         (["a", "b", "cat"], PETS, "2 labels are no names of the model's 5 classes: 'a', 'b'"),
-        (["cta", "dog"], PETS, "near the first are 'cat'"),
+        (["cta", "dog"], PETS, "near the first is 'cat'"),
         (["x"], ("crane", "dog", "crane"), "'x'"),
         (["crane"], ("crane", "dog", "crane"), "'crane' is a name of classes 0 and 2: use the"),
         (["1", "2"], ("1", "2"), "'1' is the number of one class and the name of another, 0"),

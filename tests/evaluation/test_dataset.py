@@ -134,8 +134,11 @@ def test_no_labels(directory):
 
 
 def test_no_directory(directory):
-    for source in (directory / "none", directory / "a.jpg"):
-        with pytest.raises(ValueError, match=f"{source.name} is not a directory.*foolbox"):
+    no = "no such folder or file"
+    problems = {"none": no, "none.npz": no, "a.jpg": "neither a folder nor"}
+    for name, problem in problems.items():
+        source = directory / name
+        with pytest.raises(ValueError, match=f"{name}: {problem}.*: give a folder.*foolbox"):
             dataset.load(source, directory.parent / "labels.csv")
 
 

@@ -71,7 +71,9 @@ def test_blocks_that_are_certified_keep_their_coefficients(size):
     held = pyfd.holds(start, tables, epsilon)
     assert 0 < held.sum() < held.size
     target = Target(Mean(), defence=Distillation(tables))
-    (moved,) = Grid(steps=2, targets=1).perturb(target, [start], np.array([0]), epsilon, 0)
+    (moved,) = Grid(steps=2, targets=1, trials=4).perturb(
+        target, [start], np.array([0]), epsilon, 0
+    )
     assert moved.dtype == np.uint8
     assert np.abs(moved.astype(int) - start).max() <= epsilon
     files = [pyfd.encode(image, tables) for image in (start, moved)]
@@ -109,11 +111,11 @@ def test_more_climbs_leave_no_more_and_the_seed_decides():
         seen = [pyfd.decode(pyfd.encode(image, tables), tables) for image in moved]
         return loss(model, seen, labels)
 
-    once = attacked(targets=0, restarts=0)
-    often = attacked(targets=1, restarts=3)
+    once = attacked(targets=0, trials=0)
+    often = attacked(targets=1, trials=6)
     assert (reached(often) >= reached(once) - 1e-4).all()
-    assert all(map(np.array_equal, often, attacked(targets=1, restarts=3)))
-    assert all(map(np.array_equal, once, attacked(1, targets=0, restarts=0)))
+    assert all(map(np.array_equal, often, attacked(targets=1, trials=6)))
+    assert all(map(np.array_equal, once, attacked(1, targets=0, trials=0)))
 
 
 def test_an_image_without_a_block_that_can_move_is_not_attacked():

@@ -119,7 +119,7 @@ def test_nothing_that_can_be_reached_is_better(places, steps, seed):
     start = np.clip(128 + rng.integers(-3, 4, (8, 8, 1)), 0, 255).repeat(3, 2).astype(np.uint8)
     best, bound = best_of_all(model, start, places, tables)
     target = Target(model.eval(), defence=Distillation(tables))
-    (moved,) = Grid(steps=2, targets=0, restarts=0).perturb(
+    (moved,) = Grid(steps=2, targets=0, trials=0).perturb(
         target, [start], np.array([0]), EPSILON, 0
     )
     assert np.abs(moved.astype(int) - start).max() <= EPSILON

@@ -70,6 +70,7 @@ def test_nothing_is_left_at_the_end():
     for task in SIZES:
         found.add(task, 1.0)
     assert found.as_json() == {"done": 10, "total": 10, "seconds_left": 0.0}
+    assert Display(found, 2, shown=True)._state.words() == "nothing is left"
 
 
 @pytest.mark.parametrize(

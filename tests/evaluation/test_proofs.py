@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
@@ -12,8 +13,8 @@ from PIL import Image
 
 from pyfd.cli import cli
 from pyfd.evaluation import BrokenCertificateError
-from pyfd.evaluation.defences import PixelGrid
-from tests.evaluation.oracles import Known, attacked, known_images
+from pyfd.evaluation.defences import Defence, PixelGrid
+from tests.evaluation.oracles import KNOWING, Known, Lazy, attacked, known_images
 from tests.evaluation.toys import cell
 
 # ---- what is proved, and what attacks leave ------------------------------------------------
@@ -119,6 +120,33 @@ def test_a_model_that_contradicts_itself_has_no_certificate(tmp_path):
     with pytest.raises(BrokenCertificateError, match="different answers to the same pixels"):
         grid(tmp_path, model=Dice())
     assert not (tmp_path / "report.json").exists()
+
+
+class Proving(Defence):
+    """A defence that shows the same whatever it is given, and promises that."""
+
+    name, kind, epsilon = "proving", "transformation", 4
+
+    def certifies(self, image):  # noqa: ARG002
+        return True
+
+    def defend(self, image, rng):  # noqa: ARG002
+        return np.full_like(image, 128)
+
+
+@pytest.mark.parametrize("needs", [frozenset({"epsilon"}), KNOWING, frozenset({"queries"})])
+def test_every_promise_is_compared_whoever_attacks(tmp_path, needs):
+    """Also that of a defence whose camera does nothing, which others have in common."""
+    options = {"defences": ("none", Proving()), "attacks": (Lazy(needs=needs | {"epsilon"}),)}
+    grid(tmp_path, **options)
+    path = tmp_path / "progress.jsonl"
+    header, *entries = map(json.loads, path.read_text().splitlines())
+    for entry in entries:
+        if not entry["certified"] and "proving" in entry["right"]:  # an attack's
+            entry["right"]["proving"] = flipped(entry["right"]["proving"])
+    path.write_text("\n".join(map(json.dumps, [header, *entries])) + "\n")
+    with pytest.raises(BrokenCertificateError, match="behind 'proving' at ε = 4"):
+        grid(tmp_path, **options)
 
 
 # ---- the command ------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ def test_presets_give_the_picture_of_the_defence(command):
     assert set(certified) <= set(asked["epsilons"])
     threats = {attack.threat for attack in asked["attacks"]}
     assert threats == {"gray-box", "adaptive"}
-    assert asked["count"] == 6
+    assert asked["count"] == 4
     assert asked["sizes"] == {(16, 16, 3)}
     assert asked["setting"]["quick"] is True
     assert asked["setting"]["scale"] == "model"

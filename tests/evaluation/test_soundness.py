@@ -113,6 +113,15 @@ def test_weaker_than_a_single_step(tmp_path):
     assert "one-step" not in levels(content)
 
 
+def test_an_attack_that_does_not_say_its_steps_may_be_the_strongest(tmp_path):
+    """It may take any number of them."""
+    own = Lazy(name="own", since=99, parameters={})
+    content = attacked(tmp_path, attacks=(Lazy(), own), epsilons=(4,))
+    found = {c["attack"]: c["correct"] for c in content["cells"]}
+    assert found["own"] < found["lazy"]
+    assert "one-step" not in levels(content)
+
+
 def test_accuracy_that_rises(tmp_path):
     rising = Lazy(since=4)
     content = attacked(tmp_path / "1", 50, attacks=(rising,), epsilons=(1, 2, 4))
@@ -208,6 +217,9 @@ def test_what_is_missing(tmp_path):
         ["base-set", "undefended", "attacker-quality", "one-attack", "few-steps"], "warning"
     )
     assert "takes more than 10 steps" in text(content, "few-steps")
+    lazy = Lazy(needs=KNOWING, parameters={"steps": 1})
+    content = attacked(tmp_path / "3", defences=(Nothing(),), attacks=(lazy,))
+    assert "takes more than one step: " in text(content, "few-steps")
     attacks = (Lazy(needs=KNOWING, parameters={"each": {"steps": 100}}), "bpda")
     content = attacked(tmp_path / "2", defences=("none", Nothing()), attacks=attacks)
     assert not {"one-attack", "few-steps"} & set(levels(content))
@@ -277,3 +289,12 @@ def test_what_all_attacks_together_leave(tmp_path):
         "accuracy": 0.0,
         "interval": together["interval"],
     }
+
+
+def test_what_all_attacks_together_leave_is_no_more_than_noise_leaves(tmp_path):
+    flat = [np.full((16, 16, 3), 60 + i, np.uint8) for i in range(4)]
+    options = {"model": Rough(), "pictures": flat, "truth": [0] * 4, "epsilons": (16,)}
+    found = run(tmp_path, attacks=(Lazy(), Certain()), **options)
+    (together,) = found["together"]
+    assert together["attacks"] == ["lazy", "noise"]
+    assert together["correct"] == 0 < found["cells"][1]["correct"]

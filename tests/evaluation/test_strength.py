@@ -222,3 +222,5 @@ def test_an_evaluation_shows_the_same(tmp_path):
     assert cell(found, "bits:8", "bpda-autoattack", 1)["correct"] == least
     assert cell(found, "none", "square-whole", 1)["threat"] == "black-box"
     assert cell(found, "bits:8", "apgd-t", 1)["parameters"]["targets"] == 9
+    assert found["setting"]["surrogates"] == ["Affine", "Affine"]
+    assert found["setting"]["batch_size"] == 10

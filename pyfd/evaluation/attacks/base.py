@@ -168,7 +168,7 @@ def to_pixels(batch: Tensor, images: Sequence[Pixels], epsilon: float | None) ->
     return [np.ascontiguousarray(image) for image in levels.astype(np.uint8)]
 
 
-def logits_of(model: nn.Module, images: Sequence[Pixels]) -> npt.NDArray[np.float64]:
+def scores(model: nn.Module, images: Sequence[Pixels]) -> npt.NDArray[np.float64]:
     """Return the N×K logits that a model gives to H×W×3 levels of one size."""
     import torch
 

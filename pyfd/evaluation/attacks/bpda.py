@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from pyfd._core.pixels import Pixels
 from pyfd.evaluation.attacks.base import DRAWS, Attack, Need, Target
-from pyfd.evaluation.attacks.library import PGD
+from pyfd.evaluation.attacks.library import PGD, seed_all
 from pyfd.evaluation.defences.base import Defence
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ class BPDA(Attack):
         if target.defence is None:
             raise ValueError(f"{self.name!r} needs a defence")
         chain = self.chain(target.defence, target.model, seed)
+        seed_all(seed)  # the defence's draws come from torch's generator
         return self.attack.perturb(Target(chain), images, labels, epsilon, seed)
 
     def chain(self, defence: Defence, model: nn.Module, seed: int) -> nn.Module:

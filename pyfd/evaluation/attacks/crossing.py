@@ -16,6 +16,11 @@ from pyfd.evaluation.attacks.patterns import Aim
 from pyfd.qtables import QTables
 from pyfd.torch import device_of
 
+#: Trials take these shares of the blocks, and this much noise, in turn.
+_SHARES, _NOISES = (0.5, 0.25, 0.1, 0.05), (0.0, 1.0, 2.0)
+#: Trials after which the gradient is taken again.
+_RENEWAL = 10
+
 
 def cross(
     model: nn.Module,
@@ -27,7 +32,7 @@ def cross(
     *,
     steps: int,
     targets: int,
-    restarts: int,
+    trials: int,
     seed: int,
 ) -> list[Pixels]:
     """Return images whose coefficients crossed rounding boundaries until the class is another.
@@ -36,8 +41,9 @@ def cross(
     (`pyfd.evaluation.attacks.reach`); only the blocks that have some are searched. A climb
     takes the gradient of the margin at what the model sees, and gives all these blocks the
     patterns that gain most by it (`Aim`), again and again, with the sum of the gradients. The
-    first climb is towards any other class. The images that it leaves right are tried again,
-    towards each of the likeliest other classes, and from random patterns.
+    first climb is towards any other class. Some blocks at random of the images that it leaves
+    right get other patterns, and keep them if the margin falls. What is right even then is
+    climbed with again, towards each of the likeliest other classes.
 
     Args:
         model: A module from N×3×H×W in [0, 1] to logits.
@@ -48,11 +54,11 @@ def cross(
         epsilon: The L∞ bound, in levels.
         steps: The number of gradients of a climb.
         targets: The number of other classes that are climbed towards.
-        restarts: The number of climbs from random patterns.
+        trials: The number of times that random blocks get other patterns.
         seed: The seed of these.
 
     Returns:
-        Each image from the step at which the margin of its true class was least.
+        Each image from the step or the trial at which the margin of its true class was least.
     """
     device = device_of(model)
     start = to_batch(images).to(device) * 255
@@ -62,34 +68,33 @@ def cross(
     margins, best = _margins(logits, truth), start.clone()
     free = Aim(qtables, start, epsilon).images
     generator = torch.Generator().manual_seed(seed % 2**63)
-    for rivals, random in _climbs(logits, truth, targets, restarts):
+    others = torch.ones_like(logits, dtype=torch.bool).scatter_(1, truth[:, None], False)
+    for rivals in [others, None, *_likeliest(logits, others, targets)]:
         right = ((margins >= 0) & free).nonzero().flatten()
         if not len(right):
             break
-        climb = _Climb(model, through, truth[right], rivals[right])
         aim = Aim(qtables, start[right], epsilon)
-        moved, reached = climb.run(aim, steps, generator if random else None)
-        better = reached < margins[right]
-        margins[right[better]] = reached[better]
-        best[right[better]] = moved[better]
+        chosen = others if rivals is None else rivals
+        search = _Search(model, through, aim, truth[right], chosen[right])
+        if rivals is None:
+            search.best, search.least = best[right], margins[right]
+            search.wander(trials, generator)
+        else:
+            search.climb(steps)
+        better = search.least < margins[right]
+        margins[right[better]] = search.least[better]
+        best[right[better]] = search.best[better]
     return to_pixels(best / 255, images, epsilon)
 
 
-def _climbs(
-    logits: Tensor, truth: Tensor, targets: int, restarts: int
-) -> Iterator[tuple[Tensor, bool]]:
-    """Yield the classes that each climb may lead to, and whether it starts at random.
+def _likeliest(logits: Tensor, others: Tensor, count: int) -> Iterator[Tensor]:
+    """Yield each image's likeliest of its other classes, one after the other.
 
-    The classes are N×K ``bool``, of which each image's true one is never set.
+    Classes are N×K ``bool``: those that are searched towards, never the true one.
     """
-    others = torch.ones_like(logits, dtype=torch.bool).scatter_(1, truth[:, None], False)
-    yield others, False
     order = logits.masked_fill(~others, -math.inf).argsort(dim=1, descending=True, stable=True)
-    for rank in range(min(targets, logits.shape[1] - 1)):
-        one = torch.zeros_like(others).scatter_(1, order[:, rank : rank + 1], True)
-        yield one, False
-    for _ in range(restarts):
-        yield others, True
+    for rank in range(min(count, logits.shape[1] - 1)):
+        yield torch.zeros_like(others).scatter_(1, order[:, rank : rank + 1], True)
 
 
 def _margins(logits: Tensor, truth: Tensor, rivals: Tensor | None = None) -> Tensor:
@@ -100,40 +105,58 @@ def _margins(logits: Tensor, truth: Tensor, rivals: Tensor | None = None) -> Ten
     return own - logits.masked_fill(~rivals, -math.inf).amax(1)
 
 
-class _Climb:
-    """A climb of several images towards other classes."""
+class _Search:
+    """A search of several images, and the best that it found: N×3×H×W levels, and margins."""
 
-    def __init__(self, model: nn.Module, through: nn.Module, truth: Tensor, rivals: Tensor) -> None:
+    def __init__(
+        self, model: nn.Module, through: nn.Module, aim: Aim, truth: Tensor, rivals: Tensor
+    ) -> None:
         self.model = model
         self.through = through
+        self.aim = aim
         self.truth = truth
         self.rivals = rivals
+        self.best = aim.start
+        self.least = torch.full(truth.shape, math.inf, device=aim.start.device)
 
-    def run(self, aim: Aim, steps: int, random: torch.Generator | None) -> tuple[Tensor, Tensor]:
-        """Return each image from its best step, as N×3×H×W levels, and its margin there."""
-        moved = aim.start if random is None else aim.at(aim.random(random))
-        best, least = aim.start, torch.full(self.truth.shape, math.inf, device=aim.start.device)
-        slopes: Tensor | None = None
-        for step in range(steps + 1):
-            margins, gradient = self.look(moved)
-            better = margins < least
-            least = torch.where(better, margins, least)
-            best = torch.where(better[:, None, None, None], moved, best)
+    def climb(self, steps: int) -> None:
+        """Go from pattern to pattern by the sum of the gradients."""
+        slopes = self.look(self.aim.start)
+        for step in range(1, steps + 1):
+            more = self.look(self.aim.at(slopes))
             if step < steps:
-                more = aim.slopes(gradient)
-                slopes = more if slopes is None else slopes + more
-                moved = aim.at(slopes)
-        return best, least
+                slopes = slopes + more
 
-    def look(self, moved: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the margins, and the gradient, at what the model sees, that lowers them."""
+    def wander(self, trials: int, generator: torch.Generator) -> None:
+        """Give random blocks of the best images other patterns, by the gradient and noise."""
+        for trial in range(trials):
+            if trial % _RENEWAL == 0:
+                if (self.least < 0).all():
+                    return
+                slopes = self.look(self.best)
+                size = slopes.abs().mean((1, 2, 3), keepdim=True)
+            share, noise = _SHARES[trial % len(_SHARES)], _NOISES[trial % len(_NOISES)]
+            changed = self.aim.at(slopes + noise * size * self.aim.random(generator))
+            moved = self.aim.mixed(self.best, changed, share, generator)
+            with torch.no_grad():
+                self.keep(moved, _margins(self.model(self.through(moved / 255)), self.truth))
+
+    def keep(self, moved: Tensor, margins: Tensor) -> None:
+        """Keep the images whose margins are less than the least so far."""
+        better = margins < self.least
+        self.least = torch.where(better, margins, self.least)
+        self.best = torch.where(better[:, None, None, None], moved, self.best)
+
+    def look(self, moved: Tensor) -> Tensor:
+        """Keep what is better, and return the slopes that lower the margins over the rivals."""
         with torch.no_grad():
             seen = self.through(moved / 255)
         seen.requires_grad_()
         logits = self.model(seen)
         (gradient,) = torch.autograd.grad(-_margins(logits, self.truth, self.rivals).sum(), seen)
+        self.keep(moved, _margins(logits.detach(), self.truth))
         # What is black cannot become blacker, nor white whiter
         stuck = ((seen <= 0) & (gradient < 0)) | ((seen >= 1) & (gradient > 0))
         gradient = gradient.masked_fill(stuck, 0)
         size = gradient.abs().mean((1, 2, 3), keepdim=True).clamp_min(1e-30)
-        return _margins(logits.detach(), self.truth), gradient / size
+        return self.aim.slopes(gradient / size)

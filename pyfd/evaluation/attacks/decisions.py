@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyfd._core.pixels import Pixels
-from pyfd.evaluation.attacks.base import Attack, Target, logits_of
+from pyfd.evaluation.attacks.base import Attack, Target, scores
 from pyfd.evaluation.attacks.library import seed_all
 from pyfd.evaluation.libraries import ART, require
 
@@ -112,7 +112,7 @@ class _Watched:
         batch = batch[: self.left]
         self.left -= len(batch)
         levels = (batch.transpose(0, 2, 3, 1) * 255).round().clip(0, 255).astype(np.uint8)
-        logits = logits_of(self.model, list(levels))
+        logits = scores(self.model, list(levels))
         far = np.abs(levels.astype(int) - self.image).max((1, 2, 3))
         hits = np.flatnonzero((logits.argmax(1) != self.label) & (far <= self.epsilon))
         if len(hits):

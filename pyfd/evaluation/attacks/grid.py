@@ -22,8 +22,9 @@ class Grid(Attack):
     Args:
         steps: The number of gradients of a climb.
         targets: The number of other classes that are climbed towards, where the first climb,
-            towards any, leaves an image right.
-        restarts: The number of climbs from random patterns after these.
+            towards any, and the trials leave an image right.
+        trials: The number of times that random blocks get other patterns, where the first
+            climb leaves an image right.
     """
 
     name = "grid"
@@ -31,8 +32,8 @@ class Grid(Attack):
     description = "moves coefficients over the rounding boundaries of the defence's tables"
     needs = frozenset({"epsilon", "tables", "4:4:4"})
 
-    def __init__(self, steps: int = STEPS, targets: int = 3, restarts: int = 1) -> None:
-        self.parameters = {"steps": steps, "targets": targets, "restarts": restarts}
+    def __init__(self, steps: int = STEPS, targets: int = 3, trials: int = 150) -> None:
+        self.parameters = {"steps": steps, "targets": targets, "trials": trials}
 
     def perturb(
         self,
@@ -42,7 +43,7 @@ class Grid(Attack):
         epsilon: int | None,
         seed: int,
     ) -> list[Pixels]:
-        """Return adversarial images; the seed is that of the random patterns."""
+        """Return adversarial images; the seed is that of the random trials."""
         from pyfd.evaluation.attacks.crossing import cross
         from pyfd.evaluation.standins import standin
 

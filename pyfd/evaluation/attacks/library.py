@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from art.estimators.classification import PyTorchClassifier  # type: ignore[import-untyped]
     from torch import nn
 
-#: The number of gradients that an iterated L∞ attack takes; each step is 2.5·ε / `STEPS` long.
+#: The number of gradients that an iterated L∞ attack takes.
 STEPS = 10
+
+#: The length of its steps, for reports.
+_STEP = "2.5 ε / max_iter"
 
 
 class LibraryAttack(Attack):
@@ -80,7 +83,7 @@ class ARTAttack(LibraryAttack):
         if targeted:
             options["targeted"] = True
         if "max_iter" in options:  # it iterates
-            options |= {"eps_step": 2.5 * size / options["max_iter"], "verbose": False}
+            options |= {"eps_step": 2.5 * size / options["max_iter"], "verbose": False}  # `_STEP`
         kind = getattr(evasion, self.kind)
         attack = kind(classifier, eps=size, batch_size=len(start), **options)
         truth = np.eye(classifier.nb_classes, dtype=np.float32)[classes]
@@ -160,7 +163,7 @@ BIM = ARTAttack(
     "BIM",
     f"{STEPS} steps along the gradient's sign, from the image",
     "BasicIterativeMethod",
-    {"max_iter": STEPS},
+    {"max_iter": STEPS, "eps_step": _STEP},
 )
 
 PGD = ARTAttack(
@@ -168,7 +171,7 @@ PGD = ARTAttack(
     "PGD",
     f"{STEPS} steps along the gradient's sign, from a random start",
     "ProjectedGradientDescentPyTorch",
-    {"max_iter": STEPS, "num_random_init": 1},
+    {"max_iter": STEPS, "eps_step": _STEP, "num_random_init": 1},
 )
 
 APGD = ARTAttack(
@@ -176,7 +179,12 @@ APGD = ARTAttack(
     "APGD",
     "PGD that adapts its step size",
     "AutoProjectedGradientDescent",
-    {"max_iter": 2 * STEPS, "nb_random_init": 1, "loss_type": "cross_entropy"},
+    {
+        "max_iter": 2 * STEPS,
+        "eps_step": _STEP,
+        "nb_random_init": 1,
+        "loss_type": "cross_entropy",
+    },
 )
 
 # DeepFool overshoots and CW has a confidence margin, because rounding to 8 bits would

@@ -81,11 +81,21 @@ class Aim:
 
     def at(self, slopes: Tensor) -> Tensor:
         """Return the images moved for the largest gain to first order, in levels."""
-        moved = to_blocks(self.start)
+        blocks = to_blocks(self.start)
         parts = torch.split(torch.arange(len(self.places), device=self.device), SLICE)
         found = torch.cat([self._patterned(part, slopes[part]) for part in parts])
-        moved[self.places.to(moved.device)] = found.to(moved)
+        moved = blocks.index_copy(0, self.places.to(blocks.device), found.to(blocks))
         return to_planes(moved, tuple(self.start.shape))
+
+    def mixed(
+        self, images: Tensor, others: Tensor, share: float, generator: torch.Generator
+    ) -> Tensor:
+        """Return images with a random share of the blocks that can move from others."""
+        blocks, more = to_blocks(images), to_blocks(others)
+        chosen = torch.rand(len(self.places), generator=generator).to(self.device) < share
+        places = self.places[chosen].to(blocks.device)
+        mixed = blocks.index_copy(0, places, more[places])
+        return to_planes(mixed, tuple(images.shape))
 
     def _patterned(self, part: Tensor, slopes: Tensor) -> Tensor:
         """Return some of the blocks with the pattern that gains most, of those that are tried."""

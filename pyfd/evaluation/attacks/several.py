@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyfd._core.pixels import Pixels
-from pyfd.evaluation.attacks.base import Attack, Target, logits_of
+from pyfd.evaluation.attacks.base import Attack, Target, scores
 from pyfd.evaluation.attacks.library import PGD, STEPS, ARTAttack
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Targeted(Several):
         seed: int,
     ) -> Iterator[list[Pixels]]:
         """Yield the images moved toward the likeliest wrong class, then the next."""
-        logits = logits_of(model, images)
+        logits = scores(model, images)
         logits[np.arange(len(images)), labels] = -math.inf
         likely = np.argsort(-logits, 1, kind="stable")
         for place in range(min(self.targets, logits.shape[1] - 1)):
@@ -147,7 +147,7 @@ def _margins(
     model: nn.Module, images: Sequence[Pixels], labels: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float64]:
     """Return by how much the true class's logit is larger than the largest other one."""
-    logits = logits_of(model, images)
+    logits = scores(model, images)
     places = np.arange(len(images))
     true = logits[places, labels].copy()
     logits[places, labels] = -math.inf

@@ -41,7 +41,7 @@ class Transfer(Attack):
     ) -> list[Pixels]:
         """Return adversarial images for the surrogates."""
         if not target.surrogates:
-            raise ValueError(f"{self.name!r} needs another model to attack")
+            raise ValueError(f"{self.name!r} needs another model (--surrogate, surrogate=)")
         return PGD.perturb(Target(_together(target.surrogates)), images, labels, epsilon, seed)
 
 

@@ -142,8 +142,11 @@ def _found(
             return files.found(files.listed(directory, labels), limits)
         return files.found(files.sorted_into_folders(directory), limits)
     if is_path and not _is_known(source):
+        name = os.fspath(source)
+        exists = Path(source).exists()
+        problem = "neither a folder nor a .npz file" if exists else "no such folder or file"
         raise ValueError(
-            f"{os.fspath(source)} is not a directory: give one with images, a .npz file, "
+            f"{name}: {problem}: give a folder with images, a .npz file, "
             f'"module:function" for a data set of torch, or "{FOOLBOX}"'
         )
     if labels is not None:

@@ -60,7 +60,7 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         content: dict[str, Any] = text_files.read_json(path, _MOST_BYTES, "JSON")
     except FileNotFoundError:
-        raise ValueError(f"{path} does not exist: pyfd evaluate writes it") from None
+        raise ValueError(f"{path}: no such file; pyfd evaluate writes it") from None
     read(content)
     return content
 

@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import Any, NamedTuple, TypeVar
 
 from pyfd._core.extras import missing
+from pyfd.evaluation.progress import in_words
 from pyfd.evaluation.report import drawing, plots
 from pyfd.evaluation.report.data import BENIGN, Accuracy, Cell, Evaluation, read
 
@@ -20,6 +21,7 @@ except ModuleNotFoundError as error:
 _T = TypeVar("_T")
 
 _TERMS = {"scale": "Attacked at", "loaded": "Images loaded", "n": "Images counted"}
+_TERMS |= {"batch_size": "Images attacked together, at most"}
 _SCALES = {"photo": "the photograph's own size", "model": "the model's input size"}
 
 
@@ -191,6 +193,8 @@ def _described(value: object) -> str:
         return ", ".join(f"{key} {_described(item)}" for key, item in value.items())
     if isinstance(value, list):
         return ", ".join(map(_described, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
@@ -207,6 +211,7 @@ _ENVIRONMENT = Environment(
     lstrip_blocks=True,
 )
 _ENVIRONMENT.filters |= {
+    "about": in_words,
     "alone": drawing.alone,
     "data_uri": drawing.data_uri,
     "described": _described,

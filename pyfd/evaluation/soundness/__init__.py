@@ -49,9 +49,6 @@ def findings(
         tried = [*results.noise, *outcomes(noisy, more)]
         results = dataclasses.replace(results, noise=tried)
     found = list(probed.findings)
-    if not finished:
-        reason = "The evaluation has not finished: its numbers and these findings will change."
-        found.append(finding("warning", "unfinished", reason))
     if quick:
         reason = "This is a smoke run (--quick): it has too few images to conclude anything."
         found.append(finding("warning", "smoke", reason))

@@ -136,11 +136,7 @@ class Results:
 
     def by_epsilon(self, defence: Defence) -> dict[int, list[Outcome]]:
         """Return the outcomes of a defence under attacks that have a strength, by strength."""
-        found: dict[int, list[Outcome]] = {}
-        for outcome in self.against(defence):
-            if outcome.epsilon is not None:
-                found.setdefault(outcome.epsilon, []).append(outcome)
-        return dict(sorted(found.items()))
+        return _by_epsilon(self.against(defence))
 
     def claimed(self, defence: Defence, found: Sequence[Outcome]) -> float:
         """Return the share of images that attacks of one strength leave without a proof."""
@@ -160,15 +156,24 @@ class Results:
         return any(self.claimed(defence, group) > FALLEN for group in groups)
 
 
+def _by_epsilon(found: Iterable[Outcome]) -> dict[int, list[Outcome]]:
+    groups: dict[int, list[Outcome]] = {}
+    for outcome in found:
+        if outcome.epsilon is not None:
+            groups.setdefault(outcome.epsilon, []).append(outcome)
+    return dict(sorted(groups.items()))
+
+
 def left(work: Work, entries: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Yield what all attacks of one strength together leave of a defence, as report.json has it.
 
-    An image counts if the model gets it right under each of them: the mean over the images of
-    the worst case, where the lowest cell is the worst case of the means.
+    An image counts if the model gets it right under each of them, noise included: the mean over
+    the images of the worst case, where the lowest cell is the worst case of the means.
     """
-    results = Results.of(work, entries, 0)
-    for defence in results.defences:
-        for epsilon, found in results.by_epsilon(defence).items():
+    everything = outcomes(work, entries)
+    for defence in {d.name: d for trial in work.trials for d in trial.judged}.values():
+        against = [o for o in everything if o.defence.name == defence.name]
+        for epsilon, found in _by_epsilon(against).items():
             all_of_them = together(found)
             if n := int(all_of_them.done.sum()):
                 yield {

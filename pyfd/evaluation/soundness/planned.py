@@ -124,11 +124,12 @@ def _attackers(known: Sequence[tuple[Defence, Sequence[Trial]]]) -> Iterator[Fin
         )
     most = [(d, max(map(steps, trials))) for d, trials in known if trials]
     if short := [(d, count) for d, count in most if count < STEPS]:
+        count = max(count for _, count in short)
         yield finding(
             "warning",
             "few-steps",
             f"No attack that knows {_each([d for d, _ in short])} takes more than "
-            f"{max(count for _, count in short)} steps: fewer than {STEPS} may be too few.",
+            f"{'one step' if count == 1 else f'{count} steps'}: fewer than {STEPS} may be too few.",
         )
 
 

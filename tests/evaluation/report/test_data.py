@@ -166,7 +166,7 @@ def test_a_missing_library_is_named(library):
 
 def test_load(tmp_path):
     path = tmp_path / "report.json"
-    with pytest.raises(ValueError, match=r"report\.json does not exist: pyfd evaluate writes it"):
+    with pytest.raises(ValueError, match=r"report\.json: no such file; pyfd evaluate writes it"):
         report.load(path)
     for damaged in (b"{", b"\xff\xfe\x00", b"[" * 100_000):
         path.write_bytes(damaged)

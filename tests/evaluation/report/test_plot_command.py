@@ -123,7 +123,7 @@ def test_a_report_without_attacks_has_no_figures(path, tmp_path):
         (("{}", "-o", "x.jpg"), 2, "must end in .png, .svg or .pdf"),
         (("{}",), 2, "Give either -o FILE or --list"),
         (("{}", "--list", "-o", "x.pdf"), 2, "Give either -o FILE or --list"),
-        (("nothing.json", "--list"), 1, "does not exist: pyfd evaluate writes it"),
+        (("nothing.json", "--list"), 1, "json: no such file; pyfd evaluate writes it"),
         (("{}", "-o", "x.pdf", "--figure", "zoo"), 1, "no figure 'zoo': there are accuracy-by-e"),
         (("{}", "-o", "no/such/x.pdf"), 1, "no/such/x.pdf: No such file or directory"),
     ],

@@ -41,7 +41,7 @@ def partial(kept: int, n: int, **changes) -> dict:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "left"), [(90, "90.0 s"), (1820.5, "30.3 min"), (90_000, "25.0 h"), (None, None)]
+    ("seconds", "left"), [(90, "2 min"), (1820.5, "30 min"), (90_000, "25 h"), (None, None)]
 )
 def test_an_unfinished_report_says_so_first(seconds, left):
     progress = {"done": 3, "total": 12, "seconds_left": seconds}
