@@ -220,7 +220,9 @@ pyfd evaluate plot report/report.json -o figure.pdf""",
     "strengths. Other options still count.",
 )
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Take only the first N images.")
-@click.option("--seed", type=int, default=0, show_default=True, metavar="N")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, metavar="N"
+)
 @click.option(
     "--device",
     default="cpu",
@@ -270,14 +272,14 @@ def evaluate(
     if surrogates:
         setting["surrogates"] = list(surrogates)
     with libraries():
-        from pyfd.evaluation import dataset, models
+        from pyfd.evaluation import arguments, dataset, models
         from pyfd.evaluation import evaluate as run
         from pyfd.evaluation import report as reports
 
     classifier = _loaded(messages, model)
     others = [_loaded(messages, name) for name in surrogates]
     with messages.watching(source), libraries():
-        names = getattr(classifier, "class_names", None)
+        names = arguments.names_of(classifier)
         chosen = dataset.load(source, labels, class_names=names, limit=limit, limits=limits)
     messages.finish()
     if chosen.labelling:
@@ -286,7 +288,7 @@ def evaluate(
     preset = click.get_current_context().get_parameter_source("scale")
     if preset == ParameterSource.DEFAULT_MAP and not getattr(classifier, "input_size", None):
         scale = "photo"  # --quick asks for what this model does not need
-    with messages.watching(str(output)), libraries(), _certificates():
+    with messages.watching(str(output)), libraries(), _failures():
         if scale == "model":
             pixels = [models.at_input_size(classifier, image) for image in pixels]
         found = run(
@@ -315,22 +317,21 @@ def evaluate(
 
 def _loaded(messages: Messages, name: str) -> Any:
     """Return a model; end the command, with a message that blames it, if there is none."""
-    from pyfd.evaluation import models
+    from pyfd.evaluation import arguments, models
 
     with messages.watching(name), libraries():
         model = models.load(name)
+        arguments.names_of(model)
     messages.finish()
     return model
 
 
 @contextmanager
-def _certificates() -> Iterator[None]:
-    """Turn a broken certificate into an error of the command."""
-    from pyfd.evaluation import BrokenCertificateError
-
+def _failures() -> Iterator[None]:
+    """Turn a broken certificate, and the failure of an attack, into an error of the command."""
     try:
         yield
-    except BrokenCertificateError as error:
+    except RuntimeError as error:
         raise click.ClickException(printable(str(error))) from error
 
 

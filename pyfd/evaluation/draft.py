@@ -126,9 +126,9 @@ class Draft:
             self._work, entries, self._probed, finished=finished, quick=quick
         )
         content |= {"findings": findings, "warnings": [f["text"] for f in findings]}
-        text = json.dumps(content, indent=1) + "\n"
+        text, page = json.dumps(content, indent=1) + "\n", report.page(content)  # before any file
         write_file(self._folder / "report.json", text.encode(), through=False)
-        write_file(self._folder / "report.html", report.page(content).encode(), through=False)
+        write_file(self._folder / "report.html", page.encode(), through=False)
         return content
 
 

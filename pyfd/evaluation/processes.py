@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import pickle
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import Any
 
 from pyfd._core.extras import missing
@@ -82,9 +83,21 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
 def _start(work: bytes, free: Any) -> None:
     """Prepare a worker, which takes a device that no other worker has."""
     global _WORK
+    threading.Thread(target=end_with_the_parent, daemon=True).start()
     torch.set_num_threads(1)  # a process per core is faster than a thread per core
     _WORK = pickle.loads(work)
     devices.move(torch.device(free.get()), _WORK.model, *_WORK.surrogates)
+
+
+def end_with_the_parent() -> None:
+    """Wait until the process that started this one ends, even killed, and end too.
+
+    Without this, a worker would wait for tasks for ever, with a model in its memory.
+    """
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _do(task: Task) -> dict[str, Any]:

@@ -23,18 +23,17 @@ except ModuleNotFoundError as error:
 from pyfd._core.log import Log, OtherRunError
 from pyfd._core.pixels import Pixels
 from pyfd._core.writing import write_file
-from pyfd.evaluation import devices, processes, results, soundness
-from pyfd.evaluation.attacks import Attack, find
-from pyfd.evaluation.defences import Defence, parse
+from pyfd.evaluation import arguments, devices, processes, results, soundness
+from pyfd.evaluation.attacks import Attack
+from pyfd.evaluation.defences import Defence
 from pyfd.evaluation.draft import Draft
 from pyfd.evaluation.fingerprint import Fingerprints
-from pyfd.evaluation.libraries import require
-from pyfd.evaluation.models import as_classifier, check
+from pyfd.evaluation.models import as_classifier, check, classes_of
 from pyfd.evaluation.plan import Task, plan
 from pyfd.evaluation.progress import Display, Estimate
 from pyfd.evaluation.proof import BrokenCertificateError
 from pyfd.evaluation.work import Work
-from pyfd.torch import device_of, predict
+from pyfd.torch import device_of
 
 
 def evaluate(
@@ -113,33 +112,40 @@ def evaluate(
     Raises:
         BrokenCertificateError: An attack changed what the classifier sees of a certified image,
             or left less than what is certified.
-        RuntimeError: A worker died.
+        RuntimeError: A worker died, or an attack failed: the message says which, on what.
         ImportError: The library of an attack or a defence is missing.
-        TypeError: The model is no module.
+        TypeError: An argument is of another type: the model is no module, for example.
         ValueError: A name or a number is invalid, the model cannot be evaluated
             (`pyfd.evaluation.models.check`), it gets no image right, the
             output folder holds another evaluation, something cannot be pickled for
             several workers, or there is no such device.
     """
-    truth = np.asarray(labels, np.int64)
-    chosen = [parse(d) if isinstance(d, str) else d for d in defences]
-    fought = [find(a) if isinstance(a, str) else a for a in attacks]
-    others = (surrogate,) if isinstance(surrogate, nn.Module) else tuple(surrogate or ())
-    _check(images, truth, chosen, fought, epsilons, others)
+    others = arguments.models(model, surrogate)
+    truth = arguments.images(images, labels)
+    chosen = arguments.defences(defences)
+    fought = arguments.attacks(attacks, others)
+    epsilons = arguments.strengths(epsilons)
+    given = arguments.setting(setting)
+    named = arguments.names(class_names) or arguments.names_of(model)
+    seed = arguments.whole("seed", seed, 0, arguments.MOST_SEED)
+    batch_size = arguments.whole("batch_size", batch_size, 1)
+    if workers is not None:
+        workers = arguments.whole("workers", workers, 1)
+    if attacker_quality is not None:
+        attacker_quality = arguments.whole("attacker_quality", attacker_quality, 1, 100)
     places = devices.find(device, model, workers)
     devices.check_attacks(places[0], fought)
     devices.move(places[0], model, *others)
     trials = plan(chosen, fought, epsilons)
     # Before the model runs, because that may change its attributes
     header = _header(model, others, images, truth, chosen, fought)
-    names = getattr(model, "class_names", None) if class_names is None else class_names
-    check(model, images[0], truth, names)
+    check(model, images[0], truth, named)
     for other in others:
         _check_surrogate(other, images[0], truth)
     kinds = [type(each).__name__ for each in (model, *others)]
     model = as_classifier(model, images[0])
     others = tuple(as_classifier(other, images[0]) for other in others)
-    classes = predict(model, images, batch_size=batch_size)
+    classes = classes_of(model, images, batch_size=batch_size)
     right = np.flatnonzero(classes == truth).tolist()
     if not right:
         raise ValueError("the model gets none of the images right: are the labels its own?")
@@ -147,14 +153,14 @@ def evaluate(
     work = Work(model, others, base, answers, right, trials, seed, batch_size, attacker_quality)
     header |= {
         "predictions": Fingerprints().of(classes),
-        "epsilons": [int(epsilon) for epsilon in epsilons],
+        "epsilons": epsilons,
         "seed": seed,
         "batch_size": batch_size,
         "attacker_quality": attacker_quality,
     }
     folder = Path(output)
-    found = {**_setting(work, kinds, len(images)), **(setting or {})}
-    draft = Draft(folder, work, chosen, found, names, soundness.probe(work))
+    found = {**_setting(work, kinds, len(images)), **given}
+    draft = Draft(folder, work, chosen, found, named, soundness.probe(work))
     entries = _run(work, folder, header, places, draft, progress)
     with _reported(folder / "broken-certificate.npz"), draft:
         return draft.finish(entries)
@@ -173,31 +179,6 @@ def _setting(work: Work, models: Sequence[str], loaded: int) -> dict[str, Any]:
         "device": str(device_of(work.model)),
         "versions": results.versions(),
     }
-
-
-def _check(
-    images: Sequence[Pixels],
-    truth: npt.NDArray[np.int64],
-    defences: Sequence[Defence],
-    attacks: Sequence[Attack],
-    epsilons: Sequence[int],
-    surrogates: Sequence[nn.Module],
-) -> None:
-    if not len(images) or truth.shape != (len(images),):
-        raise ValueError(f"{len(images)} images need as many labels, not shape {truth.shape}")
-    if not defences or len({d.name for d in defences}) < len(defences):
-        raise ValueError("there must be at least one defence, and each only once")
-    if len({a.name for a in attacks}) < len(attacks):
-        raise ValueError("each attack must be given only once")
-    for attack in attacks:
-        if "surrogate" in attack.needs and not surrogates:
-            raise ValueError(f"{attack.name!r} needs another model (--surrogate, surrogate=)")
-        require(attack.libraries)
-    for defence in defences:
-        require(defence.libraries)
-    for epsilon in epsilons:
-        if epsilon != int(epsilon) or not 1 <= epsilon <= 255:
-            raise ValueError(f"epsilon must be a whole number of levels, 1...255, not {epsilon}")
 
 
 def _check_surrogate(model: nn.Module, image: Pixels, truth: npt.NDArray[np.int64]) -> None:

@@ -18,7 +18,7 @@ from pyfd._core.pixels import Pixels
 from pyfd.evaluation.attacks import Target
 from pyfd.evaluation.defences import Defence, as_jpeg
 from pyfd.evaluation.plan import Task, Trial
-from pyfd.evaluation.proof import Promise, promise
+from pyfd.evaluation.proof import BrokenCertificateError, Promise, promise
 from pyfd.evaluation.report import examples
 from pyfd.torch import batches, predict
 
@@ -96,6 +96,7 @@ class Work:
 
         Raises:
             BrokenCertificateError: The attack breaks what a defence promises.
+            RuntimeError: The attack failed.
         """
         began = time.perf_counter()
         trial = self.trials[place]
@@ -145,7 +146,15 @@ class Work:
     ) -> list[Pixels]:
         surrogates = self.surrogates if "surrogate" in trial.attack.needs else ()
         target = Target(self.model, surrogates, trial.through)
-        moved = trial.attack.perturb(target, images, labels, trial.epsilon, seed)
+        try:
+            moved = trial.attack.perturb(target, images, labels, trial.epsilon, seed)
+        except (ValueError, ImportError, MemoryError, BrokenCertificateError):  # say enough
+            raise
+        except (Exception, SystemExit) as error:  # the model's code, the attack's or the library's
+            raise RuntimeError(
+                f"the attack {trial.name} on {trial.start.name!r} failed: "
+                f"{type(error).__name__}: {error}"
+            ) from error
         _check(trial, images, moved)
         return moved
 

@@ -74,7 +74,8 @@ def adapt(
         checkpoint: A file to which the training's state is written every minute and at the
             end. The same call resumes from there, after a crash or a kill too, and returns
             the same weights as without a break; on a CPU they are the same bit for bit.
-            The file holds three times the weights, and is never unpickled.
+            The file holds three times the weights, and is never unpickled. A damaged one is
+            refused; whoever can write the file decides on the weights.
         progress: Show a progress bar with the loss on stderr (needs tqdm).
 
     Returns:
@@ -83,17 +84,19 @@ def adapt(
 
     Raises:
         CertificateError: As in `pyfd.encode`, with subsampled chroma.
-        TypeError: An image is not an array, or the model does not return N×K logits.
+        TypeError: An argument is of another type, an image is not an array, or the model does
+            not return N×K logits.
         ValueError: An argument is out of range, an image has another shape or dtype or is
             smaller than a crop, the model has nothing to train or its answers have no
             gradient, the loss is not finite, or `checkpoint` is the file of another run.
         OSError: The checkpoint cannot be read or written.
     """
-    for name, value in (("steps", steps), ("batch_size", batch_size)):
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, not {value}")
-    if not (learning_rate > 0 and math.isfinite(learning_rate)):
-        raise ValueError(f"learning_rate must be a number above 0, not {learning_rate}")
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"the model must be a torch.nn.Module, not {type(model).__name__}")
+    _check_whole("steps", steps, 1)
+    _check_whole("batch_size", batch_size, 1)
+    _check_whole("seed", seed, 0)
+    _check_rate(learning_rate)
     tables = as_qtables(qtables)
     defend = partial(through_codec, qtables=tables, subsampling=subsampling, radius=radius)
     defend(np.full((8, 8, 3), 128, np.uint8))  # refuses invalid options
@@ -147,12 +150,28 @@ class _Crops:
 def _side(model: nn.Module, images: Sequence[Pixels], crop: int | None) -> int:
     if not len(images):
         raise ValueError("there are no images")
-    side = crop if crop is not None else getattr(model, "input_size", None)
+    if crop is not None:
+        _check_whole("crop", crop, 1)
+        return int(crop)
+    side = getattr(model, "input_size", None)
     if side is None:
         side = min(min(np.shape(image)[:2], default=0) for image in images)
-    if side < 1:
-        raise ValueError(f"crop must be at least 1, not {side}")
+    _check_whole("the model's input_size, or the shortest side of all images,", side, 1)
     return int(side)
+
+
+def _check_rate(value: object) -> None:
+    if not isinstance(value, int | float):
+        raise TypeError(f"learning_rate must be a number, not {type(value).__name__}")
+    if not (value > 0 and math.isfinite(value)):
+        raise ValueError(f"learning_rate must be a number above 0, not {value}")
+
+
+def _check_whole(name: str, value: object, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name} must be an integer, not {type(value).__name__}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, not {value}")
 
 
 class _Training:

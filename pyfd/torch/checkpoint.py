@@ -7,6 +7,7 @@ nothing is run, and no memory is taken that the training would not take by itsel
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -58,11 +59,16 @@ class Checkpoint:
         Raises:
             OSError: The file cannot be written.
         """
-        head = {"format": _FORMAT, "version": _VERSION, "key": self.key, **state._asdict()}
-        parts = [json.dumps(head, sort_keys=True).encode(), b"\n"]
-        parts += [_bytes_of(tensor).numpy().tobytes() for tensor in tensors]
+        data = b"".join(_bytes_of(tensor).numpy().tobytes() for tensor in tensors)
+        head = {
+            "format": _FORMAT,
+            "version": _VERSION,
+            "key": self.key,
+            "sha256": hashlib.sha256(data).hexdigest(),
+            **state._asdict(),
+        }
         make_parents(self.path)
-        write_file(self.path, b"".join(parts))
+        write_file(self.path, json.dumps(head, sort_keys=True).encode() + b"\n" + data)
 
     def load(self, tensors: Sequence[Tensor]) -> State | None:
         """Fill tensors with those of the file, and return the state; None without a file.
@@ -75,7 +81,7 @@ class Checkpoint:
         try:
             with open(open_regular(self.path), "rb") as file:  # noqa: PTH123
                 line = file.readline(_LONGEST_LINE)
-                state = self._state(line)
+                state, digest = self._head(line)
                 if os.fstat(file.fileno()).st_size != len(line) + needed:
                     raise self._refusal("it was cut off, or something was added to it")
                 data = bytearray(file.read(needed))
@@ -85,6 +91,8 @@ class Checkpoint:
             raise self._refusal(f"it is {error.strerror}") from error
         if len(data) != needed:
             raise self._refusal("it was cut off")
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise self._refusal("it is damaged")
         start = 0
         for tensor in tensors:
             size = tensor.numel() * tensor.element_size()
@@ -93,7 +101,8 @@ class Checkpoint:
             start += size
         return state
 
-    def _state(self, line: bytes) -> State:
+    def _head(self, line: bytes) -> tuple[State, object]:
+        """Return the state, and the digest that the tensors should have."""
         head: Any = None
         with suppress(ValueError, RecursionError):
             head = json.loads(line)
@@ -110,7 +119,7 @@ class Checkpoint:
                 counted = all(type(n) is int and 0 <= n <= step for n in (step, *updates))
                 matching = step == 0 if loss is None else step > 0 and math.isfinite(loss)
                 if counted and matching and step <= self.steps and len(updates) == self.parameters:
-                    return State(step, loss, updates)
+                    return State(step, loss, updates), head.get("sha256")
         raise self._refusal("it is damaged")
 
     def _refusal(self, reason: str) -> ValueError:

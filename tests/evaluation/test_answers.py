@@ -8,8 +8,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from torch import nn
 
+from pyfd.cli import cli
 from pyfd.evaluation import evaluate, models
 from pyfd.evaluation.models import Classifier, as_classifier, check, logits_of
 from tests.evaluation.toys import Texture, images, labels_of, run, without_times
@@ -117,7 +119,7 @@ def broken(_):
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        (lambda logits: logits * float("nan"), "are not finite.*first image"),
+        (lambda logits: logits * float("nan"), "are not finite.*image 0"),
         (lambda logits: logits / 0, "are not finite"),
         (lambda logits: logits[:, :1], r"returned 1 logit per image.*torch\.cat"),
         (lambda logits: logits[:, :2], "2 logits, which are for the classes 0 to 1.*class 2"),
@@ -181,3 +183,87 @@ def test_load_takes_a_function_that_returns_such_a_model(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     model = models.load("pyfd_test_answer:Model")
     assert model(torch.ones(2, 3, 4, 4)).tolist() == [[1, 1, 1]] * 2
+
+
+# ---- models that fail later than on the first image --------------------------------------
+
+
+class Moody(Texture):
+    """A model that does something else with a batch before it answers."""
+
+    def __init__(self, act):
+        super().__init__()
+        self.act = act
+
+    def forward(self, batch):
+        found = self.act(batch)
+        return super().forward(batch) if found is None else found
+
+
+def darken(batch):
+    batch -= 0.5
+
+
+def stop(*_):
+    raise SystemExit(0)
+
+
+@pytest.mark.parametrize(
+    ("act", "match"),
+    [
+        (
+            lambda x: x[:, :, :16] @ x if 32 in x.shape else None,
+            "failed on a batch of 1×3×.*resize",
+        ),
+        (lambda x: torch.full((len(x), 2), torch.nan) if 32 in x.shape else None, "for image 1"),
+        (lambda x: torch.zeros(len(x), 3) if 32 in x.shape else None, "2 logits .* 3 for image 1"),
+        (lambda x: torch.zeros(2) if len(x) == 1 else None, "no dimension|2 numbers for 1 image"),
+        (darken, "changes its input in place"),
+        (lambda x: torch.eye(2).to_sparse() if len(x) == 2 else None, "not dense"),
+        (stop, "SystemExit"),
+    ],
+)
+def test_models_that_fail_on_some_images(act, match, tmp_path):
+    with pytest.raises(ValueError, match=f"the model .*{match}"):
+        evaluate(Moody(act), images(3), [0, 0, 0], output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def refuse(batch):
+    if batch.requires_grad:
+        raise OSError("no gradients here")
+
+
+def test_an_attack_that_fails_is_named(tmp_path):
+    """Attacks that need no gradient run; others say what failed, and of whom."""
+    assert run(tmp_path / "a", model=Moody(refuse), attacks=("noise",))["finished"]
+    match = "the attack pgd, ε = 4 on 'none' failed: OSError: no gradients here"
+    with pytest.raises(RuntimeError, match=match):
+        run(tmp_path / "b", model=Moody(refuse))
+
+
+def impatient() -> nn.Module:
+    """Return a model whose code ends the process, for the command."""
+    raise SystemExit(0)
+
+
+def gradientless() -> nn.Module:
+    """Return a model that attacks with gradients cannot attack, for the command."""
+    return Moody(refuse)
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("impatient", 'pyfd: {0}: no model from "{0}": SystemExit: 0'),
+        ("gradientless", "Error: the attack pgd, ε = 4 on 'none' failed: OSError: no gradients"),
+    ],
+)
+def test_the_command_blames_the_model(model, said, tmp_path):
+    pictures, path = images(1), tmp_path / "x.npz"
+    np.savez(path, images=np.stack(pictures), labels=np.array(labels_of(Texture(), pictures)))
+    name = f"{__name__}:{model}"
+    arguments = ["evaluate", "-m", name, "--images", str(path), "-o", str(tmp_path / "out")]
+    done = CliRunner().invoke(cli, [*arguments, "-a", "pgd", "-e", "4", "-d", "none"])
+    assert done.exit_code == 1
+    assert said.format(name) in done.stderr

@@ -181,3 +181,29 @@ def test_names_of_classes_are_those_of_the_examples(tmp_path, monkeypatch):
     names = {"0": "smooth", "1": "rough"}
     assert found["setting"]["classes"] == {number: names[number] for number in sorted(used)}
     assert "classes" not in run(tmp_path, epsilons=(8,))["setting"]
+
+
+WORKER = """
+import threading, time
+from multiprocessing import get_context
+from pyfd.evaluation.processes import end_with_the_parent
+
+def work():
+    threading.Thread(target=end_with_the_parent, daemon=True).start()
+    print("working", flush=True)
+    time.sleep(30)
+    print("alone", flush=True)
+
+get_context("fork").Process(target=work).start()
+time.sleep(60)
+"""
+
+
+def test_workers_end_with_a_run_that_is_killed():
+    """A worker that waits for its next task would keep a model in memory for ever."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-c", WORKER]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as run:
+        assert run.stdout.readline() == b"working\n"
+        run.kill()
+        assert run.stdout.read() == b""  # the worker holds the pipe as long as it lives

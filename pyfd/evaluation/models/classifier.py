@@ -226,6 +226,8 @@ def logits_of(answer: Any, images: int) -> torch.Tensor:
     if found.ndim != 2 or len(found) != images:
         what = f"{_times(found)} numbers for {images} image{'s' * (images != 1)}"
         raise ValueError(_refusal(what))
+    if found.layout is not torch.strided:
+        raise ValueError(_refusal(f"a tensor that is not dense, {found.layout}"))
     if not found.is_floating_point():
         kind = str(found.dtype).removeprefix("torch.")
         raise ValueError(_refusal(f"{_times(found)} numbers of type {kind}"))

@@ -36,7 +36,9 @@ VERSION = 1
 #: The kinds of attackers' knowledge, in the order of the table: adaptive beside gray-box.
 THREATS = ("benign", "adaptive", "gray-box", "black-box")
 
-_MOST_BYTES = 256 << 20  # of a report.json, which holds pictures
+_MOST_BYTES = 64 << 20  # of a report.json, which holds pictures
+_MOST_CELLS = 10_000  # of the table, measured or not: each is drawn
+_MOST_ENTRIES = 1000  # of lists of texts and examples
 _UNIFORM = re.compile("(one-pass|two-pass):([0-9]{1,5})")
 _ROUNDING = 1e-3  # the rounding error of the numbers in a report.json
 
@@ -261,10 +263,10 @@ class Evaluation(_Model):
     rates: dict[str, Number] = Field(default_factory=dict)
     """The mean bits per pixel that the camera sends, by defence; older reports have none."""
     costs: dict[str, Number]
-    warnings: list[Text]
-    findings: list[Finding] = Field(default_factory=list)
+    warnings: list[Text] = Field(max_length=_MOST_ENTRIES)
+    findings: list[Finding] = Field(default_factory=list, max_length=_MOST_ENTRIES)
     """Errors and warnings; older reports have only the texts of warnings."""
-    examples: list[Example]
+    examples: list[Example] = Field(max_length=_MOST_ENTRIES)
 
     @field_validator("version")
     @classmethod
@@ -277,6 +279,8 @@ class Evaluation(_Model):
     def _agrees_with_itself(self) -> Evaluation:
         if self.finished and not self.cells:
             raise ValueError("there are no cells: nothing was measured")
+        if len(self.defences) * len({cell.column for cell in self.cells}) > _MOST_CELLS:
+            raise ValueError(f"the table has more than {_MOST_CELLS} cells")
         seen = set()
         for cell in self.cells:
             if self.defences[cell.defence] != cell.kind:

@@ -186,7 +186,10 @@ def _gradients(model: nn.Module, work: Work, chosen: list[int]) -> Tensor:
     labels = torch.from_numpy(work.labels[chosen]).to(device)
     batch = to_batch([work.images[i] for i in chosen]).to(device).requires_grad_()
     with torch.enable_grad():
-        loss = nn.functional.cross_entropy(model(batch), labels, reduction="sum")
+        try:
+            loss = nn.functional.cross_entropy(model(batch), labels, reduction="sum")
+        except Exception:  # the model refuses gradients: attacks that need some say so
+            return torch.zeros_like(batch)
         if not loss.requires_grad:
             return torch.zeros_like(batch)
         (gradients,) = torch.autograd.grad(loss, batch, allow_unused=True)

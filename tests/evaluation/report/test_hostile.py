@@ -10,8 +10,11 @@ import pytest
 
 from pyfd.evaluation import report
 from tests.evaluation.report.reports import (
+    ATTACKS,
     HOSTILE,
     Tree,
+    cell,
+    example,
     make,
     poisoned,
     rows,
@@ -51,6 +54,25 @@ def test_any_letters(text):
     page.encode()
     Tree(page)
     assert (text in page) == (text == "漢字🦊")
+
+
+@pytest.mark.parametrize(
+    ("field", "values", "match"),
+    [
+        ("warnings", ["x"] * 1001, "report.json/warnings: .* at most 1000 items"),
+        ("findings", [{"level": "error", "check": "x", "text": "x"}] * 1001, "at most 1000 items"),
+        ("examples", [example()] * 1001, "report.json/examples: .* at most 1000 items"),
+        ("cells", [], "the table has more than 10000 cells"),
+    ],
+)
+def test_reports_of_any_length_are_refused_before_they_are_drawn(field, values, match):
+    """A table is as large as its defences times its columns, however few cells are measured."""
+    if field == "cells":
+        columns = [ATTACKS[0], *(("gray-box", f"a{n}", 4) for n in range(200))]
+        made = make({"none": "none"}, columns)["cells"]
+        values = made + [cell(f"d{n}", "one-pass", ATTACKS[0]) for n in range(100)]
+    with pytest.raises(ValueError, match=match):
+        report.page(make(**{field: values}))
 
 
 def test_the_page_loads_nothing(root):

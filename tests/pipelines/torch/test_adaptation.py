@@ -389,6 +389,8 @@ def damaged(data: bytes, **values: object) -> bytes:
         lambda data: damaged(data, updates=[1]),
         lambda data: damaged(data, updates=[3] * 6),
         lambda data: damaged(data, updates=[[]] * 6),
+        lambda data: data[:-9] + bytes([data[-9] ^ 64]) + data[-8:],
+        lambda data: data.partition(b"\n")[0] + b"\n" + bytes(len(data.partition(b"\n")[2])),
     ],
 )
 def test_a_damaged_checkpoint_is_refused(checkpoint, damage):
@@ -444,6 +446,13 @@ def test_models_that_cannot_be_taught(answer, error, message):
         adapt(Model(answer), images(), TABLES, steps=1, **OPTIONS)
 
 
+def test_an_input_size_that_is_no_number_is_refused():
+    model = network()
+    model.input_size = (3, 16, 16)
+    with pytest.raises(TypeError, match=r"the model's input_size.* must be an integer, not tuple"):
+        adapt(model, images(), TABLES, **OPTIONS | {"crop": None})
+
+
 def test_a_model_without_weights_is_refused():
     with pytest.raises(ValueError, match="no parameters"):
         adapt(nn.Flatten(), images(), TABLES, **OPTIONS)
@@ -457,7 +466,14 @@ def test_a_model_without_weights_is_refused():
         ({"images": [picture(20, 20), picture(20, 20, channels=1)]}, ValueError, "image 1 must be"),
         ({"images": [picture(20, 20) / 255]}, ValueError, "not float64 20×20×3"),
         ({"images": [picture(20, 15)]}, ValueError, "15×20×3, smaller than the crops of 16×16"),
+        ({"model": len}, TypeError, "the model must be a torch.nn.Module, not builtin"),
         ({"crop": 0}, ValueError, "crop must be at least 1"),
+        ({"crop": (16, 16)}, TypeError, "crop must be an integer, not tuple"),
+        ({"steps": 1.5}, TypeError, "steps must be an integer, not float"),
+        ({"steps": True}, TypeError, "steps must be an integer, not bool"),
+        ({"batch_size": "4"}, TypeError, "batch_size must be an integer, not str"),
+        ({"seed": -1}, ValueError, "seed must be at least 0, not -1"),
+        ({"learning_rate": "0.1"}, TypeError, "learning_rate must be a number, not str"),
         ({"steps": 0}, ValueError, "steps must be at least 1"),
         ({"batch_size": 0}, ValueError, "batch_size must be at least 1"),
         ({"learning_rate": 0.0}, ValueError, "learning_rate"),
