@@ -169,6 +169,14 @@ class Certified(Accuracy):
     epsilon: Count
 
 
+class Together(Accuracy):
+    """How many images a model gets right under each of several attacks of one strength."""
+
+    defence: Text
+    epsilon: Count
+    attacks: list[Text] = Field(max_length=_MOST_ENTRIES)
+
+
 class Cell(Accuracy):
     """One accuracy: how many images of the base set a model gets right behind a defence."""
 
@@ -260,6 +268,8 @@ class Evaluation(_Model):
     cells: list[Cell]
     certified: dict[str, Certified] = Field(default_factory=dict)
     """By defence; older reports have none."""
+    together: list[Together] = Field(default_factory=list, max_length=_MOST_CELLS)
+    """What all attacks of each strength leave of each defence; older reports have none."""
     rates: dict[str, Number] = Field(default_factory=dict)
     """The mean bits per pixel that the camera sends, by defence; older reports have none."""
     costs: dict[str, Number]
@@ -293,10 +303,22 @@ class Evaluation(_Model):
         for name, certified in self.certified.items():
             if not self._counts(certified):
                 raise ValueError(f"{name} is not certified on the setting's n")
+        self._check_together()
         for name in self.defences:
             if self.finished and (name, BENIGN) not in seen:
                 raise ValueError(f"{name} has no benign accuracy")
         return self
+
+    def _check_together(self) -> None:
+        attacked = {(cell.defence, cell.epsilon) for cell in self.cells}
+        for found in self.together:
+            place = (found.defence, found.epsilon)
+            name = f"together: {found.defence} at ε = {found.epsilon}"
+            if place not in attacked:
+                raise ValueError(f"{name} has no cell, or two entries")
+            if not self._counts(found):
+                raise ValueError(f"{name} is not measured on the setting's n")
+            attacked.remove(place)
 
     def _counts(self, found: Accuracy) -> bool:
         """Return whether an accuracy counts all images, or some if that is not finished."""
@@ -369,6 +391,11 @@ class Evaluation(_Model):
         found = self.of(defence, threat)
         cells = [cell for cell in found if not epsilons or cell.epsilon in epsilons]
         return min(cells, key=lambda cell: cell.accuracy, default=None)
+
+    def left(self, defence: str) -> Together | None:
+        """Return the least that all attacks of one strength, taken together, leave of a defence."""
+        found = (each for each in self.together if each.defence == defence)
+        return min(found, key=lambda each: each.accuracy, default=None)
 
 
 def _printable(value: Any, depth: int = 6) -> Any:

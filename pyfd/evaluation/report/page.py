@@ -60,8 +60,9 @@ def page(content: Mapping[str, Any]) -> str:
 def text(content: Mapping[str, Any]) -> str:
     """Return the main table in Markdown: accuracy in % and its 95 % interval.
 
-    If there are any, it has the columns "certified" (the accuracy that is proved, and its ε)
-    and "bits per pixel" (of the files that a defence's camera sends).
+    If there are any, it has the columns "certified" (the accuracy that is proved, and its ε),
+    "all together" (what all attacks of a strength leave, image by image) and "bits per pixel"
+    (of the files that a defence's camera sends).
 
     Raises:
         ValueError: The content is not an evaluation's; the message names the field.
@@ -86,6 +87,10 @@ def _columns(evaluation: Evaluation) -> Iterator[tuple[str, list[str]]]:
             found = [evaluation.certified.get(name) for name in evaluation.defences]
             shown = [f"{_with_interval(c)} at ε = {c.epsilon}" if c else "–" for c in found]
             yield "certified", shown
+    for epsilon in sorted({each.epsilon for each in evaluation.together}):
+        left = {each.defence: each for each in evaluation.together if each.epsilon == epsilon}
+        found = [left.get(name) for name in evaluation.defences]
+        yield f"all together, ε = {epsilon}", [_with_interval(f) if f else "–" for f in found]
     if evaluation.rates:
         rates = [evaluation.rates.get(name) for name in evaluation.defences]
         yield "bits per pixel", ["–" if r is None else _three_digits(r) for r in rates]

@@ -95,6 +95,11 @@ def example(**changes) -> dict:
     }
 
 
+def together(defence: str, epsilon: int, correct: int, attacks: list[str]) -> dict:
+    share = {"correct": correct, "n": N, "accuracy": correct / N, "interval": wilson(correct, N)}
+    return {"defence": defence, "epsilon": epsilon, "attacks": attacks, **share}
+
+
 def measured(defence: str, attack: tuple) -> bool:
     """Return whether there is a cell: tvm and the undefended model have no adaptive attack."""
     return attack[0] != "adaptive" or DEFENCES.get(defence) not in ("none", "transformation")
@@ -203,4 +208,5 @@ def poisoned(text: str) -> dict:
         "costs": {text: 1.0},
         "warnings": [text],
         "examples": [example(title=text, defence=text)],
+        "together": [together(text, 4, 10, [text])],
     }

@@ -10,7 +10,16 @@ import sys
 import pytest
 
 from pyfd.evaluation import report
-from tests.evaluation.report.reports import ATTACKS, DEFENCES, make, png, sections, tree, words
+from tests.evaluation.report.reports import (
+    ATTACKS,
+    DEFENCES,
+    make,
+    png,
+    sections,
+    together,
+    tree,
+    words,
+)
 
 
 def change(content: dict, path: str, value: object) -> dict:
@@ -114,6 +123,24 @@ def test_refused(path, value, match):
     for render in (report.page, report.text):
         with pytest.raises(ValueError, match=match):
             render(content)
+
+
+@pytest.mark.parametrize(
+    ("found", "match"),
+    [
+        ([together("none", 3, 9, ["pgd"])], "none at ε = 3 has no cell, or two entries"),
+        ([together("other", 4, 9, ["pgd"])], "other at ε = 4 has no cell, or two entries"),
+        ([together("none", 4, 9, ["pgd"])] * 2, "none at ε = 4 has no cell, or two entries"),
+        (
+            [together("none", 4, 9, ["pgd"]) | {"n": 60, "accuracy": 0.15, "interval": [0, 1]}],
+            "on the setting's n",
+        ),
+        ([together("none", 4, 9, ["pgd"] * 1001)], "together/0/attacks: .* at most 1000 items"),
+    ],
+)
+def test_what_is_left_together_belongs_to_the_cells(found, match):
+    with pytest.raises(ValueError, match=match):
+        report.page(make(together=found))
 
 
 def test_two_cells_of_one_place():

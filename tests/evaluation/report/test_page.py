@@ -16,6 +16,7 @@ from tests.evaluation.report.reports import (
     measured,
     rows,
     sections,
+    together,
     tree,
     two_pass,
     wilson,
@@ -70,6 +71,33 @@ def test_the_lowest_of_each_defence(root):
                 assert element.text == f"{min(accuracy(defence, a) for a in found) / N:.1%}"[:-1]
     assert words(shown["none"][1]) == "no defence"
     assert words(shown["tvm"][1]) == "not attacked"
+
+
+def test_what_all_attacks_leave_together():
+    found = [together("none", 2, 9, ["pgd", "bpda"]), together("none", 4, 3, ["pgd"])]
+    found += [together("two-pass:16", 4, 30, ["pgd", "grid"])]
+    content = make(together=found)
+    shown = rows(sections(tree(content))[LOWEST])
+    low, high = (100 * end for end in wilson(3, N))
+    assert [words(shown[name][-1]) for name in ("none", "two-pass:16", "tvm")] == [
+        "2.5 at ε = 4",
+        "25.0 at ε = 4",
+        "not attacked",
+    ]
+    assert (
+        shown["two-pass:16"][-1].get("title").startswith("30 of 120 right under each of pgd, grid;")
+    )
+    assert "All together: " in words(sections(tree(content))[LOWEST])
+    head, _, *lines = report.text(content).splitlines()
+    titles, *cells = ([c.strip() for c in line.strip("|").split("|")] for line in (head, *lines))
+    assert titles[-2:] == ["all together, ε = 2", "all together, ε = 4"]
+    by_name = {cell[0]: cell[-2:] for cell in cells}
+    assert by_name["none"][1] == f"2.5 ({low:.0f}–{high:.0f})"
+    assert (by_name["two-pass:16"][0], by_name["tvm"]) == ("–", ["–", "–"])
+
+
+def test_without_what_is_left_together_there_is_no_column(root):
+    assert "All together" not in words(sections(root)[LOWEST])
 
 
 def test_markdown():
