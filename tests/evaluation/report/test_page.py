@@ -80,8 +80,8 @@ def test_what_all_attacks_leave_together():
     shown = rows(sections(tree(content))[LOWEST])
     low, high = (100 * end for end in wilson(3, N))
     assert [words(shown[name][-1]) for name in ("none", "two-pass:16", "tvm")] == [
-        "2.5 at ε = 4",
-        "25.0 at ε = 4",
+        "2.5at ε = 4",
+        "25.0at ε = 4",
         "not attacked",
     ]
     assert (
