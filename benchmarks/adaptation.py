@@ -26,7 +26,7 @@ import pyfd
 from benchmarks import pages, paired
 from benchmarks.deblocking import Answers, answers
 from benchmarks.equal_accuracy import DEVICE
-from benchmarks.reproduction import Photos, read_arguments
+from benchmarks.studies import Photos, read_arguments
 from pyfd import QTables
 from pyfd._core.pixels import Pixels
 from pyfd._core.writing import write_file

@@ -3,37 +3,38 @@
     python -m benchmarks.autoattack PHOTOS LABELS --output DIR [--write docs/attacks.md]
 
 PHOTOS and LABELS are those of benchmarks/reproduction.py; the network is EfficientNet-Lite0 at
-224×224. AutoAttack with and without BPDA, targeted PGD, restarts, and Square as a black box, on
-25 photographs at three strengths; HopSkipJump and a random defence, averaged over 20 draws, on
-10; transfer from two networks; and curves up to where everything falls. Each part is an
-evaluation in its own folder below DIR; an interrupted run is resumed from there. Takes about
-ten hours on two cores. Needs 'pyfd-jpeg[evaluate]'.
+224×224, and each part has 25 photographs. A table for each strength has AutoAttack with and
+without BPDA, targeted PGD, restarts and the attack on the grid. Others have curves up to where
+everything falls, transfer from two networks, a random defence with the mean of 20 draws, and
+two black boxes. Each part is an evaluation in its own folder below DIR, from which an
+interrupted run is resumed; the page is written after each. Takes about eight hours on two
+cores. Needs 'pyfd-jpeg[evaluate]'.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-import pyfd
 from benchmarks import pages
-from benchmarks.reproduction import (
+from benchmarks.studies import (
+    MODELS,
     Content,
     Part,
     Photos,
-    cell,
+    conduct,
+    find,
+    percent,
     read_arguments,
-    run,
+    together,
 )
 
 MAKER = "benchmarks/autoattack.py"
-MODEL = "efficientnet-lite0"
-SURROGATES = ("squeezenet1.1", "efficientnet-lite2")
-DEFENCES = ("none", "one-pass:fd-cvpr2019", "two-pass:fd-cvpr2019", "jpeg:75")
+MODEL, *SURROGATES = MODELS
+DEFENCES = ("none", "one-pass:fd-cvpr2019", "two-pass:fd-cvpr2019")
 EPSILONS = (1, 2, 4)
 CURVE = (1, 2, 4, 8, 16, 32, 64)
-COUNT, FEW = 25, 10  # photographs; of the slowest parts
-STRONG = ("noise", "pgd", "autoattack", "bpda", "bpda-t", "bpda-strong")
-STRONG += ("bpda-autoattack", "grid", "square-whole")
+COUNT = 25  # photographs
+STRONG = ("noise", "pgd", "autoattack", "bpda", "bpda-t", "bpda-strong", "bpda-autoattack", "grid")
 
 
 def strong(epsilon: int) -> Part:
@@ -41,27 +42,25 @@ def strong(epsilon: int) -> Part:
     return Part(f"autoattack-{epsilon}", MODEL, DEFENCES, STRONG, (epsilon,), COUNT)
 
 
-def others() -> dict[str, Part]:
-    """Return the other parts by their titles."""
-    random, surrogates = ("shield",), SURROGATES
-    return {
-        "HopSkipJump": Part("decisions", MODEL, DEFENCES, ("hopskipjump",), EPSILONS, FEW),
-        "A random defence, 20 draws": Part(
-            "random", MODEL, random, ("bpda", "bpda-apgd-ce"), EPSILONS, FEW
-        ),
-        "Transfer from two networks": Part(
-            "transfer", MODEL, DEFENCES, ("transfer",), EPSILONS, COUNT, surrogates=surrogates
-        ),
-        "Up to where everything falls": Part(
-            "curve", MODEL, DEFENCES, ("noise", "bpda-t"), CURVE, COUNT
-        ),
-    }
+CURVES = Part("curve", MODEL, (*DEFENCES, "certified:4"), ("noise", "bpda-t", "grid"), CURVE, COUNT)
+TRANSFER = Part("transfer", MODEL, DEFENCES, ("transfer",), EPSILONS, COUNT, "model", SURROGATES)
+RANDOM = Part("random", MODEL, ("shield",), ("bpda",), EPSILONS, COUNT)
+BLIND = Part("black-boxes", MODEL, DEFENCES, ("square-whole", "hopskipjump"), (4,), COUNT)
 
 
-def parts() -> Iterator[Part]:
-    """Yield all parts, the fastest first."""
-    yield from reversed(others().values())
-    yield from map(strong, EPSILONS)
+def sections() -> Iterator[tuple[str, Part]]:
+    """Yield all parts with their titles, in the order of the page."""
+    for epsilon in EPSILONS:
+        yield f"ε = {epsilon}", strong(epsilon)
+    yield "Up to where everything falls", CURVES
+    yield "Transfer from two networks", TRANSFER
+    yield "A random defence, the mean of 20 draws", RANDOM
+    yield "Black boxes on the whole pipeline", BLIND
+
+
+def parts() -> list[Part]:
+    """Return all parts, the fastest first, and then the largest strength."""
+    return [TRANSFER, RANDOM, CURVES, *map(strong, reversed(EPSILONS)), BLIND]
 
 
 # ---- the page -----------------------------------------------------------------
@@ -71,33 +70,30 @@ def page(contents: Mapping[str, Content]) -> str:
     """Return the generated part of docs/attacks.md.
 
     Args:
-        contents: The parts' reports, by the parts' names.
+        contents: The reports so far, by the parts' folders.
     """
-    sections = []
-    for epsilon in EPSILONS:
-        part = strong(epsilon)
-        sections += section(f"ε = {epsilon}", part, contents[part.name])
-    for title, part in others().items():
-        sections += section(title, part, contents[part.name])
-    return "\n\n".join(sections)
+    found = [(title, part) for title, part in sections() if part.folder in contents]
+    return "\n\n".join(section(title, part, contents[part.folder]) for title, part in found)
 
 
-def section(title: str, part: Part, content: Content) -> list[str]:
+def section(title: str, part: Part, content: Content) -> str:
     """Return the heading of a part, how long it took, and its table."""
     took = f"{content['setting']['n']} photographs, {hours(content):.1f} hours of one process."
-    return [f"### {title}", took, table(part, content)]
+    return f"### {title}\n\n{took}\n\n{table(part, content)}"
 
 
 def table(part: Part, content: Content) -> str:
-    """Return a table of accuracies in percent: a row for each defence."""
-    several = len(part.epsilons) > 1
-    columns = [("benign", None), *((a, e) for a in part.attacks for e in part.epsilons)]
-    heads = [a if e is None or not several else f"{a}, ε = {e}" for a, e in columns]
+    """Return a table of accuracies in percent: a row for each defence at each strength."""
+    several = len(part.attacks) > 1
+    heads = ["ε", "defence", "benign", *part.attacks, *(["all together"] if several else [])]
     rows = []
-    for defence in part.defences:
-        found = [cell(content, str(defence), *column) for column in columns]
-        rows.append([str(defence), *("–" if x is None else f"{100 * x:.0f}" for x in found)])
-    return pages.table(["defence", *heads], rows)
+    for epsilon in part.epsilons:
+        for defence in map(str, part.defences):
+            row = [str(epsilon), defence, percent(find(content, defence, "benign", None))]
+            row += [percent(find(content, defence, attack, epsilon)) for attack in part.attacks]
+            row += [percent(together(content, defence, epsilon))] if several else []
+            rows.append(row)
+    return pages.table(heads, rows)
 
 
 def hours(content: Content) -> float:
@@ -112,14 +108,7 @@ def hours(content: Content) -> float:
 def main() -> None:
     arguments = read_arguments(__doc__)
     photos = Photos(arguments.photos, arguments.labels)
-    contents = {}
-    for part in parts():
-        print(part.folder, flush=True)
-        contents[part.name] = run(part, photos, arguments.output, arguments.photos.name)
-    text = f"pyfd {pyfd.__version__}. Accuracy in %.\n\n{page(contents)}"
-    print(text)
-    if arguments.write:
-        pages.publish(arguments.write, MAKER, text)
+    conduct(parts(), photos, arguments, MAKER, page)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from torch import nn
 
 import pyfd
 from benchmarks import pages
-from benchmarks.reproduction import MODELS, Photos, Scale
+from benchmarks.studies import MODELS, Photos, Scale
 from pyfd import QTables
 from pyfd._core.log import Log
 from pyfd.evaluation.attacks import ATTACKS, Target, to_batch
@@ -36,9 +36,9 @@ TABLES = ("16", "fd-2018", "fd-cvpr2019", "certified:1", "certified:2", "certifi
 EPSILONS = (1, 2, 4)
 #: The photographs of each network at each size.
 COUNTS: dict[tuple[str, Scale], int] = {
-    (MODELS[0], "model"): 30,
-    (MODELS[-1], "model"): 30,
-    (MODELS[0], "photo"): 8,
+    (MODELS[0], "model"): 25,
+    (MODELS[-1], "model"): 25,
+    (MODELS[0], "photo"): 10,
 }
 #: The most coefficients' values, all together, that are decoded and shown to the network.
 MOST = 512

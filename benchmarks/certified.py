@@ -25,7 +25,7 @@ import pyfd
 from benchmarks import certified_slack, pages
 from benchmarks.certified_files import Cost, pair, summary
 from benchmarks.certified_slack import CORES, DEFAULT, Point
-from benchmarks.reproduction import COUNT, Photos, read_arguments
+from benchmarks.studies import Photos, read_arguments
 from benchmarks.timing import cpu_seconds, undisturbed
 from pyfd import QTables
 from pyfd._core.pixels import Pixels
@@ -34,6 +34,7 @@ from pyfd.evaluation import dataset
 
 MAKER = "benchmarks/certified.py"
 MODEL = "efficientnet-lite0"
+COUNT = 200  # photographs that the model is asked about, of those that it gets right
 ANY_SIZE = 1 << 16  # pixels: no photograph is shrunk
 OWN, CROPPED = "Photographs at their own size", "The same, cropped to whole blocks"
 ROUNDS = 3  # pairs of times for each photograph

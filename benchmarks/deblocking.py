@@ -25,7 +25,7 @@ from torch import nn
 import pyfd
 from benchmarks import pages, paired
 from benchmarks.equal_accuracy import BATCH, probabilities
-from benchmarks.reproduction import Photos, read_arguments
+from benchmarks.studies import Photos, read_arguments
 from pyfd import QTables
 from pyfd._core.pixels import Pixels
 from pyfd._core.writing import write_file

@@ -4,60 +4,47 @@
 
 PHOTOS is a folder of photographs, LABELS a CSV file with the columns file and label
 (ImageNet's 0 to 999). Each part is an evaluation in its own folder below DIR, with a
-report.html; an interrupted run is resumed from there. Needs 'pyfd-jpeg[evaluate]'.
+report.html; an interrupted run is resumed from there. The page is written after each part.
+Needs 'pyfd-jpeg[evaluate]'.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any
 
 import numpy as np
 
-import pyfd
 from benchmarks import pages
 from benchmarks.quilting import Quilting, patch_bank
+from benchmarks.studies import (
+    MODELS,
+    SIZES,
+    Content,
+    Part,
+    Photos,
+    Scale,
+    conduct,
+    find,
+    percent,
+    promised,
+    read_arguments,
+    together,
+)
 from pyfd import QTables, plots
-from pyfd.evaluation import dataset, evaluate, models
-from pyfd.evaluation.defences import Defence, Distillation
-from pyfd.torch import predict
+from pyfd.evaluation.defences import Distillation
 
 MAKER = "benchmarks/reproduction.py"
-MODELS = ("efficientnet-lite0", "efficientnet-lite2", "squeezenet1.1")
-COUNT = 200  # photographs, of those that the model gets right
+COUNT = 100  # photographs, of those that the model gets right
 STEPS = (8, 16, 24, 32, 48)
 PROTECTED = (0, 6, 15)
-FEW = 20  # photographs for the slow baselines, total-variation minimization and quilting
+FEW = 25  # photographs for the slow baselines, total-variation minimization and quilting
 KINDS, PRESETS = ("one-pass", "two-pass"), ("fd-2018", "fd-cvpr2019")
 ONE_PASS, TWO_PASS = "one-pass:fd-cvpr2019", "two-pass:fd-cvpr2019"
 
-Content = dict[str, Any]
-#: The size of the photographs: the model's input size, or their own.
-Scale: TypeAlias = Literal["model", "photo"]
-SIZES: Mapping[Scale, str] = {"model": "its input size", "photo": "the photographs' own size"}
 #: How many photographs the headlines are measured on. Larger pictures and networks are slower.
-COUNTS: Mapping[Scale, Sequence[int]] = {"model": (COUNT, 60, COUNT), "photo": (60, 30, 60)}
-
-
-class Part(NamedTuple):
-    """An evaluation: a part of the reproduction."""
-
-    name: str
-    model: str
-    defences: Sequence[str | Defence]
-    attacks: Sequence[str]
-    epsilons: Sequence[int]
-    count: int = COUNT
-    scale: Scale = "model"
-    surrogates: Sequence[str] = ()
-
-    @property
-    def folder(self) -> str:
-        """The name of the part's folder."""
-        return "-".join([self.name, self.model, *(["own-size"] if self.scale == "photo" else [])])
+COUNTS: Mapping[Scale, Sequence[int]] = {"model": (COUNT, 50, COUNT), "photo": (50, 25, 50)}
 
 
 def parts() -> list[Part]:
@@ -68,9 +55,9 @@ def parts() -> list[Part]:
 def headlines() -> Iterator[Part]:
     """Yield the parts of both papers' tables: each model, at both sizes."""
     others = ("jpeg:90", "jpeg:75", "bits:4", "shield")
-    certified = (f"certified:{PRESETS[1]}@1", "certified:1", "certified:4")
+    proved = (f"certified:{PRESETS[1]}@1", "certified:1", "certified:4")
     tables = tuple(f"{kind}:{name}" for kind in KINDS for name in PRESETS)
-    defences = ("none", *tables, *certified, *others)
+    defences = ("none", *tables, *proved, *others)
     for scale, counts in COUNTS.items():
         for model, count in zip(MODELS, counts, strict=True):
             weak, strong = ("bim", "deepfool", "cw-l2"), ("pgd",)
@@ -82,15 +69,15 @@ def adaptive_and_steps() -> Iterator[Part]:
     """Yield the parts of adaptive attacks and of the step, for the first model only."""
     model = MODELS[0]
     adaptive = (ONE_PASS, TWO_PASS, "two-pass:16", "jpeg:75")
-    yield Part("adaptive", model, adaptive, ("bpda", "grid"), (4,))
+    yield Part("adaptive", model, adaptive, ("bpda", "grid"), (4,), COUNT)
     by_step = {str(step): QTables.uniform(step) for step in STEPS}
     protected = {f"40, {count} protected": two_band(count) for count in PROTECTED}
     # One pass at the paper's strength, and at one that two passes need to show differences
     for name, tables in (("steps", by_step), ("protected", protected)):
         defences = [distillation("one-pass", *item) for item in tables.items()]
-        yield Part(f"{name}-one-pass", model, defences, ("pgd",), (1, 4))
+        yield Part(f"{name}-one-pass", model, defences, ("pgd",), (1, 4), COUNT)
     defences = [distillation("two-pass", *item) for item in by_step.items()]
-    yield Part("steps-two-pass", model, defences, ("pgd",), (4,))
+    yield Part("steps-two-pass", model, defences, ("pgd",), (4,), COUNT)
 
 
 def distillation(kind: str, label: str, tables: QTables) -> Distillation:
@@ -105,58 +92,6 @@ def two_band(protected: int) -> QTables:
     return QTables.two_band(np.zeros((8, 8)), step=40, protected_step=1, protected=protected)
 
 
-# ---- running ------------------------------------------------------------------
-
-
-class Photos:
-    """Labelled photographs, and the models that they are shown to.
-
-    Args:
-        folder: The folder of the photographs.
-        labels: The CSV file.
-    """
-
-    def __init__(self, folder: Path, labels: Path) -> None:
-        self.all = dataset.load(folder, labels)
-        self.right: dict[tuple[str, Scale], tuple[list[np.ndarray], np.ndarray]] = {}
-        self.models: dict[str, Any] = {}
-
-    def model(self, name: str) -> Any:
-        """Return a model, which is loaded only once."""
-        if name not in self.models:
-            self.models[name] = models.load(name)
-        return self.models[name]
-
-    def of(self, model: str, scale: Scale = "model") -> tuple[list[np.ndarray], np.ndarray]:
-        """Return the photographs that a model gets right at a size, and their labels."""
-        if (model, scale) not in self.right:
-            network, pixels = self.model(model), self.all.pixels
-            if scale == "model":
-                pixels = [dataset.at_input_size(x, network.input_size) for x in pixels]
-            chosen = np.flatnonzero(predict(network, pixels) == self.all.labels)
-            chosen = np.random.default_rng(0).permutation(chosen)  # they may be sorted by class
-            self.right[model, scale] = [pixels[i] for i in chosen], self.all.labels[chosen]
-        return self.right[model, scale]
-
-
-def run(part: Part, photos: Photos, output: Path, name: str) -> Content:
-    """Evaluate a part, and return its report."""
-    pixels, labels = photos.of(part.model, part.scale)
-    return evaluate(
-        photos.model(part.model),
-        pixels[: part.count],
-        labels[: part.count],
-        output=output / part.folder,
-        defences=part.defences,
-        attacks=part.attacks,
-        epsilons=part.epsilons,
-        surrogate=[photos.model(name) for name in part.surrogates],
-        workers=len(os.sched_getaffinity(0)),
-        progress=True,
-        setting={"model": part.model, "images": name, "scale": part.scale},
-    )
-
-
 def slow(photos: Photos) -> Part:
     """Return the part of the slow baselines; the patches come from other photographs."""
     others, _ = photos.of(MODELS[0])
@@ -168,104 +103,106 @@ def slow(photos: Photos) -> Part:
 # ---- the page -----------------------------------------------------------------
 
 
-def cell(content: Content, defence: str, attack: str, epsilon: int | None) -> float | None:
-    """Return the accuracy in a report's cell, or None if there is no such cell."""
-    found = _cell(content, defence, attack, epsilon)
-    return None if found is None else float(found["accuracy"])
+def page(contents: Mapping[str, Content], pictures: Path) -> str:
+    """Return the generated part of docs/reproduction.md, and write its pictures.
+
+    Args:
+        contents: The reports so far, by the parts' folders.
+        pictures: The folder for the pictures.
+    """
+    return "\n\n".join([*_headlines(contents), *_adaptive(contents, pictures), *_slow(contents)])
 
 
-def _cell(content: Content, defence: str, attack: str, epsilon: int | None) -> Content | None:
-    for found in content["cells"]:
-        if (found["defence"], found["attack"], found["epsilon"]) == (defence, attack, epsilon):
-            return dict(found)
-    return None
+def _headlines(contents: Mapping[str, Content]) -> Iterator[str]:
+    columns = [("benign", None), ("bim", 1), ("deepfool", None), ("cw-l2", None), ("pgd", 4)]
+    for part in headlines():
+        if part.name == "headline" and part.folder in contents:
+            strong = part._replace(name="strong").folder
+            found = [contents[name] for name in (part.folder, strong) if name in contents]
+            yield heading(part.model, f"at {SIZES[part.scale]}", found[0]) + table(found, columns)
 
 
-def percent(cell: Content | None) -> str:
-    """Return an accuracy in percent with its 95 % interval; a dash for what was not measured."""
-    if cell is None:
-        return "–"
-    low, high = (f"{100 * end:.0f}" for end in cell["interval"])
-    return f"{100 * cell['accuracy']:.1f} ({low}–{high})"
+def _adaptive(contents: Mapping[str, Content], pictures: Path) -> Iterator[str]:
+    model = MODELS[0]
+    if content := contents.get(f"adaptive-{model}"):
+        columns = [("benign", None), ("bpda", 4), ("grid", 4)]
+        title = heading(model, "adaptive attacks", content)
+        yield title + table([content], columns, both=4)
+    labels = [f"40, {count} protected" for count in PROTECTED]
+    draw(contents, "steps", STEPS, [str(step) for step in STEPS], pictures / "steps.png")
+    draw(contents, "protected", PROTECTED, labels, pictures / "protected.png")
 
 
-def table(contents: Iterable[Content], columns: Sequence[tuple[str, int | None]]) -> str:
+def _slow(contents: Mapping[str, Content]) -> Iterator[str]:
+    model = MODELS[0]
+    if content := contents.get(f"slow-{model}"):
+        columns = [("benign", None), ("pgd", 4), ("cw-l2", None)]
+        yield heading(model, "the slow baselines", content) + table([content], columns)
+        yield costs(content)
+
+
+def table(
+    contents: Iterable[Content],
+    columns: Sequence[tuple[str, int | None]],
+    both: int | None = None,
+) -> str:
     """Return a table of accuracies in percent, with a row for each defence.
 
     What is certified stands beside the attacks, if something is.
+
+    Args:
+        contents: The reports, of the same photographs.
+        columns: The attacks and their strengths.
+        both: A strength, for a column with what its attacks leave together.
     """
-    contents = list(contents)
-    merged: Content = {"cells": [c for content in contents for c in content["cells"]]}
-    certified = {
-        name: found for content in contents for name, found in content["certified"].items()
-    }
-    heads = [a if epsilon is None else f"{a} ε = {epsilon}" for a, epsilon in columns]
+    merged: Content = {"cells": [], "certified": {}, "together": []}
+    for content in contents:
+        merged["cells"] += content["cells"]
+        merged["certified"] |= content["certified"]
+        merged["together"] += content["together"]
+    heads = ["defence", *(a if e is None else f"{a} ε = {e}" for a, e in columns)]
+    heads += [] if both is None else [f"together ε = {both}"]
+    heads += ["certified"] if merged["certified"] else []
     rows = []
     for defence in dict.fromkeys(found["defence"] for found in merged["cells"]):
-        row = [defence, *(percent(_cell(merged, defence, *column)) for column in columns)]
-        if certified:
-            promised = certified.get(defence)
-            at = "" if promised is None else f" at ε = {promised['epsilon']}"
-            row.append(percent(promised) + at)
+        row = [defence, *(percent(find(merged, defence, *column)) for column in columns)]
+        row += [] if both is None else [percent(together(merged, defence, both))]
+        row += [promised(merged["certified"].get(defence))] if merged["certified"] else []
         rows.append(row)
-    return pages.table(["defence", *heads, *(["certified"] if certified else [])], rows)
+    return pages.table(heads, rows)
 
 
 def draw(
-    contents: dict[str, Content], name: str, x: Sequence[int], labels: Sequence[str], path: Path
+    contents: Mapping[str, Content],
+    name: str,
+    x: Sequence[int],
+    labels: Sequence[str],
+    path: Path,
 ) -> None:
     """Write a picture of accuracies against the step, or against the protected frequencies."""
-    one = contents[f"{name}-one-pass-{MODELS[0]}"]
+    one = contents.get(f"{name}-one-pass-{MODELS[0]}")
     two = contents.get(f"{name}-two-pass-{MODELS[0]}")
+    if one is None:
+        return
     series: dict[str, Sequence[Any]] = {
         name.removesuffix("s"): x,
-        "benign": [cell(one, f"one-pass:{label}", "benign", None) for label in labels],
+        "benign": [share(one, f"one-pass:{label}", "benign", None) for label in labels],
     }
     if two is not None:
         series["two passes, PGD ε = 4"] = [
-            cell(two, f"two-pass:{label}", "pgd", 4) for label in labels
+            share(two, f"two-pass:{label}", "pgd", 4) for label in labels
         ]
     for epsilon in (1, 4):
         series[f"one pass, PGD ε = {epsilon}"] = [
-            cell(one, f"one-pass:{label}", "pgd", epsilon) for label in labels
+            share(one, f"one-pass:{label}", "pgd", epsilon) for label in labels
         ]
     plots.save(plots.curves(series), path)
 
 
-def page(contents: dict[str, Content], pictures: Path) -> str:
-    """Return the generated part of docs/reproduction.md, and write its pictures.
-
-    Args:
-        contents: The parts' reports, by the parts' folders.
-        pictures: The folder for the pictures.
-    """
-    model = MODELS[0]
-    columns: list[tuple[str, int | None]]
-    parts = []
-    for part in headlines():
-        if part.name == "headline":
-            strong = part._replace(name="strong")
-            found = [contents[part.folder], contents[strong.folder]]
-            columns = [
-                ("benign", None),
-                ("bim", 1),
-                ("deepfool", None),
-                ("cw-l2", None),
-                ("pgd", 4),
-            ]
-            title = heading(part.model, f"at {SIZES[part.scale]}", found[0])
-            parts.append(title + table(found, columns))
-    adaptive = contents[f"adaptive-{model}"]
-    columns = [("benign", None), ("bpda", 4), ("grid", 4)]
-    parts.append(heading(model, "adaptive attacks", adaptive) + table([adaptive], columns))
-    slow = contents[f"slow-{model}"]
-    columns = [("benign", None), ("pgd", 4), ("cw-l2", None)]
-    parts.append(heading(model, "the slow baselines", slow) + table([slow], columns))
-    parts.append(costs(slow))
-    labels = [f"40, {count} protected" for count in PROTECTED]
-    draw(contents, "steps", STEPS, [str(step) for step in STEPS], pictures / "steps.png")
-    draw(contents, "protected", PROTECTED, labels, pictures / "protected.png")
-    return "\n\n".join(parts)
+def share(content: Content, defence: str, attack: str, epsilon: int | None) -> float | None:
+    """Return the accuracy in a report's cell, or None if there is no such cell."""
+    found = find(content, defence, attack, epsilon)
+    return None if found is None else float(found["accuracy"])
 
 
 def heading(model: str, what: str, content: Content) -> str:
@@ -283,28 +220,12 @@ def costs(content: Content) -> str:
     return pages.table(["defence", "ms per image", "times a defended decode"], rows)
 
 
-def read_arguments(description: str) -> argparse.Namespace:
-    """Return the arguments of a study: photographs, labels, a folder, a page to write to."""
-    parser = argparse.ArgumentParser(description=description.partition("\n")[0])
-    parser.add_argument("photos", type=Path)
-    parser.add_argument("labels", type=Path)
-    parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--write", type=Path, help="the page to put the tables in")
-    return parser.parse_args()
-
-
 def main() -> None:
     arguments = read_arguments(__doc__)
     photos = Photos(arguments.photos, arguments.labels)
-    contents = {}
-    for part in [slow(photos), *parts()]:
-        print(part.folder, flush=True)
-        contents[part.folder] = run(part, photos, arguments.output, arguments.photos.name)
     pictures = arguments.write.parent / "images" if arguments.write else arguments.output
-    text = f"pyfd {pyfd.__version__}. Accuracy in %.\n\n{page(contents, pictures)}"
-    print(text)
-    if arguments.write:
-        pages.publish(arguments.write, MAKER, text)
+    everything = [*parts(), slow(photos)]
+    conduct(everything, photos, arguments, MAKER, lambda contents: page(contents, pictures))
 
 
 if __name__ == "__main__":

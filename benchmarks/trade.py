@@ -15,16 +15,15 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-import pyfd
 from benchmarks import pages
 from benchmarks.coded import Coded, NearLossless, PlainJPEG, jpeg_xl_bits
-from benchmarks.reproduction import Content, Part, Photos, read_arguments, run
+from benchmarks.studies import Content, Part, Photos, conduct, percent, promised, read_arguments
 from benchmarks.timing import cpu_seconds
 from pyfd import plots
 from pyfd._core.log import Log
@@ -37,7 +36,7 @@ TABLES = (1, 2, 3, 4, 6, 8)  # strengths whose finest tables are tried: finer an
 GRIDS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48)
 NEAR, QUALITIES = (1, 2, 4, 8, 16), (30, 50, 75, 90, 95)
 ATTACKS = ("pgd", "bpda", "grid")
-COUNT, ATTACKED = 200, 24  # photographs, and those of them that are attacked
+COUNT, ATTACKED = 200, 25  # photographs, and those of them that are attacked
 TIMED = 12  # photographs
 COLORS = ("tab:blue", "tab:orange", "tab:green")
 
@@ -52,9 +51,9 @@ class Row(NamedTuple):
     """The CPU milliseconds in which the camera writes a file."""
     reader: float
     """The milliseconds in which the classifier's side reads it."""
-    benign: float
-    certified: Mapping[str, Any] | None
-    """The certified share and its interval, or None if nothing is proved."""
+    benign: Content
+    certified: Content | None
+    """The certified share, or None if nothing is proved."""
 
 
 def tables(strength: int, epsilon: int) -> str:
@@ -129,7 +128,7 @@ def timed(defence: Defence, images: Sequence[np.ndarray]) -> dict[str, float]:
 
 def rows(content: Content, found: Mapping[str, Mapping[str, float]]) -> list[Row]:
     """Return a row for each defence of the part without an attack."""
-    benign = {c["defence"]: c["accuracy"] for c in content["cells"] if c["attack"] == "benign"}
+    benign = {c["defence"]: c for c in content["cells"] if c["attack"] == "benign"}
     return [
         Row(
             name,
@@ -144,14 +143,9 @@ def rows(content: Content, found: Mapping[str, Mapping[str, float]]) -> list[Row
     ]
 
 
-def best(content: Content, epsilon: int) -> dict[str, tuple[float, str]]:
-    """Return what the best attack leaves of each defence, and the attack's name."""
-    left: dict[str, tuple[float, str]] = {}
-    for cell in content["cells"]:
-        if cell["epsilon"] == epsilon:
-            found = (cell["accuracy"], cell["attack"])
-            left[cell["defence"]] = min(found, left.get(cell["defence"], found))
-    return left
+def left(content: Content, epsilon: int) -> dict[str, Content]:
+    """Return what all attacks of a strength together leave of each defence."""
+    return {each["defence"]: each for each in content["together"] if each["epsilon"] == epsilon}
 
 
 def cost_table(found: Sequence[Row]) -> str:
@@ -184,41 +178,24 @@ def equal_table(found: Sequence[Row]) -> str:
         ]
         share = row.certified["accuracy"] if row.certified else 0.0
         rate = min(holding, key=lambda grid: abs(np.log(grid.bits / row.bits)))
-        same = min(holding, key=lambda grid: (abs(grid.benign - share), grid.bits))
+        same = min(holding, key=lambda grid: (abs(grid.benign["accuracy"] - share), grid.bits))
         body.append(
             [
                 *(row.defence, f"{row.bits:.2f}", promised(row.certified)),
                 *(rate.defence, f"{rate.bits:.2f}", promised(rate.certified)),
-                *(f"{same.defence} ({percent(same.benign)})", f"{same.bits:.2f}"),
+                *(f"{same.defence}, {percent(same.benign)}", f"{same.bits:.2f}"),
             ]
         )
     return pages.table(heads, body)
 
 
 def attack_table(contents: Mapping[int, Content]) -> str:
-    """Return a table of what the best attack leaves of files that nobody certified."""
-    left = {epsilon: best(content, epsilon) for epsilon, content in contents.items()}
-    names = dict.fromkeys(itertools.chain.from_iterable(left.values()))
-    heads = ["defence", *(f"ε = {epsilon}" for epsilon in left)]
-    body = []
-    for name in names:
-        cells = [left[epsilon].get(name) for epsilon in left]
-        body.append([name, *("–" if c is None else f"{percent(c[0])} ({c[1]})" for c in cells)])
-    return pages.table(heads, body)
-
-
-def percent(share: float) -> str:
-    """Return a share in percent."""
-    return f"{100 * share:.1f}"
-
-
-def promised(certified: Mapping[str, Any] | None) -> str:
-    """Return a certified share in percent, with its interval and its strength."""
-    if certified is None:
-        return "–"
-    low, high = (f"{100 * end:.0f}" for end in certified["interval"])
-    share = f"{percent(certified['accuracy'])} ({low}–{high})"
-    return f"{share} at ε = {certified['epsilon']}"
+    """Return a table of what all attacks together leave of files that nobody certified."""
+    found = {epsilon: left(content, epsilon) for epsilon, content in contents.items()}
+    names = dict.fromkeys(itertools.chain.from_iterable(found.values()))
+    heads = ["defence", *(f"ε = {epsilon}" for epsilon in found)]
+    rows = [[name, *(percent(each.get(name)) for each in found.values())] for name in names]
+    return pages.table(heads, rows)
 
 
 # ---- the figure ------------------------------------------------------------------
@@ -235,21 +212,27 @@ def draw(found: Sequence[Row], contents: Mapping[int, Content], path: Path) -> N
         axes.plot(
             *zip(*proved, strict=True), "o-", color=color, label=f"certified at ε = {epsilon}"
         )
-        left = best(contents[epsilon], epsilon)
-        names = {plain(t): tables(t, epsilon) for t in TABLES if t >= epsilon}
-        points = [(bits[same], left[name][0]) for name, same in names.items() if name in left]
-        label = f"the same tables, plain: best attack, ε = {epsilon}"
-        axes.plot(*zip(*points, strict=True), "o:", color=color, fillstyle="none", label=label)
+        if epsilon in contents:
+            remaining = left(contents[epsilon], epsilon)
+            names = {plain(t): tables(t, epsilon) for t in TABLES if t >= epsilon}
+            points = [
+                (bits[same], remaining[name]["accuracy"])
+                for name, same in names.items()
+                if name in remaining
+            ]
+            label = f"the same tables, plain: all attacks together, ε = {epsilon}"
+            axes.plot(*zip(*points, strict=True), "o:", color=color, fillstyle="none", label=label)
     grids = [row for row in found if "pixel-" in row.defence]
-    points = sorted((row.bits, row.benign) for row in grids)
+    points = sorted((row.bits, row.benign["accuracy"]) for row in grids)
     axes.plot(*zip(*points, strict=True), "s-", color="0.4", label="grid on pixels, certified at E")
     for row in grids:
-        place, number = (row.bits, row.benign), row.defence.rpartition("-")[2]
+        place, number = (row.bits, row.benign["accuracy"]), row.defence.rpartition("-")[2]
         axes.annotate(number, place, (0, 5), textcoords="offset points", fontsize=7)
-    points = [(bits[name], left) for name, left in unprotected(contents[EPSILONS[0]])]
-    axes.plot(
-        *zip(*points, strict=True), "x", color="0.4", label="only compressed: best attack, ε = 1"
-    )
+    first = EPSILONS[0]
+    if first in contents:
+        points = [(bits[name], share) for name, share in unprotected(contents[first])]
+        label = f"only compressed: all attacks together, ε = {first}"
+        axes.plot(*zip(*points, strict=True), "x", color="0.4", label=label)
     axes.set_xscale("log")
     axes.set_xticks(ticks := (0.25, 0.5, 1, 2, 4, 8), [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
@@ -271,62 +254,60 @@ def certified_curve(found: Sequence[Row], epsilon: int) -> Iterator[tuple[float,
 
 
 def unprotected(content: Content) -> Iterator[tuple[str, float]]:
-    """Yield the cameras that only compress, and what the best attack leaves of them."""
-    left = best(content, EPSILONS[0])
+    """Yield the cameras that only compress, and what all attacks together leave of them."""
+    remaining = left(content, EPSILONS[0])
     for camera in coded():
-        if camera.name in left:
-            yield camera.name, left[camera.name][0]
+        if camera.name in remaining:
+            yield camera.name, remaining[camera.name]["accuracy"]
 
 
 # ---- the page --------------------------------------------------------------------
 
 
 def page(
-    content: Content, contents: Mapping[int, Content], found: Mapping[str, Mapping[str, float]]
+    contents: Mapping[str, Content], found: Mapping[str, Mapping[str, float]], pictures: Path
 ) -> str:
-    """Return the generated part of docs/reproduction.md.
+    """Return the generated part of docs/reproduction.md, and write its picture.
 
     Args:
-        content: The report of the part without an attack.
-        contents: The reports of the parts with attacks, by ε.
+        contents: The reports so far, by the parts' folders; that of `kept` is among them.
         found: The costs by defence.
+        pictures: The folder for the picture.
     """
+    content = contents[kept().folder]
+    folders = {epsilon: attacked(epsilon).folder for epsilon in EPSILONS}
+    some = {e: contents[folder] for e, folder in folders.items() if folder in contents}
     measured = rows(content, found)
+    draw(measured, some, pictures / "trade.png")
     smaller = [
         f"{name.rpartition('-')[2]}: {each['jpeg-xl']:.2f}"
         for name, each in found.items()
         if "jpeg-xl" in each
     ]
     sections = [
+        "![Accuracy against bits per pixel](images/trade.png)",
         f"{content['setting']['n']} photographs at the network's input size, without an attack; "
         "CPU time:",
         cost_table(measured),
         f"The grids as lossless JPEG XL, in bits per pixel: {', '.join(smaller)}.",
         "The grids that come nearest to certified files, at equal rate and at equal accuracy:",
         equal_table(measured),
-        f"What the best of {', '.join(ATTACKS)} leaves on "
-        f"{contents[EPSILONS[0]]['setting']['n']} of these photographs:",
-        attack_table(contents),
     ]
+    if some:
+        sections += [
+            f"What {', '.join(ATTACKS)} together leave on {ATTACKED} of these photographs:",
+            attack_table(some),
+        ]
     return "\n\n".join(sections)
 
 
 def main() -> None:
     arguments = read_arguments(__doc__)
+    arguments.output.mkdir(parents=True, exist_ok=True)
     photos = Photos(arguments.photos, arguments.labels)
-    contents = {}
-    for part in parts():
-        print(part.folder, flush=True)
-        contents[part.folder] = run(part, photos, arguments.output, arguments.photos.name)
-    found = costs(photos, arguments.output / "costs.jsonl")
-    content, some = contents[kept().folder], {e: contents[attacked(e).folder] for e in EPSILONS}
     pictures = arguments.write.parent / "images" if arguments.write else arguments.output
-    draw(rows(content, found), some, pictures / "trade.png")
-    picture = "![Accuracy against bits per pixel](images/trade.png)"
-    text = f"pyfd {pyfd.__version__}. Accuracy in %.\n\n{picture}\n\n{page(content, some, found)}"
-    print(text)
-    if arguments.write:
-        pages.publish(arguments.write, MAKER, text)
+    found = costs(photos, arguments.output / "costs.jsonl")
+    conduct(parts(), photos, arguments, MAKER, lambda contents: page(contents, found, pictures))
 
 
 if __name__ == "__main__":

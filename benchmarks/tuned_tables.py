@@ -33,7 +33,7 @@ import pyfd
 from benchmarks import pages, paired
 from benchmarks.adaptation import halves, share
 from benchmarks.deblocking import Answers, answers
-from benchmarks.reproduction import Photos, read_arguments
+from benchmarks.studies import Photos, read_arguments
 from pyfd import QTables
 from pyfd._core.log import Log
 from pyfd._core.pixels import Pixels

@@ -28,7 +28,8 @@ from pyfd.evaluation.attacks import Attack
 from pyfd.evaluation.defences import Defence
 from pyfd.evaluation.draft import Draft
 from pyfd.evaluation.fingerprint import Fingerprints
-from pyfd.evaluation.models import as_classifier, check, classes_of
+from pyfd.evaluation.models import as_classifier, check
+from pyfd.evaluation.models.check import classes_of
 from pyfd.evaluation.plan import Task, plan
 from pyfd.evaluation.progress import Display, Estimate
 from pyfd.evaluation.proof import BrokenCertificateError

@@ -24,7 +24,7 @@ from tests.jpegs import picture
 def study(photographs_folder, monkeypatch):
     """A function that runs a benchmark's main on toys, and returns its page."""
     folder, _ = photographs_folder
-    monkeypatch.setattr("benchmarks.reproduction.models.load", lambda _: Brightest().eval())
+    monkeypatch.setattr("benchmarks.studies.models.load", lambda _: Brightest().eval())
 
     def run(benchmark) -> str:
         page = folder / "page.md"

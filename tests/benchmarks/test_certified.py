@@ -188,7 +188,7 @@ def folder(tmp_path) -> Path:
 
 
 def test_everything_is_measured_and_published(folder, monkeypatch, capsys):
-    monkeypatch.setattr("benchmarks.reproduction.models.load", lambda _: Brightest().eval())
+    monkeypatch.setattr("benchmarks.studies.models.load", lambda _: Brightest().eval())
     monkeypatch.setattr(certified, "cases", lambda: [Case("24 everywhere", TABLES, 1)])
     monkeypatch.setattr(certified_slack, "EPSILONS", (1, 2))
     monkeypatch.setattr(certified_slack, "SLACKS", (8, 12))

@@ -87,7 +87,7 @@ def test_filters_make_coarse_pictures_better(name):
 
 def test_everything_is_measured_and_published(photographs_folder, monkeypatch):
     folder, labels = photographs_folder
-    monkeypatch.setattr("benchmarks.reproduction.models.load", lambda _: Brightest().eval())
+    monkeypatch.setattr("benchmarks.studies.models.load", lambda _: Brightest().eval())
     monkeypatch.setattr(deblocking, "EPSILONS", (1, 4))
     page = folder / "page.md"
     page.write_text(f"before\n\n<!-- made by {deblocking.MAKER} -->\nold{pages.END}\n\nafter\n")

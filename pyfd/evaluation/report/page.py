@@ -89,8 +89,8 @@ def _columns(evaluation: Evaluation) -> Iterator[tuple[str, list[str]]]:
             yield "certified", shown
     for epsilon in sorted({each.epsilon for each in evaluation.together}):
         left = {each.defence: each for each in evaluation.together if each.epsilon == epsilon}
-        found = [left.get(name) for name in evaluation.defences]
-        yield f"all together, ε = {epsilon}", [_with_interval(f) if f else "–" for f in found]
+        remaining = [left.get(name) for name in evaluation.defences]
+        yield f"all together, ε = {epsilon}", [_with_interval(r) if r else "–" for r in remaining]
     if evaluation.rates:
         rates = [evaluation.rates.get(name) for name in evaluation.defences]
         yield "bits per pixel", ["–" if r is None else _three_digits(r) for r in rates]
