@@ -7,10 +7,11 @@ PHOTOS and LABELS are those of benchmarks/reproduction.py. For each network, at 
 size and at the photographs' own, many photographs are certified, and some of them attacked.
 The certified share and what an attack within ε leaves must be equal; the evaluation stops if
 an attack changes what a network sees. Each part is an evaluation in its own folder below
-DIR; an interrupted run is resumed from there. At last, plain files' certified share is compared
-with what the attack on the grid leaves (benchmarks/bracket.py, its log is DIR/bracket.jsonl).
-Takes about an hour on two cores, and some three more on one for the comparison. Needs
-'pyfd-jpeg[evaluate]'.
+DIR; an interrupted run is resumed from there. Plain files are attacked on the grid with more
+steps, targets and trials than usual, to see whether the attack still gains. At last, their
+certified share is compared with what it leaves (benchmarks/bracket.py, its log is
+DIR/bracket.jsonl). Takes about an hour and a half on two cores, and some three more on one for
+the comparison. Needs 'pyfd-jpeg[evaluate]'.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ from benchmarks.studies import (
     promised,
     publish,
     read_arguments,
+    together,
 )
+from pyfd.evaluation.attacks.grid import Grid
 
 MAKER = "benchmarks/certified_attacks.py"
 EPSILONS = (1, 2, 4)
@@ -39,6 +42,14 @@ PLAIN, CERTIFIED, PIXELS = "two-pass:certified:{}", "certified:{}", "two-pass:pi
 ATTACKS = ("pgd", "bpda", "grid")
 COUNTS: Mapping[Scale, int] = {"model": 200, "photo": 100}  # photographs
 ATTACKED = 25  # of these
+#: The attack on the grid as it is, without its trials, and with more of each of its parameters.
+MORE: Mapping[str, Mapping[str, int]] = {
+    "grid": {},
+    "no trials": {"trials": 0},
+    "600 trials": {"trials": 600},
+    "40 steps": {"steps": 40},
+    "9 targets": {"targets": 9},
+}
 
 
 def many(model: str, scale: Scale) -> Part:
@@ -56,12 +67,26 @@ def attacked(model: str, scale: Scale, epsilon: int) -> Part:
     return Part(name, model, defences, ATTACKS, (epsilon,), ATTACKED, scale)
 
 
+def stronger() -> Part:
+    """Return the part that attacks plain files on the grid with more of everything."""
+    attacks = [grid(name, **more) for name, more in MORE.items()]
+    return Part("grid-stronger", MODELS[0], (PLAIN.format(4),), attacks, (4,), ATTACKED)
+
+
+def grid(name: str, **parameters: int) -> Grid:
+    """Return the attack on the grid with parameters, and a name of its own."""
+    attack = Grid(**parameters)
+    attack.name = name
+    return attack
+
+
 def parts() -> list[Part]:
     """Return all parts, those without an attack first."""
     places = [(model, scale) for scale in SIZES for model in MODELS]
     return [
         *(many(*place) for place in places),
         *(attacked(*place, epsilon) for place in places for epsilon in EPSILONS),
+        stronger(),
     ]
 
 
@@ -90,6 +115,12 @@ def page(contents: Mapping[str, Content], entries: Sequence[bracket.Entry] = ())
                     f"{next(iter(some.values()))['setting']['n']} of these photographs, attacked:",
                     attack_table(some),
                 ]
+    if found := contents.get(stronger().folder):
+        sections += [
+            f"### A stronger attack on the grid: {MODELS[0]}, ε = 4, "
+            f"{found['setting']['n']} photographs",
+            more_table(found),
+        ]
     for model, scale in bracket.COUNTS if entries else ():
         places = [e["image"] for e in entries if (e["model"], e["scale"]) == (model, scale)]
         sections += [
@@ -121,6 +152,15 @@ def attack_table(contents: Mapping[int, Content]) -> str:
             row += [percent(find(content, defence, attack, epsilon)) for attack in ATTACKS]
             rows.append(row)
     return pages.table(["ε", "defence", "benign", "certified", *ATTACKS], rows)
+
+
+def more_table(content: Content) -> str:
+    """Return a table of what the attack on the grid leaves with more of its parameters."""
+    defence = PLAIN.format(4)
+    cells = [cell for name in MORE if (cell := find(content, defence, name, 4)) is not None]
+    rows = [[cell["attack"], percent(cell), f"{cell['seconds'] / cell['n']:.0f}"] for cell in cells]
+    rows.append(["all together", percent(together(content, defence, 4)), ""])
+    return pages.table(["attack", f"left of {defence}", "seconds per photograph"], rows)
 
 
 def main() -> None:

@@ -3,17 +3,17 @@
     python -m benchmarks.deblocking PHOTOS LABELS --output DIR [--write docs/adaptation.md]
 
 PHOTOS is a folder of photographs, LABELS a CSV file with the columns file and label
-(ImageNet's 0 to 999). Every photograph is brought to the network's size and encoded with
-a radius; the network answers on the decoded pixels, and on the same pixels behind each
+(ImageNet's 0 to 999). Every photograph is encoded with a radius, at the network's size or at
+its own; the network answers on the decoded pixels, and on the same pixels behind each
 filter. The certificate holds for all of them, because a filter sees only pixels that no
 perturbation within ε changes. DIR gets deblocking.json with every photograph's answers.
-Takes about five minutes on one core. Needs 'pyfd-jpeg[evaluate]'.
+Takes about half an hour on one core. Needs 'pyfd-jpeg[evaluate]'.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
@@ -25,14 +25,20 @@ from torch import nn
 import pyfd
 from benchmarks import pages, paired
 from benchmarks.equal_accuracy import BATCH, probabilities
-from benchmarks.studies import Photos, read_arguments
+from benchmarks.studies import MODELS, SIZES, Photos, Scale, read_arguments
 from pyfd import QTables
 from pyfd._core.pixels import Pixels
 from pyfd._core.writing import write_file
 from pyfd.evaluation import dataset
+from pyfd.torch import batches
 
 MAKER = "benchmarks/deblocking.py"
-MODEL = "efficientnet-lite0"
+#: The networks, and the sizes at which the codec and the filters work.
+PLACES: Sequence[tuple[str, Scale]] = (
+    (MODELS[0], "model"),
+    (MODELS[-1], "model"),
+    (MODELS[0], "photo"),
+)
 EPSILONS = (1, 2, 4)
 
 #: A function of decoded pixels, H×W×3 ``uint8``, and of the tables.
@@ -143,10 +149,13 @@ class Answers(NamedTuple):
 
 
 def answers(model: nn.Module, images: list[Pixels], labels: np.ndarray) -> Answers:
-    """Ask a network about images of one size."""
-    found = [probabilities(model, images[i : i + BATCH]) for i in range(0, len(images), BATCH)]
-    shares = np.concatenate(found)
-    return Answers(shares.argmax(1) == labels, shares[np.arange(len(labels)), labels])
+    """Ask a network about images, whose sizes may differ."""
+    right, certainty = np.zeros(len(labels), bool), np.zeros(len(labels))
+    for chosen in batches([image.shape for image in images], BATCH):
+        shares, truth = probabilities(model, [images[i] for i in chosen]), labels[chosen]
+        right[chosen] = shares.argmax(1) == truth
+        certainty[chosen] = shares[np.arange(len(chosen)), truth]
+    return Answers(right, certainty)
 
 
 def study(
@@ -162,7 +171,6 @@ def study(
         for name, smooth in FILTERS.items():
             smoothed = [smooth(image, tables) for image in decoded]
             found[epsilon][name] = answers(model, smoothed, labels)
-        print(table({epsilon: found[epsilon]}), flush=True)
     return found
 
 
@@ -185,31 +193,35 @@ def table(found: Mapping[int, Mapping[str, Answers]]) -> str:
     return pages.table(heads, rows)
 
 
-def record(names: list[str], found: Mapping[int, Mapping[str, Answers]]) -> dict[str, Any]:
+def record(found: Mapping[int, Mapping[str, Answers]]) -> dict[str, Any]:
     """Return every photograph's answers as JSON can hold them."""
-    ways = {
+    return {
         str(epsilon): {
-            name: [way.right.tolist(), way.certainty.tolist()] for name, way in w.items()
+            name: [way.right.tolist(), way.certainty.tolist()] for name, way in ways.items()
         }
-        for epsilon, w in found.items()
+        for epsilon, ways in found.items()
     }
-    return {"photographs": names, "answers": ways}
 
 
 def main() -> None:
     arguments = read_arguments(__doc__)
+    arguments.output.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     photos = Photos(arguments.photos, arguments.labels)
-    model = photos.model(MODEL)
-    pixels = [dataset.at_input_size(x, model.input_size) for x in photos.all.pixels]
-    found = study(model, pixels, photos.all.labels)
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    content = json.dumps(record(photos.all.names, found)).encode()
-    write_file(arguments.output / "deblocking.json", content)
-    text = f"{MODEL}, {len(pixels)} photographs at its input size.\n\n{table(found)}"
-    print(text)
+    sections, answered = [], {}
+    for name, scale in PLACES:
+        model, pixels = photos.model(name), photos.all.pixels
+        if scale == "model":
+            pixels = [dataset.at_input_size(x, model.input_size) for x in pixels]
+        found = study(model, pixels, photos.all.labels)
+        title = f"{name}, at {SIZES[scale]}, {len(pixels)} photographs"
+        sections += [f"#### {title}", table(found)]
+        print("\n\n".join(sections[-2:]), flush=True)
+        answered[title] = record(found)
+    content = {"photographs": photos.all.names, "answers": answered}
+    write_file(arguments.output / "deblocking.json", json.dumps(content).encode())
     if arguments.write:
-        pages.publish(arguments.write, MAKER, text)
+        pages.publish(arguments.write, MAKER, "\n\n".join(sections))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import numpy as np
 import pyfd
 from benchmarks import pages
 from pyfd.evaluation import dataset, evaluate, models
+from pyfd.evaluation.attacks import Attack
 from pyfd.evaluation.defences import Defence
 from pyfd.torch import predict
 
@@ -35,7 +36,7 @@ class Part(NamedTuple):
     name: str
     model: str
     defences: Sequence[str | Defence]
-    attacks: Sequence[str]
+    attacks: Sequence[str | Attack]
     epsilons: Sequence[int]
     count: int
     scale: Scale = "model"

@@ -6,7 +6,7 @@ from itertools import product
 from typing import Any
 
 from benchmarks.studies import Part
-from pyfd.evaluation.attacks import find
+from pyfd.evaluation.attacks import Attack, find
 from pyfd.evaluation.defences import Defence, parse
 
 
@@ -22,7 +22,7 @@ def share(correct: int, n: int = 200) -> dict[str, Any]:
 
 def content(part: Part) -> dict[str, Any]:
     """Return a report that has the fields of a report.json which studies read."""
-    attacks = [find(name) for name in part.attacks]
+    attacks = [a if isinstance(a, Attack) else find(a) for a in part.attacks]
     columns: list[tuple[str, int | None]] = [("benign", None)]
     for attack in attacks:
         columns += [(attack.name, e) for e in (part.epsilons if attack.bounded else [None])]

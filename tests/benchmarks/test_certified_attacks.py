@@ -9,7 +9,10 @@ import pytest
 from benchmarks import certified_attacks, pages, studies
 from benchmarks.certified_attacks import ATTACKS, EPSILONS, attacked, many
 from benchmarks.studies import MODELS, SIZES
+from pyfd.evaluation.attacks import find
 from tests.benchmarks.reports import content, shown
+
+ATTACK = find("grid")
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +51,18 @@ def test_what_was_not_measured_is_a_dash():
     assert row.split(" | ")[-len(ATTACKS) + 1] == "–"
 
 
+def test_more_of_each_parameter_is_its_own_attack():
+    part = certified_attacks.stronger()
+    usual, *others = part.attacks
+    assert usual.parameters == ATTACK.parameters
+    changed = [set(usual.parameters.items()) - set(a.parameters.items()) for a in others]
+    assert [len(difference) for difference in changed] == [1] * len(others)
+    rows = certified_attacks.more_table(content(part)).splitlines()[2:]
+    assert rows[0] == f"| grid | {shown(2)} | 0 |"
+    assert rows[2] == f"| 600 trials | {shown(4)} | 1 |"
+    assert rows[-1] == f"| all together | {shown(150)} |  |"
+
+
 def test_sections_go_between_the_marks_of_their_maker(tmp_path, monkeypatch, contents):
     """The page has another benchmark's part too, which stays."""
     other = "<!-- made by another.py -->\n\ntheirs\n\n<!-- end -->"
@@ -68,6 +83,7 @@ def test_sections_go_between_the_marks_of_their_maker(tmp_path, monkeypatch, con
     text = page.read_text()
     assert text.startswith(other)
     assert "stale" not in text
-    assert asked == certified_attacks.parts()
+    assert [part.folder for part in asked] == [p.folder for p in certified_attacks.parts()]
     headings = [f"{model}, at {size}" for size in SIZES.values() for model in MODELS]
     assert re.findall("### Certified defences: (.*)", text) == headings
+    assert "### A stronger attack on the grid: " in text

@@ -89,6 +89,7 @@ def test_everything_is_measured_and_published(photographs_folder, monkeypatch):
     folder, labels = photographs_folder
     monkeypatch.setattr("benchmarks.studies.models.load", lambda _: Brightest().eval())
     monkeypatch.setattr(deblocking, "EPSILONS", (1, 4))
+    monkeypatch.setattr(deblocking, "PLACES", (("toy", "model"), ("toy", "photo")))
     page = folder / "page.md"
     page.write_text(f"before\n\n<!-- made by {deblocking.MAKER} -->\nold{pages.END}\n\nafter\n")
     arguments = [folder / "photos", folder / "labels.csv", "--output", folder / "made" / "here"]
@@ -97,8 +98,10 @@ def test_everything_is_measured_and_published(photographs_folder, monkeypatch):
     text = page.read_text()
     assert text.startswith("before\n\n")
     assert text.endswith(f"{pages.END}\n\nafter\n")
-    assert text.count("| 4 |") == text.count("| 1 |") == 1 + len(FILTERS)
+    assert text.count("| 4 |") == text.count("| 1 |") == 2 * (1 + len(FILTERS))
+    assert text.count("#### toy, at ") == 2
     kept = json.loads((folder / "made" / "here" / "deblocking.json").read_text())["answers"]
+    kept = kept[f"toy, at its input size, {len(labels)} photographs"]
     right, certainty = kept["4"]["none"]
     assert len(right) == len(labels)
     assert f"| 4 | none | {100 * np.mean(right):.1f} % |" in text
