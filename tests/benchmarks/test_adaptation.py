@@ -12,7 +12,7 @@ import torch
 
 import pyfd
 from benchmarks import adaptation, pages, tuned_tables
-from benchmarks.deblocking import Answers
+from benchmarks.deblocking import FILTERS, Answers
 from benchmarks.tuned_tables import Half, Trials
 from pyfd import QTables
 from pyfd._core.log import OtherRunError
@@ -90,13 +90,15 @@ def test_no_network_has_seen_what_it_is_scored_on(monkeypatch, tmp_path):
         return Answers(np.ones(len(images), bool), np.ones(len(images)))
 
     tables = QTables.certified(2)
-    all_images = [*pixels, *(pyfd.decode(pyfd.encode(x, tables, radius=2)) for x in pixels)]
+    certified = [pyfd.decode(pyfd.encode(x, tables, radius=2)) for x in pixels]
+    filtered = [FILTERS[adaptation.FILTER](x, tables) for x in certified]
+    all_images = [*pixels, *filtered, *certified]
     monkeypatch.setattr(adaptation, "adapt", adapt)
     monkeypatch.setattr(adaptation, "answers", answers)
     found = adaptation.study(Brightest(), sets, 2, tmp_path)
     assert sorted(taught[0] + taught[1]) == list(range(7))
-    for kind in (0, 1):
-        first, second = scored[2 + kind], scored[4 + kind]
+    for kind in (0, 1, 2):
+        first, second = scored[3 + kind], scored[6 + kind]
         assert (sorted(first), sorted(second)) == (taught[1], taught[0])
     assert all(a.right.all() and (a.certainty == 1).all() for a in found.after.values())
 
