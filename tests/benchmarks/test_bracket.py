@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
@@ -82,6 +83,7 @@ class Dark(torch.nn.Module):
         return torch.stack([-score, score], 1)
 
 
+@cache
 def edge() -> tuple[np.ndarray, str, int]:
     """Return a picture with one block of which a coefficient can move, the tables, and ε."""
     tables, epsilon = pyfd.QTables.certified(1), 1
@@ -92,6 +94,7 @@ def edge() -> tuple[np.ndarray, str, int]:
         start = pyfd.decode(pyfd.encode(image, tables), tables)
         down, up = room(Codec(tables), to_batch([start]) * 255, epsilon)
         if 1 < (up - down + 1).prod() <= bracket.MOST:
+            image.setflags(write=False)
             return image, "certified:1", epsilon
     raise AssertionError("no picture has a block that can move a little")
 
