@@ -16,6 +16,7 @@ from PIL import Image
 import pyfd
 from pyfd.cli import cli
 from pyfd.evaluation import evaluate
+from pyfd.evaluation.attacks import BPDA
 from tests.evaluation.toys import (
     GRID,
     OneWorker,
@@ -39,7 +40,7 @@ def content(tmp_path_factory):
         labels_of(Texture(), pictures),
         output=tmp_path_factory.mktemp("report"),
         defences=DEFENCES,
-        attacks=("fgsm", "pgd", "bpda", GRID, "transfer", "deepfool"),
+        attacks=("fgsm", "pgd", BPDA(draws=2), GRID, "transfer", "deepfool"),
         epsilons=(1, 4),
         surrogate=Texture(),
         batch_size=2,
