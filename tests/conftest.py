@@ -1,5 +1,6 @@
 """Hypothesis profiles, and fixtures that several folders use."""
 
+import gc
 import os
 import secrets
 from pathlib import Path
@@ -36,6 +37,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=left_out)
 
 
+def pytest_collection_finish() -> None:
+    """Leave what was imported out of garbage collections, each of which takes half a second.
+
+    There are hundreds of thousands of objects once torch and the like are imported.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 def _asks_for_cuda(config: pytest.Config) -> bool:
     return config.option.markexpr == "cuda"
 
@@ -57,6 +67,22 @@ def photos() -> list[bytes]:
 
     drawn = (encode_with_pillow(picture(300 + n, 200 + 3 * n, seed=n)) for n in range(20))
     return photographs() or list(drawn)
+
+
+@pytest.fixture
+def undrawn(monkeypatch) -> None:
+    """Leave the pages of evaluations empty where nobody looks at them: they take longest.
+
+    What they are made from is checked all the same.
+    """
+    from pyfd.evaluation import report
+    from pyfd.evaluation.report import data
+
+    def page(content: dict) -> str:
+        data.read(content)
+        return ""
+
+    monkeypatch.setattr(report, "page", page)
 
 
 @pytest.fixture

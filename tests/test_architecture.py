@@ -61,18 +61,23 @@ def imports() -> Iterator[Import]:
     """
     for importer, path in MODULES.items():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                for alias in node.names:
-                    if alias.name.partition(".")[0] == "pyfd":
-                        yield Import(importer, alias.name, None)
-            elif isinstance(node, ast.ImportFrom) and node.level == 0:
-                module = node.module or ""
-                for alias in node.names if module.partition(".")[0] == "pyfd" else ():
-                    whole = f"{module}.{alias.name}"
-                    if whole in MODULES:
-                        yield Import(importer, whole, None)
-                    else:
-                        yield Import(importer, module, alias.name)
+            yield from imported(importer, node)
+
+
+def imported(importer: str, node: ast.AST) -> Iterator[Import]:
+    """Return the imports of a statement."""
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            if alias.name.partition(".")[0] == "pyfd":
+                yield Import(importer, alias.name, None)
+    elif isinstance(node, ast.ImportFrom) and node.level == 0:
+        module = node.module or ""
+        for alias in node.names if module.partition(".")[0] == "pyfd" else ():
+            whole = f"{module}.{alias.name}"
+            if whole in MODULES:
+                yield Import(importer, whole, None)
+            else:
+                yield Import(importer, module, alias.name)
 
 
 IMPORTS = list(imports())
@@ -188,6 +193,29 @@ def test_the_command_line_alone_imports_click():
 
 def test_one_function_alone_imports_tqdm():
     assert importers("tqdm") == {"pyfd._core.progress"}
+
+
+def loaded_with(module: str) -> set[str]:
+    """Return the modules of the package that are imported when one of them is."""
+    found: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name in MODULES and name not in found:
+            found.add(name)
+            waiting.append(name.rpartition(".")[0])
+            nodes: list[ast.stmt] = []
+            for node in ast.parse(MODULES[name].read_text(encoding="utf-8")).body:
+                nodes += node.body if isinstance(node, ast.Try) else [node]
+            waiting += [item.module for node in nodes for item in imported(name, node)]
+    return found
+
+
+def test_workers_of_an_evaluation_load_no_report():
+    """Each of them would take most of a second for matplotlib, pydantic and jinja2."""
+    loaded = loaded_with("pyfd.evaluation.processes")
+    assert "pyfd.evaluation.work" in loaded
+    assert [name for name in loaded if name.startswith("pyfd.evaluation.report")] == []
 
 
 def test_importing_pyfd_brings_no_optional_library():

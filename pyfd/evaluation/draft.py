@@ -11,14 +11,14 @@ from types import TracebackType
 from typing import Any
 
 from pyfd._core.writing import write_file
-from pyfd.evaluation import report, results, soundness
+from pyfd.evaluation import examples, report, results, soundness
 from pyfd.evaluation.defences import Defence
 from pyfd.evaluation.progress import Estimate
 from pyfd.evaluation.proof import BrokenCertificateError, compare
-from pyfd.evaluation.report import examples
 from pyfd.evaluation.work import Work
 
 _SECONDS = 10.0  # at least, from one report to the next
+_EARLIER = 0.2  # of these, until the first report: what is done by then needs only the last one
 _SHARE = 0.02  # of the time, at most, that goes into reports before the last one
 
 
@@ -49,7 +49,7 @@ class Draft:
         self._setting = setting
         self._names = names
         self._probed = probed
-        self._next = 0.0
+        self._next = time.monotonic() + _SECONDS * _EARLIER
 
     def update(self, entries: Mapping[Any, dict[str, Any]], estimate: Estimate) -> None:
         """Write a report of what is done so far, unless the last one is recent.

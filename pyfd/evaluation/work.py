@@ -15,11 +15,11 @@ from torch import nn
 
 import pyfd
 from pyfd._core.pixels import Pixels
+from pyfd.evaluation import examples
 from pyfd.evaluation.attacks import Target
 from pyfd.evaluation.defences import Defence, as_jpeg
 from pyfd.evaluation.plan import Task, Trial
 from pyfd.evaluation.proof import BrokenCertificateError, Promise, promise
-from pyfd.evaluation.report import examples
 from pyfd.torch import batches, predict
 
 

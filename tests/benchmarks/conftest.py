@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,14 @@ import pytest
 from PIL import Image
 
 from tests.benchmarks.toys import photographs
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_objects() -> Iterator[None]:
+    """Leave what other tests have imported out of the collection before each measurement."""
+    gc.collect()
+    gc.freeze()
+    return
 
 
 @pytest.fixture

@@ -94,6 +94,7 @@ def test_tables_are_described_by_their_steps():
     assert equal_accuracy.describe(QTables.annex_k(77)) == "annex-k-77: steps 5–56, 8–46"
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_table_is_measured_and_published(tmp_path, monkeypatch, capsys):
     pixels, labels = photographs(12)
     folder, page, output = tmp_path / "photos", tmp_path / "page.md", tmp_path / "made" / "here"

@@ -61,6 +61,7 @@ def test_what_attacks_leave(contents):
     assert line == f"| {plain(1)} | {shown(left['correct'])} | – | – |"
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_folder_of_evaluations_is_written_to_the_page(tmp_path, monkeypatch):
     """End to end with a toy of a model, resumed."""
     images, labels = photographs(6)

@@ -14,7 +14,7 @@ from torch import nn
 from pyfd.cli import cli
 from pyfd.evaluation import evaluate, models
 from pyfd.evaluation.models import Classifier, as_classifier, check, logits_of
-from tests.evaluation.toys import Texture, images, labels_of, run, without_times
+from tests.evaluation.toys import OneWorker, Texture, images, labels_of, run, without_times
 
 LOGITS = torch.arange(6.0).view(2, 3)
 Named = namedtuple("Named", ["loss", "logits"])
@@ -256,14 +256,21 @@ def gradientless() -> nn.Module:
     ("model", "said"),
     [
         ("impatient", 'pyfd: {0}: no model from "{0}": SystemExit: 0'),
-        ("gradientless", "Error: the attack pgd, ε = 4 on 'none' failed: OSError: no gradients"),
+        (
+            "gradientless",
+            "Error: the attack grid, ε = 4 on 'two-pass:16' failed: OSError: no gradients",
+        ),
     ],
 )
-def test_the_command_blames_the_model(model, said, tmp_path):
+def test_the_command_blames_the_model(model, said, tmp_path, monkeypatch):
+    """From a worker too, which needs no ART for this attack."""
+    monkeypatch.setattr("pyfd.evaluation.processes.ProcessPoolExecutor", OneWorker)
     pictures, path = images(1), tmp_path / "x.npz"
     np.savez(path, images=np.stack(pictures), labels=np.array(labels_of(Texture(), pictures)))
     name = f"{__name__}:{model}"
     arguments = ["evaluate", "-m", name, "--images", str(path), "-o", str(tmp_path / "out")]
-    done = CliRunner().invoke(cli, [*arguments, "-a", "pgd", "-e", "4", "-d", "none"])
+    done = CliRunner().invoke(
+        cli, [*arguments, "-a", "grid", "-e", "4", "-d", "two-pass:16", "--workers", "2"]
+    )
     assert done.exit_code == 1
     assert said.format(name) in done.stderr

@@ -22,7 +22,16 @@ from pyfd.evaluation import BrokenCertificateError, defences, report
 from pyfd.evaluation.attacks import Attack
 from pyfd.evaluation.defences import Certified, Defence, PixelGrid, parse
 from pyfd.evaluation.defences.pixels import levels
-from tests.evaluation.toys import OneWorker, Texture, cell, images, labels_of, run, without_times
+from tests.evaluation.toys import (
+    GRID,
+    OneWorker,
+    Texture,
+    cell,
+    images,
+    labels_of,
+    run,
+    without_times,
+)
 from tests.jpegs import picture
 
 STRENGTHS = range(1, 128)
@@ -170,7 +179,7 @@ DEFENCES = ("none", "one-pass:16", "two-pass:16", *CERTIFIED)
 @pytest.fixture(scope="module")
 def content(tmp_path_factory):
     folder = tmp_path_factory.mktemp("certified")
-    options = {"attacks": ("pgd", "bpda", "grid", "deepfool"), "epsilons": (1, 4)}
+    options = {"attacks": ("pgd", "bpda", GRID, "deepfool"), "epsilons": (1, 4)}
     return run(folder, pictures=images(), defences=DEFENCES, batch_size=2, **options)
 
 

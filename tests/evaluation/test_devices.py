@@ -128,7 +128,7 @@ def test_each_process_takes_a_device_of_its_own(monkeypatch):
 
 
 def test_two_devices_are_two_processes_with_the_same_results(tmp_path, monkeypatch):
-    """The CPU stands for both devices."""
+    """The CPU stands for both devices. The attack is one for which no process imports ART."""
     started = []
     pool = processes.ProcessPoolExecutor
 
@@ -139,10 +139,10 @@ def test_two_devices_are_two_processes_with_the_same_results(tmp_path, monkeypat
     monkeypatch.setattr(processes, "ProcessPoolExecutor", counted)
     monkeypatch.setattr(devices, "_named", lambda _: [torch.device("cpu"), torch.device("cpu:0")])
     monkeypatch.setattr(devices, "find", lambda *_: devices._named(""))
-    found = run(tmp_path / "two", device="cuda")
+    found = run(tmp_path / "two", device="cuda", attacks=("noise",))
     assert started == [2]
     monkeypatch.undo()
-    assert without_times(found) == without_times(run(tmp_path / "one"))
+    assert without_times(found) == without_times(run(tmp_path / "one", attacks=("noise",)))
 
 
 def test_the_command_takes_one_process_for_each_gpu(tmp_path, monkeypatch):

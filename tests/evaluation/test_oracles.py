@@ -13,6 +13,8 @@ from tests.evaluation.oracles import MARGINS, Known, Nothing, attacked, known_im
 from tests.evaluation.test_strength import few
 from tests.evaluation.toys import cell, labels_of
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 #: Attacks that search without gradients, or at random, and FAB, which stops so near to an image
 #: that rounding may lead back.
 INEXACT = ("noise", "square", "fab-t", "bpda-fab-t")

@@ -19,6 +19,8 @@ from tests.evaluation.oracles import (
     text,
 )
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 # ---- the model --------------------------------------------------------------------------
 
 

@@ -18,7 +18,7 @@ from pyfd.evaluation.attacks import Attack, Target, to_batch
 from pyfd.evaluation.defences import Defence
 from pyfd.evaluation.defences.base import whole_number
 from pyfd.qtables import QTables
-from tests.evaluation.toys import OneWorker, cell, run
+from tests.evaluation.toys import GRID, OneWorker, cell, run
 
 
 class Checkers(Attack):
@@ -172,7 +172,7 @@ def test_an_attack_on_the_tables_of_an_own_defence(tmp_path):
         subsampling = "4:2:0"
 
     defences = ("one-pass:24", Codec(), Halved())
-    found = run(tmp_path, attacks=("grid",), defences=defences)
+    found = run(tmp_path, attacks=(GRID,), defences=defences)
     attacked = {c["defence"]: c for c in found["cells"] if c["attack"] == "grid"}
     assert set(attacked) == {"one-pass:24", "codec"}
     assert attacked["codec"]["correct"] == attacked["one-pass:24"]["correct"]

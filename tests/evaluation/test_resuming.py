@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from pyfd.evaluation import packages, report
+from pyfd.evaluation import packages
 from pyfd.evaluation.defences import Defence, Distillation
 from pyfd.qtables import QTables
 from tests.evaluation.toys import (
@@ -22,11 +22,7 @@ from tests.evaluation.toys import (
     without_times,
 )
 
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch):
-    """Leave out the page, which takes most of the time of evaluations as small as these."""
-    monkeypatch.setattr(report, "page", lambda _: "")
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 # ---- another evaluation is refused ------------------------------------------------

@@ -16,7 +16,17 @@ from PIL import Image
 import pyfd
 from pyfd.cli import cli
 from pyfd.evaluation import evaluate
-from tests.evaluation.toys import OneWorker, Texture, cell, images, labels_of, run, without_times
+from pyfd.evaluation.attacks import BPDA
+from tests.evaluation.toys import (
+    GRID,
+    OneWorker,
+    Texture,
+    cell,
+    images,
+    labels_of,
+    run,
+    without_times,
+)
 
 DEFENCES = ("none", "one-pass:16", "two-pass:16", "bits:3", "shield")
 
@@ -30,7 +40,7 @@ def content(tmp_path_factory):
         labels_of(Texture(), pictures),
         output=tmp_path_factory.mktemp("report"),
         defences=DEFENCES,
-        attacks=("fgsm", "pgd", "bpda", "grid", "transfer", "deepfool"),
+        attacks=("fgsm", "pgd", BPDA(draws=2), GRID, "transfer", "deepfool"),
         epsilons=(1, 4),
         surrogate=Texture(),
         batch_size=2,
@@ -106,7 +116,7 @@ def test_workers_change_nothing(content, tmp_path):
         labels_of(Texture(), pictures),
         output=tmp_path,
         defences=("none", "two-pass:16"),
-        attacks=("pgd", "grid", "transfer"),
+        attacks=("pgd", GRID, "transfer"),
         epsilons=(4,),
         surrogate=Texture(),
         batch_size=2,

@@ -15,6 +15,8 @@ from pyfd.evaluation.soundness.outcomes import SURE, Outcome, stronger
 from tests.evaluation.oracles import KNOWING, Known, Lazy, Nothing, Random, attacked, levels, text
 from tests.evaluation.toys import run
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 # ---- the report -----------------------------------------------------------------------
 
 

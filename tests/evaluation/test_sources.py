@@ -430,7 +430,7 @@ def test_pictures_of_32_pixels(tmp_path):
         found = dataset.load(source)
         content = toys.run(
             tmp_path / str(len(cells)), pictures=found.pixels, truth=found.labels,
-            class_names=found.class_names, defences=("none", "two-pass:16"), attacks=("grid",),
+            class_names=found.class_names, defences=("none", "two-pass:16"), attacks=(toys.GRID,),
         )  # fmt: skip
         cells.append(toys.without_times(content))
     assert cells[0] == cells[1]

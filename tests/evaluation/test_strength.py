@@ -199,6 +199,7 @@ def test_a_single_image():
         assert after.shape == pictures()[0].shape
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_an_evaluation_shows_the_same(tmp_path):
     """AutoAttack is as strong as its strongest part, and what queries find is judged by defence."""
     model = Affine(4).eval()

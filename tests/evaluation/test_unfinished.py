@@ -23,10 +23,8 @@ import sys, time
 from pathlib import Path
 from pyfd.evaluation.report import data
 from tests.evaluation.toys import Texture, images, labels_of
-from pyfd.evaluation import draft, evaluate
+from pyfd.evaluation import evaluate
 from pyfd.evaluation.defences import Defence
-
-draft._SECONDS, draft._SHARE = 0, 1e9  # a report after each part
 
 class Slow(Defence):
     name, kind = "slow", "transformation"
@@ -43,6 +41,10 @@ found = evaluate(Texture(), pictures, labels_of(Texture(), pictures), output=sys
 """
 
 
+#: A report after each part. Whole runs need none but the last, whose page takes a while to draw.
+ALWAYS = "from pyfd.evaluation import draft\ndraft._SECONDS, draft._SHARE = 0, 1e9\n"
+
+
 def test_a_killed_run_leaves_a_report_and_goes_on(tmp_path):
     """A run that is killed, with its last line cut off, is resumed with the same results."""
     barrier = tmp_path / "barrier"
@@ -53,7 +55,7 @@ def test_a_killed_run_leaves_a_report_and_goes_on(tmp_path):
     run_here(SCRIPT, *arguments(tmp_path / "whole"))
     barrier.touch()
     killed = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, *arguments(tmp_path / "killed")],
+        [sys.executable, "-c", ALWAYS + SCRIPT, *arguments(tmp_path / "killed")],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )
     journal, unfinished = (tmp_path / "killed" / name for name in ("progress.jsonl", "report.json"))

@@ -20,6 +20,10 @@ from torch import nn
 from pyfd.evaluation import attacks, evaluate
 from tests.jpegs import picture
 
+#: The attack on the grid with as little search as goes through all of its code. Its strength is
+#: tested in test_grid.py; elsewhere, minutes of search would test nothing.
+GRID = attacks.Grid(steps=2, targets=1, trials=2)
+
 
 class Linear(nn.Module):
     """A model of two classes by the sign of a fixed random pattern: its gradients are known."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from html import escape
 from itertools import groupby
 from typing import Any, NamedTuple, TypeVar
@@ -192,6 +193,11 @@ def _three_digits(value: float) -> str:
     return f"{value:,.{0 if value >= 100 else 1 if value >= 10 else 2}f}"
 
 
+@cache
+def _sample(look: drawing.Look) -> str:
+    return drawing.data_uri(drawing.sample(look))
+
+
 def _described(value: object) -> str:
     """Return any JSON value in words: numbers, texts, and lists and objects of them."""
     if isinstance(value, Mapping):
@@ -221,7 +227,7 @@ _ENVIRONMENT.filters |= {
     "data_uri": drawing.data_uri,
     "described": _described,
     "percent": _percent,
-    "sample": drawing.sample,
+    "sample": _sample,
     "span": _span,
     "three_digits": _three_digits,
     "time": _time,

@@ -24,12 +24,29 @@ _MARKERS = "os^DvPX*<>ph"
 _FILLS: tuple[Literal["full", "left", "top"], ...] = ("full", "left", "top")
 
 
-def figures(content: Mapping[str, Any]) -> dict[str, Figure]:
+class _Figures(Mapping[str, "Figure"]):
+    """Figures by name, each of which is drawn when it is taken."""
+
+    def __init__(self, evaluation: Evaluation) -> None:
+        self._panels = panels(evaluation)
+        self._key = looks(evaluation.defences)
+
+    def __getitem__(self, name: str) -> Figure:
+        return sheet(self._panels[name], self._key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._panels)
+
+    def __len__(self) -> int:
+        return len(self._panels)
+
+
+def figures(content: Mapping[str, Any]) -> Mapping[str, Figure]:
     """Return the figures of an evaluation by name, each with its titles and key, for a paper.
 
     Their names are "accuracy-by-epsilon", "accuracy-by-step", "accuracy-by-defence" and
     "accuracy-by-rate"; those for which the evaluation has no numbers are missing. They are at
-    most 6.8 inches wide.
+    most 6.8 inches wide. A figure is drawn when it is taken from the mapping, anew each time.
 
     Args:
         content: The content of a report.json.
@@ -37,9 +54,7 @@ def figures(content: Mapping[str, Any]) -> dict[str, Figure]:
     Raises:
         ValueError: The content is not an evaluation's; the message names the field.
     """
-    evaluation = read(content)
-    key = looks(evaluation.defences)
-    return {name: sheet(shown, key) for name, shown in panels(evaluation).items()}
+    return _Figures(read(content))
 
 
 def panels(evaluation: Evaluation) -> dict[str, dict[str, Panel]]:

@@ -6,8 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 
 import pyfd
-from pyfd.evaluation import report
-from pyfd.evaluation.report import examples
+from pyfd.evaluation import examples, report
 from tests.evaluation.report.reports import ATTACKS, make
 
 PHOTO = np.full((240, 300, 3), 120, np.uint8)
