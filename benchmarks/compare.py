@@ -24,7 +24,7 @@ from pathlib import Path
 from benchmarks import instructions, pages, speed_page
 from benchmarks.files import FEW, OWN, PHOTOS_HELP, Files, Kind, write
 from benchmarks.machine import ROOT, first_line
-from benchmarks.timing import Effort, Measurement, interleaved
+from benchmarks.timing import Effort, Measurement, Worker, interleaved, repetitions
 
 CACHE = ROOT / "build" / "compare"
 WORKER = Path(__file__).with_name("compare_worker.py")
@@ -33,7 +33,6 @@ OPERATIONS = instructions.OPERATIONS
 SIZES = ("64×64", OWN, "4 MP")
 COUNTED = ("64×64", OWN)  # counting takes fifty times as long as timing
 KINDS = [*FEW, Kind(75, "4:4:4"), Kind(95, "4:2:0")]
-SHORTEST = 0.004  # the fewest seconds worth measuring: shorter work is repeated
 ROUNDS = 5  # the fewest rounds of each case
 
 
@@ -87,38 +86,10 @@ def tarball() -> dict[str, str]:
 # ---- timing -------------------------------------------------------------------
 
 
-class Worker:
-    """A process with one build of pyfd.
-
-    Args:
-        site: The folder that the build is installed in.
-        folder: The folder with the files to work on.
-    """
-
-    def __init__(self, site: Path, folder: Path) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, str(WORKER), str(site), str(folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def seconds(self, operation: str, name: str, times: int = 1) -> float:
-        """Return the seconds that an operation on a file takes, averaged over `times`."""
-        assert self.process.stdin
-        assert self.process.stdout
-        self.process.stdin.write(f"{operation}\t{name}\t{times}\n")
-        self.process.stdin.flush()
-        return float(self.process.stdout.readline()) / times
-
-    def close(self) -> None:
-        self.process.communicate()
-
-
 @contextmanager
 def workers(sites: Sequence[Path], folder: Path) -> Iterator[list[Worker]]:
     """Start a worker for each build, and stop them at the end of the block."""
-    made = [Worker(site, folder) for site in sites]
+    made = [Worker(sys.executable, str(WORKER), str(site), str(folder)) for site in sites]
     try:
         yield made
     finally:
@@ -128,7 +99,7 @@ def workers(sites: Sequence[Path], folder: Path) -> Iterator[list[Worker]]:
 
 def compare(old: Worker, new: Worker, operation: str, name: str, effort: float) -> Measurement:
     """Return the time of the new build over that of the old one."""
-    times = max(1, round(SHORTEST / max(w.seconds(operation, name) for w in (old, new))))
+    times = repetitions(max(worker.seconds(operation, name) for worker in (old, new)))
     return interleaved(
         partial(new.seconds, operation, times=times),
         partial(old.seconds, operation, times=times),
