@@ -117,8 +117,8 @@ def torchvision() -> Worker:
 
 @cache
 def bundled_beside() -> dict[str, dict[str, str]]:
-    """Return the versions of torch and torchvision that are measured, if there are any."""
-    command = [torchvision_python(), bundled.__file__, "torch", "torchvision"]
+    """Return the versions of torch, torchvision and webdataset there, of those that there are."""
+    command = [torchvision_python(), bundled.__file__, "torch", "torchvision", "webdataset"]
     found = subprocess.run(command, capture_output=True, text=True, check=True)
     stated: dict[str, dict[str, str] | None] = json.loads(found.stdout)
     return {name: each for name, each in stated.items() if each}
