@@ -8,6 +8,7 @@ A small C program decodes, so that Python's own instructions do not count.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shlex
 import shutil
@@ -70,6 +71,26 @@ def profile(program: Path, operation: str, files: Sequence[Path]) -> Counter[str
     if done.returncode:
         raise RuntimeError(f"{shlex.join(command)}:\n{done.stderr}")
     return named(by_function(out.read_text().splitlines()), program)
+
+
+def of_process(command: Sequence[str], given: str) -> int:
+    """Return all instructions of a program, from its start to its end.
+
+    Args:
+        command: The program and its arguments.
+        given: Its input.
+    """
+    with tempfile.NamedTemporaryFile() as out:
+        done = subprocess.run(
+            ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out.name}", *command],
+            input=given,
+            env=os.environ | {"PYTHONHASHSEED": "0"},  # else dictionaries differ by run
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    (total,) = re.findall(r"Collected : (\d+)", done.stderr)
+    return int(total)
 
 
 def by_function(lines: Iterable[str]) -> Counter[str]:
