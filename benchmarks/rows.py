@@ -236,7 +236,7 @@ def peak_memory(files: Files) -> Row:
     def case(kind: Kind, name: str | None) -> Case:
         def measure(_: Effort) -> Measurement:
             data = files.of("24 MP", kind)[0]
-            found = [memory.beyond_output(data, name) for _ in range(3)]
+            found = [memory.beyond("decode", data, name) for _ in range(3)]
             low, middle, high = timing.quartiles(found)
             return Measurement(middle, low, high, len(found), float("nan"), float("nan"))
 

@@ -202,7 +202,11 @@ def quartiles(values: Any) -> tuple[float, float, float]:
     return float(low), float(middle), float(high)
 
 
-def medians(calls: Mapping[str, Callable[[], object]], effort: Effort) -> dict[str, float]:
+def medians(
+    calls: Mapping[str, Callable[[], object]],
+    effort: Effort,
+    clock: Callable[[Callable[[], object]], float] = seconds,
+) -> dict[str, float]:
     """Return the median seconds of several calls, made in a new random order each round."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     names, order = list(calls), np.random.default_rng(0)
@@ -211,5 +215,5 @@ def medians(calls: Mapping[str, Callable[[], object]], effort: Effort) -> dict[s
     with undisturbed():
         for _ in rounds(effort):
             for index in order.permutation(len(names)):
-                times[names[index]].append(seconds(calls[names[index]]))
+                times[names[index]].append(clock(calls[names[index]]))
     return {name: float(np.median(found)) for name, found in times.items()}
