@@ -43,7 +43,7 @@ ROUNDS = 5  # the fewest rounds of each case
 MOST = 1.02  # the growth of instructions from which on a commit is slower
 CALLS = ("plain", "defended", "encode", "requantize")
 CALLED = Kind(75, "4:2:0")  # at 64×64
-FEWER, MORE = 20, 60  # calls in a run whose instructions are counted
+FIRST, TIMES = 5, 40  # calls whose instructions are not counted, and those that are
 
 
 # ---- building -----------------------------------------------------------------
@@ -210,16 +210,13 @@ def called(sites: Sequence[Path], files: Files) -> list[Count]:
 
 
 def of_calls(site: Path, folder: Path) -> dict[str, float]:
-    """Return the instructions of each of `CALLS`: what more calls take than fewer."""
-
-    def total(more: str | None) -> int:
-        lines = [f"{name}\t0.jpg\t{MORE if name == more else FEWER}\n" for name in CALLS]
-        return instructions.of_process(
-            [sys.executable, str(WORKER), str(site), str(folder)], "".join(lines)
-        )
-
-    base = total(None)
-    return {name: (total(name) - base) / (MORE - FEWER) for name in CALLS}
+    """Return the instructions of each of `CALLS`, once the first ones have been made."""
+    jobs = [(name, times) for times in (FIRST, TIMES) for name in CALLS]
+    lines = [f"{name}\t0.jpg\t{times}\n" for name, times in jobs]
+    command = [sys.executable, str(WORKER), str(site), str(folder)]
+    parts = instructions.of_parts(command, "".join(lines))
+    counts = zip(jobs, parts, strict=True)
+    return {name: count / times for (name, times), count in counts if times == TIMES}
 
 
 def shown_counts(counts: Sequence[Count]) -> str:

@@ -73,24 +73,26 @@ def profile(program: Path, operation: str, files: Sequence[Path]) -> Counter[str
     return named(by_function(out.read_text().splitlines()), program)
 
 
-def of_process(command: Sequence[str], given: str) -> int:
-    """Return all instructions of a program, from its start to its end.
+def of_parts(command: Sequence[str], given: str) -> list[int]:
+    """Return the instructions of parts of a program, each from getppid to the next getpgrp.
 
     Args:
-        command: The program and its arguments.
+        command: The program and its arguments, which calls these two functions of the C library.
         given: Its input.
     """
-    with tempfile.NamedTemporaryFile() as out:
-        done = subprocess.run(
-            ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out.name}", *command],
+    valgrind = ["valgrind", "--tool=callgrind", "--zero-before=getppid", "--dump-before=getpgrp"]
+    with tempfile.TemporaryDirectory() as scratch:
+        subprocess.run(
+            [*valgrind, f"--callgrind-out-file={scratch}/out", *command],
             input=given,
             env=os.environ | {"PYTHONHASHSEED": "0"},  # else dictionaries differ by run
             capture_output=True,
             text=True,
             check=True,
         )
-    (total,) = re.findall(r"Collected : (\d+)", done.stderr)
-    return int(total)
+        dumps = sorted(Path(scratch).glob("out.*"), key=lambda path: int(path.suffix[1:]))
+        texts = [path.read_text() for path in dumps]
+    return [int(re.findall(r"^totals: (\d+)", text, re.MULTILINE)[0]) for text in texts]
 
 
 def by_function(lines: Iterable[str]) -> Counter[str]:

@@ -69,29 +69,35 @@ def test_over_two_percent_more_instructions_are_named():
     assert "| encode | b | 1.0210 | 1,000.0 | 1,021.0 |" in compare.shown_counts([grown])
 
 
-def test_calls_are_what_more_of_them_take(monkeypatch, tmp_path):
-    """The start of the process, which takes most, does not count."""
+def test_the_first_calls_do_not_count(monkeypatch, tmp_path):
     prices = {"plain": 7, "defended": 8, "encode": 9, "requantize": 10}
 
-    def of_process(command: list[str], given: str) -> int:
+    def of_parts(command: list[str], given: str) -> list[int]:
         assert command[1:] == [str(compare.WORKER), "site", str(tmp_path)]
-        jobs = (line.split("\t") for line in given.splitlines())
-        return 10**9 + sum(prices[name] * int(times) for name, _, times in jobs)
+        jobs = [line.split("\t") for line in given.splitlines()]
+        return [
+            prices[name] * int(times) + (10**6 if int(times) == compare.FIRST else 0)
+            for name, _, times in jobs
+        ]
 
-    monkeypatch.setattr(compare.instructions, "of_process", of_process)
+    monkeypatch.setattr(compare.instructions, "of_parts", of_parts)
     assert compare.of_calls(compare.Path("site"), tmp_path) == prices
 
 
-def test_instructions_of_a_process_are_valgrinds(tmp_path, monkeypatch):
+def test_instructions_of_parts_are_valgrinds(tmp_path, monkeypatch):
     """A stand-in for valgrind, which `make bench` installs, checks what it is asked for."""
     valgrind = tmp_path / "valgrind"
     valgrind.write_text(
-        '#!/bin/sh\n[ "$1 $3 $4 $PYTHONHASHSEED" = "--tool=callgrind cat - 0" ] || exit 1\n'
-        'echo "==7== Collected : $(cat | wc -c)" >&2\n'
+        "#!/bin/sh\n"
+        '[ "$1 $2 $3 $PYTHONHASHSEED" = '
+        '"--tool=callgrind --zero-before=getppid --dump-before=getpgrp 0" ] || exit 1\n'
+        'out=${4#--callgrind-out-file=}; [ "$5 $6" = "cat -" ] && size=$(cat | wc -c)\n'
+        'for n in 1 2 10; do printf "fn=(1) f\n3 $n\ntotals: $size$n\n" >$out.$n; done\n'
+        'echo "totals: 7" >$out\n'
     )
     valgrind.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{compare.os.environ['PATH']}")
-    assert instructions.of_process(["cat", "-"], "x" * 1234) == 1234
+    assert instructions.of_parts(["cat", "-"], "x" * 12) == [121, 122, 1210]
 
 
 @pytest.fixture
