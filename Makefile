@@ -20,8 +20,8 @@ SECONDS ?= 60
 PYTEST ?= --durations=10 --durations-min=5
 # `make bench`: options of benchmarks/speed.py, such as --quick
 BENCH ?=
-# `make bench-compare`: two commits; by default, the second is the working tree
-OLD ?= HEAD
+# `make bench-compare`: two commits; by default, the merge base of main, and the working tree
+OLD ?=
 NEW ?=
 # `make c-install`: where to, and for packages, the folder that stands for /
 PREFIX ?= /usr/local
@@ -123,11 +123,11 @@ format: $(VENV)/test  ## Format Python and C
 docs: $(VENV)/test  ## Build the documentation (build/docs/index.html); warnings are errors
 	$(BIN)/sphinx-build -W --keep-going -b html docs build/docs
 
-bench: $(VENV)/bench  ## Measure all speeds of pyfd and its peers (build/bench; ten minutes)
+bench: $(VENV)/bench  ## Measure all speeds of pyfd and its peers (build/bench; a quarter of an hour)
 	$(BIN)/python -m benchmarks.speed $(BENCH)
 
-bench-compare: $(VENV)/bench  ## Compare the speed of two commits: OLD=, NEW=
-	$(BIN)/python -m benchmarks.compare $(OLD) $(NEW)
+bench-compare: $(VENV)/bench  ## Compare two commits; over 2 % more instructions are an error: OLD=, NEW=
+	$(BIN)/python -m benchmarks.compare "$(OLD)" "$(NEW)"
 
 bench-worst: $(VENV)/bench  ## Search for the files that take longest within the limits (half an hour)
 	$(BIN)/python -m benchmarks.worst --write docs/security.md

@@ -141,7 +141,7 @@ def peak_memory(files: Files) -> Row:
     def case(subject: str, radius: int | None) -> Case:
         def measure(_: Effort) -> Measurement:
             data = files.of("24 MP", FEW[-1])[0]
-            found = [memory.beyond_file(data, "fd-cvpr2019", radius) for _ in range(3)]
+            found = [memory.beyond("encode", data, "fd-cvpr2019", radius) for _ in range(3)]
             low, middle, high = timing.quartiles(found)
             return Measurement(middle, low, high, len(found), float("nan"), float("nan"))
 

@@ -1,11 +1,16 @@
-"""Compare the time and the instructions of two commits of pyfd.
+"""Compare the instructions and the time of two commits of pyfd.
 
-    python -m benchmarks.compare OLD [NEW] [--photos DIR] [--seconds S]
+    python -m benchmarks.compare [OLD [NEW]] [--photos DIR] [--seconds S]
 
-Each commit is built into its own folder below build/compare. Two processes, one with
-each build, do the same work in turn; a ratio is new over old. The seconds are those for
-which the process computes, so other programs disturb them little. Without NEW, the working
-tree is compared, without the files that git does not track.
+Both commits are built in this run, with the same compiler, because the numbers of instructions
+depend on it. Without OLD, it is the merge base of main and of what is checked out; without NEW,
+the working tree without the files that git does not track. If an operation takes over 2 %
+more instructions, the last lines say so and the exit code is 1.
+
+Instructions are counted twice: those of the C functions per 8×8 block, and those of a whole call
+of a small file from Python. For the times, two processes, one with each build, do the same work in
+turn; a ratio is new over old. The seconds are those for which the process computes, so
+that other programs disturb them little. They are no part of the verdict.
 """
 
 from __future__ import annotations
@@ -20,21 +25,25 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks import instructions, pages, speed_page
 from benchmarks.files import FEW, OWN, PHOTOS_HELP, Files, Kind, write
 from benchmarks.machine import ROOT, first_line
-from benchmarks.timing import Effort, Measurement, interleaved
+from benchmarks.timing import Effort, Measurement, Worker, interleaved, repetitions
 
-CACHE = ROOT / "build" / "compare"
+FOLDER = ROOT / "build" / "compare"
 WORKER = Path(__file__).with_name("compare_worker.py")
 DRIVER = instructions.DRIVER.relative_to(ROOT)
 OPERATIONS = instructions.OPERATIONS
 SIZES = ("64×64", OWN, "4 MP")
 COUNTED = ("64×64", OWN)  # counting takes fifty times as long as timing
 KINDS = [*FEW, Kind(75, "4:4:4"), Kind(95, "4:2:0")]
-SHORTEST = 0.004  # the fewest seconds worth measuring: shorter work is repeated
 ROUNDS = 5  # the fewest rounds of each case
+MOST = 1.02  # the growth of instructions from which on a commit is slower
+CALLS = ("plain", "defended", "encode", "requantize")
+CALLED = Kind(75, "4:2:0")  # at 64×64
+FIRST, TIMES = 5, 40  # calls whose instructions are not counted, and those that are
 
 
 # ---- building -----------------------------------------------------------------
@@ -51,30 +60,33 @@ def commit_of(name: str | None) -> str:
     return found
 
 
-def build(commit: str) -> Path:
-    """Return the folder that the commit's package is installed in; build it if necessary."""
-    site = CACHE / commit[:12] / "site"
-    if site.is_dir():
-        return site
+def merge_base() -> str:
+    """Return the commit at which what is checked out left main."""
+    for main in ("main", "origin/main"):
+        if found := first_line("git", "merge-base", main, "HEAD"):
+            return found
+    raise SystemExit("git knows no branch main: name the old commit")
+
+
+def build(commit: str, folder: Path) -> Path:
+    """Build a commit's package, and return the folder below another one that has it."""
     print(f"building {commit[:12]}", flush=True)
-    site.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=site.parent) as scratch:
-        source, made = Path(scratch) / "source", Path(scratch) / "site"
-        source.mkdir()
-        tar = subprocess.run(["git", "archive", commit], cwd=ROOT, capture_output=True, check=True)
-        subprocess.run(["tar", "x", "-C", source], input=tar.stdout, check=True)
-        pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target"]
-        done = subprocess.run(
-            [*pip, made, source],
-            env=os.environ | tarball(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise SystemExit(done.stderr)
-        shutil.copy(source / DRIVER, made)  # calls the C functions of this commit
-        made.rename(site)
+    source, site = folder / f"{commit[:12]}-source", folder / commit[:12]
+    source.mkdir()
+    tar = subprocess.run(["git", "archive", commit], cwd=ROOT, capture_output=True, check=True)
+    subprocess.run(["tar", "x", "-C", source], input=tar.stdout, check=True)
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target"]
+    done = subprocess.run(
+        [*pip, site, source],
+        env=os.environ | tarball(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    shutil.copy(source / DRIVER, site)  # calls the C functions of this commit
+    shutil.rmtree(source)
     return site
 
 
@@ -87,38 +99,10 @@ def tarball() -> dict[str, str]:
 # ---- timing -------------------------------------------------------------------
 
 
-class Worker:
-    """A process with one build of pyfd.
-
-    Args:
-        site: The folder that the build is installed in.
-        folder: The folder with the files to work on.
-    """
-
-    def __init__(self, site: Path, folder: Path) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, str(WORKER), str(site), str(folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def seconds(self, operation: str, name: str, times: int = 1) -> float:
-        """Return the seconds that an operation on a file takes, averaged over `times`."""
-        assert self.process.stdin
-        assert self.process.stdout
-        self.process.stdin.write(f"{operation}\t{name}\t{times}\n")
-        self.process.stdin.flush()
-        return float(self.process.stdout.readline()) / times
-
-    def close(self) -> None:
-        self.process.communicate()
-
-
 @contextmanager
 def workers(sites: Sequence[Path], folder: Path) -> Iterator[list[Worker]]:
     """Start a worker for each build, and stop them at the end of the block."""
-    made = [Worker(site, folder) for site in sites]
+    made = [Worker(sys.executable, str(WORKER), str(site), str(folder)) for site in sites]
     try:
         yield made
     finally:
@@ -128,7 +112,7 @@ def workers(sites: Sequence[Path], folder: Path) -> Iterator[list[Worker]]:
 
 def compare(old: Worker, new: Worker, operation: str, name: str, effort: float) -> Measurement:
     """Return the time of the new build over that of the old one."""
-    times = max(1, round(SHORTEST / max(w.seconds(operation, name) for w in (old, new))))
+    times = repetitions(max(worker.seconds(operation, name) for worker in (old, new)))
     return interleaved(
         partial(new.seconds, operation, times=times),
         partial(old.seconds, operation, times=times),
@@ -178,43 +162,120 @@ def shown(found: Measurement) -> list[str]:
 # ---- counting -----------------------------------------------------------------
 
 
-def counted(sites: Sequence[Path], files: Files) -> str:
-    """Return a table of the instructions per block of both builds, for operations of both."""
+class Count(NamedTuple):
+    """The instructions of an operation in both builds."""
+
+    operation: str
+    file: str
+    old: float
+    new: float
+
+    @property
+    def ratio(self) -> float:
+        """New over old."""
+        return self.new / self.old
+
+
+def counted(sites: Sequence[Path], files: Files) -> list[Count]:
+    """Return the instructions per block of both builds, for the operations of both."""
     drivers = [(site / DRIVER.name).read_text() for site in sites]
     known = [name for name in OPERATIONS if all(f'"{name}"' in text for text in drivers)]
-    lines = []
+    found = []
     for size in COUNTED:
         old, new = (
             instructions.count(site / "pyfd/native", files, KINDS, known, site / DRIVER.name, size)
             for site in sites
         )
-        lines += [
-            [
+        found += [
+            Count(
                 before["operation"],
                 f"{size}, {before['kind']}",
-                f"{after['per_block'] / before['per_block']:.4f}",
-                f"{before['per_block']:,.1f}",
-                f"{after['per_block']:,.1f}",
-            ]
+                before["per_block"],
+                after["per_block"],
+            )
             for before, after in zip(old, new, strict=True)
         ]
-    return pages.table(["operation", "file", "new / old", "old", "new"], lines)
+    return found
+
+
+def called(sites: Sequence[Path], files: Files) -> list[Count]:
+    """Return the instructions of a whole call of a small file from Python, in both builds."""
+    with tempfile.TemporaryDirectory() as scratch:
+        Path(scratch, "0.jpg").write_bytes(files.of("64×64", CALLED)[-1])
+        counts = [of_calls(site, Path(scratch)) for site in sites]
+    return [
+        Count(name, f"64×64, {CALLED}, from Python", counts[0][name], counts[1][name])
+        for name in CALLS
+    ]
+
+
+def of_calls(site: Path, folder: Path) -> dict[str, float]:
+    """Return the instructions of each of `CALLS`, once the first ones have been made."""
+    jobs = [(name, times) for times in (FIRST, TIMES) for name in CALLS]
+    lines = [f"{name}\t0.jpg\t{times}\n" for name, times in jobs]
+    command = [sys.executable, str(WORKER), str(site), str(folder)]
+    parts = instructions.of_parts(command, "".join(lines))
+    counts = zip(jobs, parts, strict=True)
+    return {name: count / times for (name, times), count in counts if times == TIMES}
+
+
+def shown_counts(counts: Sequence[Count]) -> str:
+    """Return a table of counts."""
+    heads = ["operation", "file", "new / old", "old", "new"]
+    lines = [
+        [each.operation, each.file, f"{each.ratio:.4f}", f"{each.old:,.1f}", f"{each.new:,.1f}"]
+        for each in counts
+    ]
+    return pages.table(heads, lines)
+
+
+def verdict(counts: Sequence[Count]) -> str:
+    """Return a sentence on the operation that grew most."""
+    most = max(counts, key=lambda each: each.ratio)
+    grown = [each for each in counts if each.ratio > MOST]
+    limit = f"{100 * (MOST - 1):.0f} %"
+    if not grown:
+        return (
+            f"No operation takes over {limit} more instructions than before. The most: "
+            f"{most.operation} ({most.file}), {most.ratio:.4f} times as many."
+        )
+    named = "\n".join(f"- {each.operation} ({each.file}): {each.ratio:.4f}" for each in grown)
+    return f"OVER {limit} MORE INSTRUCTIONS, in {len(grown)} of {len(counts)} cases:\n{named}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("old")
+    parser.add_argument("old", nargs="?")
     parser.add_argument("new", nargs="?")
     parser.add_argument("--photos", type=Path, help=PHOTOS_HELP)
     parser.add_argument("--seconds", type=float, default=1.0, help="for each case")
     arguments = parser.parse_args()
-    commits = [commit_of(arguments.old), commit_of(arguments.new)]
-    sites, files = [build(commit) for commit in commits], Files(arguments.photos)
-    print(f"old is {commits[0][:12]}, new is {commits[1][:12]}\n", flush=True)
-    libraries = all((site / "pyfd" / "native" / "lib").is_dir() for site in sites)
-    if libraries and instructions.available():
-        print(f"Instructions per 8×8 block\n\n{counted(sites, files)}\n", flush=True)
-    print(f"CPU seconds\n\n{timed(sites, files, arguments.seconds)}")
+    commits = [commit_of(arguments.old or merge_base()), commit_of(arguments.new or None)]
+    files = Files(arguments.photos)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=FOLDER) as scratch:
+        sites = [build(commit, place(scratch, n)) for n, commit in enumerate(commits)]
+        print(f"old is {commits[0][:12]}, new is {commits[1][:12]}\n", flush=True)
+        libraries = all((site / "pyfd" / "native" / "lib").is_dir() for site in sites)
+        counts: list[Count] = []
+        if libraries and instructions.available():
+            counts = counted(sites, files)
+            print(f"Instructions per 8×8 block\n\n{shown_counts(counts)}\n", flush=True)
+            calls = called(sites, files)
+            print(f"Instructions of a call\n\n{shown_counts(calls)}\n", flush=True)
+            counts += calls
+        print(f"CPU seconds\n\n{timed(sites, files, arguments.seconds)}")
+    if not counts:
+        raise SystemExit("No instructions were counted: valgrind or pyfd's C libraries are missing")
+    print(f"\n{verdict(counts)}")
+    sys.exit(any(each.ratio > MOST for each in counts))
+
+
+def place(scratch: str, number: int) -> Path:
+    """Return a new folder for a build; both may be of the same commit."""
+    folder = Path(scratch, str(number))
+    folder.mkdir()
+    return folder
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ tabs; each line of the output is the seconds for which they computed.
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -39,7 +40,10 @@ gc.disable()
 for line in sys.stdin:
     operation, name, times = line.rstrip("\n").split("\t")
     call = OPERATIONS[operation]
+    os.getppid()  # between this and getpgrp, benchmarks/instructions.py counts
     start = time.thread_time()
     for _ in range(int(times)):
         call(name)
-    print(time.thread_time() - start, flush=True)
+    seconds = time.thread_time() - start
+    os.getpgrp()
+    print(seconds, flush=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -41,6 +42,7 @@ class Run(NamedTuple):
 
     wall: float
     cpu: float
+    peak: float = 0.0  # MiB of the command itself
 
 
 class Way(NamedTuple):
@@ -81,17 +83,19 @@ def run(source: Path, options: list[str], cluster: Callable[[], float]) -> Run:
         if process.returncode:
             raise SystemExit("pyfd requantize failed")
         more = cluster() - before
-        return Run(wall, more or usage.ru_utime + usage.ru_stime)
+        return Run(wall, more or usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
 class Meter:
-    """The CPU time of all processes below this one, those that have ended among them.
+    """The CPU time and the memory of all processes below this one, also of those that have ended.
 
     Ray's workers end with the command, and nobody waits for them, so a thread looks at all
-    processes ten times a second.
+    processes ten times a second, and at their memory once. Pages that several of them share
+    count once.
     """
 
     def __init__(self) -> None:
+        self._peak = 0.0
         self._seen: dict[tuple[int, str], int] = {}
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -102,16 +106,37 @@ class Meter:
         self._look()
         return sum(self._seen.values()) / os.sysconf("SC_CLK_TCK")
 
+    def forget(self) -> None:
+        """Forget the peak of the memory so far."""
+        self._peak = 0.0
+
+    def peak(self) -> float:
+        """Return the most MiB of all processes together since `forget`."""
+        self._weigh(self._look())
+        return self._peak
+
     def stop(self) -> None:
         """Stop looking."""
         self._done.set()
         self._thread.join()
 
     def _watch(self) -> None:
+        looks = 0
         while not self._done.wait(0.1):
-            self._look()
+            below = self._look()
+            if looks % 10 == 0:
+                self._weigh(below)
+            looks += 1
 
-    def _look(self) -> None:
+    def _weigh(self, processes: set[int]) -> None:
+        total = 0
+        for number in processes:
+            with suppress(OSError):  # it has ended
+                text = Path(f"/proc/{number}/smaps_rollup").read_text()
+                total += sum(map(int, re.findall(r"^Pss:\s+(\d+)", text, re.MULTILINE)))
+        self._peak = max(self._peak, total / 1024)
+
+    def _look(self) -> set[int]:
         parents, found = {}, {}
         for path in Path("/proc").glob("[0-9]*/stat"):
             with suppress(OSError):  # it has ended
@@ -122,14 +147,16 @@ class Meter:
         below = {os.getpid()}
         while more := {number for number, parent in parents.items() if parent in below} - below:
             below |= more
-        for number in below - {os.getpid()}:
+        below.remove(os.getpid())
+        for number in below:
             start, ticks = found[number]
             self._seen[number, start] = ticks
+        return below
 
 
 @contextmanager
-def ray_of(workers: int) -> Iterator[Callable[[], float]]:
-    """Start Ray with so many workers for the commands in the block; yield its CPU time."""
+def ray_of(workers: int) -> Iterator[Meter]:
+    """Start Ray with so many workers for the commands in the block; yield its meter."""
     import ray
 
     os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_worker_niceness="0")
@@ -145,7 +172,7 @@ def ray_of(workers: int) -> Iterator[Callable[[], float]]:
 
     meter = Meter()
     try:
-        yield meter.seconds
+        yield meter
     finally:
         meter.stop()
         del os.environ["RAY_ADDRESS"]
@@ -164,10 +191,10 @@ def measure(folders: Folders, rounds: int) -> dict[Way, list[tuple[Run, Run]]]:
         for workers in WORKERS:
             for task in TASKS:
                 note(Way(task, "threads", workers), ["--workers", str(workers)], lambda: 0.0)
-            with ray_of(workers) as cpu:
-                run(folders.few, ["--engine", "ray"], cpu)  # starts the workers
+            with ray_of(workers) as meter:
+                run(folders.few, ["--engine", "ray"], meter.seconds)  # starts the workers
                 for task in TASKS:
-                    note(Way(task, "Ray", workers), ["--engine", "ray"], cpu)
+                    note(Way(task, "Ray", workers), ["--engine", "ray"], meter.seconds)
     return found
 
 

@@ -8,6 +8,7 @@ A small C program decodes, so that Python's own instructions do not count.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shlex
 import shutil
@@ -70,6 +71,28 @@ def profile(program: Path, operation: str, files: Sequence[Path]) -> Counter[str
     if done.returncode:
         raise RuntimeError(f"{shlex.join(command)}:\n{done.stderr}")
     return named(by_function(out.read_text().splitlines()), program)
+
+
+def of_parts(command: Sequence[str], given: str) -> list[int]:
+    """Return the instructions of parts of a program, each from getppid to the next getpgrp.
+
+    Args:
+        command: The program and its arguments, which calls these two functions of the C library.
+        given: Its input.
+    """
+    valgrind = ["valgrind", "--tool=callgrind", "--zero-before=getppid", "--dump-before=getpgrp"]
+    with tempfile.TemporaryDirectory() as scratch:
+        subprocess.run(
+            [*valgrind, f"--callgrind-out-file={scratch}/out", *command],
+            input=given,
+            env=os.environ | {"PYTHONHASHSEED": "0"},  # else dictionaries differ by run
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        dumps = sorted(Path(scratch).glob("out.*"), key=lambda path: int(path.suffix[1:]))
+        texts = [path.read_text() for path in dumps]
+    return [int(re.findall(r"^totals: (\d+)", text, re.MULTILINE)[0]) for text in texts]
 
 
 def by_function(lines: Iterable[str]) -> Counter[str]:

@@ -21,6 +21,8 @@ PACKAGES = (
     "simplejpeg",
     "opencv-python-headless",
     "pillow",
+    "imagecodecs",
+    "webdataset",
     "adversarial-robustness-toolbox",
     "torch",
     "kornia",

@@ -1,6 +1,7 @@
-"""Measure the peak memory of a decode beyond its output, or of an encode beyond its file.
+"""Measure the peak memory of a call beyond its output: pixels, or a file.
 
     python -m benchmarks.memory decode FILE [--qtables T]
+    python -m benchmarks.memory requantize FILE --qtables T
     python -m benchmarks.memory encode FILE --qtables T [--radius E]
 
 Prints mebibytes. The peak is compared with the memory of the process before the call,
@@ -25,6 +26,7 @@ import numpy as np
 import pyfd
 
 MIB = 1 << 20
+FREE = pyfd.Limits.unlimited()
 
 Result = TypeVar("Result", bytes, np.ndarray)
 
@@ -35,20 +37,16 @@ def kibibytes(name: str) -> int:
     return int(value)
 
 
-def beyond_output(data: bytes, qtables: str | None) -> float:
-    """Return the mebibytes that a decode takes beyond its output, in a fresh process."""
-    return _fresh("decode", data, **{"--qtables": qtables})
+def beyond(what: str, data: bytes, qtables: str | None, radius: int | None = None) -> float:
+    """Return the mebibytes that a call takes beyond its output, in a fresh process.
 
-
-def beyond_file(data: bytes, qtables: str, radius: int | None) -> float:
-    """Return the mebibytes that an encode of a file's pixels takes beyond its file.
-
-    It runs in a fresh process.
+    Args:
+        what: "decode", "requantize" or "encode".
+        data: The file; of an encode, that of its pixels.
+        qtables: A preset's name, or None for a plain decode.
+        radius: The radius of an encode.
     """
-    return _fresh("encode", data, **{"--qtables": qtables, "--radius": radius})
-
-
-def _fresh(what: str, data: bytes, **options: str | int | None) -> float:
+    options = {"--qtables": qtables, "--radius": radius}
     given = [f"{name}={value}" for name, value in options.items() if value is not None]
     with tempfile.NamedTemporaryFile(suffix=".jpg") as file:
         file.write(data)
@@ -69,23 +67,23 @@ def growth(call: Callable[[], Result]) -> tuple[float, Result]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("what", choices=("decode", "encode"))
+    parser.add_argument("what", choices=("decode", "requantize", "encode"))
     parser.add_argument("file", type=Path)
     parser.add_argument("--qtables")
     parser.add_argument("--radius", type=int)
     arguments = parser.parse_args()
     data = arguments.file.read_bytes()
     small = np.zeros((16, 16, 3), np.uint8)
-    if arguments.what == "decode":
-        call = partial(pyfd.decode, qtables=arguments.qtables)
-        call(pyfd.encode(small, "fd-cvpr2019"))  # loads what is loaded only once
-        grown, pixels = growth(partial(call, data))
-        print(grown - pixels.nbytes / MIB)
-    else:
-        encode = partial(pyfd.encode, qtables=arguments.qtables, radius=arguments.radius)
-        encode(small)
-        grown, file = growth(partial(encode, pyfd.decode(data)))
+    if arguments.what == "encode":
+        call = partial(pyfd.encode, qtables=arguments.qtables, radius=arguments.radius)
+        call(small)  # loads what is loaded only once
+        grown, file = growth(partial(call, pyfd.decode(data, limits=FREE)))
         print(grown - len(file) / MIB)
+    else:
+        call = partial(getattr(pyfd, arguments.what), qtables=arguments.qtables, limits=FREE)
+        call(pyfd.encode(small, "fd-cvpr2019"))
+        grown, made = growth(partial(call, data))
+        print(grown - (len(made) if isinstance(made, bytes) else made.nbytes) / MIB)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,34 @@
 """The libraries that a user would choose instead, each called in the fastest way, in one thread.
 
-Pillow's pixels are not converted to an array, and OpenCV's stay in the order BGR.
+Pillow's pixels are not converted to an array, and OpenCV's stay in the order BGR. All decode
+with the accurate DCT and smooth upsampling, to the same pixels. simplejpeg could leave either
+out, which moves pixels of photographs by up to 19 and 46 levels; the others have no such option.
 """
 
 from __future__ import annotations
 
 import io
+import json
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
 
 import cv2
+import imagecodecs
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
 from PIL import Image
 from scipy.fft import dct
 
+from benchmarks import bundled
+from benchmarks.cases import UnmeasuredError
+from benchmarks.files import Kind
+from benchmarks.timing import Worker
 from pyfd import QTables
 from pyfd._core.pixels import Pixels
 
@@ -23,8 +37,15 @@ cv2.setNumThreads(1)
 DCT = dct(np.eye(8), axis=0, norm="ortho")
 
 
-def simplejpeg_decode(data: bytes) -> object:
-    return simplejpeg.decode_jpeg(data)
+VARIABLE = "PYFD_TORCHVISION"  # names the Python of an environment with torchvision
+
+
+def simplejpeg_decode(data: bytes, **options: object) -> object:
+    return simplejpeg.decode_jpeg(data, **options)
+
+
+def imagecodecs_decode(data: bytes) -> object:
+    return imagecodecs.jpeg8_decode(data)
 
 
 def opencv_decode(data: bytes) -> object:
@@ -57,9 +78,61 @@ def pillow_encode(
     return encode
 
 
-def simplejpeg_encode(quality: int, subsampling: str) -> Callable[[Pixels], object]:
-    factors = subsampling.replace(":", "")
-    return lambda pixels: simplejpeg.encode_jpeg(pixels, quality, colorsubsampling=factors)
+def simplejpeg_encode(kind: Kind) -> Callable[[Pixels], object]:
+    factors = kind.subsampling.replace(":", "")
+    return lambda pixels: simplejpeg.encode_jpeg(pixels, kind.quality, colorsubsampling=factors)
+
+
+def imagecodecs_encode(kind: Kind) -> Callable[[Pixels], object]:
+    factors = kind.subsampling.replace(":", "")
+    return lambda pixels: imagecodecs.jpeg8_encode(pixels, kind.quality, subsampling=factors)
+
+
+def opencv_encode(kind: Kind) -> Callable[[Pixels], object]:
+    """Return a call that takes pixels in the order BGR."""
+    factors = getattr(cv2, f"IMWRITE_JPEG_SAMPLING_FACTOR_{kind.subsampling.replace(':', '')}")
+    options = [cv2.IMWRITE_JPEG_QUALITY, kind.quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, factors]
+    return lambda pixels: cv2.imencode(".jpg", pixels, options)[1]
+
+
+# ---- torchvision, in an environment of its own ---------------------------------
+
+
+def torchvision_python() -> str:
+    """Return the Python that has torchvision, if any has."""
+    return os.environ.get(VARIABLE) or sys.executable
+
+
+@cache
+def torchvision() -> Worker:
+    """Start torchvision's worker, once.
+
+    Raises:
+        UnmeasuredError: There is no torchvision.
+    """
+    if not bundled_beside().get("torchvision"):
+        raise UnmeasuredError(f"needs torchvision in the environment of {VARIABLE}")
+    return Worker(torchvision_python(), str(Path(__file__).with_name("torchvision_worker.py")))
+
+
+@cache
+def bundled_beside() -> dict[str, dict[str, str]]:
+    """Return the versions of torch, torchvision and webdataset there, of those that there are."""
+    command = [torchvision_python(), bundled.__file__, "torch", "torchvision", "webdataset"]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    stated: dict[str, dict[str, str] | None] = json.loads(found.stdout)
+    return {name: each for name, each in stated.items() if each}
+
+
+def libraries() -> dict[str, str]:
+    """Return the version of the libjpeg-turbo that each of the libraries brings along."""
+    found = {name: bundled.versions(name) or {} for name in ("simplejpeg", "pillow", "imagecodecs")}
+    found["torchvision"] = bundled_beside().get("torchvision", {})
+    stated = {
+        name: each["libjpeg_turbo"] for name, each in found.items() if "libjpeg_turbo" in each
+    }
+    opencv = re.search(r"JPEG: .*turbo.*\(ver ([0-9.]+)", cv2.getBuildInformation())
+    return stated | ({"OpenCV": opencv[1]} if opencv else {})
 
 
 # ---- defences -----------------------------------------------------------------

@@ -1,12 +1,12 @@
 """Measure every speed that pyfd promises, and the libraries that a user would choose instead.
 
     python -m benchmarks.speed [--photos DIR] [--output DIR] [--write docs/performance.md]
-                               [--only ROW] [--quick]
+                               [--results FILE] [--only ROW] [--quick]
 
 Both sides of a ratio are timed in turn, in one process and one thread; the median of
 the pairs counts, and their quartiles give the spread. The output folder gets speed.json
-with everything, report.md with every case, and pictures. A run takes about ten minutes on
-an idle machine.
+with everything, report.md with every case, and pictures. A run of all rows is added to
+benchmarks/results.jsonl, and takes about fifteen minutes on an idle machine.
 """
 
 from __future__ import annotations
@@ -19,7 +19,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import floor, instructions, machine, pages, speed_page, speed_plots
+from benchmarks import (
+    floor,
+    instructions,
+    machine,
+    pages,
+    peers,
+    speed_page,
+    speed_plots,
+    tracking,
+)
 from benchmarks.cases import Case, Row, UnmeasuredError
 from benchmarks.files import PHOTOS_HELP, Files
 from benchmarks.rows import rows, selected
@@ -29,6 +38,15 @@ from pyfd._core.writing import write_file
 
 MAKER = "benchmarks/speed.py"
 USUAL, QUICK = Effort(seconds=1.0, rounds=5), Effort(seconds=0.05, rounds=1)
+
+
+def described_with_peers() -> dict[str, Any]:
+    """Return the record of the machine with the versions inside of the other libraries' wheels."""
+    described: dict[str, Any] = machine.describe()
+    beside = peers.bundled_beside().get("torchvision")
+    if beside:
+        described["packages"]["torchvision"] = beside["version"]
+    return described | {"bundled": peers.libraries()}
 
 
 def measure(case: Case, effort: Effort) -> dict[str, Any]:
@@ -90,11 +108,14 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, help=PHOTOS_HELP)
     parser.add_argument("--output", type=Path, default=Path("build/bench"))
     parser.add_argument("--write", type=Path, help="the page to put the numbers in")
+    parser.add_argument(
+        "--results", type=Path, default=tracking.RESULTS, help="the file that a run is added to"
+    )
     parser.add_argument("--only", action="append", default=[], metavar="ROW", help="a row's key")
     parser.add_argument("--quick", action="store_true", help="a smoke test: few and short cases")
     arguments = parser.parse_args()
     effort = QUICK if arguments.quick else USUAL
-    described, files = machine.describe(), Files(arguments.photos)
+    described, files = described_with_peers(), Files(arguments.photos)
     content: dict[str, Any] = {"machine": described, "quick": arguments.quick}
     chosen = list(selected(rows(files, arguments.quick), arguments.only))
     if not arguments.only:
@@ -107,6 +128,8 @@ def main() -> None:
         keep(content, arguments.output)
     text = speed_page.page(content)
     print(text)
+    if not (arguments.quick or arguments.only):
+        tracking.append(content, arguments.results)
     if arguments.write:
         pages.publish(arguments.write, MAKER, text)
         if "curves" in content:

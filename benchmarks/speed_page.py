@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmarks import instructions, pages
 
+PEERS = ("Pillow", "simplejpeg", "OpenCV", "imagecodecs", "torchvision")
 PARTS = ("symbols", "copy", "new memory", "plain", "defended", "defended, out=")
 
 Content = Mapping[str, Any]
@@ -15,6 +16,7 @@ Content = Mapping[str, Any]
 def page(content: Content) -> str:
     """Return the generated part of docs/performance.md."""
     parts = [machine(content["machine"]), summary(content["rows"])]
+    parts += ["### Where another library is ahead", ahead(content["rows"])]
     if content["quick"]:
         parts.insert(0, "**A quick run: it shows that the command works, and nothing else.**")
     if content.get("floor"):
@@ -26,12 +28,16 @@ def page(content: Content) -> str:
 
 def machine(found: Content) -> str:
     """Return a paragraph on the machine, the versions and the date."""
-    packages = ", ".join(f"{name} {version}" for name, version in found["packages"].items())
+    packages, bundled = (
+        ", ".join(f"{name} {version}" for name, version in found.get(key, {}).items())
+        for key in ("packages", "bundled")
+    )
     return (
         f"{found['processor']}, {found['cores']} cores; {found['kernel']}; "
         f"Python {found['python']}; {found['compiler']}; "
         f"libjpeg-turbo {found['libjpeg_turbo']}; commit {found['commit']}; "
         f"load {found['load']:.1f} before the run; {found['when']}. {packages}."
+        + (f" Their wheels bring libjpeg-turbo: {bundled}." if bundled else "")
     )
 
 
@@ -69,6 +75,21 @@ def judged(cases: Sequence[Content], unit: str = "") -> list[str]:
         worst["label"],
         verdict,
     ]
+
+
+def ahead(rows: Sequence[Content]) -> str:
+    """Return a list of the rows in which another library is faster in some case."""
+    lines = []
+    for row in rows:
+        found = [case for case in row["cases"] if "value" in case]
+        faster = [case for case in found if round(case["value"], 2) > 1]
+        if faster and any(f"/ {peer}" in row["what"] for peer in PEERS):
+            worst = max(faster, key=lambda case: case["value"])
+            lines.append(
+                f"- {row['what']}: in {len(faster)} of {len(found)} cases, "
+                f"up to {number(worst['value'])} ({worst['label']})"
+            )
+    return "\n".join(lines) or "In no case that was measured."
 
 
 def spread(case: Content) -> str:

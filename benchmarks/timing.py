@@ -7,6 +7,7 @@ pair of calls; the median of the ratios counts, and the quartiles give the sprea
 from __future__ import annotations
 
 import gc
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ import numpy as np
 
 Item = TypeVar("Item")
 Call = Callable[[Item], object]
+SHORTEST = 0.004  # the fewest seconds worth measuring of a process: shorter work is repeated
 
 
 class Effort(NamedTuple):
@@ -84,6 +86,46 @@ def cpu_seconds(call: Callable[..., object], *arguments: Any) -> float:
     start = time.thread_time()
     call(*arguments)
     return time.thread_time() - start
+
+
+class Worker:
+    """A process that times calls on demand.
+
+    Args:
+        command: A program that reads lines of an operation, a name and a number of
+            repetitions, separated by tabs, and answers each with the seconds of all of them.
+    """
+
+    def __init__(self, *command: str) -> None:
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def seconds(self, operation: str, name: str, times: int = 1) -> float:
+        """Return the seconds that an operation on a file takes, averaged over `times`."""
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(f"{operation}\t{name}\t{times}\n")
+        self.process.stdin.flush()
+        return float(self.process.stdout.readline()) / times
+
+    def close(self) -> None:
+        self.process.communicate()
+
+
+def repeated(call: Call[Item], times: int) -> Call[Item]:
+    """Return a call that makes another one several times."""
+
+    def calls(item: Item) -> None:
+        for _ in range(times):
+            call(item)
+
+    return calls
+
+
+def repetitions(seconds: float) -> int:
+    """Return how often a call must be repeated to be worth measuring."""
+    return max(1, round(SHORTEST / seconds))
 
 
 @contextmanager
@@ -160,7 +202,11 @@ def quartiles(values: Any) -> tuple[float, float, float]:
     return float(low), float(middle), float(high)
 
 
-def medians(calls: Mapping[str, Callable[[], object]], effort: Effort) -> dict[str, float]:
+def medians(
+    calls: Mapping[str, Callable[[], object]],
+    effort: Effort,
+    clock: Callable[[Callable[[], object]], float] = seconds,
+) -> dict[str, float]:
     """Return the median seconds of several calls, made in a new random order each round."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     names, order = list(calls), np.random.default_rng(0)
@@ -169,5 +215,5 @@ def medians(calls: Mapping[str, Callable[[], object]], effort: Effort) -> dict[s
     with undisturbed():
         for _ in rounds(effort):
             for index in order.permutation(len(names)):
-                times[names[index]].append(seconds(calls[names[index]]))
+                times[names[index]].append(clock(calls[names[index]]))
     return {name: float(np.median(found)) for name, found in times.items()}

@@ -1,10 +1,10 @@
-"""The timing of two builds against each other."""
+"""The comparison of two builds: times, instructions and the verdict."""
 
 from __future__ import annotations
 
 import pytest
 
-from benchmarks import compare
+from benchmarks import compare, instructions
 from tests.jpegs import encode_with_pillow, picture
 
 
@@ -51,3 +51,108 @@ def test_a_commit_is_counted_with_its_own_program():
 def test_unknown_commit_is_refused():
     with pytest.raises(SystemExit, match="no-such-commit"):
         compare.commit_of("no-such-commit")
+
+
+# ---- instructions ---------------------------------------------------------------
+
+
+def test_over_two_percent_more_instructions_are_named():
+    same = compare.Count("plain", "a", 100, 102)
+    grown = compare.Count("encode", "b", 1000, 1021)
+    assert compare.verdict([same, compare.Count("plain", "c", 100, 90)]) == (
+        "No operation takes over 2 % more instructions than before. The most: "
+        "plain (a), 1.0200 times as many."
+    )
+    text = compare.verdict([same, grown])
+    assert text.startswith("OVER 2 % MORE INSTRUCTIONS, in 1 of 2 cases:")
+    assert text.endswith("- encode (b): 1.0210")
+    assert "| encode | b | 1.0210 | 1,000.0 | 1,021.0 |" in compare.shown_counts([grown])
+
+
+def test_the_first_calls_do_not_count(monkeypatch, tmp_path):
+    prices = {"plain": 7, "defended": 8, "encode": 9, "requantize": 10}
+
+    def of_parts(command: list[str], given: str) -> list[int]:
+        assert command[1:] == [str(compare.WORKER), "site", str(tmp_path)]
+        jobs = [line.split("\t") for line in given.splitlines()]
+        return [
+            prices[name] * int(times) + (10**6 if int(times) == compare.FIRST else 0)
+            for name, _, times in jobs
+        ]
+
+    monkeypatch.setattr(compare.instructions, "of_parts", of_parts)
+    assert compare.of_calls(compare.Path("site"), tmp_path) == prices
+
+
+def test_instructions_of_parts_are_valgrinds(tmp_path, monkeypatch):
+    """A stand-in for valgrind, which `make bench` installs, checks what it is asked for."""
+    valgrind = tmp_path / "valgrind"
+    valgrind.write_text(
+        "#!/bin/sh\n"
+        '[ "$1 $2 $3 $PYTHONHASHSEED" = '
+        '"--tool=callgrind --zero-before=getppid --dump-before=getpgrp 0" ] || exit 1\n'
+        'out=${4#--callgrind-out-file=}; [ "$5 $6" = "cat -" ] && size=$(cat | wc -c)\n'
+        'for n in 1 2 10; do printf "fn=(1) f\n3 $n\ntotals: $size$n\n" >$out.$n; done\n'
+        'echo "totals: 7" >$out\n'
+    )
+    valgrind.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{compare.os.environ['PATH']}")
+    assert instructions.of_parts(["cat", "-"], "x" * 12) == [121, 122, 1210]
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """A function that runs the command with counts, and returns code, text and commits."""
+
+    def of(counts: list[compare.Count], *arguments: str) -> tuple[object, str, list[str]]:
+        built = []
+        monkeypatch.setattr(compare, "merge_base", lambda: "base")
+        monkeypatch.setattr(compare, "commit_of", lambda name: name or "tree")
+        monkeypatch.setattr(compare, "build", lambda commit, folder: built.append(commit) or folder)
+        monkeypatch.setattr(compare.Path, "is_dir", lambda _: True)
+        monkeypatch.setattr(compare.instructions, "available", lambda: True)
+        monkeypatch.setattr(compare, "counted", lambda *_: counts[:1])
+        monkeypatch.setattr(compare, "called", lambda *_: counts[1:])
+        monkeypatch.setattr(compare, "timed", lambda *_: "times")
+        monkeypatch.setattr("sys.argv", ["compare", *arguments])
+        with pytest.raises(SystemExit) as end:
+            compare.main()
+        return end.value.code, capsys.readouterr().out, built
+
+    return of
+
+
+@pytest.mark.parametrize(
+    ("arguments", "commits"),
+    [
+        ([], ["base", "tree"]),
+        (["", ""], ["base", "tree"]),
+        (["a"], ["a", "tree"]),
+        (["", "b"], ["base", "b"]),
+        (["a", "b"], ["a", "b"]),
+    ],
+)
+def test_the_exit_code_says_whether_instructions_grew(run, arguments, commits):
+    code, text, built = run([compare.Count("plain", "a", 100, 100)] * 2, *arguments)
+    assert not code
+    assert text.rstrip().endswith("1.0000 times as many.")
+    assert built == commits
+    grown = [compare.Count("plain", "a", 100, 100), compare.Count("plain", "call", 100, 103)]
+    code, text, _ = run(grown, *arguments)
+    assert code == 1
+    assert text.rstrip().endswith("- plain (call): 1.0300")
+
+
+def test_the_old_commit_is_where_the_branch_began(monkeypatch):
+    asked = []
+
+    def git(*command: str) -> str:
+        asked.append(command)
+        return "" if "main" in command else "abc"
+
+    monkeypatch.setattr(compare, "first_line", git)
+    assert compare.merge_base() == "abc"
+    assert asked[-1] == ("git", "merge-base", "origin/main", "HEAD")
+    monkeypatch.setattr(compare, "first_line", lambda *_: "")
+    with pytest.raises(SystemExit, match="no branch main: name the old commit"):
+        compare.merge_base()

@@ -60,7 +60,7 @@ def test_memory_beyond_a_file_is_bounded(radius):
     """A hundred rows of blocks take no more than one row, a megabyte being many rows."""
     data = pyfd.encode(np.zeros((8, 4096, 3), np.uint8), "fd-cvpr2019")
     more = pyfd.encode(np.zeros((800, 4096, 3), np.uint8), "fd-cvpr2019")
-    few, many = (memory.beyond_file(each, "fd-cvpr2019", radius) for each in (data, more))
+    few, many = (memory.beyond("encode", each, "fd-cvpr2019", radius) for each in (data, more))
     assert many - few < 1
 
 

@@ -60,6 +60,20 @@ def test_what_is_not_measured_is_said():
     assert judged(case_of("a", 1.0), missing)[-1] == "met, 1 not measured"
 
 
+def test_rows_in_which_another_library_is_ahead_are_listed():
+    made = [
+        Row("a", "`decode` / simplejpeg's decode", [case_of("x", 1.2), case_of("y", 1.3)]),
+        Row("b", "`encode` / OpenCV's encode", [case_of("x", 1.004), case_of("y", 0.7)]),
+        Row("c", "`decode` / `decode`", [case_of("x", 1.5)]),  # not of another library
+        Row("d", "`encode` / Pillow's `save`", [case_of("x", 1.006), case_of("y", 0.7)]),
+    ]
+    assert speed_page.ahead([speed.run(row, ONCE) for row in made]) == (
+        "- `decode` / simplejpeg's decode: in 2 of 2 cases, up to 1.300 (y)\n"
+        "- `encode` / Pillow's `save`: in 1 of 2 cases, up to 1.006 (x)"
+    )
+    assert speed_page.ahead([]) == "In no case that was measured."
+
+
 # ---- files and the page --------------------------------------------------------
 
 
@@ -90,7 +104,9 @@ def test_page_goes_between_its_marks(tmp_path, monkeypatch, capsys):
     page, output = tmp_path / "page.md", tmp_path / "made" / "here"
     page.write_text(f"before\n\n<!-- made by {speed.MAKER} -->\nold{pages.END}\n\nafter\n")
     made = [Row("fast", "ours / theirs", [case_of("small", 0.5), case_of("large", 1.0101)])]
-    run_main(monkeypatch, made, "--output", output, "--write", page)
+    results = tmp_path / "results.jsonl"
+    for _ in range(2):
+        run_main(monkeypatch, made, "--output", output, "--write", page, "--results", results)
     text = page.read_text()
     assert text.startswith(f"before\n\n<!-- made by {speed.MAKER} -->\n")
     assert text.endswith(f"{pages.END}\n\nafter\n")
@@ -100,9 +116,12 @@ def test_page_goes_between_its_marks(tmp_path, monkeypatch, capsys):
     assert "| q75 4:2:0 baseline | plain | 65 | 0 | 23 | 1 | 89 |" in text
     assert "| small | ≤ 1.02 | 0.500 |" in (output / "report.md").read_text()
     assert "| small | ≤ 1.02 | 0.500 |" in capsys.readouterr().out
+    (run, _) = map(json.loads, results.read_text().splitlines())
+    assert run["ratios"] == {"fast": {"≤ 1.02": [1.01, 1.01]}}
     kept = json.loads((output / "speed.json").read_text())
     assert kept["rows"][0]["cases"][1]["value"] == 1.0101
     assert kept["machine"]["packages"]["simplejpeg"]
+    assert "Their wheels bring libjpeg-turbo: simplejpeg 3." in text
     for folder in (output, tmp_path / "images"):
         for name in ("time-by-size.png", "throughput.png", "scaling.png"):
             with Image.open(folder / name) as picture:
@@ -111,7 +130,10 @@ def test_page_goes_between_its_marks(tmp_path, monkeypatch, capsys):
 
 def test_only_some_rows(tmp_path, monkeypatch):
     made = [Row(key, key, [case_of("x", 0.5)]) for key in ("a", "b")]
-    run_main(monkeypatch, made, "--output", tmp_path, "--only", "b", "--quick")
+    results = tmp_path / "results.jsonl"
+    for some in (["--only", "b"], ["--quick"], ["--only", "b", "--quick"]):
+        run_main(monkeypatch, made, "--output", tmp_path, "--results", results, *some)
+    assert not results.exists()  # it has whole runs
     kept = json.loads((tmp_path / "speed.json").read_text())
     assert [row["key"] for row in kept["rows"]] == ["b"]
     assert "curves" not in kept
@@ -127,7 +149,12 @@ def test_failure_keeps_what_was_measured(tmp_path, monkeypatch):
     page = tmp_path / "page.md"
     made = [Row("a", "a", [case_of("x", 0.5)]), Row("b", "b", [Case("y", Bounds(), fail)])]
     with pytest.raises(ZeroDivisionError):
-        run_main(monkeypatch, made, "--output", tmp_path / "made", "--write", page)
+        run_main(
+            monkeypatch,
+            made,
+            *("--output", tmp_path / "made", "--write", page, "--results", tmp_path / "results"),
+        )
+    assert not (tmp_path / "results").exists()
     kept = json.loads((tmp_path / "made" / "speed.json").read_text())
     assert [row["key"] for row in kept["rows"]] == ["a"]
     assert not page.exists()
