@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from pyfd.errors import LimitExceededError
 from pyfd.limits import Limits
@@ -32,15 +30,35 @@ class Budget:
         self._left = size
         self._changed = threading.Condition()
 
-    @contextmanager
-    def lend(self, size: int) -> Iterator[None]:
+    def lend(self, size: int) -> Loan:
         """Lend so many bytes, once they are left; `check_memory` says whether they ever are."""
+        return Loan(self, size)
+
+    def take(self, size: int) -> None:
+        """Wait for so many bytes."""
         with self._changed:
-            self._changed.wait_for(lambda: self._left >= size)
+            while self._left < size:
+                self._changed.wait()
             self._left -= size
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._left += size
-                self._changed.notify_all()
+
+    def give(self, size: int) -> None:
+        """Give so many bytes back."""
+        with self._changed:
+            self._left += size
+            self._changed.notify_all()
+
+
+class Loan:
+    """A part of a budget, for a block of code."""
+
+    __slots__ = ("_budget", "_size")
+
+    def __init__(self, budget: Budget, size: int) -> None:
+        self._budget = budget
+        self._size = size
+
+    def __enter__(self) -> None:
+        self._budget.take(self._size)
+
+    def __exit__(self, *_: object) -> None:
+        self._budget.give(self._size)
