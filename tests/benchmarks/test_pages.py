@@ -11,6 +11,7 @@ from benchmarks import (
     adaptation,
     attack_costs,
     autoattack,
+    calls,
     certified,
     certified_attacks,
     deblocking,
@@ -29,6 +30,7 @@ from benchmarks import (
 MAKERS = {
     speed.MAKER: "docs/performance.md",
     folders.MAKER: "docs/performance.md",
+    calls.MAKER: "docs/performance.md",
     hostile.MAKER: "docs/security.md",
     worst.MAKER: "docs/security.md",
     reproduction.MAKER: "docs/reproduction.md",
