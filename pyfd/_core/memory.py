@@ -28,7 +28,9 @@ class Budget:
 
     def __init__(self, size: int) -> None:
         self._left = size
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._waiting = 0  # threads, which are seldom any: to notify none takes long
 
     def lend(self, size: int) -> Loan:
         """Lend so many bytes, once they are left; `check_memory` says whether they ever are."""
@@ -36,16 +38,21 @@ class Budget:
 
     def take(self, size: int) -> None:
         """Wait for so many bytes."""
-        with self._changed:
-            while self._left < size:
-                self._changed.wait()
+        with self._lock:
+            if self._left < size:
+                self._waiting += 1
+                try:
+                    self._changed.wait_for(lambda: self._left >= size)
+                finally:
+                    self._waiting -= 1
             self._left -= size
 
     def give(self, size: int) -> None:
         """Give so many bytes back."""
-        with self._changed:
+        with self._lock:
             self._left += size
-            self._changed.notify_all()
+            if self._waiting:
+                self._changed.notify_all()
 
 
 class Loan:
