@@ -356,6 +356,7 @@ class _Work(Generic[_Item, _Result]):
                 self._failed[index] = error
                 return False
             self._taken += max(1, len(several))
+        results: list[_Result | Exception]
         try:
             if several and self._batch:
                 results = self._batch(several, index)
