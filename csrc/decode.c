@@ -161,15 +161,63 @@ static void decode(pyfd_session *s)
     jpeg_finish_decompress(in);
 }
 
+static int run(const pyfd_found *found, const uint8_t *data, size_t size,
+               const pyfd_limits *limits, const pyfd_reading *reading,
+               decode_job *job, pyfd_status *status)
+{
+  pyfd_session s;
+
+  pyfd_start_reader(&s, data, size, limits, reading, status, job);
+  s.found = found;
+  return pyfd_run(&s, decode);
+}
+
 int pyfd_decode(const uint8_t *data, size_t size, const pyfd_limits *limits,
                 const pyfd_reading *reading, const uint16_t *tables,
                 int num_tables, uint8_t *out, size_t out_size,
                 pyfd_status *status)
 {
-  pyfd_session s;
   decode_job job = {(const uint16_t (*)[PYFD_BLOCK])tables, num_tables, out,
                     out_size};
 
-  pyfd_start_reader(&s, data, size, limits, reading, status, &job);
-  return pyfd_run(&s, decode);
+  return run(NULL, data, size, limits, reading, &job, status);
+}
+
+int pyfd_decode_opened(pyfd_found *found, const uint8_t *data, size_t size,
+                       const pyfd_limits *limits, const pyfd_reading *reading,
+                       const uint16_t *tables, int num_tables, uint8_t *out,
+                       size_t out_size)
+{
+  decode_job job = {(const uint16_t (*)[PYFD_BLOCK])tables, num_tables, out,
+                    out_size};
+
+  return run(found, data, size, limits, reading, &job, found->status);
+}
+
+size_t pyfd_open_many(pyfd_item *items, size_t count,
+                      const pyfd_limits *limits)
+{
+  pyfd_item *item;
+  size_t failed = 0;
+
+  for (item = items; item < items + count; item++)
+    failed += pyfd_open(item->data, item->size, limits, NULL, 0,
+                        item->found) != PYFD_OK;
+  return failed;
+}
+
+size_t pyfd_decode_many(pyfd_item *items, size_t count,
+                        const pyfd_limits *limits, const uint16_t *tables,
+                        int num_tables)
+{
+  pyfd_item *item;
+  size_t failed = 0;
+
+  for (item = items; item < items + count; item++) {
+    if (item->out != NULL)
+      failed += pyfd_decode_opened(item->found, item->data, item->size, limits,
+                                   item->reading, tables, num_tables,
+                                   item->out, item->out_size) != PYFD_OK;
+  }
+  return failed;
 }

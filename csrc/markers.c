@@ -155,26 +155,51 @@ static void describe_damage(const pyfd_walker *w)
     pyfd_fail(w->status, PYFD_OK, w->noted, w->noted_byte);
 }
 
+/* Walk up to the first SOS with a walker that keeps a pointer to limits. */
+static int probe(pyfd_walker *w, const uint8_t *data, size_t size,
+                 const pyfd_limits *given, pyfd_limits *limits,
+                 pyfd_header *header, pyfd_segment *segments, size_t capacity,
+                 pyfd_status *status)
+{
+  int code;
+
+  memset(header, 0, sizeof(*header));
+  memset(status, 0, sizeof(*status));
+  code = pyfd_take_limits(limits, given, status);
+  if (code == PYFD_OK)
+    code = start(w, data, size, limits, header, status);
+  if (code != PYFD_OK)
+    return code;
+  w->segments = segments;
+  w->capacity = capacity;
+  code = walk_header(w);
+  if (code == PYFD_OK)
+    describe_damage(w);
+  return code;
+}
+
 int pyfd_probe(const uint8_t *data, size_t size, const pyfd_limits *limits,
                pyfd_header *header, pyfd_segment *segments, size_t capacity,
                pyfd_status *status)
 {
   pyfd_walker w;
   pyfd_limits ours;
+
+  return probe(&w, data, size, limits, &ours, header, segments, capacity,
+               status);
+}
+
+int pyfd_open(const uint8_t *data, size_t size, const pyfd_limits *limits,
+              pyfd_segment *segments, size_t capacity, pyfd_found *found)
+{
+  pyfd_walker *w = (pyfd_walker *)found->walker;
+  pyfd_limits ours;
   int code;
 
-  memset(header, 0, sizeof(*header));
-  memset(status, 0, sizeof(*status));
-  code = pyfd_take_limits(&ours, limits, status);
-  if (code == PYFD_OK)
-    code = start(&w, data, size, &ours, header, status);
-  if (code != PYFD_OK)
-    return code;
-  w.segments = segments;
-  w.capacity = capacity;
-  code = walk_header(&w);
-  if (code == PYFD_OK)
-    describe_damage(&w);
+  _Static_assert(sizeof(*w) <= sizeof(found->walker), "a walker's size");
+  code = probe(w, data, size, limits, &ours, found->header, segments, capacity,
+               found->status);
+  w->warnings = found->status->warnings;
   return code;
 }
 
@@ -204,24 +229,20 @@ static int check_work(const pyfd_walker *w, int code)
   return over == PYFD_OK ? code : over;
 }
 
-int pyfd_walk_file(const uint8_t *data, size_t size, const pyfd_limits *limits,
-                   pyfd_walk *walk, pyfd_status *status)
+/* Walk from the first SOS to the end. */
+static int walk_scans(pyfd_walker *w, pyfd_walk *walk)
 {
-  pyfd_walker w;
+  pyfd_status *status = w->status;
   int marker = SOS;
-  int code = start(&w, data, size, limits, &walk->header, status);
+  int code = check_work(w, PYFD_OK);
 
-  if (code == PYFD_OK)
-    code = walk_header(&w);
-  if (code == PYFD_OK)
-    code = check_work(&w, code);
   if (code != PYFD_OK)
     return code;
   while (code == PYFD_OK && marker != EOI)
-    code = check_work(&w, step(&w, &marker));
-  count_smoothing(&w);
-  code = check_work(&w, code);
-  walk->end = code == PYFD_OK ? w.pos : w.marker_pos;
+    code = check_work(w, step(w, &marker));
+  count_smoothing(w);
+  code = check_work(w, code);
+  walk->end = code == PYFD_OK ? w->pos : w->marker_pos;
   walk->intact = code == PYFD_OK && status->warnings == 0;
   /* The caller decides about a file that is corrupt after its first scan: a
    * strict decoder refuses it, with the message that is left here; a lenient
@@ -229,6 +250,31 @@ int pyfd_walk_file(const uint8_t *data, size_t size, const pyfd_limits *limits,
   if (code == PYFD_CORRUPT)
     code = (int)(status->code = PYFD_OK);
   if (code == PYFD_OK)
-    describe_damage(&w);
+    describe_damage(w);
   return code;
+}
+
+int pyfd_walk_file(const uint8_t *data, size_t size, const pyfd_limits *limits,
+                   pyfd_walk *walk, pyfd_status *status)
+{
+  pyfd_walker w;
+  int code = start(&w, data, size, limits, &walk->header, status);
+
+  if (code == PYFD_OK)
+    code = walk_header(&w);
+  return code == PYFD_OK ? walk_scans(&w, walk) : code;
+}
+
+int pyfd_walk_on(const pyfd_found *found, const pyfd_limits *limits,
+                 pyfd_walk *walk, pyfd_status *status)
+{
+  pyfd_walker w = *(const pyfd_walker *)found->walker;
+
+  walk->header = found->header[0];
+  w.header = &walk->header;
+  w.limits = limits;
+  w.status = status;
+  w.capacity = 0;
+  status->warnings = w.warnings;
+  return walk_scans(&w, walk);
 }

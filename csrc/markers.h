@@ -9,7 +9,7 @@
 #ifndef PYFD_MARKERS_H
 #define PYFD_MARKERS_H
 
-#include "pyfd.h"
+#include "binding.h"
 
 /* The result of a walk.  libjpeg gets data[0...end) and nothing else, so
  * everything that it reads has been counted against the limits. */
@@ -24,6 +24,10 @@ typedef struct {
  * part, the number. */
 int pyfd_walk_file(const uint8_t *data, size_t size, const pyfd_limits *limits,
                    pyfd_walk *walk, pyfd_status *status);
+
+/* Walk the rest of a file that pyfd_open() has accepted. */
+int pyfd_walk_on(const pyfd_found *found, const pyfd_limits *limits,
+                 pyfd_walk *walk, pyfd_status *status);
 
 /* Return how many blocks a component has. */
 static inline uint64_t pyfd_blocks(const pyfd_header *header, int component)

@@ -65,7 +65,8 @@ typedef struct {
   int component_seen[PYFD_MAX_COMPONENTS]; /* in a scan, so far */
   const char *noted; /* the first damage that only a strict reader refuses */
   int noted_byte;
-  uint64_t work; /* see pyfd.Limits.max_work */
+  uint64_t work;     /* see pyfd.Limits.max_work */
+  uint32_t warnings; /* in the header; only while a walk is interrupted */
 } pyfd_walker;
 
 static inline uint32_t pyfd_read16(const uint8_t *p)

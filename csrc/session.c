@@ -269,8 +269,11 @@ static int is_as_walked(pyfd_session *s)
 
 void pyfd_open_input(pyfd_session *s)
 {
+  pyfd_status *status = s->errors.status;
   int code =
-      pyfd_walk_file(s->data, s->size, &s->limits, &s->walk, s->errors.status);
+      s->found == NULL
+          ? pyfd_walk_file(s->data, s->size, &s->limits, &s->walk, status)
+          : pyfd_walk_on(s->found, &s->limits, &s->walk, status);
 
   if (code != PYFD_OK)
     pyfd_leave(s, code);

@@ -42,7 +42,8 @@ typedef struct pyfd_session {
   struct jpeg_source_mgr source;
   pyfd_destination destination;
   pyfd_walk walk;
-  const uint8_t *data; /* the file that is read */
+  const pyfd_found *found; /* if its header has been read before */
+  const uint8_t *data;     /* the file that is read */
   size_t size;
   pyfd_limits limits; /* the caller's options, as this version knows them */
   pyfd_reading reading;

@@ -290,6 +290,33 @@ static void requantize(pyfd_session *s)
     requantize_whole(s);
 }
 
+static int run(const pyfd_found *found, const uint8_t *data, size_t size,
+               const pyfd_limits *limits, const pyfd_reading *reading,
+               requantize_job *job, const pyfd_writing *writing, uint8_t **out,
+               size_t *out_size, pyfd_status *status)
+{
+  pyfd_session s;
+  int code;
+
+  job->certified.pixels = NULL;
+  pyfd_start_reader(&s, data, size, limits, reading, status, job);
+  s.found = found;
+  code = pyfd_run_writer(&s, requantize, writing, out, out_size);
+  free((void *)job->certified.pixels);
+  return code;
+}
+
+/* The parts that are left out need not be set. */
+static void set_job(requantize_job *job, const uint16_t *tables,
+                    int num_tables, const uint8_t *segments,
+                    size_t segments_size)
+{
+  job->tables = (const uint16_t (*)[PYFD_BLOCK])tables;
+  job->num_tables = num_tables;
+  job->segments = segments;
+  job->segments_size = segments_size;
+}
+
 int pyfd_requantize(const uint8_t *data, size_t size,
                     const pyfd_limits *limits, const pyfd_reading *reading,
                     const uint16_t *tables, int num_tables,
@@ -297,17 +324,23 @@ int pyfd_requantize(const uint8_t *data, size_t size,
                     size_t segments_size, uint8_t **out, size_t *out_size,
                     pyfd_status *status)
 {
-  pyfd_session s;
   requantize_job job;
-  int code;
 
-  job.tables = (const uint16_t (*)[PYFD_BLOCK])tables;
-  job.num_tables = num_tables;
-  job.segments = segments;
-  job.segments_size = segments_size;
-  job.certified.pixels = NULL;
-  pyfd_start_reader(&s, data, size, limits, reading, status, &job);
-  code = pyfd_run_writer(&s, requantize, writing, out, out_size);
-  free((void *)job.certified.pixels);
-  return code;
+  set_job(&job, tables, num_tables, segments, segments_size);
+  return run(NULL, data, size, limits, reading, &job, writing, out, out_size,
+             status);
+}
+
+int pyfd_requantize_opened(pyfd_found *found, const uint8_t *data, size_t size,
+                           const pyfd_limits *limits,
+                           const pyfd_reading *reading, const uint16_t *tables,
+                           int num_tables, const pyfd_writing *writing,
+                           const uint8_t *segments, size_t segments_size,
+                           pyfd_made *made)
+{
+  requantize_job job;
+
+  set_job(&job, tables, num_tables, segments, segments_size);
+  return run(found, data, size, limits, reading, &job, writing, made->data,
+             made->size, made->status);
 }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from pyfd._core import binding, decoding, encoding
+from pyfd._core import binding, decoding, encoding, opencv_exif
 from pyfd._core import metadata as _metadata
 from pyfd._core.encoding import Subsampling
 from pyfd._core.files import Source, read_source
@@ -158,7 +158,7 @@ def decode(
     """
     tables = decoder_steps(qtables)
     if orient is False and fit is None and region is None:  # as a rule, and faster so
-        reading = reading_with(mode=mode, scale=scale, strict=strict, limits=limits)
+        reading = reading_with(mode, scale, False, strict, limits)
     else:
         reading = Reading(
             mode=mode,
@@ -202,7 +202,7 @@ def snap(
         ValueError: A step is out of range.
     """
     tables = steps_within(qtables, ENCODER_STEP)
-    reading = reading_with(strict=strict, limits=limits)
+    reading = reading_with("RGB", 1, False, strict, limits)
     data = read_source(source, limits)
     frame = binding.probe(data, limits)
     shape = (frame.height, frame.width, 3)
@@ -228,7 +228,7 @@ def read_coefficients(
         JPEGError: The file is corrupt, unsupported or beyond a limit.
         OSError: The file cannot be opened.
     """
-    reading = reading_with(strict=strict, limits=limits)
+    reading = reading_with("RGB", 1, False, strict, limits)
     data = read_source(source, limits)
     frame = binding.probe(data, limits)
     sizes = [64 * high * wide for high, wide in frame.blocks]
@@ -322,19 +322,22 @@ def encode(
             a step is too small for a radius; the message says which it takes.
     """
     tables = steps_within(qtables, BASELINE_STEP if baseline else ENCODER_STEP)
-    options = encoding.Encoding(
-        mode=mode,
-        layout=layout,
-        subsampling=subsampling,
-        progressive=progressive,
-        optimize=optimize,
-        exif=exif,
-        icc_profile=icc_profile,
-        comment=comment,
-        radius=radius,
-        radius_files=radius_files,
-        max_loss=max_loss,
-    )
+    if exif is icc_profile is comment is radius is radius_files is None:  # as a rule, be fast
+        options = encoding.plain(mode, layout, subsampling, progressive, optimize, max_loss)
+    else:
+        options = encoding.Encoding(
+            mode=mode,
+            layout=layout,
+            subsampling=subsampling,
+            progressive=progressive,
+            optimize=optimize,
+            exif=exif,
+            icc_profile=icc_profile,
+            comment=comment,
+            radius=radius,
+            radius_files=radius_files,
+            max_loss=max_loss,
+        )
     return encoding.encode(image, tables, options)
 
 
@@ -451,20 +454,17 @@ def requantize(
     tables = steps_within(qtables, BASELINE_STEP if baseline else most)
     names = _metadata.names_of(metadata)
     to_turn = turns(orient)
-    reading = reading_with(strict=strict, limits=limits)
+    reading = reading_with("RGB", 1, False, strict, limits)
     data = read_source(source, limits)
-    turned = decoding.orientation_of(data, limits) if to_turn else None
-    kept = _metadata.kept_of(data, names or (), limits, turned)
-    least, least_file = least_radii(data, tables, radius, radius_files, limits)
+    frame, segments = binding.probe_segments(data, limits)
+    found = _metadata.payloads(data, segments)
+    turned = opencv_exif.orientation(found) if to_turn else None
+    kept = _metadata.kept(found, names or (), turned)
+    least, least_file = least_radii(frame, tables, radius, radius_files)
     how = binding.writing(
-        bool(progressive),
-        bool(optimize),
-        keep_density=names is not None,
-        radius=least,
-        file_radius=least_file,
-        trim=orient == "trim",
+        bool(progressive), bool(optimize), names is not None, least, least_file, orient == "trim"
     )
     left_out = "" if strict else kept.left_out
     return binding.requantize(
-        data, reading, tables, how, kept.segments, left_out, turned or UPRIGHT
+        data, reading, tables, how, kept.segments, left_out, turned or UPRIGHT, frame
     )

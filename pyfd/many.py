@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 
 __all__ = ["decode_many", "encode_many"]
 
+# What a thread takes at once: so many small files
+_MOST = 16
+_MOST_BYTES = 1 << 18
+
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
@@ -105,6 +109,7 @@ def decode_many(
     reading = reading_of("decode_many", decode_options)
     tables = decoder_steps(qtables)
     budget = Budget(reading.limits.max_memory)
+    small = _Small(sources) if decoding.in_batches(reading) else None
     if out is None:
         if layout != "HWC":
             raise ValueError("layout is that of out: without out, images are H×W×C")
@@ -113,6 +118,8 @@ def decode_many(
             _items(sources, "sources must be an iterable of files, not one file"),
             workers,
             errors,
+            lambda files, _: decoding.decode_batch(files, tables, reading, budget),
+            small,
         )
     places = Places(out, layout, reading.mode)
 
@@ -125,8 +132,23 @@ def decode_many(
             raise
         return places[index]
 
+    def fill_batch(files: list[bytes], index: int) -> list[Pixels | Exception]:
+        own = [places.place(index + i) for i in range(len(files))]
+        try:
+            found = decoding.decode_batch(files, tables, reading, budget, own)
+        except BaseException:
+            for place in own:
+                place.clear()
+            raise
+        for i, image in enumerate(found):
+            if isinstance(image, Exception):
+                own[i].clear()
+            else:
+                found[i] = places[index + i]
+        return found
+
     files = _items(sources, "sources must be an iterable of files, not one file")
-    return _in_threads(fill, places.at_most(files), workers, errors)
+    return _in_threads(fill, places.at_most(files), workers, errors, fill_batch, small)
 
 
 @overload
@@ -220,8 +242,13 @@ def _in_threads(
     items: Iterable[_Item],
     workers: int | None,
     errors: str,
+    batch: Callable[[list[Any], int], list[_Result | Exception]] | None = None,
+    small: _Small | None = None,
 ) -> list[_Result | Exception]:
-    """Return what a function makes of each item and its index, in the items' order."""
+    """Return what a function makes of each item and its index, in the items' order.
+
+    `batch` does the same for several `small` items at once, and returns errors.
+    """
     if errors not in ("raise", "return"):
         raise ValueError(f'errors must be "raise" or "return", not {errors!r}')
     if workers is None:
@@ -230,7 +257,38 @@ def _in_threads(
         raise ValueError(f"workers must be at least 1, not {workers}")
     iterator = iter(items)
     first = list(itertools.islice(iterator, workers))  # no more threads than items
-    return _Work(call, itertools.chain(first, iterator), errors).run(max(1, len(first)))
+    threads = max(1, len(first))
+    if batch and small:
+        small.share(threads)
+    return _Work(call, itertools.chain(first, iterator), errors, batch, small).run(threads)
+
+
+class _Small:
+    """The small files of a list, of which a thread takes several at once.
+
+    So there is no Python between them, and the GIL, which threads wait for, is released
+    once. A file that another object gives is taken when a thread is ready for it.
+    """
+
+    def __init__(self, sources: object) -> None:
+        self._sources = tuple(sources) if isinstance(sources, list | tuple) else ()
+        self._parts = 1
+
+    def share(self, threads: int) -> None:
+        """Leave each of so many threads work until the end."""
+        self._parts = 2 * threads
+
+    def count(self, start: int) -> int:
+        """Return how many items from `start` on to take at once: 0 for one on its own."""
+        sources: Any = self._sources
+        most = min(_MOST, (len(sources) - start) // self._parts)
+        size = taken = 0
+        while taken < most and type(sources[start + taken]) is bytes:
+            size += len(sources[start + taken])
+            if size > _MOST_BYTES:
+                break
+            taken += 1
+        return taken if taken > 1 else 0
 
 
 # concurrent.futures would need as much code: `Executor.map` takes all items before the first
@@ -241,10 +299,17 @@ class _Work(Generic[_Item, _Result]):
     """Items for threads: each thread takes the next one when it is done with one."""
 
     def __init__(
-        self, call: Callable[[_Item, int], _Result], items: Iterator[_Item], errors: str
+        self,
+        call: Callable[[_Item, int], _Result],
+        items: Iterator[_Item],
+        errors: str,
+        batch: Callable[[list[_Item], int], list[_Result | Exception]] | None,
+        small: _Small | None,
     ) -> None:
         self._call = call
         self._items = items
+        self._batch = batch
+        self._small = small
         self._return_errors = errors == "return"
         self._lock = threading.Lock()
         self._taken = 0
@@ -278,23 +343,34 @@ class _Work(Generic[_Item, _Result]):
             pass
 
     def _one(self) -> bool:
-        """Process the next item; return False if there is none."""
+        """Process the next item, or the next small ones; return False if there is none."""
         with self._lock:  # items may come from a generator
             index = self._taken
+            count = self._small.count(index) if self._small else 0
             try:
                 item = next(self._items)
+                several = [item, *itertools.islice(self._items, count - 1)] if count else []
             except StopIteration:
                 return False
             except BaseException as error:
                 self._failed[index] = error
                 return False
-            self._taken += 1
+            self._taken += max(1, len(several))
+        results: list[_Result | Exception]
         try:
-            self._done[index] = self._call(item, index)
+            if several and self._batch:
+                results = self._batch(several, index)
+            else:
+                results = [self._call(item, index)]
         except BaseException as error:
             # KeyboardInterrupt and SystemExit do not come from the item
-            if self._return_errors and isinstance(error, Exception):
-                self._done[index] = error
-            else:
+            if several or not isinstance(error, Exception):
                 self._failed[index] = error
+                return True
+            results = [error]
+        for at, result in enumerate(results, index):
+            if isinstance(result, Exception) and not self._return_errors:
+                self._failed[at] = result
+            else:
+                self._done[at] = result
         return True

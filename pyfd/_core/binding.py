@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import io
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict
 from struct import Struct
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -59,6 +60,10 @@ Buffer = Any  # bytes, or a memoryview of bytes: cffi takes either
 # Looked up here, because a lookup takes a noticeable part of a small image's time.
 _BYTES, _STEPS = ffi.typeof("uint8_t[]"), ffi.typeof("uint16_t[]")
 _STATUS = ffi.typeof("pyfd_status *")
+_NULL = ffi.NULL
+_open, _decode_opened, _encode = lib.pyfd_open, lib.pyfd_decode_opened, lib.pyfd_encode
+_requantize_opened, _free = lib.pyfd_requantize_opened, lib.pyfd_free
+_ITEMS = ffi.typeof("pyfd_item[]")
 _FOUND, _MADE = ffi.typeof("pyfd_found *"), ffi.typeof("pyfd_made *")
 _COUNTED, _COVERED = ffi.typeof("pyfd_counted *"), ffi.typeof("pyfd_covered *")
 
@@ -102,10 +107,10 @@ class Frame:
     converted when they are used.
     """
 
-    __slots__ = ("_found", "_header", "color_space", "height", "multiscan", "width")
+    __slots__ = ("_header", "color_space", "found", "height", "multiscan", "width")
 
     def __init__(self, found: Any) -> None:
-        self._found = found  # which holds the header's memory
+        self.found = found  # which holds the header's memory, and the walk that goes on
         self._header = header = found.header[0]
         self.width: int = header.width
         self.height: int = header.height
@@ -149,7 +154,6 @@ def _options(struct: str, **values: int) -> Any:
 def writing(
     progressive: bool,
     optimize: bool,
-    *,
     keep_density: bool = False,
     radius: int = 0,
     file_radius: int = 0,
@@ -260,14 +264,12 @@ def _held(data: Buffer) -> Any:
     return data if type(data) is bytes else ffi.from_buffer(_BYTES, data)
 
 
-def _probe(data: Buffer, limits: Limits, segments: Any = ffi.NULL, capacity: int = 0) -> Any:
+def _probe(data: Buffer, limits: Limits, segments: Any = _NULL, capacity: int = 0) -> Any:
     found = ffi.new(_FOUND)
-    source = _held(data)
+    source = data if type(data) is bytes else ffi.from_buffer(_BYTES, data)
     if capacity and not segments:
         segments = found.segments
-    if lib.pyfd_probe(
-        source, len(source), _limits(limits), found.header, segments, capacity, found.status
-    ):
+    if _open(source, len(source), _limits(limits), segments, capacity, found):
         _check(found.status[0], 0)
     return found
 
@@ -295,20 +297,68 @@ def decode(
     tables: npt.NDArray[np.uint16] | None,
     out: Pixels,
     *,
+    frame: Frame,
     how: Any,
     stacklevel: int,
 ) -> None:
-    """Decode into `out`, which has the result's shape; `how` is what `reading_how` returns."""
-    status = ffi.new(_STATUS)
-    source = _held(data)
+    """Decode into `out`, which has the result's shape.
+
+    `frame` is what `probe` has found with the same limits, `how` what `reading_how` returns.
+    """
+    found = frame.found
+    source = data if type(data) is bytes else ffi.from_buffer(_BYTES, data)
     pixels = ffi.from_buffer(_BYTES, out, True)  # True: it must be writable
-    strict = bool(reading.strict)
-    code = lib.pyfd_decode(
-        source, len(source), _limits(reading.limits), how,
-        *_tables(tables), pixels, len(pixels), status,
-    )  # fmt: skip
-    if code or not strict:  # a strict call never has warnings
-        _check(status, stacklevel + 1)
+    steps, count = _tables(tables)
+    code = _decode_opened(
+        found, source, len(source), _limits(reading.limits), how, steps, count, pixels, len(pixels)
+    )
+    if code or not reading.strict:  # a strict call never has warnings
+        _check(found.status[0], stacklevel + 1)
+
+
+class Batch:
+    """Files that are decoded in one call each for their headers and their pixels.
+
+    Args:
+        files: The files' bytes.
+        limits: The limits on each of them.
+    """
+
+    def __init__(self, files: Sequence[bytes], limits: Limits) -> None:
+        self._count = len(files)
+        self._items = items = ffi.new(_ITEMS, self._count)
+        self._held: list[Any] = [_limits(limits)]  # what C has pointers to
+        for i, data in enumerate(files):
+            buffer = ffi.from_buffer(_BYTES, data)
+            self._held.append(buffer)
+            item = items[i]
+            item.data, item.size = buffer, len(data)
+        self._failed = lib.pyfd_open_many(items, self._count, self._held[0])
+
+    def frame(self, index: int) -> Frame:
+        """Return a file's frame, or raise its error."""
+        found = self._items[index].found[0]
+        if self._failed:
+            self.check(index)
+        return Frame(found)
+
+    def put(self, index: int, out: Pixels, how: Any) -> None:
+        """Let a file be decoded into `out`; `how` is what `reading_how` returns."""
+        item = self._items[index]
+        pixels = ffi.from_buffer(_BYTES, out, True)
+        self._held += (pixels, how)
+        item.out, item.out_size, item.reading = pixels, len(pixels), how
+
+    def decode(self, tables: npt.NDArray[np.uint16] | None) -> bool:
+        """Decode all files that have a place, and return whether any has failed."""
+        steps, count = _tables(tables)
+        return bool(lib.pyfd_decode_many(self._items, self._count, self._held[0], steps, count))
+
+    def check(self, index: int) -> None:
+        """Raise a file's error, if it has failed."""
+        status = self._items[index].found[0].status[0]
+        if status.code:
+            _check(status, 0)
 
 
 def snap(
@@ -416,7 +466,8 @@ def find_file_radii(
 
 def _pixels(pixels: Pixels) -> tuple[int, int, int, Any]:
     """Return the height, the width, the channels and the buffer of H×W or H×W×3 pixels."""
-    height, width, channels = (*pixels.shape, 1)[:3]
+    shape = pixels.shape
+    height, width, channels = shape if len(shape) == 3 else (*shape, 1)
     buffer = ffi.from_buffer(_BYTES, pixels)
     if len(buffer) != height * width * channels:  # reshaped by another thread
         raise ValueError("the image changed during the call")
@@ -425,19 +476,18 @@ def _pixels(pixels: Pixels) -> tuple[int, int, int, Any]:
 
 def _take(made: Any, code: int, left_out: str = "") -> bytes:
     """Return the file that C has made, or raise the error, and free C's memory."""
+    data = made.data[0]
     try:
-        status = made.status[0]
-        if code or status.warnings or left_out:
-            _check(status, 4, left_out)
-        return _moved(made.data[0], made.size[0])
+        if code or left_out or made.status[0].warnings:
+            _check(made.status[0], 4, left_out)
+        size = made.size[0]
+        return ffi.buffer(data, size)[:] if size <= _PIECE else _moved(data, size)
     finally:
-        lib.pyfd_free(made.data[0])
+        _free(data)
 
 
 def _moved(data: Any, size: int) -> bytes:
-    """Return C's bytes. A long file is moved in pieces, so that it is never in memory twice."""
-    if size <= _PIECE:
-        return bytes(ffi.buffer(data, size))
+    """Return a long file in C's memory in pieces, so that it is never in memory twice."""
     file = io.BytesIO(bytes(size))  # these bytes, which it fills and gives back without a copy
     for start in range(0, size, _PIECE):
         piece = min(_PIECE, size - start)
@@ -455,12 +505,12 @@ def encode(
 ) -> bytes:
     """Encode H×W or H×W×3 pixels."""
     height, width, channels, buffer = _pixels(pixels)
+    across, down = sampling
+    steps, count = _tables(tables)
     made = ffi.new(_MADE)
-    code = lib.pyfd_encode(
-        buffer, width, height, channels,
-        *sampling, *_tables(tables), how,
-        segments, len(segments),
-        made.data, made.size, made.status,
+    code = _encode(
+        buffer, width, height, channels, across, down, steps, count, how,
+        segments, len(segments), made.data, made.size, made.status,
     )  # fmt: skip
     return _take(made, code)
 
@@ -519,16 +569,20 @@ def requantize(
     tables: npt.NDArray[np.uint16],
     how: Any,
     segments: bytes,
-    left_out: str = "",
-    orientation: int = 1,
+    left_out: str,
+    orientation: int,
+    frame: Frame,
 ) -> bytes:
-    """Turn a file and re-quantize it onto `tables`; a warning ends with what was `left_out`."""
+    """Turn a file and re-quantize it onto `tables`; a warning ends with what was `left_out`.
+
+    `frame` is what `probe` has found with the same limits.
+    """
     made = ffi.new(_MADE)
-    source = _held(data)
+    source = data if type(data) is bytes else ffi.from_buffer(_BYTES, data)
     how_read = reading_how(bool(reading.strict), "RGB", 1, orientation)
-    code = lib.pyfd_requantize(
-        source, len(source), _limits(reading.limits), how_read,
-        *_tables(tables), how, segments, len(segments),
-        made.data, made.size, made.status,
+    steps, count = _tables(tables)
+    code = _requantize_opened(
+        frame.found, source, len(source), _limits(reading.limits), how_read,
+        steps, count, how, segments, len(segments), made,
     )  # fmt: skip
     return _take(made, code, left_out)

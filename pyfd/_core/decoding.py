@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from contextlib import nullcontext
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,7 +40,7 @@ _CHANNELS: dict[Mode, tuple[int, ...]] = {
     "CMYK": (4,),
 }
 
-_NOTHING = nullcontext()
+_UINT8 = np.dtype(np.uint8)
 
 
 def decode(
@@ -84,15 +85,90 @@ def decode(
         held += frame.coefficient_bytes + len(data) + math.prod(shape)
     if held:
         check_memory(limits, held)
-    with budget.lend(held) if budget and held else _NOTHING:
-        if place:
-            pixels = place.pixels(shape, data)
-        else:
-            pixels = np.empty(shape, np.uint8) if out is None else _checked_out(out, shape, data)
-        binding.decode(data, reading, tables, pixels, how=how, stacklevel=3)
-        if place:
-            place.keep(pixels)
+    if budget and held:
+        with budget.lend(held):
+            return _decode(
+                data, frame, reading, tables, how, _memory(shape, data, out, place), place
+            )
+    pixels = np.empty(shape, _UINT8) if out is place is None else _memory(shape, data, out, place)
+    return _decode(data, frame, reading, tables, how, pixels, place)
+
+
+def _memory(
+    shape: tuple[int, ...], data: bytes | memoryview, out: Pixels | None, place: Place | None
+) -> Pixels:
+    """Return the memory for a file's pixels."""
+    if place:
+        return place.pixels(shape, data)
+    return np.empty(shape, _UINT8) if out is None else _checked_out(out, shape, data)
+
+
+def _decode(
+    data: bytes | memoryview,
+    frame: binding.Frame,
+    reading: Reading,
+    tables: npt.NDArray[np.uint16] | None,
+    how: Any,
+    pixels: Pixels,
+    place: Place | None,
+) -> Pixels:
+    binding.decode(data, reading, tables, pixels, frame=frame, how=how, stacklevel=4)
+    if place:
+        place.keep(pixels)
     return pixels
+
+
+def in_batches(reading: Reading) -> bool:
+    """Return whether `decode_batch` takes these options."""
+    return not reading.orient and reading.fit is reading.region is None and reading.strict is True
+
+
+def decode_batch(
+    files: Sequence[bytes],
+    tables: npt.NDArray[np.uint16] | None,
+    reading: Reading,
+    budget: Budget,
+    places: Sequence[Place] | None = None,
+) -> list[Pixels | Exception]:
+    """Decode files like `decode`, in two calls of C.
+
+    Files that need memory of the budget are decoded on their own.
+
+    Args:
+        files: Their bytes.
+        tables: As for `decode`.
+        reading: The options, which `in_batches` has accepted.
+        budget: As for `decode`.
+        places: The files' places in a batch.
+
+    Returns:
+        Each file's pixels, or its error.
+    """
+    batch = binding.Batch(files, reading.limits)
+    found: list[Pixels | Exception] = []
+    put = []
+    for i, data in enumerate(files):
+        place = places[i] if places else None
+        try:
+            frame = batch.frame(i)
+            if frame.multiscan or (place and place.scratch):
+                found.append(decode(data, tables, reading, place=place, budget=budget))
+                continue
+            color, scale = _color(frame.color_space, reading.mode), reading.scale
+            shape = (-(-frame.height // scale), -(-frame.width // scale), *_CHANNELS[color])
+            pixels = _memory(shape, data, None, place)
+            batch.put(i, pixels, binding.reading_how(True, color, scale))
+            found.append(pixels)
+            put.append(i)
+        except Exception as error:
+            found.append(error)
+    if batch.decode(tables):
+        for i in put:
+            try:
+                batch.check(i)
+            except Exception as error:
+                found[i] = error
+    return found
 
 
 def orientation_of(data: bytes | memoryview, limits: Limits) -> int:

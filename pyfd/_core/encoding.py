@@ -99,6 +99,48 @@ class Encoding:
         self.segments = metadata.build(self.exif, self.icc_profile, self.comment)
 
 
+_latest: tuple[object, object, object, object, object, object, Encoding | None]
+_latest = None, None, None, None, None, None, None
+
+
+def plain(
+    mode: PixelMode | None,
+    layout: Layout,
+    subsampling: Subsampling,
+    progressive: bool,
+    optimize: bool,
+    max_loss: float,
+) -> Encoding:
+    """Return the `Encoding` of these options, without metadata and radii.
+
+    A call with the very same objects as the latest one returns the same `Encoding`, which
+    takes a quarter of Python's part of a call to make.
+    """
+    global _latest
+    known = _latest
+    if (
+        mode is known[0]
+        and layout is known[1]
+        and subsampling is known[2]
+        and progressive is known[3]
+        and optimize is known[4]
+        and max_loss is known[5]
+        and known[6] is not None
+    ):
+        return known[6]
+    options = Encoding(
+        mode=mode,
+        layout=layout,
+        subsampling=subsampling,
+        progressive=progressive,
+        optimize=optimize,
+        max_loss=max_loss,
+    )
+    if type(progressive) is type(optimize) is bool and type(max_loss) is float:
+        _latest = mode, layout, subsampling, progressive, optimize, max_loss, options
+    return options
+
+
 def check_subsampling(subsampling: object) -> None:
     """Refuse what is not the name of a subsampling."""
     if not (isinstance(subsampling, str) and subsampling in SUBSAMPLING):
@@ -135,7 +177,7 @@ def encode(
     if isinstance(image, tuple):
         return _encode_planes(image, tables, options)
     pixels = view_of(image, options.mode, options.layout)
-    return _encode(np.ascontiguousarray(pixels), tables, options)
+    return _encode(pixels, tables, options)
 
 
 def encode_within(
@@ -150,15 +192,24 @@ def encode_within(
     Raises:
         LimitExceededError: There never will be.
     """
-    held = _held(image, options)
+    if isinstance(image, np.ndarray):  # be fast
+        image = view_of(image, options.mode, options.layout)
+        held = _bound(*_size_of_view(image), options)
+    else:
+        held = _held(image, options)
     check_memory(limits, held, "the image")
     with budget.lend(held):
+        if isinstance(image, np.ndarray):
+            return _encode(image, tables, options)
         return encode(image, tables, options)
 
 
 def _held(image: npt.ArrayLike | Image | yuv.Planes, options: Encoding) -> int:
     """Return a bound on the bytes that encoding an image takes."""
-    width, height, channels, copied = _size_of(image, options)
+    return _bound(*_size_of(image, options), options)
+
+
+def _bound(width: int, height: int, channels: int, copied: int, options: Encoding) -> int:
     blocks = _blocks(width, height, channels, options.subsampling)
     held = copied + blocks * _FILE + 2 * len(options.segments)
     if options.progressive or options.optimize:
@@ -166,6 +217,12 @@ def _held(image: npt.ArrayLike | Image | yuv.Planes, options: Encoding) -> int:
     if options.radius is not None and channels > 1 and options.subsampling != "4:4:4":
         held += _SEARCH + width * height * _SEARCH_PIXEL
     return held
+
+
+def _size_of_view(pixels: Pixels) -> tuple[int, int, int, int]:
+    """Return what `_size_of` does, for what `view_of` has returned."""
+    height, width, channels = (*pixels.shape, 1)[:3]
+    return width, height, channels, 0 if pixels.flags.c_contiguous else pixels.size
 
 
 def _size_of(
@@ -181,9 +238,7 @@ def _size_of(
         width, height = image.size
         channels = len(image.getbands())
         return width, height, channels, 2 * width * height * channels
-    pixels = view_of(image, options.mode, options.layout)
-    height, width, channels = (*pixels.shape, 1)[:3]
-    return width, height, channels, 0 if pixels.flags.c_contiguous else pixels.size
+    return _size_of_view(view_of(image, options.mode, options.layout))
 
 
 def _blocks(width: int, height: int, channels: int, subsampling: Subsampling) -> int:
@@ -195,6 +250,8 @@ def _blocks(width: int, height: int, channels: int, subsampling: Subsampling) ->
 
 
 def _encode(pixels: Pixels, tables: npt.NDArray[np.uint16], options: Encoding) -> bytes:
+    if not pixels.flags.c_contiguous:
+        pixels = np.ascontiguousarray(pixels)
     gray = pixels.ndim == 2
     sampling = (1, 1) if gray else SUBSAMPLING[options.subsampling]
     progressive, optimize = bool(options.progressive), bool(options.optimize)
@@ -207,7 +264,7 @@ def _encode(pixels: Pixels, tables: npt.NDArray[np.uint16], options: Encoding) -
             rgb, sampling, tables, least - 1, options.max_loss, how, options.segments
         )
     color = "L" if gray else options.mode or "RGB"
-    how = binding.writing(progressive, optimize, radius=least, file_radius=least_file, color=color)
+    how = binding.writing(progressive, optimize, False, least, least_file, False, color)
     return binding.encode(pixels, sampling, tables, how, options.segments)
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from pyfd.errors import LimitExceededError
 from pyfd.limits import Limits
@@ -30,17 +28,44 @@ class Budget:
 
     def __init__(self, size: int) -> None:
         self._left = size
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._waiting = 0  # threads, which are seldom any: to notify none takes long
 
-    @contextmanager
-    def lend(self, size: int) -> Iterator[None]:
+    def lend(self, size: int) -> Loan:
         """Lend so many bytes, once they are left; `check_memory` says whether they ever are."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._left >= size)
+        return Loan(self, size)
+
+    def take(self, size: int) -> None:
+        """Wait for so many bytes."""
+        with self._lock:
+            if self._left < size:
+                self._waiting += 1
+                try:
+                    self._changed.wait_for(lambda: self._left >= size)
+                finally:
+                    self._waiting -= 1
             self._left -= size
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._left += size
+
+    def give(self, size: int) -> None:
+        """Give so many bytes back."""
+        with self._lock:
+            self._left += size
+            if self._waiting:
                 self._changed.notify_all()
+
+
+class Loan:
+    """A part of a budget, for a block of code."""
+
+    __slots__ = ("_budget", "_size")
+
+    def __init__(self, budget: Budget, size: int) -> None:
+        self._budget = budget
+        self._size = size
+
+    def __enter__(self) -> None:
+        self._budget.take(self._size)
+
+    def __exit__(self, *_: object) -> None:
+        self._budget.give(self._size)

@@ -28,6 +28,8 @@ LAYOUTS = ("HWC", "CHW")
 #: The largest sample, and the strongest perturbation.
 WHITE = 255
 
+_UINT8 = np.dtype(np.uint8)
+
 # The channels that an image may be thought to have
 _CHANNELS = (1, 3, 4)
 
@@ -75,7 +77,7 @@ def view_of(
         ValueError: The image has another shape, dtype, color or order of axes.
     """
     array = image if isinstance(image, np.ndarray) else _array_of(image, mode, layout)
-    if array.dtype != np.uint8:
+    if array.dtype != _UINT8:
         raise _wrong_dtype(str(array.dtype), ".astype('uint8')")
     shape = array.shape
     is_color = len(shape) == 3 and shape[2 if layout == "HWC" else 0] == 3

@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 from pyfd._core import binding
 from pyfd._core.least_steps import check_holds
-from pyfd.limits import Limits
 
 
 def least_radius(
@@ -65,22 +64,19 @@ def least_file_radius(
 
 
 def least_radii(
-    data: binding.Buffer,
+    frame: binding.Frame,
     tables: npt.NDArray[np.uint16],
     epsilon: int | None,
     file_epsilon: int | None,
-    limits: Limits,
 ) -> tuple[int, int]:
     """Return both of these radii for the pixels of a file, which are encoded in 4:4:4.
 
     Raises:
-        JPEGError: The file's header is corrupt, unsupported or beyond a limit.
         TypeError: A strength is not an integer.
         ValueError: A strength is out of range, or no file of this kind can hold it.
     """
     if epsilon is file_epsilon is None:
         return 0, 0
-    frame = binding.probe(data, limits)
     if frame.color_space in ("CMYK", "YCCK"):
         raise ValueError("a CMYK image has no radius: convert it to RGB, and encode the pixels")
     shape = (frame.height, frame.width, 3)[: 2 if frame.color_space == "L" else 3]

@@ -17,7 +17,7 @@ import numpy as np
 from pyfd.limits import Limits
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
+    pass
 
 Mode: TypeAlias = Literal["RGB", "BGR", "L", "YCbCr", "CMYK"]
 Scale: TypeAlias = Literal[1, 2, 4, 8]
@@ -168,25 +168,37 @@ def _numbers(option: str, names: tuple[str, ...], value: object) -> tuple[int, .
     return numbers
 
 
-_latest: tuple[ReadingOptions, list[type], Reading] = {}, [], Reading()
+_latest: tuple[object, object, object, object, object, Reading | None]
+_latest = None, None, None, None, None, None
 
 
-def reading_with(**options: Unpack[ReadingOptions]) -> Reading:
+def reading_with(
+    mode: Mode | None = "RGB",
+    scale: Scale = 1,
+    orient: bool = False,
+    strict: bool = True,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Reading:
     """Return the `Reading` of these options.
 
-    A call with the options of the latest one returns the same object, because
-    making one takes several percent of the time of a small image's decode. Options
-    of other types are checked even if they are equal, as 2.0 is to 2. `fit` and `region`
-    hold numbers that could be equal and of another type, or change: they are never shared.
+    A call with the very same objects as the latest one returns the same `Reading`,
+    because making one takes as many instructions as a tenth of a small image's decode.
+    Numbers of other types than int may change, and are never shared.
     """
     global _latest
-    if options.get("fit") is not None or options.get("region") is not None:
-        return Reading(**options)
-    known, known_types, reading = _latest
-    types = [*map(type, options.values())]
-    if types != known_types or options != known:
-        reading = Reading(**options)
-        _latest = options, types, reading  # one assignment, for other threads
+    known = _latest
+    if (
+        mode is known[0]
+        and scale is known[1]
+        and orient is known[2]
+        and strict is known[3]
+        and limits is known[4]
+        and known[5] is not None
+    ):
+        return known[5]
+    reading = Reading(mode=mode, scale=scale, orient=orient, strict=strict, limits=limits)
+    if type(scale) is int and type(orient) is bool and type(strict) is bool:
+        _latest = mode, scale, orient, strict, limits, reading  # at once, for other threads
     return reading
 
 

@@ -97,11 +97,20 @@ def test_they_are_stated_alike():
     assert ReadingOptions.__optional_keys__ == defaults.keys() == OTHER.keys()
 
 
-def test_equal_options_share_one():
+def test_the_same_options_share_one():
     assert reading_with(scale=2) is reading_with(scale=2)
     assert reading_with(scale=2) == Reading(scale=2)
-    assert reading_with(limits=Limits(max_scans=3)) is reading_with(limits=Limits(max_scans=3))
     assert reading_with(mode="L") == Reading(mode="L") != reading_with()
+    limits = Limits(max_scans=3)
+    assert reading_with(limits=limits) is reading_with(limits=limits)
+    assert reading_with(limits=Limits(max_scans=4)).limits == Limits(max_scans=4)
+
+
+def test_options_that_may_change_share_none():
+    scale = np.array(2)
+    assert reading_with(scale=scale).scale == 2
+    scale[...] = 4
+    assert reading_with(scale=scale).scale == 4
 
 
 @pytest.mark.parametrize("option", OTHER)
