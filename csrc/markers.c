@@ -222,6 +222,7 @@ int pyfd_walk_file(const uint8_t *data, size_t size, const pyfd_limits *limits,
   count_smoothing(&w);
   code = check_work(&w, code);
   walk->end = code == PYFD_OK ? w.pos : w.marker_pos;
+  walk->work = w.work;
   walk->intact = code == PYFD_OK && status->warnings == 0;
   /* The caller decides about a file that is corrupt after its first scan: a
    * strict decoder refuses it, with the message that is left here; a lenient

@@ -21,12 +21,13 @@
 #define HAS_NO_PADDING(type, field)                                           \
   _Static_assert(sizeof(type) == END_OF(type, field), #type)
 HAS_NO_PADDING(pyfd_limits, max_work);
-HAS_NO_PADDING(pyfd_reading, orientation);
-HAS_NO_PADDING(pyfd_writing, color);
+HAS_NO_PADDING(pyfd_reading, helpers);
+HAS_NO_PADDING(pyfd_writing, helpers);
 
 /* Copy given over known.  A size that cuts a field is wrong: all fields of a
- * struct are field_size bytes wide or a multiple of it.  Every byte beyond the
- * known fields must have the value unset. */
+ * struct are field_size bytes wide or a multiple of it, and the last one may
+ * be a pointer.  Every byte beyond the known fields must have the value unset.
+ */
 static int take(const char *name, void *known, size_t known_size,
                 const void *given, uint64_t size, size_t field_size,
                 size_t first_size, int unset, pyfd_status *status)
@@ -34,7 +35,8 @@ static int take(const char *name, void *known, size_t known_size,
   const uint8_t *bytes = given;
   size_t i;
 
-  if (size < first_size || size > LARGEST || size % field_size != 0)
+  if (size < first_size || size > LARGEST || size % field_size != 0 ||
+      (size < known_size && size > known_size - sizeof(void *)))
     return pyfd_fail(status, PYFD_ARGUMENT,
                      "%s has the wrong size: see its default", name);
   for (i = known_size; i < size; i++) {

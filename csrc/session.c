@@ -269,11 +269,9 @@ static int is_as_walked(pyfd_session *s)
 
 void pyfd_open_input(pyfd_session *s)
 {
-  int code =
-      pyfd_walk_file(s->data, s->size, &s->limits, &s->walk, s->errors.status);
-
-  if (code != PYFD_OK)
-    pyfd_leave(s, code);
+  if (s->strip == NULL)
+    pyfd_require(s, pyfd_walk_file(s->data, s->size, &s->limits, &s->walk,
+                                   s->errors.status));
   if (!s->walk.intact && s->errors.strict)
     pyfd_leave(s, PYFD_CORRUPT);
   s->source.init_source = init_source;

@@ -9,6 +9,7 @@ the structs' layouts; cffi knows them from there.
 from __future__ import annotations
 
 import functools
+import _thread
 import io
 import warnings
 from dataclasses import asdict
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from pyfd._core import helpers
 from pyfd._core._libpyfd import ffi, lib
 from pyfd.errors import (
     CorruptJPEGError,
@@ -140,7 +142,7 @@ class Frame:
         return tables[: self._header.num_qtables].copy()
 
 
-def _options(struct: str, **values: int) -> Any:
+def _options(struct: str, **values: Any) -> Any:
     """Return a C struct of options, which starts with its own size."""
     return ffi.new(f"{struct} *", {"size": ffi.sizeof(struct), **values})
 
@@ -155,6 +157,8 @@ def writing(
     file_radius: int = 0,
     trim: bool = False,
     color: str = "L",
+    restart_rows: int = 0,
+    workers: int = 1,
 ) -> Any:
     """Return the options of a written file, for C; the color is that of H×W×3 pixels."""
     return _options(
@@ -166,6 +170,9 @@ def writing(
         file_radius=file_radius,
         trim=trim,
         color=COLORS[color],
+        restart_rows=restart_rows,
+        workers=min(workers, _MOST_WORKERS),
+        helpers=_HELPERS,
     )
 
 
@@ -176,6 +183,7 @@ def reading_how(
     scale: int = 1,
     orientation: int = 1,
     region: tuple[int, int, int, int] = (0, 0, 0, 0),
+    workers: int = 1,
 ) -> Any:
     """Return the options of a read, for C; the region has no size for the whole image."""
     left, top, width, height = region
@@ -189,7 +197,24 @@ def reading_how(
         width=width,
         height=height,
         orientation=orientation,
+        workers=min(workers, _MOST_WORKERS),
+        helpers=_HELPERS,
     )
+
+
+def _interrupt(*_: object) -> None:
+    _thread.interrupt_main()
+
+
+# cffi would print the exception.  Only Ctrl-C gets here, which is raised once C has returned.
+@ffi.def_extern(onerror=_interrupt)  # type: ignore[untyped-decorator]
+def pyfd_ask_threads(_: Any, work: Any, count: int) -> None:
+    """Ask the threads of this process to help with a call, for C."""
+    helpers.ask(functools.partial(lib.pyfd_help, work), count)
+
+
+_HELPERS = ffi.new("pyfd_helpers *", {"ask": lib.pyfd_ask_threads})
+_MOST_WORKERS = 1 << 16
 
 
 def libjpeg_turbo_version() -> str:
@@ -521,11 +546,12 @@ def requantize(
     segments: bytes,
     left_out: str = "",
     orientation: int = 1,
+    workers: int = 1,
 ) -> bytes:
     """Turn a file and re-quantize it onto `tables`; a warning ends with what was `left_out`."""
     made = ffi.new(_MADE)
     source = _held(data)
-    how_read = reading_how(bool(reading.strict), "RGB", 1, orientation)
+    how_read = reading_how(bool(reading.strict), "RGB", 1, orientation, workers=workers)
     code = lib.pyfd_requantize(
         source, len(source), _limits(reading.limits), how_read,
         *_tables(tables), how, segments, len(segments),
