@@ -2,6 +2,8 @@
  * decode.c - the decoding of files to pixels.
  */
 
+#define JPEG_INTERNALS
+
 #include "decode.h"
 
 #include <stdatomic.h>
@@ -207,25 +209,34 @@ static void decode_strip(void *data, uint32_t index)
   s.reading.width = work->width;
   s.reading.top = row_of(work, strip->first);
   s.reading.height = row_of(work, strip->first + strip->rows) - s.reading.top;
-  if (pyfd_run(&s, read_strip) != PYFD_OK)
+  if (s.reading.height > 0 && pyfd_run(&s, read_strip) != PYFD_OK)
     atomic_store(&work->failed, 1);
 }
 
-/* Cut the rows into strips.  Returns whether they can be read at once. */
+/* Cut the rows into strips.  Returns whether they can be read at once.  A
+ * strip whose upsampling takes samples of the row of iMCUs above starts one
+ * row behind a restart marker, so that hardly more than this row is read
+ * twice. */
 static int cut(pyfd_session *s, strip_work *work)
 {
   const struct jpeg_decompress_struct *in = &s->in;
   const pyfd_reading *r = &s->reading;
+  const uint32_t context = in->upsample->need_context_rows ? 1 : 0;
+  const uint64_t pixels = (uint64_t)work->width * work->height;
+  const uint32_t unit = pyfd_rows_of_interval(s);
   uint32_t mcus[PYFD_MAX_STRIPS], i, above, rows;
-  uint64_t pixels = (uint64_t)work->width * work->height;
 
   work->lines = (JDIMENSION)(in->min_DCT_scaled_size * in->max_v_samp_factor);
-  above = work->top / work->lines;
+  above = work->top / work->lines / unit * unit;
   rows = (work->top + work->height + work->lines - 1) / work->lines - above;
   pyfd_cut_strips(&work->strips, r->workers, rows,
-                  pixels * r->scale * r->scale, 1);
+                  pixels * r->scale * r->scale, unit, (int)context);
   for (i = 0; i < work->strips.count; i++) {
     work->strips.at[i].first += above;
+    if (i > 0) {
+      work->strips.at[i].first += context;
+      work->strips.at[i - 1].rows += context;
+    }
     mcus[i] = pyfd_mcus_above(s, row_of(work, work->strips.at[i].first));
   }
   return work->strips.count > 0 && pyfd_find_strips(s, &work->strips, mcus);

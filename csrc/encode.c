@@ -155,7 +155,7 @@ static void cut(const pyfd_session *s, strip_work *work)
   work->lines = 8 * (color ? (uint32_t)job->v_samp : 1);
   pyfd_cut_strips(&work->strips, s->writing.workers,
                   (job->height + work->lines - 1) / work->lines,
-                  (uint64_t)job->width * job->height, unit);
+                  (uint64_t)job->width * job->height, unit, 0);
   for (i = 0; i < work->strips.count; i++)
     work->intervals[i] = work->strips.at[i].first / unit;
 }

@@ -10,11 +10,13 @@
 
 #include "segments.h"
 
-/* Strips for each worker, so that none waits long for the others */
-#define STRIPS_OF_A_WORKER 4
+/* Strips for each worker at most, so that none waits long for the others; so
+ * many rows of each, if there are more strips than workers, that those which
+ * are read twice take little time */
+#define ROUNDS 4
+#define ROWS_OF_A_ROUND 32
 
-/* Smaller strips take no less time than asking for help, and each row of
- * chroma that is upsampled is read twice at the border of two strips. */
+/* Smaller strips take no less time than asking for help. */
 #ifndef PYFD_STRIP_PIXELS
 #define PYFD_STRIP_PIXELS 65536
 #define PYFD_STRIP_ROWS 8
@@ -32,23 +34,38 @@ static uint64_t least(uint64_t a, uint64_t b)
 }
 
 void pyfd_cut_strips(pyfd_strips *strips, uint32_t workers, uint32_t rows,
-                     uint64_t pixels, uint32_t unit)
+                     uint64_t pixels, uint32_t unit, int overlap)
 {
   const uint32_t units = (rows + unit - 1) / unit;
-  const uint32_t high = unit > PYFD_STRIP_ROWS ? unit : PYFD_STRIP_ROWS;
-  uint64_t count = (uint64_t)workers * STRIPS_OF_A_WORKER, i, end;
+  const uint64_t high = overlap ? ROWS_OF_A_ROUND : PYFD_STRIP_ROWS;
+  uint64_t rounds, count, i, end;
   pyfd_strip *strip;
 
+  strips->count = 0;
+  if (workers < 2)
+    return;
+  rounds = least(ROUNDS, rows / (high * workers));
+  count = workers * (rounds > 1 ? rounds : 1);
   count = least(least(count, PYFD_MAX_STRIPS), pixels / PYFD_STRIP_PIXELS);
-  count = least(least(count, rows / high), units);
-  strips->count = workers > 1 && count > 1 ? (uint32_t)count : 0;
-  strips->workers = workers;
+  count = least(least(count, rows / PYFD_STRIP_ROWS), units);
+  strips->count = count > 1 ? (uint32_t)count : 0;
   for (i = 0; i < strips->count; i++) {
     strip = &strips->at[i];
     strip->first = (uint32_t)(units * i / count) * unit;
     end = least(units * (i + 1) / count * unit, rows);
     strip->rows = (uint32_t)end - strip->first;
   }
+}
+
+uint32_t pyfd_rows_of_interval(const pyfd_session *s)
+{
+  const struct jpeg_decompress_struct *in = &s->in;
+  const uint32_t high = in->comps_in_scan == 1
+                            ? (uint32_t)in->cur_comp_info[0]->v_samp_factor
+                            : 1;
+  const uint32_t row = in->MCUs_per_row * high;
+
+  return in->restart_interval % row == 0 ? in->restart_interval / row : 1;
 }
 
 /* Return a bound of the memory that libjpeg takes to read a strip. */

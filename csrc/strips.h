@@ -26,14 +26,18 @@ struct pyfd_strip {
 
 typedef struct {
   uint32_t count; /* 0: the image is not worth it */
-  uint32_t workers;
   pyfd_strip at[PYFD_MAX_STRIPS];
 } pyfd_strips;
 
 /* Cut so many rows of iMCUs, which have so many pixels, into strips for the
- * workers.  All but the last are a multiple of `unit` rows high. */
+ * workers.  All but the last are a multiple of `unit` rows high.  With an
+ * overlap, some rows are read for two strips. */
 void pyfd_cut_strips(pyfd_strips *strips, uint32_t workers, uint32_t rows,
-                     uint64_t pixels, uint32_t unit);
+                     uint64_t pixels, uint32_t unit, int overlap);
+
+/* Return how many rows of iMCUs are in a restart interval of the input, or 1
+ * if they are not whole. */
+uint32_t pyfd_rows_of_interval(const pyfd_session *s);
 
 /* Decide whether strips of the file that was opened may be read at once: it
  * has one scan with restart intervals, the caller has threads, and the limits

@@ -113,11 +113,13 @@ static int cut(pyfd_session *s, strip_work *work)
   const uint32_t in_imcu = in->comps_in_scan == 1 ? h->v_samp[0] : 1;
   const uint32_t unit =
       pyfd_restart_rows(s->writing.restart_rows, in->MCUs_per_row);
+  const uint32_t read = pyfd_rows_of_interval(s);
   uint32_t i, first;
 
   work->lines = (uint32_t)in->max_v_samp_factor * DCTSIZE;
   pyfd_cut_strips(&work->strips, s->reading.workers, in->total_iMCU_rows,
-                  (uint64_t)h->width * h->height, unit);
+                  (uint64_t)h->width * h->height,
+                  read % unit == 0 ? read : unit, 0);
   for (i = 0; i < work->strips.count; i++) {
     first = work->strips.at[i].first * in_imcu;
     work->mcus[i] = first * in->MCUs_per_row;
