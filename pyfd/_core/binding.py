@@ -9,8 +9,8 @@ the structs' layouts; cffi knows them from there.
 from __future__ import annotations
 
 import functools
-import _thread
 import io
+import threading
 import warnings
 from dataclasses import asdict
 from struct import Struct
@@ -202,12 +202,21 @@ def reading_how(
     )
 
 
-def _interrupt(*_: object) -> None:
-    _thread.interrupt_main()
+_interrupts: dict[int, BaseException] = {}
 
 
-# cffi would print the exception.  Only Ctrl-C gets here, which is raised once C has returned.
-@ffi.def_extern(onerror=_interrupt)  # type: ignore[untyped-decorator]
+def _keep(_type: object, error: BaseException, _traceback: object) -> None:
+    _interrupts[threading.get_ident()] = error
+
+
+def _raise_interrupt() -> None:
+    """Raise what has interrupted this thread, such as Ctrl-C, while C was asking for threads."""
+    error = _interrupts.pop(threading.get_ident(), None)
+    if error is not None:
+        raise error
+
+
+@ffi.def_extern(onerror=_keep)  # type: ignore[untyped-decorator]  # cffi would print the error
 def pyfd_ask_threads(_: Any, work: Any, count: int) -> None:
     """Ask the threads of this process to help with a call, for C."""
     helpers.ask(functools.partial(lib.pyfd_help, work), count)
@@ -332,6 +341,8 @@ def decode(
         source, len(source), _limits(reading.limits), how,
         *_tables(tables), pixels, len(pixels), status,
     )  # fmt: skip
+    if _interrupts:
+        _raise_interrupt()
     if code or not strict:  # a strict call never has warnings
         _check(status, stacklevel + 1)
 
@@ -451,6 +462,8 @@ def _pixels(pixels: Pixels) -> tuple[int, int, int, Any]:
 def _take(made: Any, code: int, left_out: str = "") -> bytes:
     """Return the file that C has made, or raise the error, and free C's memory."""
     try:
+        if _interrupts:
+            _raise_interrupt()
         status = made.status[0]
         if code or status.warnings or left_out:
             _check(status, 4, left_out)

@@ -384,7 +384,7 @@ def test_late_helpers_find_nothing_to_do(monkeypatch):
         call()
 
 
-def test_interrupts_are_raised_once_the_call_has_returned(monkeypatch, capfd):
+def test_interrupts_are_raised_once_c_has_returned(monkeypatch, capfd):
     def interrupted(call: Callable[[], None], count: int) -> None:
         for _ in range(count):
             call()
@@ -392,10 +392,14 @@ def test_interrupts_are_raised_once_the_call_has_returned(monkeypatch, capfd):
 
     monkeypatch.setattr(helpers, "ask", interrupted)
     data = file(1)
-    with pytest.raises(KeyboardInterrupt):  # noqa: PT012  the handler runs at one of the next calls
-        pyfd.decode(data, T, workers=2)
-        for _ in range(100):
-            str(threading.current_thread())
+    image = picture(*SIZE)
+    for call in (
+        lambda: pyfd.decode(data, T, workers=2),
+        lambda: pyfd.requantize(data, T, restart_rows=1, workers=2),
+        lambda: pyfd.encode(image, T, restart_rows=1, workers=2),
+    ):
+        with pytest.raises(KeyboardInterrupt):
+            call()
     assert capfd.readouterr().err == ""
 
 
