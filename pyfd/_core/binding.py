@@ -216,7 +216,7 @@ def _raise_interrupt() -> None:
         raise error
 
 
-@ffi.def_extern(onerror=_keep)  # type: ignore[untyped-decorator]  # cffi would print the error
+@ffi.def_extern(onerror=_keep)  # type: ignore[misc]  # cffi would print the error
 def pyfd_ask_threads(_: Any, work: Any, count: int) -> None:
     """Ask the threads of this process to help with a call, for C."""
     helpers.ask(functools.partial(lib.pyfd_help, work), count)
