@@ -73,6 +73,7 @@ def write_binding(path: Path) -> None:
 
     ffi = cffi.FFI()
     ffi.cdef(native.declarations("pyfd.h") + native.declarations("binding.h"))
+    ffi.cdef('extern "Python" void pyfd_ask_threads(void *, pyfd_work *, uint32_t);')
     ffi.set_source(EXTENSION, '#include "binding.h"')
     path.parent.mkdir(parents=True, exist_ok=True)
     ffi.emit_c_code(str(path))

@@ -16,6 +16,7 @@ from benchmarks import (
     peer_rows,
     peers,
     region_rows,
+    strip_rows,
     timing,
     twin,
     yuv_rows,
@@ -292,6 +293,7 @@ ROWS: list[Callable[[Files], Row]] = [
     total_variation,
     peak_memory,
     *region_rows.ROWS,
+    *strip_rows.ROWS,
     *certificate_rows.ROWS,
     scaling,
     twins,  # last, because loading torch changes the process

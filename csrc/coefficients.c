@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "restarts.h"
+
 /* ---- reading ---- */
 
 typedef struct {
@@ -199,6 +201,7 @@ static void write_coefficients(pyfd_session *s)
   check_arguments(s);
   pyfd_open_output(s, UINT64_MAX);
   pyfd_set_frame(out, header, &s->writing);
+  pyfd_set_restarts(s);
   for (i = 0; i < out->num_components; i++)
     pyfd_set_table(out, i, job->tables[i]);
   pyfd_request_arrays(s, header, arrays);

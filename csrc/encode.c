@@ -4,7 +4,12 @@
 
 #include "encode.h"
 
+#include <stdatomic.h>
+#include <stdlib.h>
+
 #include "orient.h"
+#include "restarts.h"
+#include "work.h"
 
 #define ROWS 64 /* passed to libjpeg at a time */
 
@@ -84,6 +89,7 @@ void pyfd_encode_pixels(pyfd_session *s)
     out->comp_info[0].h_samp_factor = job->h_samp;
     out->comp_info[0].v_samp_factor = job->v_samp;
   }
+  pyfd_set_restarts(s);
   jpeg_override_quant_tables(out, job->tables, job->num_tables);
   out->optimize_coding = s->writing.optimize != 0;
   if (s->writing.progressive)
@@ -94,6 +100,101 @@ void pyfd_encode_pixels(pyfd_session *s)
   pyfd_put_bytes(s, job->segments, job->segments_size);
   write_rows(out, job->pixels, (size_t)job->width * (size_t)job->channels);
   jpeg_finish_compress(out);
+}
+
+/* ---- in strips ---- */
+
+typedef struct {
+  const pyfd_session *whole;
+  pyfd_strips strips;
+  uint32_t lines;                      /* of pixels in a row of iMCUs */
+  uint32_t intervals[PYFD_MAX_STRIPS]; /* before each strip */
+  pyfd_part parts[PYFD_MAX_STRIPS];
+  atomic_int failed;
+} strip_work;
+
+/* Encode a strip as if it were an image. */
+static void encode_strip(void *data, uint32_t index)
+{
+  strip_work *work = data;
+  const pyfd_strip *strip = &work->strips.at[index];
+  pyfd_encode_job job = *(const pyfd_encode_job *)work->whole->job;
+  pyfd_part *part = &work->parts[index];
+  const uint32_t before = strip->first * work->lines;
+  const uint32_t height = strip->rows * work->lines;
+  pyfd_writing how = work->whole->writing;
+  pyfd_status status;
+  pyfd_session s;
+
+  if (atomic_load(&work->failed))
+    return;
+  job.pixels += (size_t)before * job.width * (size_t)job.channels;
+  job.height -= before;
+  if (job.height > height)
+    job.height = height;
+  if (index > 0)
+    job.segments_size = 0;
+  how.size = sizeof(how); /* the caller's may be another */
+  pyfd_start_session(&s, &status, &job);
+  if (pyfd_run_writer(&s, pyfd_encode_pixels, &how, &part->data,
+                      &part->size) != PYFD_OK ||
+      !pyfd_finish_part(part, work->intervals[index]))
+    atomic_store(&work->failed, 1);
+}
+
+/* Cut the rows into strips of whole restart intervals. */
+static void cut(const pyfd_session *s, strip_work *work)
+{
+  const pyfd_encode_job *job = s->job;
+  const int color = job->channels > 1;
+  const uint32_t wide = 8 * (color ? (uint32_t)job->h_samp : 1);
+  const uint32_t unit = pyfd_restart_rows(s->writing.restart_rows,
+                                          (job->width + wide - 1) / wide);
+  uint32_t i;
+
+  work->lines = 8 * (color ? (uint32_t)job->v_samp : 1);
+  pyfd_cut_strips(&work->strips, s->writing.workers,
+                  (job->height + work->lines - 1) / work->lines,
+                  (uint64_t)job->width * job->height, unit, 0);
+  for (i = 0; i < work->strips.count; i++)
+    work->intervals[i] = work->strips.at[i].first / unit;
+}
+
+/* Encode in strips, in the threads that the caller offers.  Returns whether
+ * that has worked. */
+static int encode_in_strips(pyfd_session *s)
+{
+  const pyfd_encode_job *job = s->job;
+  const pyfd_writing *how = &s->writing;
+  strip_work *work;
+  uint32_t i;
+  int done = 0;
+
+  if (how->restart_rows == 0 || how->workers < 2 || how->helpers == NULL ||
+      how->progressive || how->optimize || job->width == 0 ||
+      job->width > PYFD_MAX_SIDE || job->h_samp < 1 || job->h_samp > 4 ||
+      job->v_samp < 1 || job->v_samp > 4 ||
+      (work = calloc(1, sizeof(*work))) == NULL)
+    return 0;
+  work->whole = s;
+  cut(s, work);
+  if (work->strips.count > 0) {
+    pyfd_share_work(how->helpers, how->workers, encode_strip, work,
+                    work->strips.count);
+    done = !atomic_load(&work->failed) &&
+           pyfd_join_parts(s, work->parts, work->intervals, work->strips.count,
+                           job->height);
+  }
+  for (i = 0; i < work->strips.count; i++)
+    free(work->parts[i].data);
+  free(work);
+  return done;
+}
+
+static void encode(pyfd_session *s)
+{
+  if (!encode_in_strips(s))
+    pyfd_encode_pixels(s);
 }
 
 int pyfd_encode(const uint8_t *pixels, uint32_t width, uint32_t height,
@@ -118,5 +219,5 @@ int pyfd_encode(const uint8_t *pixels, uint32_t width, uint32_t height,
   job.max_size = UINT64_MAX;
 
   pyfd_start_session(&s, status, &job);
-  return pyfd_run_writer(&s, pyfd_encode_pixels, writing, out, out_size);
+  return pyfd_run_writer(&s, encode, writing, out, out_size);
 }

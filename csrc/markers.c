@@ -243,6 +243,7 @@ static int walk_scans(pyfd_walker *w, pyfd_walk *walk)
   count_smoothing(w);
   code = check_work(w, code);
   walk->end = code == PYFD_OK ? w->pos : w->marker_pos;
+  walk->work = w->work;
   walk->intact = code == PYFD_OK && status->warnings == 0;
   /* The caller decides about a file that is corrupt after its first scan: a
    * strict decoder refuses it, with the message that is left here; a lenient

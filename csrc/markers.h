@@ -15,8 +15,9 @@
  * everything that it reads has been counted against the limits. */
 typedef struct {
   pyfd_header header;
-  size_t end; /* just past EOI, or where the file stops making sense */
-  int intact; /* no damage was found */
+  size_t end;    /* just past EOI, or where the file stops making sense */
+  int intact;    /* no damage was found */
+  uint64_t work; /* see pyfd.Limits.max_work */
 } pyfd_walk;
 
 /* Walk the whole file.  limits must have this version's size.  Returns a

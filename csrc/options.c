@@ -17,16 +17,20 @@
 #define FIRST_READING END_OF(pyfd_reading, scale)
 #define FIRST_WRITING END_OF(pyfd_writing, keep_density)
 
+/* From here on, fields are as wide as a pointer. */
+#define FIRST_POINTER offsetof(pyfd_reading, helpers)
+_Static_assert(FIRST_POINTER == offsetof(pyfd_writing, helpers), "pointers");
+
 /* Padding would be taken for a field once a later version has one there. */
 #define HAS_NO_PADDING(type, field)                                           \
   _Static_assert(sizeof(type) == END_OF(type, field), #type)
 HAS_NO_PADDING(pyfd_limits, max_work);
-HAS_NO_PADDING(pyfd_reading, orientation);
-HAS_NO_PADDING(pyfd_writing, color);
+HAS_NO_PADDING(pyfd_reading, helpers);
+HAS_NO_PADDING(pyfd_writing, helpers);
 
 /* Copy given over known.  A size that cuts a field is wrong: all fields of a
- * struct are field_size bytes wide or a multiple of it.  Every byte beyond the
- * known fields must have the value unset. */
+ * struct are field_size bytes wide or a multiple of it, or as wide as a
+ * pointer.  Every byte beyond the known fields must have the value unset. */
 static int take(const char *name, void *known, size_t known_size,
                 const void *given, uint64_t size, size_t field_size,
                 size_t first_size, int unset, pyfd_status *status)
@@ -34,7 +38,8 @@ static int take(const char *name, void *known, size_t known_size,
   const uint8_t *bytes = given;
   size_t i;
 
-  if (size < first_size || size > LARGEST || size % field_size != 0)
+  if (size < first_size || size > LARGEST || size % field_size != 0 ||
+      (size > FIRST_POINTER && size % sizeof(void *) != 0))
     return pyfd_fail(status, PYFD_ARGUMENT,
                      "%s has the wrong size: see its default", name);
   for (i = known_size; i < size; i++) {

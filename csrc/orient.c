@@ -108,7 +108,8 @@ static turn_method method_for(pyfd_turn turn, size_t channels)
 /* Read rows into a strip, and write them turned.  The strip's first row comes
  * last if it becomes the last column. */
 static void read_strips(pyfd_session *session, pyfd_rows *rows, pyfd_turn turn,
-                        strip *s, JDIMENSION height)
+                        strip *s, JDIMENSION first, JDIMENSION end,
+                        JDIMENSION height)
 {
   const turn_method write = method_for(turn, rows->channels);
   const int reversed = turn.transposed && turn.left_right;
@@ -116,8 +117,8 @@ static void read_strips(pyfd_session *session, pyfd_rows *rows, pyfd_turn turn,
   JDIMENSION y, left;
 
   rows->step = reversed ? -(ptrdiff_t)s->row_size : (ptrdiff_t)s->row_size;
-  for (y = 0; y < height; y += (JDIMENSION)s->count) {
-    s->count = height - y < STRIP ? height - y : STRIP;
+  for (y = first; y < end; y += (JDIMENSION)s->count) {
+    s->count = end - y < STRIP ? end - y : STRIP;
     pyfd_read_rows(session, rows,
                    s->rows + (reversed ? (s->count - 1) * s->row_size : 0),
                    (JDIMENSION)s->count);
@@ -129,7 +130,8 @@ static void read_strips(pyfd_session *session, pyfd_rows *rows, pyfd_turn turn,
 }
 
 void pyfd_read_turned(pyfd_session *session, pyfd_rows *rows, pyfd_turn turn,
-                      uint8_t *out, JDIMENSION height)
+                      uint8_t *out, JDIMENSION first, JDIMENSION count,
+                      JDIMENSION height)
 {
   const size_t lines = turn.transposed ? rows->width : height;
   const size_t line = turn.transposed ? height * rows->channels : rows->size;
@@ -141,7 +143,7 @@ void pyfd_read_turned(pyfd_session *session, pyfd_rows *rows, pyfd_turn turn,
   }
   if (!turn.transposed && !turn.left_right) {
     rows->step = s.step;
-    pyfd_read_rows(session, rows, s.out, height);
+    pyfd_read_rows(session, rows, s.out + (ptrdiff_t)first * s.step, count);
     return;
   }
   /* An odd number of lines of the cache, so that the pixels of a column do not
@@ -149,7 +151,7 @@ void pyfd_read_turned(pyfd_session *session, pyfd_rows *rows, pyfd_turn turn,
   s.row_size = LINE * ((rows->size / LINE + 1) | 1);
   s.rows = (*session->in.mem->alloc_large)((j_common_ptr)&session->in,
                                            JPOOL_IMAGE, STRIP * s.row_size);
-  read_strips(session, rows, turn, &s, height);
+  read_strips(session, rows, turn, &s, first, first + count, height);
 }
 
 void pyfd_copy_density(pyfd_session *s)

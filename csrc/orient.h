@@ -17,10 +17,11 @@ typedef struct {
 /* Return the turn for the reading's orientation, or refuse it. */
 pyfd_turn pyfd_turn_of(pyfd_session *s);
 
-/* Read so many rows, all that the result has of the stored image, into a
- * turned image. */
+/* Read `count` rows of the `height` that the result has of the stored image,
+ * from the one with the number `first` on, into the turned image. */
 void pyfd_read_turned(pyfd_session *s, pyfd_rows *rows, pyfd_turn turn,
-                      uint8_t *out, JDIMENSION height);
+                      uint8_t *out, JDIMENSION first, JDIMENSION count,
+                      JDIMENSION height);
 
 /* Give the output the JFIF density of the input, turned, if there is one and
  * the options say so. */

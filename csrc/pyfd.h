@@ -89,6 +89,31 @@ typedef struct {
   uint64_t max_work;
 } pyfd_limits;
 
+/*
+ * One image on several threads.  The library has no threads of its own.  A
+ * call that could use others asks the caller's pool for helpers, with
+ *
+ *   (*ask)(pool, work, count)
+ *
+ * which returns at once, and arranges that other threads call
+ * pyfd_help(work), count times in all.  When they do is up to the pool, and
+ * may be after the call is over: the call does what nobody else does, and
+ * waits for nobody who has not begun.  So a pool may be bounded, shared by any
+ * number of calls, or busy, and its own threads may make such calls.  The last
+ * pyfd_help() frees the work, so that each must be made in the end, in
+ * whatever thread: `ask` itself may, if the pool takes no more.
+ *
+ * What may be done in strips are files of one scan with restart markers, of
+ * 131,072 pixels or more, in strict calls; everything else is done by one
+ * thread.  Results, errors and warnings are the same in any case.
+ */
+typedef struct pyfd_work pyfd_work;
+
+typedef struct {
+  void (*ask)(void *pool, pyfd_work *work, uint32_t count);
+  void *pool; /* the caller's */
+} pyfd_helpers;
+
 /* How to read a file */
 typedef struct {
   uint32_t size;   /* sizeof(pyfd_reading) */
@@ -100,6 +125,10 @@ typedef struct {
   /* Of EXIF: 2...8 turn the region or the image to be upright, for
    * pyfd_decode() and pyfd_requantize(); 0 and 1 leave it as it is */
   uint32_t orientation;
+  /* For pyfd_decode() and pyfd_requantize(): at most so many threads, this one
+   * and its helpers.  0 and 1, and NULL, are this one alone. */
+  uint32_t workers;
+  const pyfd_helpers *helpers;
 } pyfd_reading;
 
 /* How to write a file */
@@ -118,6 +147,13 @@ typedef struct {
   /* pyfd_encode(): the color of pixels of 3 channels, PYFD_RGB, PYFD_BGR or
    * PYFD_YCBCR, or 0 for RGB.  Pixels of 1 channel are gray, which is 0. */
   uint32_t color;
+  /* Write restart markers, at most so many rows of MCUs apart, or 0 for none;
+   * fewer if an interval of 65535 MCUs (T.81 B.2.4.4) has fewer */
+  uint32_t restart_rows;
+  /* For pyfd_encode(): as in pyfd_reading.  (For pyfd_requantize(), those of
+   * the reading count.) */
+  uint32_t workers;
+  const pyfd_helpers *helpers;
 } pyfd_writing;
 
 /*
@@ -331,6 +367,10 @@ int pyfd_requantize(const uint8_t *data, size_t size,
 
 void pyfd_free(uint8_t *out);
 
+/* Help with a call, in a thread of the pool that it has asked: see
+ * pyfd_helpers. */
+void pyfd_help(pyfd_work *work);
+
 /*
  * Return upstream's version and a digest of the patches, for example
  * "2.1.5+pyfd.0a1b2c3d".  build.py defines it.
@@ -350,8 +390,9 @@ const char *pyfd_libjpeg_turbo(void);
    16 << 20,                                                                  \
    100000000}
 #define PYFD_DEFAULT_READING                                                  \
-  {sizeof(pyfd_reading), 1, PYFD_RGB, 1, 0, 0, 0, 0, 0}
-#define PYFD_DEFAULT_WRITING {sizeof(pyfd_writing), 0, 0, 0, 0, 0, 0, 0}
+  {sizeof(pyfd_reading), 1, PYFD_RGB, 1, 0, 0, 0, 0, 0, 0, 0}
+#define PYFD_DEFAULT_WRITING                                                  \
+  {sizeof(pyfd_writing), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 #ifdef __cplusplus
 }

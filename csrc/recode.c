@@ -92,7 +92,7 @@ void pyfd_recode(pyfd_session *s, pyfd_encode_job *job)
   pyfd_require(s, pixels == NULL ? PYFD_MEMORY : PYFD_OK);
   job->pixels = pixels;
   pyfd_start_rows(s, job->channels == 1 ? PYFD_L : PYFD_RGB, &rows);
-  pyfd_read_turned(s, &rows, turn, pixels, header->height);
+  pyfd_read_turned(s, &rows, turn, pixels, 0, header->height, header->height);
   jpeg_finish_decompress(&s->in); /* frees its coefficients */
   s->job = job;
   s->writing.color = 0; /* which is about the pixels of pyfd_encode() */

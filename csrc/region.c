@@ -10,9 +10,7 @@
 
 #include "region.h"
 
-#include <string.h>
-
-#include "segments.h"
+#include "strips.h"
 
 /* The iMCUs beside the region that its pixels depend on: fancy upsampling
  * takes a sample of a neighbor, and smoothing two blocks beyond that.  (On the
@@ -74,30 +72,7 @@ static JDIMENSION crop(pyfd_session *s)
   return r->left - left;
 }
 
-/* Find the restart marker that ends so many intervals.  Returns the data
- * behind it, or NULL unless all of these markers are in order. */
-static const uint8_t *find_interval(const uint8_t *p, const uint8_t *end,
-                                    JDIMENSION intervals)
-{
-  JDIMENSION i = 0;
-
-  while (i < intervals) {
-    p = memchr(p, 0xFF, (size_t)(end - p));
-    if (p == NULL)
-      return NULL;
-    while (p < end && *p == 0xFF)
-      p++;
-    if (p == end || (*p != 0 && *p != RST0 + i % 8))
-      return NULL;
-    if (*p++ != 0)
-      i++;
-  }
-  return p;
-}
-
-/* Return how many MCUs of a single scan lie above all rows that the region
- * depends on. */
-static JDIMENSION mcus_above(const pyfd_session *s)
+JDIMENSION pyfd_mcus_above(const pyfd_session *s, JDIMENSION top)
 {
   const struct jpeg_decompress_struct *in = &s->in;
   const JDIMENSION lines =
@@ -106,8 +81,8 @@ static JDIMENSION mcus_above(const pyfd_session *s)
   JDIMENSION rows = 0;
 
   /* jpeg_skip_scanlines() skips this many iMCU rows */
-  if (s->reading.top > context)
-    rows = (s->reading.top - context) / lines;
+  if (top > context)
+    rows = (top - context) / lines;
   if (in->comps_in_scan == 1) /* a row of MCUs is one of blocks */
     rows *= (JDIMENSION)in->cur_comp_info[0]->v_samp_factor;
   return rows * in->MCUs_per_row;
@@ -131,22 +106,21 @@ static boolean pass_mcu(j_decompress_ptr cinfo, JBLOCKROW *blocks)
  */
 static JDIMENSION pass_intervals(pyfd_session *s)
 {
-  struct jpeg_decompress_struct *in = &s->in;
-  struct jpeg_source_mgr *src = in->src;
-  const uint8_t *next = src->next_input_byte, *found;
-  const JDIMENSION interval = in->restart_interval;
-  JDIMENSION intervals;
+  const uint32_t above = pyfd_mcus_above(s, s->reading.top);
+  pyfd_strips alone = {.count = 1};
+  JDIMENSION passed;
 
-  if (!s->errors.strict || s->walk.header.multiscan || interval == 0)
+  if (!s->errors.strict || s->walk.header.multiscan ||
+      s->in.restart_interval == 0)
     return 0;
-  intervals = mcus_above(s) / interval;
-  found = find_interval(next, next + src->bytes_in_buffer, intervals);
-  if (found == NULL)
+  if (s->strip != NULL)
+    return pyfd_enter_strip(s);
+  if (!pyfd_find_strips(s, &alone, &above))
     return 0; /* decoding tells what is wrong */
-  src->bytes_in_buffer -= (size_t)(found - next);
-  src->next_input_byte = found;
-  in->marker->next_restart_num = (int)(intervals % 8);
-  return intervals * interval;
+  s->strip = &alone.at[0];
+  passed = pyfd_enter_strip(s);
+  s->strip = NULL;
+  return passed;
 }
 
 JDIMENSION pyfd_enter_region(pyfd_session *s)

@@ -14,6 +14,10 @@ int pyfd_has_region(const pyfd_reading *reading);
  * pyfd_open_input() has opened. */
 void pyfd_check_region(pyfd_session *s);
 
+/* Return how many MCUs of a single scan lie above all rows that those from
+ * `top` on depend on, after jpeg_start_decompress(). */
+JDIMENSION pyfd_mcus_above(const pyfd_session *s, JDIMENSION top);
+
 /* Go to the region's first row, after jpeg_start_decompress().  Returns how
  * many pixels libjpeg's rows then have before those of the region. */
 JDIMENSION pyfd_enter_region(pyfd_session *s);

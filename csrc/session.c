@@ -267,16 +267,21 @@ static int is_as_walked(pyfd_session *s)
   return 1;
 }
 
-void pyfd_open_input(pyfd_session *s)
+/* Walk over the markers, on from the header if that has been read before. */
+static void walk(pyfd_session *s)
 {
   pyfd_status *status = s->errors.status;
-  int code =
-      s->found == NULL
-          ? pyfd_walk_file(s->data, s->size, &s->limits, &s->walk, status)
-          : pyfd_walk_on(s->found, &s->limits, &s->walk, status);
 
-  if (code != PYFD_OK)
-    pyfd_leave(s, code);
+  pyfd_require(
+      s, s->found == NULL
+             ? pyfd_walk_file(s->data, s->size, &s->limits, &s->walk, status)
+             : pyfd_walk_on(s->found, &s->limits, &s->walk, status));
+}
+
+void pyfd_open_input(pyfd_session *s)
+{
+  if (s->strip == NULL)
+    walk(s);
   if (!s->walk.intact && s->errors.strict)
     pyfd_leave(s, PYFD_CORRUPT);
   s->source.init_source = init_source;

@@ -35,6 +35,8 @@ typedef struct {
  * Everything that a call needs.  It lies in the caller's frame, not in that of
  * the function that calls setjmp, so its contents are defined after a longjmp.
  */
+typedef struct pyfd_strip pyfd_strip;
+
 typedef struct pyfd_session {
   pyfd_errors errors;
   struct jpeg_decompress_struct in;
@@ -43,6 +45,7 @@ typedef struct pyfd_session {
   pyfd_destination destination;
   pyfd_walk walk;
   const pyfd_found *found; /* if its header has been read before */
+  const pyfd_strip *strip; /* what a session reads that is a part of a call */
   const uint8_t *data;     /* the file that is read */
   size_t size;
   pyfd_limits limits; /* the caller's options, as this version knows them */
@@ -89,7 +92,8 @@ J_COLOR_SPACE pyfd_libjpeg_color(uint32_t color);
  * just created.  Beyond it, libjpeg would refuse good files. */
 void pyfd_ignore_jpegmem(struct jpeg_memory_mgr *mem);
 
-/* Walk the file and open a decompressor on its well-formed part. */
+/* Walk the file, unless that was done for a strip, and open a decompressor on
+ * its well-formed part. */
 void pyfd_open_input(pyfd_session *s);
 
 /* Charge the coefficients, the input and `more` bytes to max_memory. */

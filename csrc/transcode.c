@@ -7,19 +7,11 @@
 
 #include "coefficients.h"
 #include "recode.h"
-#include "turned.h"
+#include "restarts.h"
+#include "transcode.h"
 
 /* See pyfd.Limits.max_work. */
 #define NONZERO_IN_A_UNIT 16
-
-typedef struct {
-  const uint16_t (*tables)[PYFD_BLOCK];
-  int num_tables;
-  const uint8_t *segments;
-  size_t segments_size;
-  jpeg_requantizer requantizers[PYFD_MAX_COMPONENTS];
-  pyfd_encode_job certified; /* with a radius */
-} requantize_job;
 
 static uint64_t count_nonzero(const JCOEF *block)
 {
@@ -37,7 +29,7 @@ static uint64_t requantize_component(pyfd_session *s, int i,
                                      jvirt_barray_ptr array)
 {
   const pyfd_header *header = &s->walk.header;
-  const requantize_job *job = s->job;
+  const pyfd_requantize_job *job = s->job;
   const jpeg_requantize_method requantize = jpeg_get_requantize_method();
   JDIMENSION row, column;
   JBLOCKROW blocks;
@@ -86,18 +78,17 @@ static void copy_file_header(pyfd_session *s)
     s->out.write_Adobe_marker = s->in.saw_Adobe_marker;
 }
 
-/* Set up the compressor for an image with this header, and the requantizers
- * for the tables of the file that was read, turned if there is a turner. */
-static void set_output(pyfd_session *s, const pyfd_header *header,
-                       const pyfd_turner *turner, uint64_t max_size)
+void pyfd_set_requantized(pyfd_session *s, const pyfd_header *header,
+                          const pyfd_turner *turner, uint64_t max_size)
 {
-  requantize_job *job = s->job;
+  pyfd_requantize_job *job = s->job;
   uint16_t turned[PYFD_BLOCK];
   const uint16_t *from, *to;
   int i;
 
   pyfd_open_output(s, max_size);
   pyfd_set_frame(&s->out, header, &s->writing);
+  pyfd_set_restarts(s);
   copy_file_header(s);
   for (i = 0; i < s->in.num_components; i++) {
     from = pyfd_table_of(s, i)->quantval;
@@ -122,7 +113,7 @@ static int is_streamable(const pyfd_session *s)
 /* Re-quantize MCU by MCU, in no more memory than the input and the output. */
 static void requantize_streamed(pyfd_session *s)
 {
-  requantize_job *job = s->job;
+  pyfd_requantize_job *job = s->job;
   const uint64_t max_memory = s->limits.max_memory;
 
   if (pyfd_check_limit(s->errors.status, "max_memory", max_memory,
@@ -132,7 +123,9 @@ static void requantize_streamed(pyfd_session *s)
   s->in.out_color_space = s->in.jpeg_color_space;
   s->in.raw_data_out = TRUE;
   jpeg_start_decompress(&s->in);
-  set_output(s, &s->walk.header, NULL, max_memory - s->size);
+  if (pyfd_requantize_strips(s))
+    return;
+  pyfd_set_requantized(s, &s->walk.header, NULL, max_memory - s->size);
   jpeg_write_requantized(&s->out, &s->in, job->requantizers);
   pyfd_put_bytes(s, job->segments, job->segments_size);
   jpeg_finish_compress(&s->out);
@@ -149,7 +142,7 @@ static void check_work(pyfd_session *s, uint64_t work)
 /* Re-quantize through the coefficients of the whole image. */
 static void requantize_whole(pyfd_session *s)
 {
-  requantize_job *job = s->job;
+  pyfd_requantize_job *job = s->job;
   const pyfd_header *header = &s->walk.header;
   jvirt_barray_ptr *arrays;
   uint64_t charged, work = 0;
@@ -159,7 +152,7 @@ static void requantize_whole(pyfd_session *s)
   charged = header->coefficient_bytes + s->size;
   arrays = jpeg_read_coefficients(&s->in);
   pyfd_check_scans(s);
-  set_output(s, header, NULL, s->limits.max_memory - charged);
+  pyfd_set_requantized(s, header, NULL, s->limits.max_memory - charged);
   for (i = 0; i < s->in.num_components; i++)
     work += writing_work(s, header, i, requantize_component(s, i, arrays[i]));
   check_work(s, work);
@@ -180,7 +173,7 @@ static uint64_t turn_rows(pyfd_session *s, const pyfd_turner *turner, int i,
                           JDIMENSION first, JDIMENSION count,
                           const pyfd_header *turned)
 {
-  const requantize_job *job = s->job;
+  const pyfd_requantize_job *job = s->job;
   const jpeg_requantize_method requantize = jpeg_get_requantize_method();
   const pyfd_turn turn = turner->turn;
   const JDIMENSION wide = turned->blocks_wide[i],
@@ -230,7 +223,7 @@ static uint64_t turn_component(pyfd_session *s, const pyfd_turner *turner,
  * in memory twice. */
 static void requantize_turned(pyfd_session *s)
 {
-  requantize_job *job = s->job;
+  pyfd_requantize_job *job = s->job;
   jvirt_barray_ptr *arrays, turned_arrays[PYFD_MAX_COMPONENTS];
   pyfd_turner turner;
   pyfd_header turned;
@@ -243,7 +236,7 @@ static void requantize_turned(pyfd_session *s)
       s->walk.header.coefficient_bytes + turned.coefficient_bytes + s->size;
   arrays = jpeg_read_coefficients(&s->in);
   pyfd_check_scans(s);
-  set_output(s, &turned, &turner, s->limits.max_memory - charged);
+  pyfd_set_requantized(s, &turned, &turner, s->limits.max_memory - charged);
   pyfd_request_arrays(s, &turned, turned_arrays);
   jpeg_write_coefficients(&s->out, turned_arrays);
   pyfd_put_bytes(s, job->segments, job->segments_size);
@@ -259,7 +252,7 @@ static void requantize_turned(pyfd_session *s)
 /* Leave the coefficient domain for a radius, which is a matter of pixels. */
 static void certify(pyfd_session *s)
 {
-  requantize_job *job = s->job;
+  pyfd_requantize_job *job = s->job;
   pyfd_encode_job *certified = &job->certified;
 
   certified->tables = job->tables;
@@ -271,7 +264,7 @@ static void certify(pyfd_session *s)
 
 static void requantize(pyfd_session *s)
 {
-  const requantize_job *job = s->job;
+  const pyfd_requantize_job *job = s->job;
 
   if (s->writing.radius > 0 || s->writing.file_radius > 0) {
     certify(s);
@@ -292,7 +285,7 @@ static void requantize(pyfd_session *s)
 
 static int run(const pyfd_found *found, const uint8_t *data, size_t size,
                const pyfd_limits *limits, const pyfd_reading *reading,
-               requantize_job *job, const pyfd_writing *writing, uint8_t **out,
+               pyfd_requantize_job *job, const pyfd_writing *writing, uint8_t **out,
                size_t *out_size, pyfd_status *status)
 {
   pyfd_session s;
@@ -307,7 +300,7 @@ static int run(const pyfd_found *found, const uint8_t *data, size_t size,
 }
 
 /* The parts that are left out need not be set. */
-static void set_job(requantize_job *job, const uint16_t *tables,
+static void set_job(pyfd_requantize_job *job, const uint16_t *tables,
                     int num_tables, const uint8_t *segments,
                     size_t segments_size)
 {
@@ -324,7 +317,7 @@ int pyfd_requantize(const uint8_t *data, size_t size,
                     size_t segments_size, uint8_t **out, size_t *out_size,
                     pyfd_status *status)
 {
-  requantize_job job;
+  pyfd_requantize_job job;
 
   set_job(&job, tables, num_tables, segments, segments_size);
   return run(NULL, data, size, limits, reading, &job, writing, out, out_size,
@@ -338,7 +331,7 @@ int pyfd_requantize_opened(pyfd_found *found, const uint8_t *data, size_t size,
                            const uint8_t *segments, size_t segments_size,
                            pyfd_made *made)
 {
-  requantize_job job;
+  pyfd_requantize_job job;
 
   set_job(&job, tables, num_tables, segments, segments_size);
   return run(found, data, size, limits, reading, &job, writing, made->data,

@@ -2,7 +2,7 @@
  * yuv.c - the encoding of planes of YCbCr to files.
  */
 
-#include "session.h"
+#include "restarts.h"
 
 #include <string.h>
 
@@ -177,6 +177,7 @@ static void encode(pyfd_session *s)
     out->comp_info[0].h_samp_factor = (int)job->frame.h_samp[0];
     out->comp_info[0].v_samp_factor = (int)job->frame.v_samp[0];
   }
+  pyfd_set_restarts(s);
   jpeg_override_quant_tables(out, job->tables, job->num_tables);
   out->optimize_coding = s->writing.optimize != 0;
   if (s->writing.progressive)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from pyfd._core import binding, decoding, encoding, opencv_exif
 from pyfd._core import metadata as _metadata
+from pyfd._core.cores import worker_count
 from pyfd._core.encoding import Subsampling
 from pyfd._core.files import Source, read_source
 from pyfd._core.memory import check_memory
@@ -112,6 +113,7 @@ def decode(
     strict: bool = True,
     limits: Limits = DEFAULT_LIMITS,
     out: Pixels | None = None,
+    workers: int | None = 1,
 ) -> Pixels:
     """Decode a JPEG file onto defensive tables.
 
@@ -143,6 +145,11 @@ def decode(
         limits: The limits on the file.
         out: An array for the pixels: ``uint8``, of the result's shape, C-contiguous
             and writable. It is returned.
+        workers: The number of threads for this file, at most; None is the number of
+            usable cores. More than one decode a file of one scan with restart markers
+            (`encode` writes them with `restart_rows`) in strips, if it has 131,072 pixels
+            or more and `strict` is set. The result is the same, and so is every error.
+            The threads are shared by all calls of the process.
 
     Returns:
         C-contiguous ``uint8`` pixels, H×W for "L", else H×W×3 or H×W×4. EXIF's
@@ -169,7 +176,8 @@ def decode(
             strict=strict,
             limits=limits,
         )
-    return decoding.decode(source, tables, reading, out)
+    count = 1 if workers == 1 else worker_count(workers)
+    return decoding.decode(source, tables, reading, out, workers=count)
 
 
 def snap(
@@ -267,6 +275,8 @@ def encode(
     radius: int | None = None,
     radius_files: int | None = None,
     max_loss: float = 1.0,
+    restart_rows: int | None = None,
+    workers: int | None = 1,
 ) -> bytes:
     r"""Encode an image with exactly the given tables.
 
@@ -309,6 +319,13 @@ def encode(
         max_loss: The PSNR in dB, of the decoded image against `image`, that a radius may
             cost compared to a plain encoding. It counts for subsampled chroma only, where
             the search is for the whole image and may fail.
+        restart_rows: Write a restart marker after every so many rows of MCUs (of 8 pixels,
+            or 16 with chroma that is subsampled vertically), 1...65535; fewer if these are
+            more than 65535 MCUs. A marker takes about 4 bytes, but at these places a decoder can
+            start: with `workers`, in a `region`, and behind damage.
+        workers: The number of threads for this image, at most, as in `decode`. More than
+            one encode the pixels of a baseline file with `restart_rows`, without
+            `optimize`, in strips. The file is the same, byte for byte.
 
     Returns:
         A JFIF file, which any decoder can read.
@@ -322,7 +339,7 @@ def encode(
             a step is too small for a radius; the message says which it takes.
     """
     tables = steps_within(qtables, BASELINE_STEP if baseline else ENCODER_STEP)
-    if exif is icc_profile is comment is radius is radius_files is None:  # as a rule, be fast
+    if exif is icc_profile is comment is radius is radius_files is restart_rows is None:
         options = encoding.plain(mode, layout, subsampling, progressive, optimize, max_loss)
     else:
         options = encoding.Encoding(
@@ -337,8 +354,9 @@ def encode(
             radius=radius,
             radius_files=radius_files,
             max_loss=max_loss,
+            restart_rows=restart_rows,
         )
-    return encoding.encode(image, tables, options)
+    return encoding.encode(image, tables, options, worker_count(workers))
 
 
 def write_coefficients(
@@ -393,6 +411,8 @@ def requantize(
     orient: Orient = False,
     strict: bool = True,
     limits: Limits = DEFAULT_LIMITS,
+    restart_rows: int | None = None,
+    workers: int | None = 1,
 ) -> bytes:
     """Make a defended JPEG from a JPEG, without leaving the coefficient domain.
 
@@ -439,6 +459,11 @@ def requantize(
             the certificate is of the turned image.
         strict: As in `decode`.
         limits: The limits on the file.
+        restart_rows: Write restart markers, as in `encode`. Those of the source are not
+            kept.
+        workers: The number of threads for this file, at most, as in `decode`. More than
+            one re-quantize a file with restart markers to one with `restart_rows` in
+            strips, unless it is turned, progressive, optimized or gets a radius.
 
     Raises:
         UnsupportedJPEGError: With `orient`, an edge cannot move without loss.
@@ -454,6 +479,7 @@ def requantize(
     tables = steps_within(qtables, BASELINE_STEP if baseline else most)
     names = _metadata.names_of(metadata)
     to_turn = turns(orient)
+    count = worker_count(workers)
     reading = reading_with("RGB", 1, False, strict, limits)
     data = read_source(source, limits)
     frame, segments = binding.probe_segments(data, limits)
@@ -462,9 +488,15 @@ def requantize(
     kept = _metadata.kept(found, names or (), turned)
     least, least_file = least_radii(frame, tables, radius, radius_files)
     how = binding.writing(
-        bool(progressive), bool(optimize), names is not None, least, least_file, orient == "trim"
+        bool(progressive),
+        bool(optimize),
+        keep_density=names is not None,
+        radius=least,
+        file_radius=least_file,
+        trim=orient == "trim",
+        restart_rows=encoding.checked_restart_rows(restart_rows) or 0,
     )
     left_out = "" if strict else kept.left_out
     return binding.requantize(
-        data, reading, tables, how, kept.segments, left_out, turned or UPRIGHT, frame
+        data, reading, tables, how, kept.segments, left_out, turned or UPRIGHT, frame, count
     )

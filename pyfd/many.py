@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import operator
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 import numpy.typing as npt
 
 from pyfd._core import decoding, encoding
-from pyfd._core.cores import usable_cores
+from pyfd._core.cores import worker_count
 from pyfd._core.encoding import EncodingOptions
 from pyfd._core.files import Source
 from pyfd._core.memory import Budget
@@ -251,10 +250,7 @@ def _in_threads(
     """
     if errors not in ("raise", "return"):
         raise ValueError(f'errors must be "raise" or "return", not {errors!r}')
-    if workers is None:
-        workers = usable_cores()
-    if operator.index(workers) < 1:
-        raise ValueError(f"workers must be at least 1, not {workers}")
+    workers = worker_count(workers)
     iterator = iter(items)
     first = list(itertools.islice(iterator, workers))  # no more threads than items
     threads = max(1, len(first))

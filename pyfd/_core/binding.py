@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import io
+import threading
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from pyfd._core import helpers
 from pyfd._core._libpyfd import ffi, lib
 from pyfd.errors import (
     CorruptJPEGError,
@@ -145,7 +147,7 @@ class Frame:
         return tables[: self._header.num_qtables].copy()
 
 
-def _options(struct: str, **values: int) -> Any:
+def _options(struct: str, **values: Any) -> Any:
     """Return a C struct of options, which starts with its own size."""
     return ffi.new(f"{struct} *", {"size": ffi.sizeof(struct), **values})
 
@@ -159,6 +161,8 @@ def writing(
     file_radius: int = 0,
     trim: bool = False,
     color: str = "L",
+    restart_rows: int = 0,
+    workers: int = 1,
 ) -> Any:
     """Return the options of a written file, for C; the color is that of H×W×3 pixels."""
     return _options(
@@ -170,6 +174,9 @@ def writing(
         file_radius=file_radius,
         trim=trim,
         color=COLORS[color],
+        restart_rows=restart_rows,
+        workers=min(workers, _MOST_WORKERS),
+        helpers=_HELPERS,
     )
 
 
@@ -180,6 +187,7 @@ def reading_how(
     scale: int = 1,
     orientation: int = 1,
     region: tuple[int, int, int, int] = (0, 0, 0, 0),
+    workers: int = 1,
 ) -> Any:
     """Return the options of a read, for C; the region has no size for the whole image."""
     left, top, width, height = region
@@ -193,7 +201,33 @@ def reading_how(
         width=width,
         height=height,
         orientation=orientation,
+        workers=min(workers, _MOST_WORKERS),
+        helpers=_HELPERS,
     )
+
+
+_interrupts: dict[int, BaseException] = {}
+
+
+def _keep(_type: object, error: BaseException, _traceback: object) -> None:
+    _interrupts[threading.get_ident()] = error
+
+
+def _raise_interrupt() -> None:
+    """Raise what has interrupted this thread, such as Ctrl-C, while C was asking for threads."""
+    error = _interrupts.pop(threading.get_ident(), None)
+    if error is not None:
+        raise error
+
+
+@ffi.def_extern(onerror=_keep)  # type: ignore[misc]  # cffi would print the error
+def pyfd_ask_threads(_: Any, work: Any, count: int) -> None:
+    """Ask the threads of this process to help with a call, for C."""
+    helpers.ask(functools.partial(lib.pyfd_help, work), count)
+
+
+_HELPERS = ffi.new("pyfd_helpers *", {"ask": lib.pyfd_ask_threads})
+_MOST_WORKERS = 1 << 16
 
 
 def libjpeg_turbo_version() -> str:
@@ -312,6 +346,8 @@ def decode(
     code = _decode_opened(
         found, source, len(source), _limits(reading.limits), how, steps, count, pixels, len(pixels)
     )
+    if _interrupts:
+        _raise_interrupt()
     if code or not reading.strict:  # a strict call never has warnings
         _check(found.status[0], stacklevel + 1)
 
@@ -478,6 +514,8 @@ def _take(made: Any, code: int, left_out: str = "") -> bytes:
     """Return the file that C has made, or raise the error, and free C's memory."""
     data = made.data[0]
     try:
+        if _interrupts:
+            _raise_interrupt()
         if code or left_out or made.status[0].warnings:
             _check(made.status[0], 4, left_out)
         size = made.size[0]
@@ -572,6 +610,7 @@ def requantize(
     left_out: str,
     orientation: int,
     frame: Frame,
+    workers: int = 1,
 ) -> bytes:
     """Turn a file and re-quantize it onto `tables`; a warning ends with what was `left_out`.
 
@@ -579,7 +618,7 @@ def requantize(
     """
     made = ffi.new(_MADE)
     source = data if type(data) is bytes else ffi.from_buffer(_BYTES, data)
-    how_read = reading_how(bool(reading.strict), "RGB", 1, orientation)
+    how_read = reading_how(bool(reading.strict), "RGB", 1, orientation, workers=workers)
     steps, count = _tables(tables)
     code = _requantize_opened(
         frame.found, source, len(source), _limits(reading.limits), how_read,

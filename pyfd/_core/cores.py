@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 
 
@@ -10,3 +11,17 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):  # on Linux, a container or taskset may allow fewer
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def worker_count(workers: int | None) -> int:
+    """Return a number of threads; None is the number of usable cores.
+
+    Raises:
+        TypeError: It is not a whole number.
+        ValueError: It is less than 1.
+    """
+    if workers is None:
+        return usable_cores()
+    if operator.index(workers) < 1:
+        raise ValueError(f"workers must be at least 1, not {workers}")
+    return operator.index(workers)

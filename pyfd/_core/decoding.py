@@ -51,6 +51,7 @@ def decode(
     *,
     place: Place | None = None,
     budget: Budget | None = None,
+    workers: int = 1,
 ) -> Pixels:
     """Decode a file, onto tables unless they are None.
 
@@ -64,6 +65,7 @@ def decode(
         place: The place of the pixels in a batch, instead of `out`.
         budget: The memory that files share whose coefficients must all be in memory, or
             whose place is not in the decoder's order.
+        workers: The number of threads for this file, at most.
     """
     limits = reading.limits
     data = read_source(source, limits)
@@ -75,11 +77,11 @@ def decode(
     strict, scale = bool(reading.strict), reading.scale
     if orientation == UPRIGHT and reading.fit is None and reading.region is None:  # be fast
         shape = (-(-frame.height // scale), -(-frame.width // scale), *_CHANNELS[color])
-        how = binding.reading_how(strict, color, scale)
+        how = binding.reading_how(strict, color, scale, workers=workers)
     else:
         found = geometry((frame.width, frame.height), orientation, reading)
         shape = (found.height, found.width, *_CHANNELS[color])
-        how = binding.reading_how(strict, color, found.scale, orientation, found.part)
+        how = binding.reading_how(strict, color, found.scale, orientation, found.part, workers)
     held = place.scratch if place else 0
     if frame.multiscan:
         held += frame.coefficient_bytes + len(data) + math.prod(shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
@@ -41,6 +42,8 @@ SUBSAMPLING = {"4:4:4": (1, 1), "4:2:2": (2, 1), "4:2:0": (2, 2), "4:4:0": (1, 2
 _COEFFICIENTS = 128
 _FILE = 160
 
+_MOST_ROWS = 65535  # T.81 B.2.4.4 counts the MCUs of an interval in 16 bits
+
 # What the search with subsampled chroma takes, and what more for each pixel
 _SEARCH = 32 << 20
 _SEARCH_PIXEL = 160
@@ -61,6 +64,7 @@ class EncodingOptions(TypedDict, total=False):
     radius: int | None
     radius_files: int | None
     max_loss: float
+    restart_rows: int | None
 
 
 @dataclass(kw_only=True, slots=True)
@@ -83,6 +87,7 @@ class Encoding:
     radius: int | None = None
     radius_files: int | None = None
     max_loss: float = 1.0
+    restart_rows: int | None = None
     segments: bytes = field(init=False)
     """The metadata as segments of a file."""
 
@@ -96,6 +101,7 @@ class Encoding:
             raise TypeError(f"max_loss must be a number of dB, not {self.max_loss!r}") from None
         if not is_loss:
             raise ValueError(f"max_loss must be 0 dB or more, not {self.max_loss}")
+        self.restart_rows = checked_restart_rows(self.restart_rows)
         self.segments = metadata.build(self.exif, self.icc_profile, self.comment)
 
 
@@ -149,6 +155,19 @@ def check_subsampling(subsampling: object) -> None:
         )
 
 
+def checked_restart_rows(rows: int | None) -> int | None:
+    """Return the rows of MCUs of a restart interval, or refuse them; None is no interval."""
+    if rows is None:
+        return None
+    try:
+        number = operator.index(rows)
+    except TypeError:
+        raise TypeError(f"restart_rows must be an int, not {type(rows).__name__}") from None
+    if not 1 <= number <= _MOST_ROWS:
+        raise ValueError(f"restart_rows must be 1...{_MOST_ROWS}, not {number}")
+    return number
+
+
 def options_of(caller: str, options: Mapping[str, Any]) -> tuple[Encoding, bool]:
     """Return the `Encoding` of a function's keyword arguments, and its `baseline`.
 
@@ -166,6 +185,7 @@ def encode(
     image: npt.ArrayLike | Image | yuv.Planes,
     tables: npt.NDArray[np.uint16],
     options: Encoding,
+    workers: int = 1,
 ) -> bytes:
     """Encode an image.
 
@@ -173,11 +193,12 @@ def encode(
         image: As in `pyfd.encode`.
         tables: As `pyfd.qtables.steps_within` returns them.
         options: The options.
+        workers: The number of threads for this image, at most.
     """
     if isinstance(image, tuple):
         return _encode_planes(image, tables, options)
     pixels = view_of(image, options.mode, options.layout)
-    return _encode(pixels, tables, options)
+    return _encode(pixels, tables, options, workers)
 
 
 def encode_within(
@@ -249,22 +270,33 @@ def _blocks(width: int, height: int, channels: int, subsampling: Subsampling) ->
     return -(-width // (8 * across)) * -(-height // (8 * down)) * (across * down + 2)
 
 
-def _encode(pixels: Pixels, tables: npt.NDArray[np.uint16], options: Encoding) -> bytes:
+def _encode(
+    pixels: Pixels, tables: npt.NDArray[np.uint16], options: Encoding, workers: int
+) -> bytes:
     if not pixels.flags.c_contiguous:
         pixels = np.ascontiguousarray(pixels)
     gray = pixels.ndim == 2
     sampling = (1, 1) if gray else SUBSAMPLING[options.subsampling]
     progressive, optimize = bool(options.progressive), bool(options.optimize)
+    rows = options.restart_rows or 0
     least = least_radius(pixels.shape, tables, options.radius)
     least_file = least_file_radius(pixels.shape, tables, sampling, options.radius_files)
     if least and sampling != (1, 1):
-        how = binding.writing(progressive, optimize)
+        how = binding.writing(progressive, optimize, restart_rows=rows)
         rgb = _in_rgb(pixels, options.mode)
         return subsampled.encode(
             rgb, sampling, tables, least - 1, options.max_loss, how, options.segments
         )
     color = "L" if gray else options.mode or "RGB"
-    how = binding.writing(progressive, optimize, False, least, least_file, False, color)
+    how = binding.writing(
+        progressive,
+        optimize,
+        radius=least,
+        file_radius=least_file,
+        color=color,
+        restart_rows=rows,
+        workers=workers,
+    )
     return binding.encode(pixels, sampling, tables, how, options.segments)
 
 
@@ -277,7 +309,9 @@ def _encode_planes(
         raise ValueError("a radius takes pixels, not planes: encode the decoded file with it")
     sampling = SUBSAMPLING[options.subsampling]
     samples = yuv.samples_of(planes, options.subsampling, sampling)
-    how = binding.writing(bool(options.progressive), bool(options.optimize))
+    how = binding.writing(
+        bool(options.progressive), bool(options.optimize), restart_rows=options.restart_rows or 0
+    )
     return binding.encode_yuv(samples, sampling, tables, how, options.segments)
 
 

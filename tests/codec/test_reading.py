@@ -91,7 +91,7 @@ def readings(monkeypatch) -> list[Reading]:
 def test_they_are_stated_alike():
     defaults = {field.name: field.default for field in fields(Reading)}
     keywords = dict(inspect.signature(pyfd.decode).parameters)
-    for argument in ("source", "qtables", "out"):
+    for argument in ("source", "qtables", "out", "workers"):
         del keywords[argument]
     assert {name: keyword.default for name, keyword in keywords.items()} == defaults
     assert ReadingOptions.__optional_keys__ == defaults.keys() == OTHER.keys()

@@ -153,8 +153,8 @@ def later(tmp_path_factory) -> Path:
     text = header.read_text()
     for struct, kind, default in (
         ("limits", "uint64_t", 77),
-        ("reading", "uint32_t", 0),
-        ("writing", "uint32_t", 0),
+        ("reading", "uintptr_t", 0),
+        ("writing", "uintptr_t", 0),
     ):
         end = f"}} pyfd_{struct};"
         text, fields = re.subn(re.escape(end), f"  {kind} later;\n{end}", text)
