@@ -221,7 +221,7 @@ def encode_within(
     check_memory(limits, held, "the image")
     with budget.lend(held):
         if isinstance(image, np.ndarray):
-            return _encode(image, tables, options)
+            return _encode(image, tables, options, workers=1)
         return encode(image, tables, options)
 
 
