@@ -215,7 +215,7 @@ def main() -> None:
             pixels = [dataset.at_input_size(x, model.input_size) for x in pixels]
         found = study(model, pixels, photos.all.labels)
         title = f"{name}, at {SIZES[scale]}, {len(pixels)} photographs"
-        sections += [f"#### {title}", table(found)]
+        sections += [f"### {title}", table(found)]
         print("\n\n".join(sections[-2:]), flush=True)
         answered[title] = record(found)
     content = {"photographs": photos.all.names, "answers": answered}

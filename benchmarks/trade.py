@@ -294,8 +294,9 @@ def page(
         equal_table(measured),
     ]
     if some:
+        count = next(iter(some.values()))["setting"]["n"]
         sections += [
-            f"What {', '.join(ATTACKS)} together leave on {ATTACKED} of these photographs:",
+            f"What {', '.join(ATTACKS)} together leave on {count} of these photographs:",
             attack_table(some),
         ]
     return "\n\n".join(sections)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +13,10 @@ from tests.benchmarks.toys import photographs
 
 
 @pytest.fixture(scope="module", autouse=True)
-def few_objects() -> Iterator[None]:
+def few_objects() -> None:
     """Leave what other tests have imported out of the collection before each measurement."""
     gc.collect()
     gc.freeze()
-    return
 
 
 @pytest.fixture

@@ -99,7 +99,7 @@ def test_everything_is_measured_and_published(photographs_folder, monkeypatch):
     assert text.startswith("before\n\n")
     assert text.endswith(f"{pages.END}\n\nafter\n")
     assert text.count("| 4 |") == text.count("| 1 |") == 2 * (1 + len(FILTERS))
-    assert text.count("#### toy, at ") == 2
+    assert text.count("### toy, at ") == 2
     kept = json.loads((folder / "made" / "here" / "deblocking.json").read_text())["answers"]
     kept = kept[f"toy, at its input size, {len(labels)} photographs"]
     right, certainty = kept["4"]["none"]

@@ -125,7 +125,7 @@ def test_a_device_that_never_ends(tmp_path):
         ("QTables.load", 1 << 20),
         ("parse_tables", 1 << 20),
         ("FrequencyStatistics.load", 64 << 20),
-        ("report", 256 << 20),
+        ("report", 64 << 20),
         ("labels", 256 << 20),
     ],
 )
