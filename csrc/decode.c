@@ -318,7 +318,7 @@ int pyfd_decode_opened(pyfd_found *found, const uint8_t *data, size_t size,
                        size_t out_size)
 {
   decode_job job = {(const uint16_t (*)[PYFD_BLOCK])tables, num_tables, out,
-                    out_size};
+                    out_size, NULL};
 
   return run(found, data, size, limits, reading, &job, found->status);
 }

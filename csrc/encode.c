@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "binding.h"
 #include "orient.h"
 #include "restarts.h"
 #include "work.h"
@@ -220,4 +221,19 @@ int pyfd_encode(const uint8_t *pixels, uint32_t width, uint32_t height,
 
   pyfd_start_session(&s, status, &job);
   return pyfd_run_writer(&s, encode, writing, out, out_size);
+}
+
+size_t pyfd_encode_many(pyfd_picture *pictures, size_t count, int h_samp,
+                        int v_samp, const uint16_t *tables, int num_tables,
+                        const uint8_t *segments, size_t segments_size)
+{
+  pyfd_picture *p;
+  size_t failed = 0;
+
+  for (p = pictures; p < pictures + count; p++)
+    failed += pyfd_encode(p->pixels, p->width, p->height, p->channels, h_samp,
+                          v_samp, tables, num_tables, p->writing, segments,
+                          segments_size, p->made->data, p->made->size,
+                          p->made->status) != PYFD_OK;
+  return failed;
 }

@@ -275,7 +275,8 @@ static void walk(pyfd_session *s)
   pyfd_require(
       s, s->found == NULL
              ? pyfd_walk_file(s->data, s->size, &s->limits, &s->walk, status)
-             : pyfd_walk_on(s->found, &s->limits, &s->walk, status));
+             : pyfd_walk_on(s->found, s->data, s->size, &s->limits, &s->walk,
+                            status));
 }
 
 void pyfd_open_input(pyfd_session *s)

@@ -22,6 +22,7 @@ def worker_count(workers: int | None) -> int:
     """
     if workers is None:
         return usable_cores()
-    if operator.index(workers) < 1:
+    count = operator.index(workers)
+    if count < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
-    return operator.index(workers)
+    return count

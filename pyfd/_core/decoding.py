@@ -92,7 +92,8 @@ def decode(
             return _decode(
                 data, frame, reading, tables, how, _memory(shape, data, out, place), place
             )
-    pixels = np.empty(shape, _UINT8) if out is place is None else _memory(shape, data, out, place)
+    alone = out is None and place is None
+    pixels = np.empty(shape, _UINT8) if alone else _memory(shape, data, out, place)
     return _decode(data, frame, reading, tables, how, pixels, place)
 
 
@@ -122,7 +123,8 @@ def _decode(
 
 def in_batches(reading: Reading) -> bool:
     """Return whether `decode_batch` takes these options."""
-    return not reading.orient and reading.fit is reading.region is None and reading.strict is True
+    whole = reading.fit is None and reading.region is None
+    return whole and not reading.orient and reading.strict is True
 
 
 def decode_batch(
@@ -152,6 +154,9 @@ def decode_batch(
     for i, data in enumerate(files):
         place = places[i] if places else None
         try:
+            if error := batch.error(i):
+                found.append(error)
+                continue
             frame = batch.frame(i)
             if frame.multiscan or (place and place.scratch):
                 found.append(decode(data, tables, reading, place=place, budget=budget))
@@ -163,13 +168,10 @@ def decode_batch(
             found.append(pixels)
             put.append(i)
         except Exception as error:
-            found.append(error)
-    if batch.decode(tables):
-        for i in put:
-            try:
-                batch.check(i)
-            except Exception as error:
-                found[i] = error
+            found.append(error.with_traceback(None))  # which would hold all files' pixels
+    batch.decode(tables)
+    for i in put:
+        found[i] = batch.error(i) or found[i]
     return found
 
 
