@@ -22,7 +22,7 @@ from benchmarks import (
     yuv_rows,
 )
 from benchmarks.cases import Case, Row, UnmeasuredError, thinned
-from benchmarks.files import BASELINE, FEW, OWN, PROGRESSIVE, TILE, WAYS, Files, Kind
+from benchmarks.files import BASELINE, FEW, OWN, PROGRESSIVE, TILE, TINY, WAYS, Files, Kind
 from benchmarks.peer_rows import PRESET, SMALL, decodes, defended, plain
 from benchmarks.timing import (
     Bounds,
@@ -57,7 +57,8 @@ def over_plain(files: Files) -> Row:
 
 def overhead(files: Files) -> Row:
     cases = decodes(files, peers.simplejpeg_decode, lambda _: Bounds(1.0), ["64×64"])
-    return Row("overhead", "`decode(x, T)` at 64×64 / simplejpeg's plain decode", cases)
+    cases += decodes(files, peers.simplejpeg_decode, lambda _: Bounds(2.0), [TINY])
+    return Row("overhead", "`decode(x, T)` at 64×64 and 8×8 / simplejpeg's plain decode", cases)
 
 
 # ---- transcoding --------------------------------------------------------------

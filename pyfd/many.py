@@ -249,7 +249,7 @@ def _items(items: Iterable[_Item], message: str) -> Iterable[_Item]:
     """
     if isinstance(items, str | bytes | bytearray | memoryview | os.PathLike):
         raise TypeError(message)
-    return tuple(items) if isinstance(items, list) else items
+    return tuple(items) if type(items) is list else items
 
 
 def _size_of_file(source: object) -> int | None:
@@ -295,7 +295,7 @@ class _Batches:
         size: Callable[[object], int | None],
     ) -> None:
         self.call = call
-        self._items: Any = items if isinstance(items, tuple | np.ndarray) else ()
+        self._items: Any = items if type(items) in (tuple, np.ndarray) else ()
         self._size = size
         self._parts = 1
 

@@ -285,9 +285,9 @@ def _how(gray: bool, options: Encoding, workers: int = 1) -> Any:
     return binding.writing_how(
         bool(options.progressive),
         bool(options.optimize),
-        color="L" if gray else options.mode or "RGB",
-        restart_rows=options.restart_rows or 0,
-        workers=workers,
+        "L" if gray else options.mode or "RGB",
+        options.restart_rows or 0,
+        workers,
     )
 
 

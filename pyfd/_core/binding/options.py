@@ -66,13 +66,13 @@ def _options(struct: str, **values: Any) -> Any:
 def writing_how(
     progressive: bool,
     optimize: bool,
+    color: str = "L",
+    restart_rows: int = 0,
+    workers: int = 1,
     keep_density: bool = False,
     radius: int = 0,
     file_radius: int = 0,
     trim: bool = False,
-    color: str = "L",
-    restart_rows: int = 0,
-    workers: int = 1,
 ) -> Any:
     """Return the options of a written file, for C; the color is that of H×W×3 pixels."""
     return _options(

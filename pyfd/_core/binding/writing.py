@@ -34,13 +34,16 @@ _MADE = ffi.typeof("pyfd_made *")
 _PIECE = 1 << 20
 
 
-def _take(made: Any, code: int, left_out: str = "") -> bytes:
-    """Return the file that C has made, or raise the error, and free C's memory."""
+def _take(made: Any, code: int, lenient: bool = False, left_out: str = "") -> bytes:
+    """Return the file that C has made, or raise the error, and free C's memory.
+
+    Only a lenient call has warnings, and only it may have left something out.
+    """
     data = made.data[0]
     try:
         if interrupts:
             raise_interrupt()
-        if code or left_out or made.status[0].warnings:
+        if code or lenient:
             check(made.status[0], 4, left_out)
         size = made.size[0]
         return ffi.buffer(data, size)[:] if size <= _PIECE else _moved(data, size)
@@ -142,10 +145,11 @@ def requantize(
     """
     made = ffi.new(_MADE)
     source = data if type(data) is bytes else ffi.from_buffer(BYTES, data)
-    how_read = reading_how(bool(reading.strict), "RGB", 1, orientation, workers=workers)
+    strict = bool(reading.strict)
+    how_read = reading_how(strict, "RGB", 1, orientation, workers=workers)
     steps, count = tables_for(tables)
     code = _requantize_opened(
         frame.found, source, len(source), limits_for(reading.limits), how_read,
         steps, count, how, segments, len(segments), made,
     )  # fmt: skip
-    return _take(made, code, left_out)
+    return _take(made, code, not strict, left_out)
