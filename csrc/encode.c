@@ -223,6 +223,16 @@ int pyfd_encode(const uint8_t *pixels, uint32_t width, uint32_t height,
   return pyfd_run_writer(&s, encode, writing, out, out_size);
 }
 
+/* Give back what a file does not take of its buffer: many of them are held at
+ * once. */
+static void shrink(pyfd_made *made)
+{
+  uint8_t *less = realloc(made->data[0], made->size[0]);
+
+  if (less != NULL)
+    made->data[0] = less;
+}
+
 size_t pyfd_encode_many(pyfd_picture *pictures, size_t count, int h_samp,
                         int v_samp, const uint16_t *tables, int num_tables,
                         const uint8_t *segments, size_t segments_size)
@@ -230,10 +240,14 @@ size_t pyfd_encode_many(pyfd_picture *pictures, size_t count, int h_samp,
   pyfd_picture *p;
   size_t failed = 0;
 
-  for (p = pictures; p < pictures + count; p++)
-    failed += pyfd_encode(p->pixels, p->width, p->height, p->channels, h_samp,
-                          v_samp, tables, num_tables, p->writing, segments,
-                          segments_size, p->made->data, p->made->size,
-                          p->made->status) != PYFD_OK;
+  for (p = pictures; p < pictures + count; p++) {
+    if (pyfd_encode(p->pixels, p->width, p->height, p->channels, h_samp,
+                    v_samp, tables, num_tables, p->writing, segments,
+                    segments_size, p->made->data, p->made->size,
+                    p->made->status) == PYFD_OK)
+      shrink(p->made);
+    else
+      failed++;
+  }
   return failed;
 }

@@ -495,14 +495,10 @@ def requantize(
     turned = opencv_exif.orientation(found) if to_turn else None
     kept = _metadata.kept(found, names or (), turned)
     least, least_file = least_radii(frame, tables, radius, radius_files)
+    rows = encoding.checked_restart_rows(restart_rows) or 0
+    density, trim = names is not None, orient == "trim"
     how = binding.writing_how(
-        bool(progressive),
-        bool(optimize),
-        keep_density=names is not None,
-        radius=least,
-        file_radius=least_file,
-        trim=orient == "trim",
-        restart_rows=encoding.checked_restart_rows(restart_rows) or 0,
+        bool(progressive), bool(optimize), "L", rows, 1, density, least, least_file, trim
     )
     left_out = "" if strict else kept.left_out
     return binding.requantize(

@@ -77,11 +77,11 @@ def decode(
     strict, scale = bool(reading.strict), reading.scale
     if orientation == UPRIGHT and reading.fit is None and reading.region is None:  # be fast
         shape = (-(-frame.height // scale), -(-frame.width // scale), *_CHANNELS[color])
-        how = binding.reading_how(strict, color, scale, workers=workers)
+        how = binding.reading_how(strict, color, scale, workers)
     else:
         found = geometry((frame.width, frame.height), orientation, reading)
         shape = (found.height, found.width, *_CHANNELS[color])
-        how = binding.reading_how(strict, color, found.scale, orientation, found.part, workers)
+        how = binding.reading_how(strict, color, found.scale, workers, orientation, found.part)
     held = place.scratch if place else 0
     if frame.multiscan:
         held += frame.coefficient_bytes + len(data) + math.prod(shape)

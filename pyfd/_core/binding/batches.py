@@ -37,7 +37,10 @@ class Batch:
 
     def error(self, index: int) -> Exception | None:
         """Return the error of a file that has failed so far."""
-        return error_of(self._items[index].found[0].status[0]) if self._failed else None
+        if not self._failed:
+            return None
+        status = self._items[index].found[0].status[0]
+        return error_of(status) if status.code else None
 
     def frame(self, index: int) -> Frame:
         """Return a file's frame."""
@@ -83,8 +86,7 @@ def encode_many(
 
 
 def _outcome(made: Any, failed: int) -> bytes | Exception:
-    error = error_of(made.status[0]) if failed else None
-    if error is not None:
-        return error
+    if failed and made.status[0].code:
+        return error_of(made.status[0])
     data: bytes = ffi.buffer(made.data[0], made.size[0])[:]
     return data

@@ -30,9 +30,11 @@ def why_uncovered(data: Buffer, limits: Limits) -> str:
     """Return why the theorem for files does not cover a file, or "" if it does."""
     covered = ffi.new(_COVERED)
     source = held(data)
-    if lib.pyfd_why_uncovered(
+    code = lib.pyfd_why_uncovered(
         source, len(source), limits_for(limits), covered.why, len(covered.why), covered.status
-    ):
+    )
+    del source
+    if code:
         check(covered.status[0], 2)
     return str(ffi.string(covered.why).decode())
 

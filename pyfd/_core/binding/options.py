@@ -95,9 +95,9 @@ def reading_how(
     strict: bool,
     color: str = "RGB",
     scale: int = 1,
+    workers: int = 1,
     orientation: int = 1,
     region: tuple[int, int, int, int] = (0, 0, 0, 0),
-    workers: int = 1,
 ) -> Any:
     """Return the options of a read, for C; the region has no size for the whole image."""
     left, top, width, height = region
@@ -176,7 +176,12 @@ _latest_tables: tuple[npt.NDArray[np.uint16] | None, tuple[Any, int]] = (None, _
 
 
 def held(data: Buffer) -> Any:
-    """Return a buffer as C takes it: bytes as they are, which cffi does not copy."""
+    """Return a buffer as C takes it: bytes as they are, which cffi does not copy.
+
+    A function deletes it before it raises. An error that is kept can become part of a cycle
+    of references, with the frames of its traceback. If the garbage collector finds a
+    memoryview there whose buffer cffi holds, Python crashes (3.11.7, for one).
+    """
     return data if type(data) is bytes else ffi.from_buffer(BYTES, data)
 
 
@@ -190,10 +195,8 @@ def pixels_for(pixels: Pixels) -> tuple[int, int, int, Any]:
     return height, width, channels, buffer
 
 
-def error_of(status: Any) -> Exception | None:
+def error_of(status: Any) -> Exception:
     """Return the error of a failed call."""
-    if not status.code:
-        return None
     if status.code != lib.PYFD_LIMIT:
         return _ERRORS[status.code](_message(status))
     return LimitExceededError(
@@ -213,9 +216,8 @@ def check(status: Any, stacklevel: int, left_out: str = "") -> None:
 
     `left_out` is the caller's own part of the warning.
     """
-    error = error_of(status)
-    if error is not None:
-        raise error
+    if status.code:
+        raise error_of(status)
     count = status.warnings
     if not count:
         if left_out:

@@ -116,7 +116,9 @@ def _probe(data: Buffer, limits: Limits, segments: Any = _NULL, capacity: int = 
     source = data if type(data) is bytes else ffi.from_buffer(BYTES, data)
     if capacity and not segments:
         segments = found.segments
-    if _open(source, len(source), limits_for(limits), segments, capacity, found):
+    code = _open(source, len(source), limits_for(limits), segments, capacity, found)
+    del source  # see `held`
+    if code:
         check(found.status[0], 0)
     return found
 
@@ -160,6 +162,7 @@ def decode(
         found, source, len(source), limits_for(reading.limits), how,
         steps, count, pixels, len(pixels),
     )  # fmt: skip
+    del source
     if interrupts:
         raise_interrupt()
     if code or not reading.strict:  # a strict call never has warnings
@@ -182,6 +185,7 @@ def snap(
         source, len(source), limits_for(reading.limits), reading_how(bool(reading.strict)),
         *tables_for(tables), pixels, len(pixels), status,
     )  # fmt: skip
+    del source
     check(status, stacklevel + 1)
 
 
@@ -190,7 +194,7 @@ def read_coefficients(
 ) -> npt.NDArray[np.uint16]:
     """Fill `out` with all components' coefficients, and return their tables."""
     status = ffi.new(STATUS)
-    source = ffi.from_buffer(BYTES, data)
+    source = held(data)
     coefficients = ffi.from_buffer("int16_t[]", out, require_writable=True)
     tables = np.zeros((lib.PYFD_MAX_COMPONENTS, 8, 8), np.uint16)
     lib.pyfd_read_coefficients(
@@ -198,6 +202,7 @@ def read_coefficients(
         coefficients, len(coefficients),
         ffi.from_buffer(STEPS, tables, require_writable=True), status,
     )  # fmt: skip
+    del source
     check(status, 2)
     return tables[:components]
 
@@ -214,6 +219,7 @@ def gather_statistics(data: Buffer, reading: Reading) -> npt.NDArray[np.uint64]:
         source, len(source), limits_for(reading.limits), reading_how(strict),
         counted.statistics, counted.status,
     )  # fmt: skip
+    del source
     if code or not strict:
         check(counted.status[0], 2)
     return np.frombuffer(ffi.buffer(counted), np.uint64, _WORDS, _STATISTICS_AT)

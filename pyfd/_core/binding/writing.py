@@ -146,10 +146,11 @@ def requantize(
     made = ffi.new(_MADE)
     source = data if type(data) is bytes else ffi.from_buffer(BYTES, data)
     strict = bool(reading.strict)
-    how_read = reading_how(strict, "RGB", 1, orientation, workers=workers)
+    how_read = reading_how(strict, "RGB", 1, workers, orientation)
     steps, count = tables_for(tables)
     code = _requantize_opened(
         frame.found, source, len(source), limits_for(reading.limits), how_read,
         steps, count, how, segments, len(segments), made,
     )  # fmt: skip
+    del source  # see `held`
     return _take(made, code, not strict, left_out)
