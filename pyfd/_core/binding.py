@@ -57,7 +57,7 @@ _ERRORS: dict[int, type[Exception]] = {
     lib.PYFD_MEMORY: MemoryError,
 }
 
-Buffer = Any  # bytes, or a memoryview of bytes: cffi takes either
+Buffer = Any  # bytes, or an array of bytes: cffi takes either
 
 # Looked up here, because a lookup takes a noticeable part of a small image's time.
 _BYTES, _STEPS = ffi.typeof("uint8_t[]"), ffi.typeof("uint16_t[]")
