@@ -15,7 +15,7 @@
 
 /* Rows of iMCUs in a strip, or more of them if they have fewer pixels */
 #define STRIP_ROWS 4
-#define STRIP_PIXELS 32768
+#define STRIP_PIXELS 131072
 
 #define CACHE_LINE 64 /* of which blocks are a multiple */
 
@@ -28,7 +28,7 @@
 
 /* In a smaller image, it takes too long to open the file for each of them. */
 #ifndef PYFD_STAGE_PIXELS
-#define PYFD_STAGE_PIXELS (1 << 19)
+#define PYFD_STAGE_PIXELS (1 << 21)
 #endif
 
 /* What the threads of a call share */
