@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pyfd
 from benchmarks.cases import Case, Row
-from benchmarks.files import WAYS, Files, Kind, tiled, write
+from benchmarks.files import WAYS, Files, Kind, tiled
 from benchmarks.timing import Bounds, Effort, Measurement, interleaved
 from pyfd import QTables
 from pyfd._core.pixels import Pixels
@@ -16,9 +16,6 @@ SIZE = (6000, 4000)
 TARGET = Bounds(0.56)
 #: Rows of MCUs from a restart marker to the next
 APART = (1, 8)
-#: Without restart markers, one thread has to read all symbols
-ONE_READER = Bounds(0.77)
-SIZES = {"4 MP": (2400, 1600), "24 MP": SIZE}
 KINDS = [(Kind(quality, way), rows) for quality in (75, 95) for way in WAYS for rows in APART]
 
 
@@ -47,24 +44,6 @@ def case(kind: Kind, rows: int, make: Callable[[], object], call: Callable[..., 
         )
 
     return Case(f"24 MP, {kind}, every {rows} rows", TARGET, measure)
-
-
-def decode_without_markers(files: Files) -> Row:
-    def one(name: str, size: tuple[int, int], kind: Kind) -> Case:
-        def measure(effort: Effort) -> Measurement:
-            data = write(tiled(files.typical, size), kind)
-            return interleaved(
-                lambda source: pyfd.decode(source, PRESET, workers=2),
-                lambda source: pyfd.decode(source, PRESET, workers=1),
-                [data],
-                effort,
-            )
-
-        return Case(f"{name}, {kind}", ONE_READER, measure)
-
-    kinds = [Kind(quality, way) for quality in (75, 92) for way in WAYS]
-    cases = [one(name, size, kind) for name, size in SIZES.items() for kind in kinds]
-    return Row("stages-decode", "`decode(x, T, workers=2)` / `workers=1`, no markers", cases)
 
 
 def decode(files: Files) -> Row:
@@ -105,4 +84,4 @@ def encode(files: Files) -> Row:
     return Row("strips-encode", "`encode(i, T, restart_rows=, workers=2)` / `workers=1`", cases)
 
 
-ROWS = [decode, decode_without_markers, requantize, encode]
+ROWS = [decode, requantize, encode]

@@ -11,7 +11,6 @@
 
 #include "orient.h"
 #include "region.h"
-#include "stages.h"
 #include "strips.h"
 #include "work.h"
 
@@ -261,29 +260,6 @@ static int decode_in_strips(pyfd_session *s, JDIMENSION width,
   return !atomic_load(&work.failed);
 }
 
-/* ---- in stages ---- */
-
-static void read_next(pyfd_session *s, pyfd_rows *rows, JDIMENSION first,
-                      JDIMENSION count)
-{
-  const decode_job *job = s->job;
-
-  pyfd_read_turned(s, rows, pyfd_turn_of(s), job->out, first, count,
-                   s->in.output_height);
-}
-
-/* Decode an image whose rows are not cut and keep their order, in the threads
- * that the caller offers.  Returns whether that has worked; if not, nothing of
- * the scan is read yet. */
-static int decode_in_stages(pyfd_session *s)
-{
-  static const pyfd_pixels pixels = {start, read_next};
-  const decode_job *job = s->job;
-
-  return !pyfd_has_region(&s->reading) && s->reading.orientation <= 1 &&
-         pyfd_decode_in_stages(s, &pixels, job->out_size);
-}
-
 /* ---- all of it ---- */
 
 static void decode(pyfd_session *s)
@@ -308,7 +284,7 @@ static void decode(pyfd_session *s)
   height = in_part ? reading->height : s->in.output_height;
   if (job->out_size != (uint64_t)width * height * rows.channels)
     pyfd_refuse(s, "the buffer does not fit the image");
-  if (!decode_in_strips(s, width, height) && !decode_in_stages(s))
+  if (!decode_in_strips(s, width, height))
     read_part(s, &rows, 0, height, height);
   if (reading->color == PYFD_CMYK)
     invert(job->out, job->out_size);

@@ -103,10 +103,9 @@ typedef struct {
  * pyfd_help() frees the work, so that each must be made in the end, in
  * whatever thread: `ask` itself may, if the pool takes no more.
  *
- * What may be shared are files of one scan with restart markers, of 131,072
- * pixels or more, and the decoding of those without, from 2,097,152 on, in
- * strict calls; everything else is done by one thread.  Results, errors and
- * warnings are the same in any case.
+ * What may be done in strips are files of one scan with restart markers, of
+ * 131,072 pixels or more, in strict calls; everything else is done by one
+ * thread.  Results, errors and warnings are the same in any case.
  */
 typedef struct pyfd_work pyfd_work;
 

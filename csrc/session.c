@@ -138,26 +138,14 @@ void pyfd_start_reader(pyfd_session *s, const uint8_t *data, size_t size,
     s->errors.strict = s->reading.strict != 0;
 }
 
-int pyfd_go_on(pyfd_session *s, void (*body)(pyfd_session *))
+int pyfd_run(pyfd_session *s, void (*body)(pyfd_session *))
 {
   if (s->errors.status->code == PYFD_OK && setjmp(s->errors.escape) == 0)
     (*body)(s);
-  return (int)s->errors.status->code;
-}
-
-void pyfd_end_session(pyfd_session *s)
-{
   /* These do nothing to an object that was never created. */
   jpeg_destroy_decompress(&s->in);
   jpeg_destroy_compress(&s->out);
-}
-
-int pyfd_run(pyfd_session *s, void (*body)(pyfd_session *))
-{
-  const int code = pyfd_go_on(s, body);
-
-  pyfd_end_session(s);
-  return code;
+  return (int)s->errors.status->code;
 }
 
 int pyfd_run_writer(pyfd_session *s, void (*body)(pyfd_session *),

@@ -66,14 +66,7 @@ void pyfd_start_reader(pyfd_session *s, const uint8_t *data, size_t size,
 /* Run body.  Afterwards, free everything but the destination's buffer. */
 int pyfd_run(pyfd_session *s, void (*body)(pyfd_session *));
 
-/* Run body, after which the session goes on, with this function and another
- * body, unless it has failed. */
-int pyfd_go_on(pyfd_session *s, void (*body)(pyfd_session *));
-
-/* Free all that pyfd_run() does. */
-void pyfd_end_session(pyfd_session *s);
-
-/* Do as pyfd_run() for a session that writes, and hand over the buffer if body
+/* Do the same for a session that writes, and hand over the buffer if body
  * succeeds. */
 int pyfd_run_writer(pyfd_session *s, void (*body)(pyfd_session *),
                     const pyfd_writing *writing, uint8_t **out,

@@ -79,21 +79,16 @@ static uint64_t reader_bytes(const pyfd_header *h)
   return bytes + (uint64_t)h->width * PYFD_MAX_COMPONENTS * ROWS_OF_PIXELS;
 }
 
-int pyfd_may_read_twice(const pyfd_session *s, uint64_t readers, uint64_t held)
+int pyfd_may_read_strips(const pyfd_session *s, uint64_t held)
 {
   const pyfd_limits *l = &s->limits;
+  const uint64_t readers = (uint64_t)s->reading.workers + 1;
 
   return s->reading.workers > 1 && s->reading.helpers != NULL &&
          s->errors.strict && !s->walk.header.multiscan &&
-         s->walk.work <= l->max_work / 2 &&
+         s->in.restart_interval > 0 && s->walk.work <= l->max_work / 2 &&
          s->size + held + readers * reader_bytes(&s->walk.header) <=
              l->max_memory;
-}
-
-int pyfd_may_read_strips(const pyfd_session *s, uint64_t held)
-{
-  return s->in.restart_interval > 0 &&
-         pyfd_may_read_twice(s, (uint64_t)s->reading.workers + 1, held);
 }
 
 /* Find the restart marker that ends interval `last` - 1, from the data of

@@ -39,14 +39,10 @@ void pyfd_cut_strips(pyfd_strips *strips, uint32_t workers, uint32_t rows,
  * if they are not whole. */
 uint32_t pyfd_rows_of_interval(const pyfd_session *s);
 
-/* Decide whether several threads may read the file that was opened: it has one
- * scan, the caller has threads, and the limits allow for the memory of `held`
- * bytes and so many readers, and for the work of reading everything twice. */
-int pyfd_may_read_twice(const pyfd_session *s, uint64_t readers,
-                        uint64_t held);
-
-/* Decide whether strips of it may be read at once: the same, with restart
- * intervals, and a reader for each thread. */
+/* Decide whether strips of the file that was opened may be read at once: it
+ * has one scan with restart intervals, the caller has threads, and the limits
+ * allow for the memory of `held` bytes and a reader for each of them, and for
+ * the work of reading everything twice. */
 int pyfd_may_read_strips(const pyfd_session *s, uint64_t held);
 
 /* Find where the reading of each strip starts, which needs the MCUs from
