@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyfd._core import binding, opencv_exif
-from pyfd._core.files import Source, read_source
+from pyfd._core.files import Buffer, Source, read_source
 from pyfd._core.geometry import geometry
 from pyfd._core.memory import Budget, check_memory
 from pyfd._core.metadata import payloads
@@ -98,7 +98,7 @@ def decode(
 
 
 def _memory(
-    shape: tuple[int, ...], data: bytes | memoryview, out: Pixels | None, place: Place | None
+    shape: tuple[int, ...], data: Buffer, out: Pixels | None, place: Place | None
 ) -> Pixels:
     """Return the memory for a file's pixels."""
     if place:
@@ -107,7 +107,7 @@ def _memory(
 
 
 def _decode(
-    data: bytes | memoryview,
+    data: Buffer,
     frame: binding.Frame,
     reading: Reading,
     tables: npt.NDArray[np.uint16] | None,
@@ -175,12 +175,12 @@ def decode_batch(
     return found
 
 
-def orientation_of(data: bytes | memoryview, limits: Limits) -> int:
+def orientation_of(data: Buffer, limits: Limits) -> int:
     """Return the orientation that `orient` applies, 1...8."""
     return _turned_frame(data, limits)[1]
 
 
-def _turned_frame(data: bytes | memoryview, limits: Limits) -> tuple[binding.Frame, int]:
+def _turned_frame(data: Buffer, limits: Limits) -> tuple[binding.Frame, int]:
     """Return a file's frame, and the orientation that `orient` applies."""
     frame, segments = binding.probe_segments(data, limits)
     return frame, opencv_exif.orientation(payloads(data, segments))
@@ -195,7 +195,7 @@ def _color(color_space: str, mode: Mode | None) -> Mode:
     return mode
 
 
-def _checked_out(out: Pixels, shape: tuple[int, ...], data: bytes | memoryview) -> Pixels:
+def _checked_out(out: Pixels, shape: tuple[int, ...], data: Buffer) -> Pixels:
     if not isinstance(out, np.ndarray) or out.dtype != np.uint8:
         raise ValueError("out must be an array of uint8")
     if out.shape != shape:

@@ -30,11 +30,9 @@ def why_uncovered(data: Buffer, limits: Limits) -> str:
     """Return why the theorem for files does not cover a file, or "" if it does."""
     covered = ffi.new(_COVERED)
     source = held(data)
-    code = lib.pyfd_why_uncovered(
+    if lib.pyfd_why_uncovered(
         source, len(source), limits_for(limits), covered.why, len(covered.why), covered.status
-    )
-    del source
-    if code:
+    ):
         check(covered.status[0], 2)
     return str(ffi.string(covered.why).decode())
 

@@ -45,7 +45,7 @@ _ERRORS: dict[int, type[Exception]] = {
     lib.PYFD_MEMORY: MemoryError,
 }
 
-Buffer = Any  # bytes, or a memoryview of bytes: cffi takes either
+Buffer = Any  # bytes, or an array of bytes: cffi takes either
 
 # Looked up here, because a lookup takes a noticeable part of a small image's time.
 BYTES, STEPS = ffi.typeof("uint8_t[]"), ffi.typeof("uint16_t[]")
@@ -176,12 +176,7 @@ _latest_tables: tuple[npt.NDArray[np.uint16] | None, tuple[Any, int]] = (None, _
 
 
 def held(data: Buffer) -> Any:
-    """Return a buffer as C takes it: bytes as they are, which cffi does not copy.
-
-    A function deletes it before it raises. An error that is kept can become part of a cycle
-    of references, with the frames of its traceback. If the garbage collector finds a
-    memoryview there whose buffer cffi holds, Python crashes (3.11.7, for one).
-    """
+    """Return a buffer as C takes it: bytes as they are, which cffi does not copy."""
     return data if type(data) is bytes else ffi.from_buffer(BYTES, data)
 
 

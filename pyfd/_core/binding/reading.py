@@ -116,9 +116,7 @@ def _probe(data: Buffer, limits: Limits, segments: Any = _NULL, capacity: int = 
     source = data if type(data) is bytes else ffi.from_buffer(BYTES, data)
     if capacity and not segments:
         segments = found.segments
-    code = _open(source, len(source), limits_for(limits), segments, capacity, found)
-    del source  # see `held`
-    if code:
+    if _open(source, len(source), limits_for(limits), segments, capacity, found):
         check(found.status[0], 0)
     return found
 
@@ -162,7 +160,6 @@ def decode(
         found, source, len(source), limits_for(reading.limits), how,
         steps, count, pixels, len(pixels),
     )  # fmt: skip
-    del source
     if interrupts:
         raise_interrupt()
     if code or not reading.strict:  # a strict call never has warnings
@@ -185,7 +182,6 @@ def snap(
         source, len(source), limits_for(reading.limits), reading_how(bool(reading.strict)),
         *tables_for(tables), pixels, len(pixels), status,
     )  # fmt: skip
-    del source
     check(status, stacklevel + 1)
 
 
@@ -202,7 +198,6 @@ def read_coefficients(
         coefficients, len(coefficients),
         ffi.from_buffer(STEPS, tables, require_writable=True), status,
     )  # fmt: skip
-    del source
     check(status, 2)
     return tables[:components]
 
@@ -219,7 +214,6 @@ def gather_statistics(data: Buffer, reading: Reading) -> npt.NDArray[np.uint64]:
         source, len(source), limits_for(reading.limits), reading_how(strict),
         counted.statistics, counted.status,
     )  # fmt: skip
-    del source
     if code or not strict:
         check(counted.status[0], 2)
     return np.frombuffer(ffi.buffer(counted), np.uint64, _WORDS, _STATISTICS_AT)

@@ -152,5 +152,4 @@ def requantize(
         frame.found, source, len(source), limits_for(reading.limits), how_read,
         steps, count, how, segments, len(segments), made,
     )  # fmt: skip
-    del source  # see `held`
     return _take(made, code, not strict, left_out)
