@@ -176,7 +176,7 @@ def decode(
             strict=strict,
             limits=limits,
         )
-    count = 1 if workers == 1 else worker_count(workers)
+    count = 1 if type(workers) is int and workers == 1 else worker_count(workers)
     return decoding.decode(source, tables, reading, out, workers=count)
 
 
