@@ -176,8 +176,7 @@ def decode(
             strict=strict,
             limits=limits,
         )
-    count = 1 if type(workers) is int and workers == 1 else worker_count(workers)
-    return decoding.decode(source, tables, reading, out, workers=count)
+    return decoding.decode(source, tables, reading, out, workers=worker_count(workers))
 
 
 def snap(

@@ -175,7 +175,7 @@ def writing(
         trim=trim,
         color=COLORS[color],
         restart_rows=restart_rows,
-        workers=workers,
+        workers=min(workers, _MOST_WORKERS),
         helpers=_HELPERS,
     )
 
@@ -201,7 +201,7 @@ def reading_how(
         width=width,
         height=height,
         orientation=orientation,
-        workers=workers,
+        workers=min(workers, _MOST_WORKERS),
         helpers=_HELPERS,
     )
 
@@ -227,6 +227,7 @@ def pyfd_ask_threads(_: Any, work: Any, count: int) -> None:
 
 
 _HELPERS = ffi.new("pyfd_helpers *", {"ask": lib.pyfd_ask_threads})
+_MOST_WORKERS = 1 << 16
 
 
 def libjpeg_turbo_version() -> str:

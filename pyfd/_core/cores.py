@@ -27,7 +27,8 @@ def worker_count(workers: int | None) -> int:
     try:
         count = operator.index(workers)
     except TypeError:
-        raise TypeError(f"workers must be an int or None, not {type(workers).__name__}") from None
+        kind = type(workers).__name__
+        raise TypeError(f"workers must be an integer or None, not {kind}") from None
     if count < 1:
         raise ValueError(f"workers must be at least 1, not {count}")
     return min(count, _MOST)

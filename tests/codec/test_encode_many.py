@@ -81,7 +81,7 @@ def test_options_are_those_of_encode():
         ({"max_loss": math.nan}, ValueError, "max_loss must be"),
         ({"comment": 5}, TypeError, "comment must be bytes"),
         ({"workers": 0}, ValueError, "workers must be at least 1"),
-        ({"workers": 1.5}, TypeError, "workers must be an int"),
+        ({"workers": 1.5}, TypeError, "integer"),
         ({"errors": "ignore"}, ValueError, "errors must be"),
     ]:
         with pytest.raises(error, match=message):

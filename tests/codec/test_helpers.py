@@ -199,10 +199,10 @@ CALLS = {
         (0, ValueError("workers must be at least 1, not 0")),
         (-1, ValueError("workers must be at least 1, not -1")),
         (False, ValueError("workers must be at least 1, not 0")),
-        (1.0, TypeError("workers must be an int or None, not float")),
-        (2.5, TypeError("workers must be an int or None, not float")),
-        ("2", TypeError("workers must be an int or None, not str")),
-        (np.ones(2, int), TypeError("workers must be an int or None, not ndarray")),
+        (1.0, TypeError("workers must be an integer or None, not float")),
+        (2.5, TypeError("workers must be an integer or None, not float")),
+        ("2", TypeError("workers must be an integer or None, not str")),
+        (np.ones(2, int), TypeError("workers must be an integer or None, not ndarray")),
     ],
 )
 def test_workers_are_at_least_one(call, workers, error):
