@@ -1,7 +1,8 @@
 /*
  * decode.c - decoding, plain or onto tables, in every mode, scale and
- * orientation; of regions, whose pixels must be those of the whole; and of
- * files whose header has been read before, as Python does it.
+ * orientation; of regions, whose pixels must be those of the whole; of files
+ * whose header has been read before, as Python does it; and on several threads,
+ * which must do what one does.
  */
 
 #include "fuzz.h"
@@ -31,6 +32,29 @@ static shape scaled(const pyfd_header *header, const pyfd_reading *reading)
   return whole;
 }
 
+/* Check that several threads give these pixels, or fail like this. */
+static void check_shared(const job *j, const pyfd_reading *reading,
+                         const uint8_t *out, size_t size, int code,
+                         const pyfd_status *status)
+{
+  fuzz_pool pool = {.count = 0};
+  const pyfd_helpers helpers = {fuzz_ask, &pool};
+  pyfd_reading how = *reading;
+  pyfd_status found;
+  uint8_t *again = malloc(size);
+  int shared;
+
+  how.workers = WORKERS;
+  how.helpers = &helpers;
+  shared = pyfd_decode(j->data, j->size, &fuzz_limits, &how, j->tables,
+                       j->num_tables, again, size, &found);
+  fuzz_join(&pool);
+  check_same(code, status, shared, &found);
+  if (code == PYFD_OK && memcmp(again, out, size) != 0)
+    abort();
+  free(again);
+}
+
 /* Return the pixels, or NULL if the call fails. */
 static uint8_t *decode(const job *j, const pyfd_reading *reading, shape of)
 {
@@ -41,6 +65,7 @@ static uint8_t *decode(const job *j, const pyfd_reading *reading, shape of)
                          j->num_tables, out, size, &status);
 
   check_status(code, &status);
+  check_shared(j, reading, out, size, code, &status);
   if (code == PYFD_OK) {
     read_all(out, size);
     return out;

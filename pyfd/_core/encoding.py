@@ -43,7 +43,7 @@ SUBSAMPLING = {"4:4:4": (1, 1), "4:2:2": (2, 1), "4:2:0": (2, 2), "4:4:0": (1, 2
 _COEFFICIENTS = 128
 _FILE = 160
 
-_MOST_ROWS = 65535  # T.81 B.2.4.4 counts the MCUs of an interval in 16 bits
+MOST_ROWS = 65535  # T.81 B.2.4.4 counts the MCUs of an interval in 16 bits
 
 # What the search with subsampled chroma takes, and what more for each pixel
 _SEARCH = 32 << 20
@@ -156,8 +156,8 @@ def checked_restart_rows(rows: int | None) -> int | None:
         number = operator.index(rows)
     except TypeError:
         raise TypeError(f"restart_rows must be an int, not {type(rows).__name__}") from None
-    if not 1 <= number <= _MOST_ROWS:
-        raise ValueError(f"restart_rows must be 1...{_MOST_ROWS}, not {number}")
+    if not 1 <= number <= MOST_ROWS:
+        raise ValueError(f"restart_rows must be 1...{MOST_ROWS}, not {number}")
     return number
 
 
