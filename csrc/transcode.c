@@ -285,8 +285,8 @@ static void requantize(pyfd_session *s)
 
 static int run(const pyfd_found *found, const uint8_t *data, size_t size,
                const pyfd_limits *limits, const pyfd_reading *reading,
-               pyfd_requantize_job *job, const pyfd_writing *writing, uint8_t **out,
-               size_t *out_size, pyfd_status *status)
+               pyfd_requantize_job *job, const pyfd_writing *writing,
+               uint8_t **out, size_t *out_size, pyfd_status *status)
 {
   pyfd_session s;
   int code;

@@ -339,7 +339,14 @@ def encode(
             a step is too small for a radius; the message says which it takes.
     """
     tables = steps_within(qtables, BASELINE_STEP if baseline else ENCODER_STEP)
-    if exif is icc_profile is comment is radius is radius_files is restart_rows is None:
+    if (
+        exif is None
+        and icc_profile is None
+        and comment is None
+        and radius is None
+        and radius_files is None
+        and restart_rows is None
+    ):
         options = encoding.plain(mode, layout, subsampling, progressive, optimize, max_loss)
     else:
         options = encoding.Encoding(

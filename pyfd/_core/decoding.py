@@ -92,7 +92,11 @@ def decode(
             return _decode(
                 data, frame, reading, tables, how, _memory(shape, data, out, place), place
             )
-    pixels = np.empty(shape, _UINT8) if out is place is None else _memory(shape, data, out, place)
+    pixels = (
+        np.empty(shape, _UINT8)
+        if out is None and place is None
+        else _memory(shape, data, out, place)
+    )
     return _decode(data, frame, reading, tables, how, pixels, place)
 
 
@@ -122,7 +126,8 @@ def _decode(
 
 def in_batches(reading: Reading) -> bool:
     """Return whether `decode_batch` takes these options."""
-    return not reading.orient and reading.fit is reading.region is None and reading.strict is True
+    plain = reading.fit is None and reading.region is None and not reading.orient
+    return plain and reading.strict is True
 
 
 def decode_batch(
