@@ -24,7 +24,7 @@ from statistics import median
 from typing import Any
 
 import pyfd
-from benchmarks import commands, folders, machine, memory, pages, speed_plots
+from benchmarks import commands, folders, machine, memory, pages, speed_page, speed_plots
 from benchmarks.files import PHOTOS_HELP, Files, Kind, tiled, write
 from benchmarks.folders import Run
 from benchmarks.peer_rows import PRESET
@@ -170,8 +170,8 @@ def report(content: Mapping[str, Any]) -> str:
             f"{entry['files']:,}",
             f"{WORKERS} workers of Ray" if engine == "Ray" else f"{WORKERS} threads",
             f"{entry[engine]['wall']:,.1f}",
-            f"{entry['files'] / entry[engine]['wall']:,.0f}",
-            f"{1000 * entry[engine]['cpu'] / entry['files']:,.2f}",
+            speed_page.number(entry["files"] / entry[engine]["wall"]),
+            speed_page.number(1000 * entry[engine]["cpu"] / entry["files"]),
             f"{entry[engine]['peak']:,.0f}",
         ]
         for entry in counts
