@@ -9,6 +9,7 @@ this repository. The second epoch counts, in which workers and caches are warm. 
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import math
@@ -243,8 +244,11 @@ def mebibytes(process: int) -> float:
 
 def measure(decoder: str, source: str, folder: Path, workers: int, batch: int) -> dict[str, float]:
     """Return images, seconds, CPU seconds, those of the decodes, and the workers' memory."""
+    data = SOURCES[source](folder, DECODERS[decoder]())
+    gc.collect()
+    gc.freeze()  # else workers copy 20 MiB to look for garbage, in one decoder's epoch of several
     loader: Any = DataLoader(
-        SOURCES[source](folder, DECODERS[decoder]()),
+        data,
         batch_size=batch,
         num_workers=workers,
         persistent_workers=True,
