@@ -11,6 +11,8 @@ import pytest
 
 from benchmarks import commands
 
+ROOT = Path(__file__).parents[2]
+
 
 def fail_with(error: BaseException) -> str | int | None:
     def main() -> None:
@@ -50,6 +52,27 @@ def test_errors_of_the_program_itself_are_shown_whole():
     with pytest.raises(ZeroDivisionError):
         commands.run(lambda: 1 / 0)
     commands.run(lambda: None)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "calls",
+        "compare",
+        "folders",
+        "growth",
+        "instructions",
+        "loaders",
+        "memory",
+        "speed",
+        "tracking",
+        "worst",
+    ],
+)
+def test_the_commands_of_speed_end_like_this(name):
+    text = (ROOT / "benchmarks" / f"{name}.py").read_text()
+    _, _, end = text.partition('if __name__ == "__main__":')
+    assert end.rstrip().endswith("    commands.run(main)")
 
 
 def test_whole_numbers_from_one_on():
