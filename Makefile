@@ -18,7 +18,7 @@ JOBS ?= $(shell nproc)
 SECONDS ?= 60
 # `make test`: options of pytest; by default, it ends with the tests that take longest
 PYTEST ?= --durations=10 --durations-min=5
-# `make bench`: options of benchmarks/speed.py, such as --quick
+# `make bench` and `make bench-compare`: options of their programs, such as --quick
 BENCH ?=
 # `make bench-compare`: two commits; by default, the merge base of main, and the working tree
 OLD ?=
@@ -123,11 +123,11 @@ format: $(VENV)/test  ## Format Python and C
 docs: $(VENV)/test  ## Build the documentation (build/docs/index.html); warnings are errors
 	$(BIN)/sphinx-build -W --keep-going -b html docs build/docs
 
-bench: $(VENV)/bench  ## Measure all speeds of pyfd and its peers (build/bench; a quarter of an hour)
+bench: $(VENV)/bench  ## Measure all speeds of pyfd and its peers (build/bench; half an hour)
 	$(BIN)/python -m benchmarks.speed $(BENCH)
 
 bench-compare: $(VENV)/bench  ## Compare two commits; over 2 % more instructions are an error: OLD=, NEW=
-	$(BIN)/python -m benchmarks.compare "$(OLD)" "$(NEW)"
+	$(BIN)/python -m benchmarks.compare "$(OLD)" "$(NEW)" $(BENCH)
 
 bench-worst: $(VENV)/bench  ## Search for the files that take longest within the limits (half an hour)
 	$(BIN)/python -m benchmarks.worst --write docs/security.md

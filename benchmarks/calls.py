@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks import pages
+from benchmarks import commands, pages
 from benchmarks.calls_worker import MANY, PER_FILE, TIMES, operations
 from benchmarks.files import PHOTOS_HELP, found
 
@@ -149,4 +149,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    commands.run(main)

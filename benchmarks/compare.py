@@ -1,6 +1,6 @@
 """Compare the instructions and the time of two commits of pyfd.
 
-    python -m benchmarks.compare [OLD [NEW]] [--photos DIR] [--seconds S]
+    python -m benchmarks.compare [OLD [NEW]] [--photos DIR] [--seconds S] [--quick]
 
 Both commits are built in this run, with the same compiler, because the numbers of instructions
 depend on it. Without OLD, it is the merge base of main and of what is checked out; without NEW,
@@ -27,7 +27,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import instructions, pages, speed_page
+from benchmarks import commands, instructions, pages, speed_page
 from benchmarks.files import FEW, OWN, PHOTOS_HELP, Files, Kind, write
 from benchmarks.machine import ROOT, first_line
 from benchmarks.timing import Effort, Measurement, Worker, interleaved, repetitions
@@ -36,12 +36,21 @@ FOLDER = ROOT / "build" / "compare"
 WORKER = Path(__file__).with_name("compare_worker.py")
 DRIVER = instructions.DRIVER.relative_to(ROOT)
 OPERATIONS = instructions.OPERATIONS
-SIZES = ("64×64", OWN, "4 MP")
-COUNTED = ("64×64", OWN)  # counting takes fifty times as long as timing
-KINDS = [*FEW, Kind(75, "4:4:4"), Kind(95, "4:2:0")]
+
+
+class Scale(NamedTuple):
+    """The files that are compared: kinds, sizes to time, and sizes whose instructions count."""
+
+    kinds: list[Kind]
+    sizes: tuple[str, ...]
+    counted: tuple[str, ...]  # fewer, because it takes fifty times as long as timing
+
+
+USUAL = Scale([*FEW, Kind(75, "4:4:4"), Kind(95, "4:2:0")], ("64×64", OWN, "4 MP"), ("64×64", OWN))
+QUICK = Scale(FEW[:1], ("64×64",), ("64×64",))
 ROUNDS = 5  # the fewest rounds of each case
 MOST = 1.02  # the growth of instructions from which on a commit is slower
-CALLS = ("plain", "defended", "encode", "requantize")
+CALLS = ("plain", "defended", "encode", "requantize", "decode_many")
 CALLED = Kind(75, "4:2:0")  # at 64×64
 FIRST, TIMES = 5, 40  # calls whose instructions are not counted, and those that are
 
@@ -52,20 +61,56 @@ FIRST, TIMES = 5, 40  # calls whose instructions are not counted, and those that
 def commit_of(name: str | None) -> str:
     """Return a commit's full hash; for the working tree, that of a commit on no branch."""
     if name is None:
-        found = first_line("git", "stash", "create") or first_line("git", "rev-parse", "HEAD")
-    else:
-        found = first_line("git", "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
-    if not found:
-        raise SystemExit(f"git knows no commit {name!r}")
-    return found
+        return git("stash", "create") or git("rev-parse", "HEAD")
+    if found := first_line("git", "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"):
+        return found
+    raise SystemExit(f"git knows no commit {name!r}")
 
 
 def merge_base() -> str:
     """Return the commit at which what is checked out left main."""
+    known = False
     for main in ("main", "origin/main"):
+        known |= bool(first_line("git", "rev-parse", "--verify", "--quiet", main))
         if found := first_line("git", "merge-base", main, "HEAD"):
             return found
-    raise SystemExit("git knows no branch main: name the old commit")
+    if not known:
+        raise SystemExit("git knows no branch main: name the old commit (OLD=)")
+    raise SystemExit(
+        "main and HEAD have no common commit here, as in a shallow clone: "
+        "fetch more (git fetch --unshallow), or name the old commit (OLD=)"
+    )
+
+
+def chosen(old: str | None, new: str | None) -> tuple[str, str]:
+    """Return the hashes of the commits to compare.
+
+    Raises:
+        SystemExit: git is missing, this is no repository of it, or it does not know a commit;
+            or no commit was named, and the tree is the one at which it left main.
+    """
+    git("rev-parse", "--git-dir")
+    found = commit_of(old or merge_base()), commit_of(new or None)
+    if not old and found[0] == found[1]:
+        raise SystemExit("this is a commit of main: name an older one (OLD=HEAD~1)")
+    return found
+
+
+def git(*command: str) -> str:
+    """Return what git prints.
+
+    Raises:
+        SystemExit: It fails.
+    """
+    try:
+        done = subprocess.run(
+            ["git", *command], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+    except FileNotFoundError:
+        raise SystemExit("needs git") from None
+    except subprocess.CalledProcessError as error:
+        raise SystemExit(commands.failure(error)) from None
+    return done.stdout.strip()
 
 
 def build(commit: str, folder: Path) -> Path:
@@ -84,7 +129,9 @@ def build(commit: str, folder: Path) -> Path:
         check=False,
     )
     if done.returncode:
-        raise SystemExit(done.stderr)
+        raise SystemExit(f"{done.stdout}{done.stderr}\n{commit[:12]} cannot be built: see above")
+    if not (source / DRIVER).is_file():
+        raise SystemExit(f"{commit[:12]} is too old: it has no {DRIVER}")
     shutil.copy(source / DRIVER, site)  # calls the C functions of this commit
     shutil.rmtree(source)
     return site
@@ -112,7 +159,7 @@ def workers(sites: Sequence[Path], folder: Path) -> Iterator[list[Worker]]:
 
 def compare(old: Worker, new: Worker, operation: str, name: str, effort: float) -> Measurement:
     """Return the time of the new build over that of the old one."""
-    times = repetitions(max(worker.seconds(operation, name) for worker in (old, new)))
+    times = repetitions(lambda: max(worker.seconds(operation, name) for worker in (old, new)))
     return interleaved(
         partial(new.seconds, operation, times=times),
         partial(old.seconds, operation, times=times),
@@ -122,11 +169,11 @@ def compare(old: Worker, new: Worker, operation: str, name: str, effort: float) 
     )
 
 
-def cases(files: Files, folder: Path) -> dict[str, str]:
+def cases(files: Files, folder: Path, scale: Scale) -> dict[str, str]:
     """Write the files, and return their names by size and kind."""
     found: dict[str, str] = {}
-    for size in SIZES:
-        for kind in KINDS:
+    for size in scale.sizes:
+        for kind in scale.kinds:
             path = folder / f"{len(found)}.jpg"
             image = files.photos(size)[-1].image
             path.write_bytes(write(image, kind))
@@ -134,12 +181,12 @@ def cases(files: Files, folder: Path) -> dict[str, str]:
     return found
 
 
-def timed(sites: Sequence[Path], files: Files, effort: float) -> str:
+def timed(sites: Sequence[Path], files: Files, scale: Scale, effort: float) -> str:
     """Return a table of the times of both builds."""
     heads = ["operation", "file", "new / old", "quartiles", "pairs", "old", "new"]
     lines = []
     with tempfile.TemporaryDirectory() as scratch:
-        names = cases(files, Path(scratch))
+        names = cases(files, Path(scratch), scale)
         with workers(sites, Path(scratch)) as (old, new):
             for operation in OPERATIONS:
                 for label, name in names.items():
@@ -176,14 +223,16 @@ class Count(NamedTuple):
         return self.new / self.old
 
 
-def counted(sites: Sequence[Path], files: Files) -> list[Count]:
+def counted(sites: Sequence[Path], files: Files, scale: Scale) -> list[Count]:
     """Return the instructions per block of both builds, for the operations of both."""
     drivers = [(site / DRIVER.name).read_text() for site in sites]
     known = [name for name in OPERATIONS if all(f'"{name}"' in text for text in drivers)]
     found = []
-    for size in COUNTED:
+    for size in scale.counted:
         old, new = (
-            instructions.count(site / "pyfd/native", files, KINDS, known, site / DRIVER.name, size)
+            instructions.count(
+                site / "pyfd/native", files, scale.kinds, known, site / DRIVER.name, size
+            )
             for site in sites
         )
         found += [
@@ -249,8 +298,10 @@ def main() -> None:
     parser.add_argument("new", nargs="?")
     parser.add_argument("--photos", type=Path, help=PHOTOS_HELP)
     parser.add_argument("--seconds", type=float, default=1.0, help="for each case")
+    parser.add_argument("--quick", action="store_true", help="small files of one kind")
     arguments = parser.parse_args()
-    commits = [commit_of(arguments.old or merge_base()), commit_of(arguments.new or None)]
+    scale = QUICK if arguments.quick else USUAL
+    commits = chosen(arguments.old, arguments.new)
     files = Files(arguments.photos)
     FOLDER.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=FOLDER) as scratch:
@@ -259,12 +310,12 @@ def main() -> None:
         libraries = all((site / "pyfd" / "native" / "lib").is_dir() for site in sites)
         counts: list[Count] = []
         if libraries and instructions.available():
-            counts = counted(sites, files)
+            counts = counted(sites, files, scale)
             print(f"Instructions per 8×8 block\n\n{shown_counts(counts)}\n", flush=True)
             calls = called(sites, files)
             print(f"Instructions of a call\n\n{shown_counts(calls)}\n", flush=True)
             counts += calls
-        print(f"CPU seconds\n\n{timed(sites, files, arguments.seconds)}")
+        print(f"CPU seconds\n\n{timed(sites, files, scale, arguments.seconds)}")
     if not counts:
         raise SystemExit("No instructions were counted: valgrind or pyfd's C libraries are missing")
     print(f"\n{verdict(counts)}")
@@ -279,4 +330,4 @@ def place(scratch: str, number: int) -> Path:
 
 
 if __name__ == "__main__":
-    main()
+    commands.run(main)

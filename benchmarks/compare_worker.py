@@ -34,6 +34,7 @@ OPERATIONS: dict[str, Callable[[str], object]] = {
     "encode-progressive": lambda name: encode(PIXELS[name], progressive=True),
     "requantize": lambda name: pyfd.requantize(DATA[name], TABLES),
     "calibrate": lambda name: pyfd.calibrate([DATA[name]], workers=1),
+    "decode_many": lambda name: pyfd.decode_many([DATA[name]] * 16, TABLES, workers=1),
 }
 
 gc.disable()

@@ -20,12 +20,13 @@ PHOTOS_HELP = (
 )
 SUFFIXES = {".jpg", ".jpeg", ".png"}
 COUNT = 8  # photographs per case; 1 at the large sizes
-TINY, OWN, LARGE = "8×8", "own size", 2_000_000
+OWN, LARGE = "own size", 2_000_000
+TINY = "8×8"  # one block, which shows what a call costs by itself
 TILE = (512, 480)  # whole MCUs at every subsampling, so that a file can be repeated exactly
 
 #: Widths and heights by name; None is each photograph's own.
 SIZES: dict[str, tuple[int, int] | None] = {
-    TINY: (8, 8),  # a call's own cost
+    TINY: (8, 8),
     "64×64": (64, 64),
     "224×224": (224, 224),
     OWN: None,

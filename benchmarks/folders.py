@@ -24,7 +24,7 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from benchmarks import machine, pages
+from benchmarks import commands, machine, memory, pages
 from benchmarks.files import OWN, PHOTOS_HELP, Files, Kind
 
 MAKER = "benchmarks/folders.py"
@@ -76,14 +76,37 @@ def run(source: Path, options: list[str], cluster: Callable[[], float]) -> Run:
     with tempfile.TemporaryDirectory() as out:
         command = [sys.executable, "-m", "pyfd", "requantize", source, "-o", out, *options]
         before, start = cluster(), time.perf_counter()
-        with subprocess.Popen(command) as process:
+        with subprocess.Popen(command) as process, watched(process.pid) as peaks:
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
-        wall = time.perf_counter() - start
+            wall = time.perf_counter() - start
         if process.returncode:
             raise SystemExit("pyfd requantize failed")
         more = cluster() - before
-        return Run(wall, more or usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+        return Run(wall, more or usage.ru_utime + usage.ru_stime, max(peaks, default=0.0))
+
+
+@contextmanager
+def watched(process: int) -> Iterator[list[float]]:
+    """Look at a process in the block fifty times a second; yield the MiB of its peak so far.
+
+    `ru_maxrss` would not do: it begins with the peak of the process that starts another one.
+    """
+    peaks: list[float] = []
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.wait(0.02):
+            with suppress(OSError, ValueError):  # it has ended
+                peaks.append(memory.kibibytes("VmHWM", process) / 1024)
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield peaks
+    finally:
+        done.set()
+        thread.join()
 
 
 class Meter:
@@ -232,10 +255,12 @@ def _seconds(runs: list[tuple[Run, Run]]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--photos", type=Path, help=PHOTOS_HELP)
-    parser.add_argument("--files", type=int, default=1000, help="in the folder")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--files", type=commands.positive, default=1000, help="in the folder")
+    parser.add_argument("--rounds", type=commands.positive, default=3)
     parser.add_argument("--write", type=Path, help="a page, in which to replace the table")
     arguments = parser.parse_args()
+    if arguments.files <= FEW:
+        parser.error(f"--files: more than {FEW}, which are subtracted")
     with tempfile.TemporaryDirectory() as scratch:
         folders = write(Files(arguments.photos), arguments.files, Path(scratch))
         found = measure(folders, arguments.rounds)
@@ -249,4 +274,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    commands.run(main)

@@ -17,12 +17,14 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import pyfd
-from benchmarks import folders, machine, memory, pages, speed_plots
+from benchmarks import commands, folders, machine, memory, pages, speed_page, speed_plots
 from benchmarks.files import PHOTOS_HELP, Files, Kind, tiled, write
 from benchmarks.folders import Run
 from benchmarks.peer_rows import PRESET
@@ -168,8 +170,8 @@ def report(content: Mapping[str, Any]) -> str:
             f"{entry['files']:,}",
             f"{WORKERS} workers of Ray" if engine == "Ray" else f"{WORKERS} threads",
             f"{entry[engine]['wall']:,.1f}",
-            f"{entry['files'] / entry[engine]['wall']:,.0f}",
-            f"{1000 * entry[engine]['cpu'] / entry['files']:,.2f}",
+            speed_page.number(entry["files"] / entry[engine]["wall"]),
+            speed_page.number(1000 * entry[engine]["cpu"] / entry["files"]),
             f"{entry[engine]['peak']:,.0f}",
         ]
         for entry in counts
@@ -207,27 +209,38 @@ def draw(content: Mapping[str, Any], folder: Path) -> None:
         plots.save(figure, folder / name)
 
 
+def note() -> str:
+    """Return a line on the machine and on Ray's version."""
+    where = machine.describe()
+    return (
+        f"{where['processor']}, {where['cores']} cores; commit {where['commit']}; "
+        f"load {where['load']:.1f} before the run; {where['when']}. Ray {version('ray')}."
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--photos", type=Path, help=PHOTOS_HELP)
-    parser.add_argument("--megapixels", type=float, default=MEGAPIXELS[-1], help="at most")
-    parser.add_argument("--files", type=int, default=COUNTS[-1], help="at most")
+    parser.add_argument(
+        "--megapixels", type=float, default=MEGAPIXELS[-1], help="at most, from 0.01 on"
+    )
+    parser.add_argument("--files", type=commands.positive, default=COUNTS[-1], help="at most")
     parser.add_argument("--output", type=Path, default=Path("build/growth"))
     parser.add_argument("--write", type=Path, help="a page, in which to replace the tables")
     arguments = parser.parse_args()
-    where, files = machine.describe(), Files(arguments.photos)
-    note = (
-        f"{where['processor']}, {where['cores']} cores; commit {where['commit']}; "
-        f"load {where['load']:.1f} before the run; {where['when']}."
-    )
-    with tempfile.TemporaryDirectory() as scratch:
-        content = {
-            "machine": note,
-            "pixels": by_pixels(files, arguments.megapixels),
-            "files": by_files(files, arguments.files, Path(scratch)),
-        }
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    write_file(arguments.output / "growth.json", json.dumps(content, indent=1).encode())
+    if not arguments.megapixels >= MEGAPIXELS[0]:
+        parser.error(f"--megapixels: from {MEGAPIXELS[0]} on")
+    if not find_spec("ray"):
+        raise SystemExit("needs Ray, which requirements-dev.txt has")
+    files = Files(arguments.photos)
+    content: dict[str, Any] = {"machine": note()}
+    try:
+        content["pixels"] = by_pixels(files, arguments.megapixels)
+        with tempfile.TemporaryDirectory() as scratch:
+            content["files"] = by_files(files, arguments.files, Path(scratch))
+    finally:  # an error must not lose results that took minutes
+        arguments.output.mkdir(parents=True, exist_ok=True)
+        write_file(arguments.output / "growth.json", json.dumps(content, indent=1).encode())
     draw(content, arguments.output)
     text = report(content)
     if arguments.write:
@@ -237,4 +250,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    commands.run(main)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pyfd
-from benchmarks import pages
+from benchmarks import commands, pages
 from benchmarks.files import OWN, PHOTOS_HELP, QUALITIES, WAYS, Files, Kind
 from pyfd._core import native
 
@@ -216,4 +216,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    commands.run(main)

@@ -1,6 +1,6 @@
 """Load training crops with a DataLoader once, and print what it took: loaders.py starts this.
 
-    loading.py DECODER SOURCE FOLDER WORKERS
+    loading.py DECODER SOURCE FOLDER WORKERS BATCH
 
 SOURCE is "folder", with files below FOLDER, or "shards", with WebDataset's shards in it. It
 runs in any Python that has torch and the decoder's library, and needs nothing else of
@@ -9,10 +9,12 @@ this repository. The second epoch counts, in which workers and caches are warm. 
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import math
 import os
+import random
 import re
 import sys
 import time
@@ -25,7 +27,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-SIDE, BATCH = 224, 32
+SIDE = 224
 Box = tuple[int, int, int, int]
 #: A function from a file's bytes and its number to the pixels of its crop, H×W×3.
 Decoder = Callable[[bytes, int], Any]
@@ -37,7 +39,8 @@ Decoder = Callable[[bytes, int], Any]
 def crop(number: int, width: int, height: int) -> Box:
     """Return a random part of an image, as of torchvision's `RandomResizedCrop`.
 
-    It has 8 to 100 % of the area, and an aspect of 3:4 to 4:3; all decoders get the same ones.
+    It has 8 to 100 % of the area, and an aspect of 3:4 to 4:3; all decoders get the same ones,
+    in every version of Python. numpy's generators would take as long as a tenth of a decode.
 
     Args:
         number: The file's number, from which the part is drawn.
@@ -47,14 +50,13 @@ def crop(number: int, width: int, height: int) -> Box:
     Returns:
         Left, top, width and height.
     """
-    draw = np.random.default_rng(number)
+    draw = random.Random(number).random
     for _ in range(10):
-        area = width * height * draw.uniform(0.08, 1)
-        aspect = math.exp(draw.uniform(math.log(3 / 4), math.log(4 / 3)))
+        area = width * height * (0.08 + 0.92 * draw())
+        aspect = (4 / 3) ** (2 * draw() - 1)
         wide, high = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
         if 0 < wide <= width and 0 < high <= height:
-            left, top = draw.integers((width - wide + 1, height - high + 1))
-            return int(left), int(top), wide, high
+            return int(draw() * (width - wide + 1)), int(draw() * (height - high + 1)), wide, high
     return 0, 0, width, height
 
 
@@ -97,7 +99,7 @@ def pillow_crop() -> Decoder:
     from PIL import Image
 
     def decode(data: bytes, number: int) -> Any:
-        image = Image.open(io.BytesIO(data))
+        image = Image.open(io.BytesIO(data), formats=("JPEG",))
         width, height = image.size
         box = crop(number, width, height)
         scale = scale_for(box)
@@ -124,7 +126,10 @@ def simplejpeg_crop() -> Decoder:
 
 
 def opencv_crop() -> Decoder:
-    """Return OpenCV's decode; it cannot read a size alone, so that simplejpeg does."""
+    """Return OpenCV's decode; it cannot read a size alone, so that simplejpeg does.
+
+    It can decode to RGB only at the whole size.
+    """
     import cv2
     import simplejpeg
 
@@ -134,9 +139,10 @@ def opencv_crop() -> Decoder:
         height, width, *_ = simplejpeg.decode_jpeg_header(data)
         box = crop(number, width, height)
         scale = scale_for(box)
-        way = "IMREAD_COLOR" if scale == 1 else f"IMREAD_REDUCED_COLOR_{scale}"
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), getattr(cv2, way))
-        return cv2.cvtColor(part(pixels, scaled(box, scale)), cv2.COLOR_BGR2RGB)
+        way = "IMREAD_COLOR_RGB" if scale == 1 else f"IMREAD_REDUCED_COLOR_{scale}"
+        whole = cv2.imdecode(np.frombuffer(data, np.uint8), getattr(cv2, way))
+        pixels = part(whole, scaled(box, scale))
+        return pixels if scale == 1 else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
     return decode
 
@@ -226,15 +232,28 @@ def cpu_seconds(process: int) -> float:
 
 
 def mebibytes(process: int) -> float:
-    """Return the memory of a process, of which shared pages count in proportion (PSS)."""
-    (found,) = re.findall(r"^Pss:\s+(\d+)", Path(f"/proc/{process}/smaps_rollup").read_text(), re.M)
-    return int(found) / 1024
+    """Return the peak of the memory of a process.
+
+    Pages that it shares now count in proportion (PSS). What the peak lies above the present
+    are pages that were its own: those of pixels.
+    """
+    files = [Path(f"/proc/{process}/{name}").read_text() for name in ("smaps_rollup", "status")]
+    numbers = dict(re.findall(r"^(\w+):\s+(\d+) kB", "\n".join(files), re.MULTILINE))
+    return (int(numbers["Pss"]) + int(numbers["VmHWM"]) - int(numbers["VmRSS"])) / 1024
 
 
-def measure(decoder: str, source: str, folder: Path, workers: int) -> dict[str, float]:
+def measure(decoder: str, source: str, folder: Path, workers: int, batch: int) -> dict[str, float]:
     """Return images, seconds, CPU seconds, those of the decodes, and the workers' memory."""
     data = SOURCES[source](folder, DECODERS[decoder]())
-    loader: Any = DataLoader(data, batch_size=BATCH, num_workers=workers, persistent_workers=True)
+    gc.collect()
+    gc.freeze()  # else workers copy 20 MiB to look for garbage, in one decoder's epoch of several
+    loader: Any = DataLoader(
+        data,
+        batch_size=batch,
+        num_workers=workers,
+        persistent_workers=True,
+        multiprocessing_context="fork",  # so that the decoders need not be pickled
+    )
     epoch(loader)
     processes = [os.getpid(), *(worker.pid for worker in loader._iterator._workers)]
     before, start = sum(map(cpu_seconds, processes)), time.perf_counter()
@@ -250,5 +269,5 @@ def measure(decoder: str, source: str, folder: Path, workers: int) -> dict[str, 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    decoder, source, folder, workers = sys.argv[1:]
-    print(json.dumps(measure(decoder, source, Path(folder), int(workers))))
+    decoder, source, folder, workers, batch = sys.argv[1:]
+    print(json.dumps(measure(decoder, source, Path(folder), int(workers), int(batch))))

@@ -64,7 +64,7 @@ def describe() -> dict[str, object]:
         "compiler": first_line("cc", "--version"),
         "valgrind": first_line("valgrind", "--version"),
         "libjpeg_turbo": pyfd.libjpeg_turbo_version(),
-        "commit": first_line("git", "describe", "--always", "--dirty"),
+        "commit": first_line("git", "describe", "--always", "--dirty", "--exclude=*") or "unknown",
         "when": datetime.now(timezone.utc).isoformat(timespec="minutes"),
         "load": os.getloadavg()[0],
         "packages": packages(),

@@ -24,6 +24,7 @@ from typing import TypeVar
 import numpy as np
 
 import pyfd
+from benchmarks import commands
 
 MIB = 1 << 20
 FREE = pyfd.Limits.unlimited()
@@ -31,9 +32,15 @@ FREE = pyfd.Limits.unlimited()
 Result = TypeVar("Result", bytes, np.ndarray)
 
 
-def kibibytes(name: str) -> int:
-    """Return a number from the kernel's status of this process."""
-    (value,) = re.findall(rf"^{name}:\s*(\d+) kB", Path("/proc/self/status").read_text(), re.M)
+def kibibytes(name: str, process: int | str = "self") -> int:
+    """Return a number from the kernel's status of a process.
+
+    Raises:
+        OSError: There is no such process.
+        ValueError: It has ended, so that its status has no such number.
+    """
+    status = Path(f"/proc/{process}/status").read_text()
+    (value,) = re.findall(rf"^{name}:\s*(\d+) kB", status, re.MULTILINE)
     return int(value)
 
 
@@ -87,4 +94,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    commands.run(main)

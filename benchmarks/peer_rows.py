@@ -5,6 +5,7 @@ Where no other target is stated, it is 1.00: a ratio above it says that the libr
 
 from __future__ import annotations
 
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 
 import pyfd
 from benchmarks import peers
-from benchmarks.cases import Case, Row
+from benchmarks.cases import Case, Row, UnmeasuredError
 from benchmarks.files import (
     BASELINE,
     FEW,
@@ -42,8 +43,8 @@ from pyfd._core.pixels import Pixels
 from pyfd.codec import Subsampling
 
 PRESET = QTables.preset("fd-cvpr2019")
+EVERY = tuple(size for size in SIZES if size != TINY)
 SMALL = ("64×64", "224×224", OWN)
-USUAL = tuple(size for size in SIZES if size != TINY)
 NAMED = {"fd-cvpr2019": PRESET} | {f"q{q}": QTables.annex_k(q) for q in (75, 90, 95)}
 LEVEL = Bounds(1.0)  # whoever is ahead
 
@@ -60,7 +61,7 @@ def defended(data: bytes) -> object:
 
 
 def sized(
-    sizes: Sequence[str] = USUAL, kinds: Sequence[Kind] = (*BASELINE, *PROGRESSIVE)
+    sizes: Sequence[str] = EVERY, kinds: Sequence[Kind] = (*BASELINE, *PROGRESSIVE)
 ) -> Iterator[tuple[str, Kind]]:
     """Yield the sizes with the kinds of files; at the large sizes only those of `FEW`."""
     for size in sizes:
@@ -73,7 +74,7 @@ def decodes(
     files: Files,
     theirs: Callable[[bytes], object],
     bounds: Callable[[Kind], Bounds],
-    sizes: Sequence[str] = USUAL,
+    sizes: Sequence[str] = EVERY,
     kinds: Sequence[Kind] = (*BASELINE, *PROGRESSIVE),
 ) -> list[Case]:
     """Return cases of a defended decode over another call, for each size and kind of file.
@@ -96,27 +97,36 @@ def decodes(
 
 
 def over_simplejpeg(files: Files) -> Row:
-    sizes = [size for size in USUAL if size != "64×64"]  # which the row "overhead" measures
+    sizes = [size for size in EVERY if size != "64×64"]  # which the row "overhead" measures
     cases = decodes(files, peers.simplejpeg_decode, lambda _: Bounds(0.85), sizes)
     return Row("simplejpeg", "`decode(x, T)` / simplejpeg's plain decode", cases)
 
 
-def over_simplejpeg_into(files: Files) -> Row:
-    """Return a row of decodes into memory that has been used before."""
+def into(files: Files, theirs: Callable[[bytes, Pixels], object]) -> list[Case]:
+    """Return cases of a defended decode over another one, into memory that has been used before."""
 
     def case(size: str, kind: Kind) -> Case:
         def measure(effort: Effort) -> Measurement:
             return interleaved(
                 lambda place: pyfd.decode(place[0], PRESET, out=place[1]),
-                lambda place: peers.simplejpeg_decode(place[0], buffer=place[1]),
+                lambda place: theirs(*place),
                 [(data, pyfd.decode(data)) for data in files.of(size, kind)],
                 effort,
             )
 
         return Case(f"{size}, {kind}", LEVEL, measure)
 
-    cases = [case(size, kind) for size, kind in sized(kinds=FEW)]
+    return [case(size, kind) for size, kind in sized(kinds=FEW)]
+
+
+def over_simplejpeg_into(files: Files) -> Row:
+    cases = into(files, lambda data, out: peers.simplejpeg_decode(data, buffer=out))
     return Row("simplejpeg-into", "`decode(x, T, out=)` / simplejpeg's `buffer=`", cases)
+
+
+def over_imagecodecs_into(files: Files) -> Row:
+    cases = into(files, lambda data, out: peers.imagecodecs_decode(data, out=out))
+    return Row("imagecodecs-into", "`decode(x, T, out=)` / imagecodecs' `out=`", cases)
 
 
 def over_simplejpeg_fast(files: Files) -> Row:
@@ -293,14 +303,20 @@ def beside_torchvision(
     theirs = peers.torchvision()
     with tempfile.TemporaryDirectory() as scratch:
         names = [stored(item, Path(scratch, str(index))) for index, item in enumerate(items)]
-        times = repetitions(theirs.seconds(operation, names[0]))
-        return interleaved(
-            lambda pair: seconds(repeated(ours, times), pair[0]) / times,
-            lambda pair: theirs.seconds(operation, pair[1], times),
-            list(zip(items, names, strict=True)),
-            effort,
-            clock=lambda measured, pair: measured(pair),
-        )
+        try:
+            times = repetitions(lambda: theirs.seconds(operation, names[0]))
+            return interleaved(
+                lambda pair: seconds(repeated(ours, times), pair[0]) / times,
+                lambda pair: theirs.seconds(operation, pair[1], times),
+                list(zip(items, names, strict=True)),
+                effort,
+                clock=lambda measured, pair: measured(pair),
+            )
+        except subprocess.CalledProcessError as error:
+            theirs.close()
+            peers.torchvision.cache_clear()  # the next case may start another one
+            said = f"torchvision's process ended with exit code {error.returncode}"
+            raise UnmeasuredError(said) from None
 
 
 def stored(item: bytes | Pixels, path: Path) -> str:
@@ -318,6 +334,7 @@ DECODES = [
     over_simplejpeg_fast,
     over_opencv,
     over_imagecodecs,
+    over_imagecodecs_into,
     over_torchvision,
     over_pillow,
     over_recompression,

@@ -44,8 +44,8 @@ def simplejpeg_decode(data: bytes, **options: object) -> object:
     return simplejpeg.decode_jpeg(data, **options)
 
 
-def imagecodecs_decode(data: bytes) -> object:
-    return imagecodecs.jpeg8_decode(data)
+def imagecodecs_decode(data: bytes, **options: object) -> object:
+    return imagecodecs.jpeg8_decode(data, **options)
 
 
 def opencv_decode(data: bytes) -> object:
@@ -53,7 +53,7 @@ def opencv_decode(data: bytes) -> object:
 
 
 def pillow_decode(data: bytes) -> Image.Image:
-    image = Image.open(io.BytesIO(data))
+    image = Image.open(io.BytesIO(data), formats=("JPEG",))  # it tries no others
     image.load()
     return image
 
@@ -117,9 +117,16 @@ def torchvision() -> Worker:
 
 @cache
 def bundled_beside() -> dict[str, dict[str, str]]:
-    """Return the versions of torch, torchvision and webdataset there, of those that there are."""
+    """Return the versions of torch, torchvision and webdataset there, of those that there are.
+
+    Raises:
+        SystemExit: The variable does not name a Python.
+    """
     command = [torchvision_python(), bundled.__file__, "torch", "torchvision", "webdataset"]
-    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        raise SystemExit(f"{VARIABLE} names no Python: {command[0]}") from None
     stated: dict[str, dict[str, str] | None] = json.loads(found.stdout)
     return {name: each for name, each in stated.items() if each}
 

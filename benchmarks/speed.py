@@ -6,7 +6,7 @@
 Both sides of a ratio are timed in turn, in one process and one thread; the median of
 the pairs counts, and their quartiles give the spread. The output folder gets speed.json
 with everything, report.md with every case, and pictures. A run of all rows is added to
-benchmarks/results.jsonl, and takes about fifteen minutes on an idle machine.
+benchmarks/results.jsonl, and takes about half an hour on an idle machine.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import (
+    commands,
     floor,
     instructions,
     machine,
@@ -56,6 +57,8 @@ def measure(case: Case, effort: Effort) -> dict[str, Any]:
         found = case.measure(effort)
     except UnmeasuredError as error:
         return content | {"unmeasured": str(error)}
+    except ModuleNotFoundError as error:
+        return content | {"unmeasured": f"needs {error.name}"}
     numbers = {
         name: None if isinstance(value, float) and math.isnan(value) else value
         for name, value in found._asdict().items()
@@ -140,4 +143,4 @@ if __name__ == "__main__":
     if "OMP_NUM_THREADS" not in os.environ:  # numpy and torch read it when they are loaded
         os.environ["OMP_NUM_THREADS"] = "1"
         os.execv(sys.executable, [sys.executable, "-m", "benchmarks.speed", *sys.argv[1:]])
-    main()
+    commands.run(main)

@@ -10,7 +10,7 @@ import gc
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
@@ -102,12 +102,20 @@ class Worker:
         )
 
     def seconds(self, operation: str, name: str, times: int = 1) -> float:
-        """Return the seconds that an operation on a file takes, averaged over `times`."""
+        """Return the seconds that an operation on a file takes, averaged over `times`.
+
+        Raises:
+            CalledProcessError: The process has ended, and has said why.
+        """
         assert self.process.stdin
         assert self.process.stdout
-        self.process.stdin.write(f"{operation}\t{name}\t{times}\n")
-        self.process.stdin.flush()
-        return float(self.process.stdout.readline()) / times
+        with suppress(BrokenPipeError):
+            self.process.stdin.write(f"{operation}\t{name}\t{times}\n")
+            self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise subprocess.CalledProcessError(self.process.wait(), self.process.args)
+        return float(answer) / times
 
     def close(self) -> None:
         self.process.communicate()
@@ -123,9 +131,15 @@ def repeated(call: Call[Item], times: int) -> Call[Item]:
     return calls
 
 
-def repetitions(seconds: float) -> int:
-    """Return how often a call must be repeated to be worth measuring."""
-    return max(1, round(SHORTEST / seconds))
+def repetitions(clock: Callable[[], float]) -> int:
+    """Return how often a call must be repeated to be worth measuring.
+
+    Args:
+        clock: A function that makes the call and returns its seconds. Its second answer
+            counts: the first call loads what is loaded only once.
+    """
+    clock()
+    return max(1, round(SHORTEST / clock()))
 
 
 @contextmanager

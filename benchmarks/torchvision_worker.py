@@ -11,7 +11,7 @@ from __future__ import annotations
 import gc
 import sys
 import time
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg
 torch.set_num_threads(1)
 
 
-@cache
+@lru_cache(8)  # the files of a case
 def loaded(path: str) -> Any:
     """Return a file's bytes, or the pixels of an array C×H×W, whose channels lie last."""
     if path.endswith(".npy"):

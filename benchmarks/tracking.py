@@ -15,12 +15,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import pages, speed_page, speed_plots
+from benchmarks import commands, pages, speed_page, speed_plots
+from benchmarks.files import QUALITIES, Kind
+from benchmarks.instructions import KINDS
 from pyfd import plots
 
 MAKER = "benchmarks/tracking.py"
+DEFENDED = "defended, "  # with the kind of the file: instructions of a defended decode
 RESULTS = Path(__file__).with_name("results.jsonl")
 NOTED = ("when", "commit", "processor", "cores", "load", "python", "compiler", "libjpeg_turbo")
+KEPT = (*NOTED, "packages", "bundled", "ratios", "instructions")
 #: The rows whose worst cases the page shows, and what a line of the picture is called.
 SHOWN = {
     "plain": "decode / plain decode",
@@ -29,11 +33,17 @@ SHOWN = {
     "requantize": "requantize / decode + encode",
     "workers": "2 workers / 1",
 }
+#: The kinds of files whose instructions are drawn
+DRAWN = [*(Kind(quality, "4:2:0") for quality in QUALITIES), Kind(90, "4:4:4"), KINDS[-1]]
 RUNS = 12  # in the table
+PICTURES = {
+    "tracking.png": "The worst ratios over the commits",
+    "tracking-instructions.png": "Instructions of a defended decode over the commits",
+}
 
 
 def line(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is kept of the content of speed.json: typical and worst ratio of each bound."""
+    """Return what `KEPT` names of speed.json's content: of ratios, typical and worst by bound."""
     ratios: dict[str, dict[str, list[float]]] = {}
     for row in content["rows"]:
         for bound in dict.fromkeys(case["bound"] for case in row["cases"]):
@@ -63,8 +73,19 @@ def append(content: Mapping[str, Any], path: Path) -> None:
 
 
 def results(path: Path) -> list[dict[str, Any]]:
-    """Return the runs of a file in their order; none if there is no file."""
-    return [json.loads(text) for text in path.read_text().splitlines()] if path.exists() else []
+    """Return the runs of a file in their order; none if there is no file.
+
+    Raises:
+        SystemExit: A line is no run, as after a merge with conflicts.
+    """
+    runs = []
+    for number, text in enumerate(path.read_text().splitlines() if path.exists() else [], 1):
+        try:
+            run = json.loads(text)
+            runs.append({key: run[key] for key in KEPT})
+        except (ValueError, KeyError, TypeError):
+            raise SystemExit(f"{path}, line {number}: this is no run of the bench") from None
+    return runs
 
 
 def worst(run: Mapping[str, Any], key: str) -> float | None:
@@ -89,30 +110,40 @@ def page(runs: Sequence[Mapping[str, Any]]) -> str:
         ]
         for run in runs[-RUNS:]
     ]
-    note = "The worst case of each row; instructions of the defended decode, the mean of all kinds."
-    picture = "![The worst ratios over the commits](images/tracking.png)"
-    return f"{note}\n\n{pages.table(heads, lines)}\n\n{picture}"
+    note = (
+        "The worst case of each row; where a row has several targets, of the first one, which for "
+        "`requantize` is that of baseline files at 64×64. Instructions of the defended decode are "
+        "the mean of all kinds."
+    )
+    shown = "\n".join(f"![{what}](images/{name})" for name, what in PICTURES.items())
+    return f"{note}\n\n{pages.table(heads, lines)}\n\n{shown}"
 
 
 def instructions(run: Mapping[str, Any]) -> str:
     """Return the mean of a run's instructions per block in defended decodes."""
-    found = [n for name, n in run["instructions"].items() if name.startswith("defended, ")]
+    found = [n for name, n in run["instructions"].items() if name.startswith(DEFENDED)]
     return f"{sum(found) / len(found):,.0f}" if found else "–"
 
 
 def draw(runs: Sequence[Mapping[str, Any]], folder: Path) -> None:
-    """Write the picture: the worst ratios over the runs, in their order."""
+    """Write the pictures over the runs, in their order: worst ratios, and instructions."""
     folder.mkdir(parents=True, exist_ok=True)
     missing = float("nan")
-    curves = {
+    ratios = {
         what: [missing if (w := worst(run, key)) is None else w for run in runs]
         for key, what in SHOWN.items()
     }
-    places = list(range(len(runs)))
-    figure = speed_plots.lines(places, curves, "commit", "worst ratio")
-    figure.axes[0].set_xticks(places, [run["commit"][:7] for run in runs], rotation=90, fontsize=7)
-    figure.axes[0].set_ylim(bottom=0)
-    plots.save(figure, folder / "tracking.png")
+    counts = {
+        name: [run["instructions"].get(f"{DEFENDED}{name}", missing) for run in runs]
+        for name in map(str, DRAWN)
+    }
+    figures = ((ratios, "worst ratio"), (counts, "instructions a block"))
+    places, names = list(range(len(runs))), [run["commit"][:7] for run in runs]
+    for picture, (curves, left) in zip(PICTURES, figures, strict=True):
+        figure = speed_plots.lines(places, curves, "commit", left)
+        figure.axes[0].set_xticks(places, names, rotation=90, fontsize=7)
+        figure.axes[0].set_ylim(bottom=0)
+        plots.save(figure, folder / picture)
 
 
 def main() -> None:
@@ -131,4 +162,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    commands.run(main)

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 import pyfd
-from benchmarks import hostile, machine, pages
+from benchmarks import commands, hostile, machine, pages
 from pyfd import Limits
 from tests.attacks import bits
 from tests.jpegs import EOI, SOI, dht, dqt, segment, sof, sos
@@ -375,4 +375,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    commands.run(main)

@@ -16,6 +16,16 @@ def test_the_command_runs_over_both_folders(tmp_path):
         found = folders.run(places.few, [*options, "--workers", "2"], lambda: 0.0)
         assert found.wall > 0
         assert found.cpu > 0
+        assert found.peak > 10
+
+
+def test_the_peak_is_not_that_of_the_process_that_measures(tmp_path):
+    """The kernel's `ru_maxrss` of a process begins with that of its parent."""
+    held = b"x" * (400 << 20)
+    places = folders.write(Files(), folders.FEW + 1, tmp_path)
+    del held
+    options = [*folders.TASKS["onto tables"], "--workers", "1"]
+    assert folders.run(places.few, options, lambda: 0.0).peak < 300
 
 
 def test_the_meter_counts_processes_that_have_ended():

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import pyfd
-from benchmarks import folders, growth, memory, pages
+from benchmarks import commands, folders, growth, memory, pages
 from benchmarks.files import Files
 from benchmarks.folders import Run
 from tests.jpegs import picture
@@ -97,6 +97,36 @@ def test_a_small_run_fills_the_page(tmp_path, monkeypatch):
         for folder in (output, tmp_path / "images"):
             with Image.open(folder / name) as drawn:
                 assert min(drawn.size) > 200
+
+
+def test_a_failure_keeps_what_was_measured(tmp_path, monkeypatch):
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device", "scratch")
+
+    monkeypatch.setattr(growth, "by_pixels", lambda *_: [{"megapixels": 0.01}])
+    monkeypatch.setattr(growth, "by_files", fail)
+    monkeypatch.setattr("sys.argv", ["growth", "--output", str(tmp_path)])
+    with pytest.raises(SystemExit, match=r"^scratch: No space left on device$"):
+        commands.run(growth.main)
+    assert json.loads((tmp_path / "growth.json").read_text())["pixels"] == [{"megapixels": 0.01}]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--files", "0"], ["--files", "x"], ["--megapixels", "0.001"]]
+)
+def test_what_cannot_be_measured_is_refused(monkeypatch, capsys, arguments):
+    monkeypatch.setattr("sys.argv", ["growth", *arguments])
+    with pytest.raises(SystemExit) as end:
+        growth.main()
+    assert end.value.code == 2
+    assert arguments[0] in capsys.readouterr().err
+
+
+def test_ray_is_needed_before_anything_is_measured(monkeypatch):
+    monkeypatch.setattr(growth, "find_spec", lambda _: None)
+    monkeypatch.setattr("sys.argv", ["growth"])
+    with pytest.raises(SystemExit, match="needs Ray"):
+        growth.main()
 
 
 @pytest.mark.parametrize("name", growth.OPERATIONS)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import torch
 from PIL import Image
 
 import pyfd
-from benchmarks import loaders, loading, pages, peers
+from benchmarks import commands, loaders, loading, pages, peers
 from benchmarks.files import Kind, write
 from benchmarks.loaders import Run, Way
 from tests.jpegs import picture
@@ -43,7 +45,9 @@ def test_all_take_the_same_part(name):
     whole = pyfd.decode(SMALL, tables)
     for number in range(3):
         expected = loading.part(whole, loading.crop(number, 400, 300))
-        assert (loading.DECODERS[name]()(SMALL, number) == expected).all()
+        crop = loading.DECODERS[name]()(SMALL, number)
+        assert crop.dtype == np.uint8
+        assert (crop == expected).all()
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -73,7 +77,9 @@ def test_a_quick_run_fills_the_page(tmp_path, monkeypatch):
     monkeypatch.setattr(
         loaders,
         "run",
-        lambda way, place: Run(**loading.measure(way.decoder, way.source, place, way.workers)),
+        lambda way, place, batch: Run(
+            **loading.measure(way.decoder, way.source, place, way.workers, batch)
+        ),
     )
     monkeypatch.setattr("sys.argv", ["loaders", "--quick", "--rounds", "1", "--write", str(page)])
     loaders.main()
@@ -121,6 +127,50 @@ def test_torchvision_takes_part_where_its_environment_has_what_it_needs(monkeypa
         assert sources() == expected
 
 
+def test_each_worker_has_work():
+    """Otherwise, four of them would be measured like fewer."""
+    for material in loaders.MATERIALS.values():
+        for workers in loaders.WORKERS:
+            assert material.count / material.batch / workers >= 2
+            assert loaders.SHARDS / workers >= 2
+
+
+def test_the_ways_take_turns(monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(peers, "bundled_beside", dict)
+    monkeypatch.setattr(
+        loaders, "run", lambda way, _, batch: asked.append((way, batch)) or Run(1, 1, 1, 1, 1)
+    )
+    materials = {"a": loaders.QUICK}
+    places = {"a": dict.fromkeys(loading.SOURCES, tmp_path)}
+    found = loaders.measure(materials, places, [1], 2)
+    assert len(asked) == 2 * len(found) == 2 * 2 * len(OURS)
+    assert asked == asked[::-1]
+    assert all(len(runs) == 2 for runs in found.values())
+    assert {batch for _, batch in asked} == {loaders.QUICK.batch}
+
+
+def test_a_loader_that_fails_says_why(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["loaders", "--quick", "--photos", str(tmp_path / "none")])
+    with pytest.raises(SystemExit, match="none: No such file or directory"):
+        commands.run(loaders.main)
+    failing = tmp_path / "loading.py"
+    failing.write_text("raise ImportError('no decoder')")
+    monkeypatch.setattr(loaders, "LOADING", failing)
+    with pytest.raises(SystemExit, match=r"loading\.py pyfd folder .*: ImportError: no decoder$"):
+        commands.run(lambda: loaders.run(Way("a", "folder", 1, "pyfd"), tmp_path, 8))
+
+
+def test_memory_is_that_of_the_peak():
+    """A child that has held 40 MiB more than it holds now."""
+    code = "import sys; x = b'x' * (40 << 20); del x; print(flush=True); sys.stdin.read()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], **pipes) as process:
+        process.stdout.readline()
+        assert 40 < loading.mebibytes(process.pid) < 80
+        process.stdin.close()
+
+
 def test_the_worst_case_decides():
     def runs(rate: float) -> list[Run]:
         return [Run(100, 100 / r, 0.2, 0.05, 300) for r in (rate - 1, rate, rate + 50)]
@@ -136,5 +186,6 @@ def test_the_worst_case_decides():
     assert "2.08 typically, 1.15 at worst (against OpenCV: a, folder, workers: 1)" in text
     assert text.splitlines()[0].endswith("target ≥ 1.15: met.")
     assert "| a | folder | 1 | OpenCV | 200 | 1.15 | 2.00 | 25% | 300 |" in text
+    assert loaders.gains(found)[Way("a", "folder", 1, "Pillow")] == pytest.approx(2.3)  # of rounds
     found[Way("a", "shards", 2, "OpenCV")] = runs(290)
     assert "target ≥ 1.15: **not met**." in loaders.report(found)

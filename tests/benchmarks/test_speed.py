@@ -60,16 +60,26 @@ def test_what_is_not_measured_is_said():
     assert judged(case_of("a", 1.0), missing)[-1] == "met, 1 not measured"
 
 
+def test_a_library_that_is_missing_is_not_measured():
+    def refuse(_: Effort) -> Measurement:
+        raise ModuleNotFoundError("No module named 'kornia'", name="kornia")
+
+    assert judged(Case("b", Bounds(1.02), refuse))[-2:] == ["needs kornia", "not measured"]
+
+
 def test_rows_in_which_another_library_is_ahead_are_listed():
     made = [
         Row("a", "`decode` / simplejpeg's decode", [case_of("x", 1.2), case_of("y", 1.3)]),
         Row("b", "`encode` / OpenCV's encode", [case_of("x", 1.004), case_of("y", 0.7)]),
         Row("c", "`decode` / `decode`", [case_of("x", 1.5)]),  # not of another library
         Row("d", "`encode` / Pillow's `save`", [case_of("x", 1.006), case_of("y", 0.7)]),
+        Row("e", "ART's minimization / `decode`", [case_of("x", 400), case_of("y", 500)]),
+        Row("f", "planes / RGB, or simplejpeg's planes", [case_of("x", 0.7), case_of("y", 1.04)]),
     ]
     assert speed_page.ahead([speed.run(row, ONCE) for row in made]) == (
         "- `decode` / simplejpeg's decode: in 2 of 2 cases, up to 1.300 (y)\n"
-        "- `encode` / Pillow's `save`: in 1 of 2 cases, up to 1.006 (x)"
+        "- `encode` / Pillow's `save`: in 1 of 2 cases, up to 1.006 (x)\n"
+        "- planes / RGB, or simplejpeg's planes: in 1 of 2 cases, up to 1.040 (y)"
     )
     assert speed_page.ahead([]) == "In no case that was measured."
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 
 import pytest
 
@@ -77,6 +79,30 @@ def test_ratio_is_of_pairs_not_of_medians():
 def test_inverse_turns_the_spread_around():
     found = timing.inverse(Measurement(0.01, 0.005, 0.02, 7, 1.0, 100.0))
     assert found == pytest.approx((100, 50, 200, 7, 1.0, 100.0))
+
+
+@pytest.mark.parametrize(("answers", "times"), [((9, 0.001), 4), ((0.001, 9), 1)])
+def test_the_first_call_does_not_say_how_often_to_repeat(answers, times):
+    assert timing.repetitions(iter(answers).__next__) == times
+
+
+ECHO = """
+import sys
+for line in sys.stdin:
+    operation, name, times = line.rstrip("\\n").split("\\t")
+    if operation == "end":
+        sys.exit(3)
+    print(len(name) * int(times), flush=True)
+"""
+
+
+def test_a_worker_answers_with_the_seconds_of_one_repetition():
+    worker = timing.Worker(sys.executable, "-c", ECHO)
+    assert [worker.seconds("x", "name", times) for times in (1, 100)] == [4, 4]
+    for _ in range(2):  # it says so each time that it is asked
+        with pytest.raises(subprocess.CalledProcessError, match="exit status 3"):
+            worker.seconds("end", "name")
+    worker.close()
 
 
 def test_medians_of_several_calls():

@@ -10,7 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("benchmarks", "csrc", "docs", "examples", "fuzz", "pyfd", "tests", "third_party")
-SUFFIXES = {".py", ".pyi", ".c", ".h", ".md", ".toml", ".txt", ".json", ".patch", ".svg", ".html"}
+CODE = {".py", ".pyi", ".c", ".h", ".patch", ".toml"}
+SUFFIXES = CODE | {".md", ".txt", ".json", ".jsonl", ".svg", ".html"}
 #: Documents that commands write, and one of upstream's
 ELSEWHERE = {"report.md", "page.md", "LICENSE.md"}
 
