@@ -224,7 +224,7 @@ def main() -> None:
     arguments = read_arguments(__doc__)
     photos = Photos(arguments.photos, arguments.labels)
     pictures = arguments.write.parent / "images" if arguments.write else arguments.output
-    everything = [*parts(), slow(photos)]
+    everything = [slow(photos), *parts()]  # the slow ones take minutes, the last headlines hours
     conduct(everything, photos, arguments, MAKER, lambda contents: page(contents, pictures))
 
 
