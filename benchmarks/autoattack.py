@@ -3,12 +3,12 @@
     python -m benchmarks.autoattack PHOTOS LABELS --output DIR [--write docs/attacks.md]
 
 PHOTOS and LABELS are those of benchmarks/reproduction.py; the network is EfficientNet-Lite0 at
-224×224, and each part has 25 photographs. A table for each strength has AutoAttack with and
-without BPDA, targeted PGD, restarts and the attack on the grid. Others have curves up to where
-everything falls, transfer from two networks, a random defence with the mean of 20 draws, and
-two black boxes. Each part is an evaluation in its own folder below DIR, from which an
-interrupted run is resumed; the page is written after each. Takes about eight hours on two
-cores. Needs 'pyfd-jpeg[evaluate]'.
+224×224, and the parts have 25 photographs, or 10 where an attack takes hours. A table for each
+strength has AutoAttack with and without BPDA, targeted PGD, restarts and the attack on the grid.
+Others have curves up to where everything falls, transfer from two networks, a random defence with
+the mean of 20 draws, and two black boxes. Each part is an evaluation in its own folder below DIR,
+from which an interrupted run is resumed; the page is written after each. Takes about six hours
+on two cores. Needs 'pyfd-jpeg[evaluate]'.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MODEL, *SURROGATES = MODELS
 DEFENCES = ("none", "one-pass:fd-cvpr2019", "two-pass:fd-cvpr2019")
 EPSILONS = (1, 2, 4)
 CURVE = (1, 2, 4, 8, 16, 32, 64)
-COUNT = 25  # photographs
+COUNT, FEW = 25, 10  # photographs
 STRONG = ("noise", "pgd", "autoattack", "bpda", "bpda-t", "bpda-strong", "bpda-autoattack", "grid")
 
 
@@ -42,10 +42,10 @@ def strong(epsilon: int) -> Part:
     return Part(f"autoattack-{epsilon}", MODEL, DEFENCES, STRONG, (epsilon,), COUNT)
 
 
-CURVES = Part("curve", MODEL, (*DEFENCES, "certified:4"), ("noise", "bpda-t", "grid"), CURVE, COUNT)
+CURVES = Part("curve", MODEL, (*DEFENCES, "certified:4"), ("noise", "bpda-t", "grid"), CURVE, FEW)
 TRANSFER = Part("transfer", MODEL, DEFENCES, ("transfer",), EPSILONS, COUNT, "model", SURROGATES)
 RANDOM = Part("random", MODEL, ("shield",), ("bpda",), EPSILONS, COUNT)
-BLIND = Part("black-boxes", MODEL, DEFENCES, ("square-whole", "hopskipjump"), (4,), COUNT)
+BLIND = Part("black-boxes", MODEL, DEFENCES, ("square-whole", "hopskipjump"), (4,), FEW)
 
 
 def sections() -> Iterator[tuple[str, Part]]:

@@ -20,13 +20,12 @@ PHOTOS_HELP = (
 )
 SUFFIXES = {".jpg", ".jpeg", ".png"}
 COUNT = 8  # photographs per case; 1 at the large sizes
-OWN, LARGE = "own size", 2_000_000
-TINY = "8×8"  # one block, which shows what a call costs by itself
+TINY, OWN, LARGE = "8×8", "own size", 2_000_000
 TILE = (512, 480)  # whole MCUs at every subsampling, so that a file can be repeated exactly
 
 #: Widths and heights by name; None is each photograph's own.
 SIZES: dict[str, tuple[int, int] | None] = {
-    TINY: (8, 8),
+    TINY: (8, 8),  # a call's own cost
     "64×64": (64, 64),
     "224×224": (224, 224),
     OWN: None,

@@ -43,8 +43,8 @@ from pyfd._core.pixels import Pixels
 from pyfd.codec import Subsampling
 
 PRESET = QTables.preset("fd-cvpr2019")
-EVERY = tuple(size for size in SIZES if size != TINY)
 SMALL = ("64×64", "224×224", OWN)
+USUAL = tuple(size for size in SIZES if size != TINY)
 NAMED = {"fd-cvpr2019": PRESET} | {f"q{q}": QTables.annex_k(q) for q in (75, 90, 95)}
 LEVEL = Bounds(1.0)  # whoever is ahead
 
@@ -61,7 +61,7 @@ def defended(data: bytes) -> object:
 
 
 def sized(
-    sizes: Sequence[str] = EVERY, kinds: Sequence[Kind] = (*BASELINE, *PROGRESSIVE)
+    sizes: Sequence[str] = USUAL, kinds: Sequence[Kind] = (*BASELINE, *PROGRESSIVE)
 ) -> Iterator[tuple[str, Kind]]:
     """Yield the sizes with the kinds of files; at the large sizes only those of `FEW`."""
     for size in sizes:
@@ -74,7 +74,7 @@ def decodes(
     files: Files,
     theirs: Callable[[bytes], object],
     bounds: Callable[[Kind], Bounds],
-    sizes: Sequence[str] = EVERY,
+    sizes: Sequence[str] = USUAL,
     kinds: Sequence[Kind] = (*BASELINE, *PROGRESSIVE),
 ) -> list[Case]:
     """Return cases of a defended decode over another call, for each size and kind of file.
@@ -97,7 +97,7 @@ def decodes(
 
 
 def over_simplejpeg(files: Files) -> Row:
-    sizes = [size for size in EVERY if size != "64×64"]  # which the row "overhead" measures
+    sizes = [size for size in USUAL if size != "64×64"]  # which the row "overhead" measures
     cases = decodes(files, peers.simplejpeg_decode, lambda _: Bounds(0.85), sizes)
     return Row("simplejpeg", "`decode(x, T)` / simplejpeg's plain decode", cases)
 

@@ -57,21 +57,8 @@ def over_plain(files: Files) -> Row:
 
 def overhead(files: Files) -> Row:
     cases = decodes(files, peers.simplejpeg_decode, lambda _: Bounds(1.0), ["64×64"])
-    return Row("overhead", "`decode(x, T)` at 64×64 / simplejpeg's plain decode", cases)
-
-
-def calls(files: Files) -> Row:
-    """Return a row of the smallest files, where a call's own cost is nearly all."""
-
-    def case(name: str, decode: Callable[[bytes], object], kind: Kind) -> Case:
-        def measure(effort: Effort) -> Measurement:
-            return interleaved(decode, peers.simplejpeg_decode, files.of(TINY, kind), effort)
-
-        return Case(f"{name}, {kind}", Bounds(2.0), measure)
-
-    ways = (("defended", defended), ("plain", plain))
-    cases = [case(name, decode, kind) for name, decode in ways for kind in BASELINE]
-    return Row("call", f"`decode` at {TINY} / simplejpeg's plain decode", cases)
+    cases += decodes(files, peers.simplejpeg_decode, lambda _: Bounds(2.0), [TINY])
+    return Row("overhead", "`decode(x, T)` at 64×64 and 8×8 / simplejpeg's plain decode", cases)
 
 
 # ---- transcoding --------------------------------------------------------------
@@ -295,7 +282,6 @@ ROWS: list[Callable[[Files], Row]] = [
     over_plain,
     *peer_rows.DECODES,
     overhead,
-    calls,
     *peer_rows.ENCODES,
     yuv_rows.yuv,
     requantize_over_both,

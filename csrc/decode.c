@@ -169,11 +169,15 @@ typedef struct strip_work {
 } strip_work;
 
 /* Return the first row of the image that belongs to a strip or to those below
- * it. */
-static JDIMENSION row_of(const strip_work *work, JDIMENSION imcu)
+ * it.  Each strip ends where the next one starts. */
+static JDIMENSION row_of(const strip_work *work, uint32_t index)
 {
-  const JDIMENSION row = imcu * work->lines, end = work->top + work->height;
+  const JDIMENSION end = work->top + work->height;
+  JDIMENSION row;
 
+  if (index == work->strips.count)
+    return end;
+  row = work->strips.at[index].first * work->lines;
   if (row < work->top)
     return work->top;
   return row < end ? row : end;
@@ -207,8 +211,8 @@ static void decode_strip(void *data, uint32_t index)
   job.strips = work;
   pyfd_start_strip(&s, work->whole, strip, &status, &job);
   s.reading.width = work->width;
-  s.reading.top = row_of(work, strip->first);
-  s.reading.height = row_of(work, strip->first + strip->rows) - s.reading.top;
+  s.reading.top = row_of(work, index);
+  s.reading.height = row_of(work, index + 1) - s.reading.top;
   if (s.reading.height > 0 && pyfd_run(&s, read_strip) != PYFD_OK)
     atomic_store(&work->failed, 1);
 }
@@ -232,12 +236,8 @@ static int cut(pyfd_session *s, strip_work *work)
   pyfd_cut_strips(&work->strips, r->workers, rows,
                   pixels * r->scale * r->scale, unit, (int)context);
   for (i = 0; i < work->strips.count; i++) {
-    work->strips.at[i].first += above;
-    if (i > 0) {
-      work->strips.at[i].first += context;
-      work->strips.at[i - 1].rows += context;
-    }
-    mcus[i] = pyfd_mcus_above(s, row_of(work, work->strips.at[i].first));
+    work->strips.at[i].first += above + (i > 0 ? context : 0);
+    mcus[i] = pyfd_mcus_above(s, row_of(work, i));
   }
   return work->strips.count > 0 && pyfd_find_strips(s, &work->strips, mcus);
 }
@@ -318,7 +318,7 @@ int pyfd_decode_opened(pyfd_found *found, const uint8_t *data, size_t size,
                        size_t out_size)
 {
   decode_job job = {(const uint16_t (*)[PYFD_BLOCK])tables, num_tables, out,
-                    out_size};
+                    out_size, NULL};
 
   return run(found, data, size, limits, reading, &job, found->status);
 }

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "binding.h"
 #include "orient.h"
 #include "restarts.h"
 #include "work.h"
@@ -67,17 +68,33 @@ static J_COLOR_SPACE input_color(const pyfd_image *image)
   return image->color == 0 ? JCS_RGB : pyfd_libjpeg_color(image->color);
 }
 
-void pyfd_encode_pixels(pyfd_session *s)
+static pyfd_image image_of(const pyfd_session *s)
 {
-  pyfd_encode_job *job = s->job;
-  struct jpeg_compress_struct *out = &s->out;
+  const pyfd_encode_job *job = s->job;
   const pyfd_image image = {job->pixels, job->width, job->height,
                             job->channels, s->writing.color};
+
+  return image;
+}
+
+static void check_arguments(pyfd_session *s)
+{
+  const pyfd_encode_job *job = s->job;
+  const pyfd_image image = image_of(s);
 
   pyfd_require(s, pyfd_check_image(&image, job->tables, job->num_tables,
                                    s->errors.status));
   pyfd_require(s, pyfd_check_segments(job->segments, job->segments_size,
                                       s->errors.status));
+}
+
+void pyfd_encode_pixels(pyfd_session *s)
+{
+  pyfd_encode_job *job = s->job;
+  struct jpeg_compress_struct *out = &s->out;
+  const pyfd_image image = image_of(s);
+
+  check_arguments(s);
   pyfd_open_output(s, job->max_size);
   out->image_width = job->width;
   out->image_height = job->height;
@@ -171,10 +188,13 @@ static int encode_in_strips(pyfd_session *s)
   int done = 0;
 
   if (how->restart_rows == 0 || how->workers < 2 || how->helpers == NULL ||
-      how->progressive || how->optimize || job->width == 0 ||
-      job->width > PYFD_MAX_SIDE || job->h_samp < 1 || job->h_samp > 4 ||
-      job->v_samp < 1 || job->v_samp > 4 ||
-      (work = calloc(1, sizeof(*work))) == NULL)
+      how->progressive || how->optimize || job->h_samp < 1 ||
+      job->h_samp > MAX_SAMP_FACTOR || job->v_samp < 1 ||
+      job->v_samp > MAX_SAMP_FACTOR)
+    return 0;
+  check_arguments(s); /* of the whole, which a strip does not know */
+  work = calloc(1, sizeof(*work));
+  if (work == NULL)
     return 0;
   work->whole = s;
   cut(s, work);
@@ -220,4 +240,33 @@ int pyfd_encode(const uint8_t *pixels, uint32_t width, uint32_t height,
 
   pyfd_start_session(&s, status, &job);
   return pyfd_run_writer(&s, encode, writing, out, out_size);
+}
+
+/* Give back what a file does not take of its buffer: many of them are held at
+ * once. */
+static void shrink(pyfd_made *made)
+{
+  uint8_t *less = realloc(made->data[0], made->size[0]);
+
+  if (less != NULL)
+    made->data[0] = less;
+}
+
+size_t pyfd_encode_many(pyfd_picture *pictures, size_t count, int h_samp,
+                        int v_samp, const uint16_t *tables, int num_tables,
+                        const uint8_t *segments, size_t segments_size)
+{
+  pyfd_picture *p;
+  size_t failed = 0;
+
+  for (p = pictures; p < pictures + count; p++) {
+    if (pyfd_encode(p->pixels, p->width, p->height, p->channels, h_samp,
+                    v_samp, tables, num_tables, p->writing, segments,
+                    segments_size, p->made->data, p->made->size,
+                    p->made->status) == PYFD_OK)
+      shrink(p->made);
+    else
+      failed++;
+  }
+  return failed;
 }

@@ -266,15 +266,22 @@ int pyfd_walk_file(const uint8_t *data, size_t size, const pyfd_limits *limits,
   return code == PYFD_OK ? walk_scans(&w, walk) : code;
 }
 
-int pyfd_walk_on(const pyfd_found *found, const pyfd_limits *limits,
-                 pyfd_walk *walk, pyfd_status *status)
+int pyfd_walk_on(const pyfd_found *found, const uint8_t *data, size_t size,
+                 const pyfd_limits *limits, pyfd_walk *walk,
+                 pyfd_status *status)
 {
   pyfd_walker w = *(const pyfd_walker *)found->walker;
 
+  /* The pointers of the first call may no longer be valid. */
+  if (w.size != size)
+    return pyfd_fail(status, PYFD_ARGUMENT,
+                     "the input changed during the call");
+  w.data = data;
   walk->header = found->header[0];
   w.header = &walk->header;
   w.limits = limits;
   w.status = status;
+  w.segments = NULL;
   w.capacity = 0;
   status->warnings = w.warnings;
   return walk_scans(&w, walk);

@@ -26,9 +26,11 @@ typedef struct {
 int pyfd_walk_file(const uint8_t *data, size_t size, const pyfd_limits *limits,
                    pyfd_walk *walk, pyfd_status *status);
 
-/* Walk the rest of a file that pyfd_open() has accepted. */
-int pyfd_walk_on(const pyfd_found *found, const pyfd_limits *limits,
-                 pyfd_walk *walk, pyfd_status *status);
+/* Walk the rest of a file that pyfd_open() has accepted.  If the size is not
+ * the one that it had then, the code is PYFD_ARGUMENT. */
+int pyfd_walk_on(const pyfd_found *found, const uint8_t *data, size_t size,
+                 const pyfd_limits *limits, pyfd_walk *walk,
+                 pyfd_status *status);
 
 /* Return how many blocks a component has. */
 static inline uint64_t pyfd_blocks(const pyfd_header *header, int component)

@@ -12,8 +12,6 @@
 #include "binding.h"
 #include "options.h"
 
-#define FIRST_BUFFER 65536
-
 _Static_assert(PYFD_MAX_SIDE == JPEG_MAX_DIMENSION, "libjpeg's largest side");
 
 /* ---- errors ---- */
@@ -275,7 +273,8 @@ static void walk(pyfd_session *s)
   pyfd_require(
       s, s->found == NULL
              ? pyfd_walk_file(s->data, s->size, &s->limits, &s->walk, status)
-             : pyfd_walk_on(s->found, &s->limits, &s->walk, status));
+             : pyfd_walk_on(s->found, s->data, s->size, &s->limits, &s->walk,
+                            status));
 }
 
 void pyfd_open_input(pyfd_session *s)
@@ -341,10 +340,10 @@ static void init_destination(j_compress_ptr cinfo)
 {
   pyfd_destination *d = (pyfd_destination *)cinfo->dest;
 
-  d->buffer = malloc(FIRST_BUFFER);
+  d->buffer = malloc(PYFD_FIRST_BUFFER);
   if (d->buffer == NULL)
     ERREXIT1(cinfo, JERR_OUT_OF_MEMORY, 0);
-  d->capacity = FIRST_BUFFER;
+  d->capacity = PYFD_FIRST_BUFFER;
   d->pub.next_output_byte = d->buffer;
   d->pub.free_in_buffer = d->capacity;
 }

@@ -24,6 +24,8 @@ typedef struct {
   int strict; /* the first warning is an error */
 } pyfd_errors;
 
+#define PYFD_FIRST_BUFFER 65536
+
 typedef struct {
   struct jpeg_destination_mgr pub;
   uint8_t *buffer; /* from malloc */

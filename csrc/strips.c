@@ -22,11 +22,13 @@
 #define PYFD_STRIP_ROWS 8
 #endif
 
-/* What libjpeg holds while it reads, at most: rows of each component, twelve
- * for eight and the context, rows that are upsampled or turned, and tables */
+/* What a thread holds at most: rows of each component, twelve for eight and
+ * the context, rows that are upsampled or turned, tables, and the buffers that
+ * its strips start to write to, however small they are */
 #define ROWS_OF_A_BLOCK 12
 #define ROWS_OF_PIXELS (16 + 4 * 4)
 #define TABLES (256 << 10)
+#define BUFFERS (ROUNDS * PYFD_FIRST_BUFFER)
 
 static uint64_t least(uint64_t a, uint64_t b)
 {
@@ -68,27 +70,27 @@ uint32_t pyfd_rows_of_interval(const pyfd_session *s)
   return in->restart_interval % row == 0 ? in->restart_interval / row : 1;
 }
 
-/* Return a bound of the memory that libjpeg takes to read a strip. */
-static uint64_t reader_bytes(const pyfd_header *h)
+uint64_t pyfd_bytes_of_readers(const pyfd_session *s)
 {
-  uint64_t bytes = TABLES;
+  const pyfd_header *h = &s->walk.header;
+  const uint64_t readers = least(s->reading.workers, PYFD_MAX_STRIPS) + 1;
+  uint64_t bytes = TABLES + BUFFERS;
   uint32_t i;
 
   for (i = 0; i < h->num_components; i++)
     bytes += (uint64_t)h->blocks_wide[i] * 8 * h->v_samp[i] * ROWS_OF_A_BLOCK;
-  return bytes + (uint64_t)h->width * PYFD_MAX_COMPONENTS * ROWS_OF_PIXELS;
+  bytes += (uint64_t)h->width * PYFD_MAX_COMPONENTS * ROWS_OF_PIXELS;
+  return s->size + readers * bytes;
 }
 
 int pyfd_may_read_strips(const pyfd_session *s, uint64_t held)
 {
   const pyfd_limits *l = &s->limits;
-  const uint64_t readers = (uint64_t)s->reading.workers + 1;
 
   return s->reading.workers > 1 && s->reading.helpers != NULL &&
          s->errors.strict && !s->walk.header.multiscan &&
          s->in.restart_interval > 0 && s->walk.work <= l->max_work / 2 &&
-         s->size + held + readers * reader_bytes(&s->walk.header) <=
-             l->max_memory;
+         pyfd_bytes_of_readers(s) + held <= l->max_memory;
 }
 
 /* Find the restart marker that ends interval `last` - 1, from the data of

@@ -39,10 +39,14 @@ void pyfd_cut_strips(pyfd_strips *strips, uint32_t workers, uint32_t rows,
  * if they are not whole. */
 uint32_t pyfd_rows_of_interval(const pyfd_session *s);
 
+/* Return a bound of what is in memory while strips of the file that was opened
+ * are read: the file, and what the threads hold. */
+uint64_t pyfd_bytes_of_readers(const pyfd_session *s);
+
 /* Decide whether strips of the file that was opened may be read at once: it
  * has one scan with restart intervals, the caller has threads, and the limits
- * allow for the memory of `held` bytes and a reader for each of them, and for
- * the work of reading everything twice. */
+ * allow for the readers and `held` bytes more, and for the work of reading
+ * everything twice. */
 int pyfd_may_read_strips(const pyfd_session *s, uint64_t held);
 
 /* Find where the reading of each strip starts, which needs the MCUs from

@@ -92,8 +92,9 @@ static void write_strip(void *data, uint32_t index)
   if (atomic_load(&work->failed))
     return;
   job.strips = work;
-  job.max_size =
-      (whole->limits.max_memory - whole->size) / 2 / work->strips.count;
+  /* All parts are in memory twice when they are joined. */
+  job.max_size = (whole->limits.max_memory - pyfd_bytes_of_readers(whole)) /
+                 2 / work->strips.count;
   if (index > 0)
     job.segments_size = 0;
   how.size = sizeof(how); /* the caller's may be another */

@@ -1,7 +1,8 @@
 /*
  * certified.c - encoding with a radius.  It must work if and only if a flat
  * block of level 128 has the radius.  Then all decoded blocks have it, and no
- * perturbation within it changes what is encoded.
+ * perturbation within it changes what is encoded.  Several threads must do
+ * what one does.
  */
 
 #include "fuzz.h"
@@ -58,6 +59,7 @@ static options choose(const uint8_t *data)
   o.height = 1 + data[2] % SIDE;
   o.plain.progressive = data[0] >> 1 & 1;
   o.plain.optimize = data[0] >> 2 & 1;
+  o.plain.restart_rows = data[3] >> 6;
   o.writing = o.plain;
   if (data[0] & 8) {
     o.writing.file_radius = epsilon + 1;
@@ -72,6 +74,33 @@ static options choose(const uint8_t *data)
   return o;
 }
 
+/* Check that several threads write this file, or fail like this. */
+static void check_shared(const options *o, const uint8_t *pixels,
+                         const pyfd_writing *writing, int code,
+                         const uint8_t *file, size_t size,
+                         const pyfd_status *status)
+{
+  fuzz_pool pool = {.count = 0};
+  const pyfd_helpers helpers = {fuzz_ask, &pool};
+  pyfd_writing how = *writing;
+  pyfd_status found;
+  uint8_t *again;
+  size_t again_size;
+  int shared;
+
+  how.workers = WORKERS;
+  how.helpers = &helpers;
+  shared =
+      pyfd_encode(pixels, o->width, o->height, o->channels, 1, 1, o->tables,
+                  CHANNELS, &how, NULL, 0, &again, &again_size, &found);
+  fuzz_join(&pool);
+  check_same(code, status, shared, &found);
+  if (size != again_size ||
+      (code == PYFD_OK && memcmp(file, again, size) != 0))
+    abort();
+  pyfd_free(again);
+}
+
 static int encode(const options *o, const uint8_t *pixels,
                   const pyfd_writing *writing, uint8_t **file, size_t *size)
 {
@@ -81,6 +110,7 @@ static int encode(const options *o, const uint8_t *pixels,
   code = pyfd_encode(pixels, o->width, o->height, o->channels, 1, 1, o->tables,
                      CHANNELS, writing, NULL, 0, file, size, &status);
   check_status(code, &status);
+  check_shared(o, pixels, writing, code, *file, *size, &status);
   return code;
 }
 

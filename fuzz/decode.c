@@ -1,9 +1,13 @@
 /*
  * decode.c - decoding, plain or onto tables, in every mode, scale and
- * orientation; and of regions, whose pixels must be those of the whole.
+ * orientation; of regions, whose pixels must be those of the whole; of files
+ * whose header has been read before, as Python does it; and on several threads,
+ * which must do what one does.
  */
 
 #include "fuzz.h"
+
+#include "binding.h"
 
 typedef struct {
   uint32_t width, height, channels;
@@ -28,6 +32,29 @@ static shape scaled(const pyfd_header *header, const pyfd_reading *reading)
   return whole;
 }
 
+/* Check that several threads give these pixels, or fail like this. */
+static void check_shared(const job *j, const pyfd_reading *reading,
+                         const uint8_t *out, size_t size, int code,
+                         const pyfd_status *status)
+{
+  fuzz_pool pool = {.count = 0};
+  const pyfd_helpers helpers = {fuzz_ask, &pool};
+  pyfd_reading how = *reading;
+  pyfd_status found;
+  uint8_t *again = malloc(size);
+  int shared;
+
+  how.workers = WORKERS;
+  how.helpers = &helpers;
+  shared = pyfd_decode(j->data, j->size, &fuzz_limits, &how, j->tables,
+                       j->num_tables, again, size, &found);
+  fuzz_join(&pool);
+  check_same(code, status, shared, &found);
+  if (code == PYFD_OK && memcmp(again, out, size) != 0)
+    abort();
+  free(again);
+}
+
 /* Return the pixels, or NULL if the call fails. */
 static uint8_t *decode(const job *j, const pyfd_reading *reading, shape of)
 {
@@ -38,12 +65,54 @@ static uint8_t *decode(const job *j, const pyfd_reading *reading, shape of)
                          j->num_tables, out, size, &status);
 
   check_status(code, &status);
+  check_shared(j, reading, out, size, code, &status);
   if (code == PYFD_OK) {
     read_all(out, size);
     return out;
   }
   free(out);
   return NULL;
+}
+
+/* Decode a file whose header has been read before.  The outcome must be that
+ * of decode(). */
+static void check_opened(const job *j, const pyfd_reading *reading, shape of,
+                         const uint8_t *pixels)
+{
+  const size_t size = (size_t)of.width * of.height * of.channels;
+  pyfd_found found;
+  uint8_t *out = malloc(size);
+  int code = pyfd_open(j->data, j->size, &fuzz_limits, NULL, 0, &found);
+
+  if (code == PYFD_OK)
+    code = pyfd_decode_opened(&found, j->data, j->size, &fuzz_limits, reading,
+                              j->tables, j->num_tables, out, size);
+  check_status(code, found.status);
+  if ((code == PYFD_OK) != (pixels != NULL) ||
+      (pixels != NULL && memcmp(out, pixels, size) != 0))
+    abort();
+  free(out);
+}
+
+/* Decode a file after the header of another one of the same size. */
+static void decode_changed(const job *j, const pyfd_reading *reading, shape of,
+                           uint32_t place, uint8_t value)
+{
+  const size_t size = (size_t)of.width * of.height * of.channels;
+  pyfd_found found;
+  uint8_t *out = malloc(size), *before = malloc(j->size);
+  int code;
+
+  memcpy(before, j->data, j->size);
+  before[place % j->size] = value;
+  code = pyfd_open(before, j->size, &fuzz_limits, NULL, 0, &found);
+  free(before);
+  if (code == PYFD_OK) {
+    code = pyfd_decode_opened(&found, j->data, j->size, &fuzz_limits, reading,
+                              j->tables, j->num_tables, out, size);
+    check_status(code, found.status);
+  }
+  free(out);
 }
 
 /* Choose a region, in 256ths of the sides. */
@@ -107,6 +176,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     return 0;
   whole = of = scaled(&header, &reading);
   pixels = decode(&j, &reading, whole);
+  check_opened(&j, &reading, whole, pixels);
+  decode_changed(&j, &reading, whole, option32(data + 4), data[6]);
   if (data[3] & 2) {
     of = choose_region(&reading, data + 4, whole);
     check_region(&j, &reading, of, whole, pixels);

@@ -10,6 +10,7 @@
 #ifndef PYFD_FUZZ_H
 #define PYFD_FUZZ_H
 
+#include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,6 +84,48 @@ static inline void check_status(int code, const pyfd_status *status)
       memchr(status->message, 0, sizeof(status->message)) == NULL ||
       (code == PYFD_LIMIT) != (status->limit[0] != 0) ||
       (status->needed != 0 && status->needed <= status->allowed))
+    abort();
+}
+
+/* ---- several threads: build.py makes strips of small images, too ---- */
+
+#define WORKERS 3
+
+typedef struct {
+  pthread_t threads[WORKERS - 1];
+  uint32_t count;
+} fuzz_pool;
+
+static inline void *fuzz_help(void *work)
+{
+  pyfd_help(work);
+  return NULL;
+}
+
+static inline void fuzz_ask(void *pool, pyfd_work *work, uint32_t count)
+{
+  fuzz_pool *p = pool;
+
+  for (; count > 0; count--) {
+    if (p->count == WORKERS - 1 ||
+        pthread_create(&p->threads[p->count], NULL, fuzz_help, work) != 0)
+      abort();
+    p->count++;
+  }
+}
+
+/* Wait for the threads that a call has asked for. */
+static inline void fuzz_join(fuzz_pool *pool)
+{
+  while (pool->count > 0)
+    pthread_join(pool->threads[--pool->count], NULL);
+}
+
+/* Check that several threads give the outcome of one. */
+static inline void check_same(int code, const pyfd_status *status, int again,
+                              const pyfd_status *shared)
+{
+  if (code != again || memcmp(status, shared, sizeof(*status)) != 0)
     abort();
 }
 

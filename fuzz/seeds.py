@@ -45,6 +45,18 @@ def files() -> dict[str, bytes]:
     }
 
 
+def strips() -> dict[str, bytes]:
+    """Return JPEGs with restart markers after rows of MCUs, which several threads can read."""
+    color, cmyk = jpegs.picture(29, 90), jpegs.picture(17, 41, channels=4)
+    return {
+        "rows-420": jpegs.encode_with_pillow(color, subsampling=2, restart_marker_rows=1),
+        "rows-444": jpegs.encode_with_pillow(color, subsampling=0, restart_marker_rows=2),
+        "rows-gray": jpegs.encode_with_pillow(color[:, :, 0], restart_marker_rows=3),
+        "rows-cmyk": jpegs.encode_with_pillow(cmyk, restart_marker_rows=1),
+        "part-of-rows": jpegs.encode_with_pillow(color, restart_marker_blocks=7),
+    }
+
+
 def subsampled(sampling: tuple[int, ...], blocks: int = 40) -> bytes:
     """Return noise with these sampling factors, which Pillow's encoder does not have."""
     noise = random.Random(0).randbytes(blocks * 12).replace(b"\xff", b"")
@@ -97,7 +109,7 @@ def main() -> None:
     for name, data in segments().items():
         (others / name).write_bytes(data)
     folder.mkdir(parents=True, exist_ok=True)
-    for number, (name, data) in enumerate({**files(), **pixels()}.items()):
+    for number, (name, data) in enumerate({**files(), **strips(), **pixels()}.items()):
         for variant in range(VARIANTS):
             options = random.Random(number * VARIANTS + variant).randbytes(OPTIONS)
             (folder / f"{name}-{variant}").write_bytes(options + data)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from pyfd._core import bands, binding, text_files
 from pyfd._core.arithmetic import DCT, YCBCR
-from pyfd._core.cores import usable_cores
+from pyfd._core.cores import worker_count
 from pyfd._core.files import Source, read_source
 from pyfd._core.memory import Budget, check_memory
 from pyfd._core.pixels import Pixels, pixels_of
@@ -337,14 +337,11 @@ def calibrate(
         `FrequencyStatistics.failures`.
 
     Raises:
-        TypeError: `sources` is a single file.
+        TypeError: `sources` is a single file, or `workers` is not a whole number.
         ValueError: No source could be read, or `workers` is less than 1.
         ImportError: `progress` is true, and tqdm is missing.
     """
-    if workers is None:
-        workers = usable_cores()
-    if operator.index(workers) < 1:
-        raise ValueError(f"workers must be at least 1, not {workers}")
+    count = worker_count(workers)
     bounds = Limits() if limits is None else limits
     if isinstance(sources, str | bytes | os.PathLike):
         raise TypeError("sources must be an iterable of files or arrays, not one file")
@@ -352,7 +349,7 @@ def calibrate(
         (source, _name(source, number))
         for number, source in enumerate(_with_progress(sources, progress))
     )
-    return with_images(gather(named, workers, bounds))
+    return with_images(gather(named, count, bounds))
 
 
 def gather(

@@ -176,8 +176,7 @@ def decode(
             strict=strict,
             limits=limits,
         )
-    count = 1 if workers == 1 else worker_count(workers)
-    return decoding.decode(source, tables, reading, out, workers=count)
+    return decoding.decode(source, tables, reading, out, workers=worker_count(workers))
 
 
 def snap(
@@ -339,6 +338,7 @@ def encode(
             a step is too small for a radius; the message says which it takes.
     """
     tables = steps_within(qtables, BASELINE_STEP if baseline else ENCODER_STEP)
+    options = None
     if (
         exif is None
         and icc_profile is None
@@ -346,9 +346,10 @@ def encode(
         and radius is None
         and radius_files is None
         and restart_rows is None
+        and max_loss == 1.0
     ):
-        options = encoding.plain(mode, layout, subsampling, progressive, optimize, max_loss)
-    else:
+        options = encoding.plain(mode, layout, subsampling, progressive, optimize)
+    if options is None:
         options = encoding.Encoding(
             mode=mode,
             layout=layout,
@@ -401,7 +402,7 @@ def write_coefficients(
         coefficients.sampling,
     )
     segments = _metadata.build(exif, icc_profile, comment)
-    how = binding.writing(bool(progressive), bool(optimize))
+    how = binding.writing_how(bool(progressive), bool(optimize))
     return binding.write_coefficients(frame, checked, tables, how, segments)
 
 
@@ -494,14 +495,10 @@ def requantize(
     turned = opencv_exif.orientation(found) if to_turn else None
     kept = _metadata.kept(found, names or (), turned)
     least, least_file = least_radii(frame, tables, radius, radius_files)
-    how = binding.writing(
-        bool(progressive),
-        bool(optimize),
-        keep_density=names is not None,
-        radius=least,
-        file_radius=least_file,
-        trim=orient == "trim",
-        restart_rows=encoding.checked_restart_rows(restart_rows) or 0,
+    rows = encoding.checked_restart_rows(restart_rows) or 0
+    density, trim = names is not None, orient == "trim"
+    how = binding.writing_how(
+        bool(progressive), bool(optimize), "L", rows, 1, density, least, least_file, trim
     )
     left_out = "" if strict else kept.left_out
     return binding.requantize(

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
+import numpy as np
 import numpy.typing as npt
 
 from pyfd._core import decoding, encoding
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["decode_many", "encode_many"]
 
-# What a thread takes at once: so many small files
+# What a thread takes at once: so many small files or images
 _MOST = 16
 _MOST_BYTES = 1 << 18
 
@@ -108,17 +109,21 @@ def decode_many(
     reading = reading_of("decode_many", decode_options)
     tables = decoder_steps(qtables)
     budget = Budget(reading.limits.max_memory)
-    small = _Small(sources) if decoding.in_batches(reading) else None
+    files = _items(sources, "sources must be an iterable of files, not one file")
+    together = decoding.in_batches(reading)
+
+    def batches(call: Callable[[list[Any], int], list[Any]]) -> _Batches | None:
+        return _Batches(call, files, _size_of_file) if together else None
+
     if out is None:
         if layout != "HWC":
             raise ValueError("layout is that of out: without out, images are H×W×C")
         return _in_threads(
             lambda source, _: decoding.decode(source, tables, reading, budget=budget),
-            _items(sources, "sources must be an iterable of files, not one file"),
+            files,
             workers,
             errors,
-            lambda files, _: decoding.decode_batch(files, tables, reading, budget),
-            small,
+            batches(lambda several, _: decoding.decode_batch(several, tables, reading, budget)),
         )
     places = Places(out, layout, reading.mode)
 
@@ -131,10 +136,10 @@ def decode_many(
             raise
         return places[index]
 
-    def fill_batch(files: list[bytes], index: int) -> list[Pixels | Exception]:
-        own = [places.place(index + i) for i in range(len(files))]
+    def fill_batch(several: list[bytes], index: int) -> list[Pixels | Exception]:
+        own = [places.place(index + i) for i in range(len(several))]
         try:
-            found = decoding.decode_batch(files, tables, reading, budget, own)
+            found = decoding.decode_batch(several, tables, reading, budget, own)
         except BaseException:
             for place in own:
                 place.clear()
@@ -146,8 +151,7 @@ def decode_many(
                 found[i] = places[index + i]
         return found
 
-    files = _items(sources, "sources must be an iterable of files, not one file")
-    return _in_threads(fill, places.at_most(files), workers, errors, fill_batch, small)
+    return _in_threads(fill, places.at_most(files), workers, errors, batches(fill_batch))
 
 
 @overload
@@ -218,11 +222,20 @@ def encode_many(
             'one array is a batch of images if it has four axes, or three and mode="L", not '
             f"{axes}: put a single image into a list"
         )
+    items = _items(images, "images must be an iterable of images, not one file")
+
+    def size(image: object) -> int | None:
+        return image.nbytes + len(options.segments) if type(image) is np.ndarray else None
+
+    def encode_several(several: list[Pixels], _: int) -> list[bytes | Exception]:
+        return encoding.encode_batch(several, tables, options, limits, budget)
+
     return _in_threads(
         lambda image, _: encoding.encode_within(image, tables, options, limits, budget),
-        _items(images, "images must be an iterable of images, not one file"),
+        items,
         workers,
         errors,
+        _Batches(encode_several, items, size) if encoding.in_batches(options) else None,
     )
 
 
@@ -230,10 +243,17 @@ def encode_many(
 
 
 def _items(items: Iterable[_Item], message: str) -> Iterable[_Item]:
-    """Refuse a single file, which is an iterable of characters or numbers."""
+    """Refuse a single file, which is an iterable of characters or numbers.
+
+    Return a list as it is now: another thread may change it.
+    """
     if isinstance(items, str | bytes | bytearray | memoryview | os.PathLike):
         raise TypeError(message)
-    return items
+    return tuple(items) if type(items) is list else items
+
+
+def _size_of_file(source: object) -> int | None:
+    return len(source) if type(source) is bytes else None
 
 
 def _in_threads(
@@ -241,48 +261,57 @@ def _in_threads(
     items: Iterable[_Item],
     workers: int | None,
     errors: str,
-    batch: Callable[[list[Any], int], list[_Result | Exception]] | None = None,
-    small: _Small | None = None,
+    batches: _Batches | None = None,
 ) -> list[_Result | Exception]:
-    """Return what a function makes of each item and its index, in the items' order.
-
-    `batch` does the same for several `small` items at once, and returns errors.
-    """
+    """Return what a function makes of each item and its index, in the items' order."""
     if errors not in ("raise", "return"):
         raise ValueError(f'errors must be "raise" or "return", not {errors!r}')
     workers = worker_count(workers)
     iterator = iter(items)
     first = list(itertools.islice(iterator, workers))  # no more threads than items
     threads = max(1, len(first))
-    if batch and small:
-        small.share(threads)
-    return _Work(call, itertools.chain(first, iterator), errors, batch, small).run(threads)
+    if batches:
+        batches.share(threads)
+    return _Work(call, itertools.chain(first, iterator), errors, batches).run(threads)
 
 
-class _Small:
-    """The small files of a list, of which a thread takes several at once.
+class _Batches:
+    """The small items of a tuple or an array, of which a thread takes several at once.
 
     So there is no Python between them, and the GIL, which threads wait for, is released
-    once. A file that another object gives is taken when a thread is ready for it.
+    once. An item that another object gives is taken when a thread is ready for it.
+
+    Args:
+        call: A function of several items and the first one's index. It returns each
+            item's result or error.
+        items: The items.
+        size: A function that returns an item's bytes, or None if the call does not take it.
     """
 
-    def __init__(self, sources: object) -> None:
-        self._sources = tuple(sources) if isinstance(sources, list | tuple) else ()
+    def __init__(
+        self,
+        call: Callable[[list[Any], int], list[Any]],
+        items: object,
+        size: Callable[[object], int | None],
+    ) -> None:
+        self.call = call
+        self._items: Any = items if type(items) in (tuple, np.ndarray) else ()
+        self._size = size
         self._parts = 1
 
     def share(self, threads: int) -> None:
-        """Leave each of so many threads work until the end."""
-        self._parts = 2 * threads
+        """Leave each of several threads work until the end."""
+        self._parts = 2 * threads if threads > 1 else 1
 
     def count(self, start: int) -> int:
         """Return how many items from `start` on to take at once: 0 for one on its own."""
-        sources: Any = self._sources
-        most = min(_MOST, (len(sources) - start) // self._parts)
-        size = taken = 0
-        while taken < most and type(sources[start + taken]) is bytes:
-            size += len(sources[start + taken])
-            if size > _MOST_BYTES:
+        most = min(_MOST, (len(self._items) - start) // self._parts)
+        left, taken = _MOST_BYTES, 0
+        while taken < most:
+            size = self._size(self._items[start + taken])
+            if size is None or size > left:
                 break
+            left -= size
             taken += 1
         return taken if taken > 1 else 0
 
@@ -299,13 +328,11 @@ class _Work(Generic[_Item, _Result]):
         call: Callable[[_Item, int], _Result],
         items: Iterator[_Item],
         errors: str,
-        batch: Callable[[list[_Item], int], list[_Result | Exception]] | None,
-        small: _Small | None,
+        batches: _Batches | None,
     ) -> None:
         self._call = call
         self._items = items
-        self._batch = batch
-        self._small = small
+        self._batches = batches
         self._return_errors = errors == "return"
         self._lock = threading.Lock()
         self._taken = 0
@@ -342,8 +369,8 @@ class _Work(Generic[_Item, _Result]):
         """Process the next item, or the next small ones; return False if there is none."""
         with self._lock:  # items may come from a generator
             index = self._taken
-            count = self._small.count(index) if self._small else 0
             try:
+                count = self._batches.count(index) if self._batches else 0
                 item = next(self._items)
                 several = [item, *itertools.islice(self._items, count - 1)] if count else []
             except StopIteration:
@@ -354,16 +381,15 @@ class _Work(Generic[_Item, _Result]):
             self._taken += max(1, len(several))
         results: list[_Result | Exception]
         try:
-            if several and self._batch:
-                results = self._batch(several, index)
+            if several and self._batches:
+                results = self._batches.call(several, index)
             else:
                 results = [self._call(item, index)]
-        except BaseException as error:
-            # KeyboardInterrupt and SystemExit do not come from the item
-            if several or not isinstance(error, Exception):
-                self._failed[index] = error
-                return True
-            results = [error]
+        except Exception as error:
+            results = [error] * max(1, len(several))
+        except BaseException as error:  # KeyboardInterrupt and SystemExit are not the item's
+            self._failed[index] = error
+            return True
         for at, result in enumerate(results, index):
             if isinstance(result, Exception) and not self._return_errors:
                 self._failed[at] = result

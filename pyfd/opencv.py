@@ -88,7 +88,7 @@ def imdecode(
     tables = None if qtables is None else as_qtables(qtables)
     reading_of("imdecode", options, SafetyOptions)
     data = _bytes(buf)
-    if data and data[:3] != _MAGIC and tables is None:
+    if data.size and data[:3].tobytes() != _MAGIC and tables is None:
         return _with_cv2(data, flags)
     try:
         return _decode(data, flags, tables, options)
@@ -106,23 +106,23 @@ def _checked(flags: int) -> int:
     return flags
 
 
-def _bytes(buf: Buffer) -> memoryview:
+def _bytes(buf: Buffer) -> Pixels:
     array = buf if isinstance(buf, np.ndarray) else np.frombuffer(buf, np.uint8)
     if array.itemsize != 1 or array.size != max(array.shape, default=0):
         raise ValueError(f"buf must be a file's bytes, not {array.dtype} of shape {array.shape}")
-    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
 
 
-def _with_cv2(data: memoryview, flags: int) -> npt.NDArray[Any] | None:
+def _with_cv2(data: Pixels, flags: int) -> npt.NDArray[Any] | None:
     try:
         import cv2
     except ModuleNotFoundError as error:
         raise missing("not a JPEG file, and opencv", "opencv", module=error.name) from error
-    pixels: npt.NDArray[Any] | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    pixels: npt.NDArray[Any] | None = cv2.imdecode(data, flags)
     return pixels
 
 
-def _decode(data: memoryview, flags: int, tables: QTables | None, options: SafetyOptions) -> Pixels:
+def _decode(data: Pixels, flags: int, tables: QTables | None, options: SafetyOptions) -> Pixels:
     frame = binding.probe(data, options.get("limits", DEFAULT_LIMITS))
     unchanged = flags == IMREAD_UNCHANGED
     has_color = frame.color_space != "L"
@@ -137,7 +137,7 @@ def _decode(data: memoryview, flags: int, tables: QTables | None, options: Safet
     mode: Any = "CMYK" if four else ("RGB" if rgb else "BGR") if color else "L"
     orient = not (unchanged or flags & IMREAD_IGNORE_ORIENTATION)
     reading = reading_with(**options, mode=mode, scale=scale, orient=orient)
-    pixels = decoding.decode(data, decoder_steps(tables), reading)
+    pixels = decoding.decode(data.data, decoder_steps(tables), reading)
     return _from_cmyk(pixels, color, rgb) if four else pixels
 
 

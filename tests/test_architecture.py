@@ -98,7 +98,7 @@ def package(module: str) -> str:
 
 def test_the_graph_is_seen():
     assert len(MODULES) > 50
-    assert Import("pyfd._core.binding", "pyfd._core._libpyfd", "lib") in IMPORTS
+    assert Import("pyfd._core.binding.reading", "pyfd._core._libpyfd", "lib") in IMPORTS
     assert sum(item.importer.startswith("pyfd.cli") for item in IMPORTS) > 20
 
 
@@ -189,6 +189,14 @@ def test_the_command_line_alone_imports_click():
     users = importers("click")
     assert users
     assert [user for user in users if not user.startswith("pyfd.cli")] == []
+
+
+def test_one_package_alone_calls_c():
+    """It is the only one whose types mypy cannot check."""
+    users = {item.importer for item in IMPORTS if item.module == "pyfd._core._libpyfd"}
+    assert users
+    assert {package(user) for user in users} == {"pyfd._core.binding"}
+    assert importers("cffi") == set()
 
 
 def test_one_function_alone_imports_tqdm():

@@ -1,5 +1,5 @@
 # cffi has no types for the compiled module: csrc/pyfd.h and csrc/binding.h declare its
-# contents, and pyfd/_core/binding.py is the only module that uses it.
+# contents, and pyfd/_core/binding is the only package that uses it.
 from typing import Any
 
 ffi: Any

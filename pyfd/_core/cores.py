@@ -5,6 +5,8 @@ from __future__ import annotations
 import operator
 import os
 
+_MOST = 1 << 16  # threads, which C counts in 32 bits; no machine has more cores
+
 
 def usable_cores() -> int:
     """Return the number of cores that this process may use."""
@@ -14,7 +16,7 @@ def usable_cores() -> int:
 
 
 def worker_count(workers: int | None) -> int:
-    """Return a number of threads; None is the number of usable cores.
+    """Return a number of threads, at most 65,536; None is the number of usable cores.
 
     Raises:
         TypeError: It is not a whole number.
@@ -22,6 +24,11 @@ def worker_count(workers: int | None) -> int:
     """
     if workers is None:
         return usable_cores()
-    if operator.index(workers) < 1:
-        raise ValueError(f"workers must be at least 1, not {workers}")
-    return operator.index(workers)
+    try:
+        count = operator.index(workers)
+    except TypeError:
+        kind = type(workers).__name__
+        raise TypeError(f"workers must be an integer or None, not {kind}") from None
+    if count < 1:
+        raise ValueError(f"workers must be at least 1, not {count}")
+    return min(count, _MOST)

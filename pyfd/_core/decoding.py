@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyfd._core import binding, opencv_exif
-from pyfd._core.files import Source, read_source
+from pyfd._core.files import Buffer, Source, read_source
 from pyfd._core.geometry import geometry
 from pyfd._core.memory import Budget, check_memory
 from pyfd._core.metadata import payloads
@@ -77,11 +77,11 @@ def decode(
     strict, scale = bool(reading.strict), reading.scale
     if orientation == UPRIGHT and reading.fit is None and reading.region is None:  # be fast
         shape = (-(-frame.height // scale), -(-frame.width // scale), *_CHANNELS[color])
-        how = binding.reading_how(strict, color, scale, workers=workers)
+        how = binding.reading_how(strict, color, scale, workers)
     else:
         found = geometry((frame.width, frame.height), orientation, reading)
         shape = (found.height, found.width, *_CHANNELS[color])
-        how = binding.reading_how(strict, color, found.scale, orientation, found.part, workers)
+        how = binding.reading_how(strict, color, found.scale, workers, orientation, found.part)
     held = place.scratch if place else 0
     if frame.multiscan:
         held += frame.coefficient_bytes + len(data) + math.prod(shape)
@@ -92,16 +92,13 @@ def decode(
             return _decode(
                 data, frame, reading, tables, how, _memory(shape, data, out, place), place
             )
-    pixels = (
-        np.empty(shape, _UINT8)
-        if out is None and place is None
-        else _memory(shape, data, out, place)
-    )
+    alone = out is None and place is None
+    pixels = np.empty(shape, _UINT8) if alone else _memory(shape, data, out, place)
     return _decode(data, frame, reading, tables, how, pixels, place)
 
 
 def _memory(
-    shape: tuple[int, ...], data: bytes | memoryview, out: Pixels | None, place: Place | None
+    shape: tuple[int, ...], data: Buffer, out: Pixels | None, place: Place | None
 ) -> Pixels:
     """Return the memory for a file's pixels."""
     if place:
@@ -110,7 +107,7 @@ def _memory(
 
 
 def _decode(
-    data: bytes | memoryview,
+    data: Buffer,
     frame: binding.Frame,
     reading: Reading,
     tables: npt.NDArray[np.uint16] | None,
@@ -126,8 +123,8 @@ def _decode(
 
 def in_batches(reading: Reading) -> bool:
     """Return whether `decode_batch` takes these options."""
-    plain = reading.fit is None and reading.region is None and not reading.orient
-    return plain and reading.strict is True
+    whole = reading.fit is None and reading.region is None
+    return whole and not reading.orient and reading.strict is True
 
 
 def decode_batch(
@@ -157,6 +154,9 @@ def decode_batch(
     for i, data in enumerate(files):
         place = places[i] if places else None
         try:
+            if error := batch.error(i):
+                found.append(error)
+                continue
             frame = batch.frame(i)
             if frame.multiscan or (place and place.scratch):
                 found.append(decode(data, tables, reading, place=place, budget=budget))
@@ -168,22 +168,19 @@ def decode_batch(
             found.append(pixels)
             put.append(i)
         except Exception as error:
-            found.append(error)
-    if batch.decode(tables):
-        for i in put:
-            try:
-                batch.check(i)
-            except Exception as error:
-                found[i] = error
+            found.append(error.with_traceback(None))  # which would hold all files' pixels
+    batch.decode(tables)
+    for i in put:
+        found[i] = batch.error(i) or found[i]
     return found
 
 
-def orientation_of(data: bytes | memoryview, limits: Limits) -> int:
+def orientation_of(data: Buffer, limits: Limits) -> int:
     """Return the orientation that `orient` applies, 1...8."""
     return _turned_frame(data, limits)[1]
 
 
-def _turned_frame(data: bytes | memoryview, limits: Limits) -> tuple[binding.Frame, int]:
+def _turned_frame(data: Buffer, limits: Limits) -> tuple[binding.Frame, int]:
     """Return a file's frame, and the orientation that `orient` applies."""
     frame, segments = binding.probe_segments(data, limits)
     return frame, opencv_exif.orientation(payloads(data, segments))
@@ -198,7 +195,7 @@ def _color(color_space: str, mode: Mode | None) -> Mode:
     return mode
 
 
-def _checked_out(out: Pixels, shape: tuple[int, ...], data: bytes | memoryview) -> Pixels:
+def _checked_out(out: Pixels, shape: tuple[int, ...], data: Buffer) -> Pixels:
     if not isinstance(out, np.ndarray) or out.dtype != np.uint8:
         raise ValueError("out must be an array of uint8")
     if out.shape != shape:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
@@ -42,7 +43,7 @@ SUBSAMPLING = {"4:4:4": (1, 1), "4:2:2": (2, 1), "4:2:0": (2, 2), "4:4:0": (1, 2
 _COEFFICIENTS = 128
 _FILE = 160
 
-_MOST_ROWS = 65535  # T.81 B.2.4.4 counts the MCUs of an interval in 16 bits
+MOST_ROWS = 65535  # T.81 B.2.4.4 counts the MCUs of an interval in 16 bits
 
 # What the search with subsampled chroma takes, and what more for each pixel
 _SEARCH = 32 << 20
@@ -105,8 +106,21 @@ class Encoding:
         self.segments = metadata.build(self.exif, self.icc_profile, self.comment)
 
 
-_latest: tuple[object, object, object, object, object, object, Encoding | None]
-_latest = None, None, None, None, None, None, None
+@functools.lru_cache(maxsize=64, typed=True)
+def _plain(
+    mode: PixelMode | None,
+    layout: Layout,
+    subsampling: Subsampling,
+    progressive: bool,
+    optimize: bool,
+) -> Encoding:
+    return Encoding(
+        mode=mode,
+        layout=layout,
+        subsampling=subsampling,
+        progressive=progressive,
+        optimize=optimize,
+    )
 
 
 def plain(
@@ -115,36 +129,15 @@ def plain(
     subsampling: Subsampling,
     progressive: bool,
     optimize: bool,
-    max_loss: float,
-) -> Encoding:
-    """Return the `Encoding` of these options, without metadata and radii.
+) -> Encoding | None:
+    """Return the `Encoding` of these options alone, or None if one of them has no hash.
 
-    A call with the very same objects as the latest one returns the same `Encoding`, which
-    takes a quarter of Python's part of a call to make.
+    It is kept: to make one takes as many instructions as a quarter of Python's part of a call.
     """
-    global _latest
-    known = _latest
-    if (
-        mode is known[0]
-        and layout is known[1]
-        and subsampling is known[2]
-        and progressive is known[3]
-        and optimize is known[4]
-        and max_loss is known[5]
-        and known[6] is not None
-    ):
-        return known[6]
-    options = Encoding(
-        mode=mode,
-        layout=layout,
-        subsampling=subsampling,
-        progressive=progressive,
-        optimize=optimize,
-        max_loss=max_loss,
-    )
-    if type(progressive) is type(optimize) is bool and type(max_loss) is float:
-        _latest = mode, layout, subsampling, progressive, optimize, max_loss, options
-    return options
+    try:
+        return _plain(mode, layout, subsampling, progressive, optimize)
+    except TypeError:
+        return None
 
 
 def check_subsampling(subsampling: object) -> None:
@@ -163,8 +156,8 @@ def checked_restart_rows(rows: int | None) -> int | None:
         number = operator.index(rows)
     except TypeError:
         raise TypeError(f"restart_rows must be an int, not {type(rows).__name__}") from None
-    if not 1 <= number <= _MOST_ROWS:
-        raise ValueError(f"restart_rows must be 1...{_MOST_ROWS}, not {number}")
+    if not 1 <= number <= MOST_ROWS:
+        raise ValueError(f"restart_rows must be 1...{MOST_ROWS}, not {number}")
     return number
 
 
@@ -225,6 +218,79 @@ def encode_within(
         return encode(image, tables, options)
 
 
+def in_batches(options: Encoding) -> bool:
+    """Return whether `encode_batch` takes these options."""
+    return options.radius is None and options.radius_files is None
+
+
+def encode_batch(
+    images: Sequence[Pixels],
+    tables: npt.NDArray[np.uint16],
+    options: Encoding,
+    limits: Limits,
+    budget: Budget,
+) -> list[bytes | Exception]:
+    """Encode images like `encode_within`, in one call of C.
+
+    Args:
+        images: Arrays.
+        tables: As for `encode`.
+        options: The options, which `in_batches` has accepted.
+        limits: As for `encode_within`.
+        budget: As for `encode_within`.
+
+    Returns:
+        Each image's file, or its error.
+    """
+    found: dict[int, bytes | Exception] = {}
+    views: dict[int, Pixels] = {}
+    held = 0
+    for i, image in enumerate(images):
+        try:
+            view = view_of(image, options.mode, options.layout)
+            needed = _bound(*_size_of_view(view), options)
+            check_memory(limits, needed, "the image")
+        except Exception as error:
+            found[i] = error.with_traceback(None)  # which would hold all images
+        else:
+            views[i] = view
+            held += needed
+    if held > limits.max_memory:  # not all of them at once
+        return [encode_batch([image], tables, options, limits, budget)[0] for image in images]
+    with budget.lend(held):
+        found |= _encode_batch(views, tables, options)
+    return [found[i] for i in range(len(images))]
+
+
+def _encode_batch(
+    views: dict[int, Pixels], tables: npt.NDArray[np.uint16], options: Encoding
+) -> dict[int, bytes | Exception]:
+    """Encode images in one call of C; each has a number."""
+    found: dict[int, bytes | Exception] = {}
+    pictures = {}
+    in_gray, in_color = _how(True, options), _how(False, options)
+    for i, view in views.items():
+        try:
+            pixels = view if view.flags.c_contiguous else np.ascontiguousarray(view)
+            pictures[i] = binding.picture(pixels, in_gray if pixels.ndim == 2 else in_color)
+        except Exception as error:
+            found[i] = error.with_traceback(None)
+    sampling = SUBSAMPLING[options.subsampling]
+    files = binding.encode_many([*pictures.values()], sampling, tables, options.segments)
+    return found | dict(zip(pictures, files, strict=True))
+
+
+def _how(gray: bool, options: Encoding, workers: int = 1) -> Any:
+    """Return the options of a file without radii, for C."""
+    return binding.writing_how(
+        bool(options.progressive),
+        bool(options.optimize),
+        "L" if gray else options.mode or "RGB",
+        options.restart_rows or 0,
+        workers,
+    )
+
+
 def _held(image: npt.ArrayLike | Image | yuv.Planes, options: Encoding) -> int:
     """Return a bound on the bytes that encoding an image takes."""
     return _bound(*_size_of(image, options), options)
@@ -277,18 +343,21 @@ def _encode(
         pixels = np.ascontiguousarray(pixels)
     gray = pixels.ndim == 2
     sampling = (1, 1) if gray else SUBSAMPLING[options.subsampling]
+    if in_batches(options):  # as a rule, and faster so
+        how = _how(gray, options, workers)
+        return binding.encode(pixels, sampling, tables, how, options.segments)
     progressive, optimize = bool(options.progressive), bool(options.optimize)
     rows = options.restart_rows or 0
     least = least_radius(pixels.shape, tables, options.radius)
     least_file = least_file_radius(pixels.shape, tables, sampling, options.radius_files)
     if least and sampling != (1, 1):
-        how = binding.writing(progressive, optimize, restart_rows=rows)
+        how = binding.writing_how(progressive, optimize, restart_rows=rows)
         rgb = _in_rgb(pixels, options.mode)
         return subsampled.encode(
             rgb, sampling, tables, least - 1, options.max_loss, how, options.segments
         )
     color = "L" if gray else options.mode or "RGB"
-    how = binding.writing(
+    how = binding.writing_how(
         progressive,
         optimize,
         radius=least,
@@ -309,7 +378,7 @@ def _encode_planes(
         raise ValueError("a radius takes pixels, not planes: encode the decoded file with it")
     sampling = SUBSAMPLING[options.subsampling]
     samples = yuv.samples_of(planes, options.subsampling, sampling)
-    how = binding.writing(
+    how = binding.writing_how(
         bool(options.progressive), bool(options.optimize), restart_rows=options.restart_rows or 0
     )
     return binding.encode_yuv(samples, sampling, tables, how, options.segments)

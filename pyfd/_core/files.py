@@ -11,11 +11,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeAlias, cast
 
+import numpy as np
+import numpy.typing as npt
+
 from pyfd.errors import LimitExceededError, UnsupportedJPEGError
 from pyfd.limits import Limits
 
 #: A file as a caller may pass it: its bytes, its path, or an open binary file.
 Source: TypeAlias = "bytes | bytearray | memoryview | mmap.mmap | str | os.PathLike[str] | BinaryIO"
+
+#: What `read_source` returns.
+Buffer: TypeAlias = "bytes | npt.NDArray[np.uint8]"
 
 #: Suffixes of JPEG files' names: lower case, with the dot.
 JPEG_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
@@ -61,7 +67,7 @@ def open_regular(path: str | os.PathLike[str], flags: int = os.O_RDONLY) -> int:
     raise NotRegularError(errno.EINVAL, "not a regular file", os.fspath(path))
 
 
-def read_source(source: Source, limits: Limits) -> bytes | memoryview:
+def read_source(source: Source, limits: Limits) -> Buffer:
     """Return the bytes of a source, without a copy if they are in memory already.
 
     While the result lives, it holds the caller's buffer: a bytearray cannot be
@@ -99,7 +105,9 @@ def read_source(source: Source, limits: Limits) -> bytes | memoryview:
         raise ValueError("source must be a file's bytes; pass an array of pixels to encode()")
     if not view.c_contiguous:
         raise ValueError("source must be a contiguous buffer")
-    return view.cast("B") if view.nbytes else b""
+    # An array, because before 3.12.7 Python crashes when its garbage collector frees a
+    # memoryview whose bytes C has used (python/cpython#77894), as in an error that is kept.
+    return np.frombuffer(view, np.uint8) if view.nbytes else b""
 
 
 def _read(file: BinaryIO, limits: Limits) -> bytes:

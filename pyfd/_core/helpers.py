@@ -29,11 +29,16 @@ def ask(help_: Callable[[], None], count: int) -> None:
             return
         call()
 
-    for _ in range(count):
-        try:
-            _threads().submit(once)
-        except RuntimeError:  # no thread can start, or the interpreter ends
+    try:
+        for _ in range(count):
+            try:
+                _threads().submit(once)
+            except RuntimeError:  # no thread can start, or the interpreter ends
+                once()
+    except BaseException:  # such as Ctrl-C; each call that is left out would leak memory
+        while left:
             once()
+        raise
 
 
 def _threads() -> ThreadPoolExecutor:

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from pyfd._core.files import Buffer
 from pyfd._core.pixels import Layout, Pixels, check_layout
 from pyfd._core.reading import Mode
 
@@ -28,7 +29,7 @@ class Place:
         """The bytes of the image that C decodes into, if that cannot be the place itself."""
         return 0 if self._direct else self._view.size
 
-    def pixels(self, shape: tuple[int, ...], data: bytes | memoryview) -> Pixels:
+    def pixels(self, shape: tuple[int, ...], data: Buffer) -> Pixels:
         """Return the memory for an image of this shape.
 
         Raises:

@@ -10,14 +10,11 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict
 
 import numpy as np
 
 from pyfd.limits import Limits
-
-if TYPE_CHECKING:
-    pass
 
 Mode: TypeAlias = Literal["RGB", "BGR", "L", "YCbCr", "CMYK"]
 Scale: TypeAlias = Literal[1, 2, 4, 8]

@@ -56,7 +56,7 @@ _TO_RGB = np.linalg.inv(YCBCR)
 _SHIFTS = np.array([[0, -22554, 116130], [91881, -46802, 0]])
 
 _TRUSTED = Limits.unlimited()
-_PLAIN = binding.writing(False, False)
+_PLAIN = binding.writing_how(False, False)
 
 
 def encode(
@@ -76,7 +76,7 @@ def encode(
         tables: The tables, (tables, 8, 8); the last one also serves the components after it.
         epsilon: The strength, at which level 128 must hold with these tables.
         max_loss: The PSNR in dB that this may cost compared to a plain encoding.
-        how: As `binding.writing` returns it.
+        how: As `binding.writing_how` returns it.
         segments: The segments to insert.
 
     Raises:

@@ -23,6 +23,7 @@ from pyfd.cli.options import (
     progressive_option,
     radius_files_option,
     radius_option,
+    restart_rows_option,
     subsampling_option,
     tables_option,
 )
@@ -56,6 +57,7 @@ pyfd encode camera.png -o camera.jpg --max-pixels 110000000 --max-bytes 50000000
 @subsampling_option(" Only 4:4:4 brings all coefficients back to the grid.")
 @progressive_option
 @optimize_option
+@restart_rows_option
 @baseline_option
 @radius_option
 @radius_files_option

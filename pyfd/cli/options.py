@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 import pyfd
-from pyfd._core.encoding import SUBSAMPLING
+from pyfd._core.encoding import MOST_ROWS, SUBSAMPLING
 from pyfd._core.extras import remedy
 from pyfd._core.least_steps import check_holds
 from pyfd._core.pixels import WHITE
@@ -197,6 +197,13 @@ def subsampling_option(text: str) -> Callable[[Decorated], Decorated]:
 progressive_option = click.option("--progressive", is_flag=True, help="Write a progressive file.")
 optimize_option = click.option(
     "--optimize", is_flag=True, help="Optimize the Huffman codes: smaller files, but slower."
+)
+restart_rows_option = click.option(
+    "--restart-rows",
+    type=click.IntRange(1, MOST_ROWS),
+    metavar="N",
+    help="Write a restart marker after every N rows of MCUs, of 8 or 16 pixels, so that several "
+    "threads can decode the file at once.",
 )
 
 

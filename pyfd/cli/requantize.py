@@ -32,6 +32,7 @@ from pyfd.cli.options import (
     radius_files_option,
     radius_option,
     reading_options,
+    restart_rows_option,
     tables_option,
     workers_option,
 )
@@ -71,6 +72,7 @@ pyfd requantize - < upload.jpg > defended.jpg""",
 @tables_option("The tables to write", DEFAULT_TABLES)
 @progressive_option
 @optimize_option
+@restart_rows_option
 @baseline_option
 @radius_option
 @radius_files_option

@@ -60,6 +60,10 @@ def test_encode_options(run_binary, png):
     assert run_binary("encode", png, "-o", "-", "--optimize").out == pyfd.encode(
         picture(), DEFAULT, optimize=True
     )
+    assert run_binary("encode", png, "-o", "-", "--restart-rows", 1).out == pyfd.encode(
+        picture(), DEFAULT, restart_rows=1
+    )
+    assert run_binary("encode", png, "-o", "-", "--restart-rows", 65536).code == 2
 
 
 @pytest.mark.parametrize(

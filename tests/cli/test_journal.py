@@ -20,6 +20,7 @@ OPTIONS = [
     ["-q", "40"],
     ["--progressive"],
     ["--optimize"],
+    ["--restart-rows", "1"],
     ["--no-metadata"],
     ["--keep", "comment"],
     ["--lenient"],

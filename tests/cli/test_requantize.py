@@ -12,10 +12,11 @@ def test_requantize_writes_what_the_library_writes(run_binary, tmp_path):
     path = tmp_path / "x.jpg"
     path.write_bytes(jpeg(exif=exif(), comment="hello"))
     assert run_binary("requantize", path, "-o", "-").out == pyfd.requantize(path, DEFAULT)
-    options = ("--progressive", "--optimize", "--no-metadata", "-q", "16")
+    options = ("--progressive", "--optimize", "--no-metadata", "--restart-rows", "1", "-q", "16")
     assert run_binary("requantize", path, "-o", "-", *options).out == pyfd.requantize(
-        path, [[16] * 8] * 8, progressive=True, optimize=True, metadata=False
+        path, [[16] * 8] * 8, progressive=True, optimize=True, metadata=False, restart_rows=1
     )
+    assert run_binary("requantize", path, "-o", "-", "--restart-rows", "0").code == 2
 
 
 def test_requantize_needs_leave_for_large_steps(run_binary, photo):

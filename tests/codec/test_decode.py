@@ -32,6 +32,23 @@ def test_decodes_as_pillow(data):
     assert np.array_equal(pyfd.decode(data, mode="BGR"), rgb[:, :, ::-1])
 
 
+@pytest.mark.parametrize("width", [31, 32, 100, 1023, 1024, 1056])
+def test_pixels_at_any_address(width):
+    """Aligned rows are stored in another way, and wide ones in a third."""
+    data = encode_with_pillow(picture(width, 10))
+    expected = decode_with_pillow(data)
+    memory = np.zeros(expected.size + 192, np.uint8)
+    aligned = -memory.ctypes.data % 64
+    for start in (aligned, *range(aligned + 1, aligned + 128, 5), aligned + 16, aligned + 32):
+        memory[:] = 7
+        out = memory[start : start + expected.size].reshape(expected.shape)
+        assert np.array_equal(pyfd.decode(data, out=out), expected)
+        assert (memory[:start] == 7).all()
+        assert (memory[start + expected.size :] == 7).all()
+        reverse = pyfd.decode(data, mode="BGR", out=out)[:, :, ::-1]
+        assert np.array_equal(reverse, expected)
+
+
 @given(real_jpegs("L YCbCr"), st.sampled_from([1, 2, 4, 8]))
 def test_scales_and_converts_as_pillow(data, scale):
     width, height = Image.open(io.BytesIO(data)).size

@@ -160,3 +160,25 @@ def test_exif_objects_of_pillow():
     exif = Image.Exif()
     exif[0x010E] = "a description"
     assert pyfd.probe(pyfd.encode(picture(8, 8), PRESET, exif=exif)).exif == exif.tobytes()
+
+
+def test_options_of_any_type():
+    """Those without a hash, and equal ones of other types, mean what they did in any other call."""
+    image = picture(16, 16)
+    plain, progressive = (pyfd.encode(image, PRESET, progressive=kind) for kind in (False, True))
+    assert plain != progressive
+    for kind in (np.True_, np.array(True), 1, 2.5, [0]):
+        assert pyfd.encode(image, PRESET, progressive=kind) == progressive
+    for kind in (np.False_, np.array(False), 0, 0.0, []):
+        assert pyfd.encode(image, PRESET, progressive=kind) == plain
+    assert pyfd.encode(image, PRESET, mode=np.str_("RGB"), max_loss=np.float64(2)) == plain
+    for name in ("mode", "layout", "subsampling"):
+        for wrong in (["RGB"], {}, np.array("HWC"), 3, b"4:2:0"):
+            with pytest.raises(ValueError, match=f"{name} must be"):
+                pyfd.encode(image, PRESET, **{name: wrong})
+    for wrong in ("x", None, [1], 1j):
+        with pytest.raises(TypeError, match="max_loss must be a number"):
+            pyfd.encode(image, PRESET, max_loss=wrong)
+    for wrong in (-1, float("nan"), np.array(-1)):
+        with pytest.raises(ValueError, match="max_loss must be 0 dB or more"):
+            pyfd.encode(image, PRESET, max_loss=wrong)

@@ -1,6 +1,7 @@
 """Bad input gives pixels or a JPEGError, never anything else."""
 
 import io
+import itertools
 import sys
 import threading
 import warnings
@@ -226,8 +227,50 @@ def test_a_buffer_that_changes_between_the_calls_is_noticed(monkeypatch):
     small = binding.probe(gray(8, 8), pyfd.Limits())
     monkeypatch.setattr(binding, "probe", lambda *_: small)
     for call in (pyfd.decode, pyfd.read_coefficients):
-        with pytest.raises(ValueError, match="buffer does not fit"):
+        with pytest.raises(ValueError, match=r"buffer does not fit|input changed during the call"):
             call(gray(64, 64))
+
+
+KINDS = [
+    gray(8, 8),
+    gray(64, 64),
+    BASELINE,
+    PROGRESSIVE,
+    encode_with_pillow(picture(64, 48), subsampling=0, optimize=True),
+    encode_with_pillow(picture(24, 16), restart_marker_blocks=1),
+    encode_with_pillow(picture(24, 16, channels=1), progressive=True),
+]
+
+
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize("call", ENTRY_POINTS)
+def test_files_that_change_between_the_calls(monkeypatch, call, strict):
+    """The header is of one file, and the rest is that of another one of the same length."""
+    length = max(map(len, KINDS))
+    kinds = [data + bytes(length - len(data)) for data in KINDS]
+    given, later = bytearray(length), b""
+
+    def changing(probe):
+        def probed(*arguments):
+            found = probe(*arguments)
+            given[:] = later
+            return found
+
+        return probed
+
+    for name in ("probe", "probe_segments"):
+        monkeypatch.setattr(binding, name, changing(getattr(binding, name)))
+    refused = 0
+    for first, later in itertools.product(kinds, kinds):
+        given[:] = first
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", pyfd.JPEGWarning)
+            try:
+                ENTRY_POINTS[call](given, strict)
+            except (ValueError, MemoryError):
+                assert first != later
+                refused += 1
+    assert refused > len(kinds)
 
 
 def test_a_buffer_that_changes_during_calls_is_harmless():

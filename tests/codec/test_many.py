@@ -70,10 +70,18 @@ def test_many_passes_options_on():
         pyfd.decode_many([SMALL], errors="ignore")
 
 
-@pytest.mark.parametrize("workers", [float("nan"), 2.5, "2"])
+@pytest.mark.parametrize("workers", [float("nan"), 2.5, 1.0, "2"])
 def test_workers_are_whole(workers):
-    with pytest.raises(TypeError):
-        pyfd.decode_many([SMALL], workers=workers)
+    image = picture(20, 12)
+    for call in (
+        lambda: pyfd.decode_many([SMALL], workers=workers),
+        lambda: pyfd.encode_many([image], PRESET, workers=workers),
+        lambda: pyfd.decode(SMALL, workers=workers),
+        lambda: pyfd.encode(image, PRESET, workers=workers),
+        lambda: pyfd.requantize(SMALL, PRESET, workers=workers),
+    ):
+        with pytest.raises(TypeError):
+            call()
 
 
 def test_many_share_one_memory_limit(monkeypatch):

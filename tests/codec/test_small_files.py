@@ -1,12 +1,15 @@
 """`decode_many` takes several small files of a list at once: the same results, errors and order."""
 
+import gc
 import warnings
+import weakref
 
 import numpy as np
 import pytest
 
 import pyfd
-from pyfd._core import binding
+from pyfd._core import binding, decoding
+from tests.damages import DAMAGES, files
 from tests.jpegs import encode_with_pillow, picture
 
 PRESET = "fd-cvpr2019"
@@ -123,3 +126,71 @@ def test_small_files_are_taken_together(monkeypatch):
     large = encode_with_pillow(picture(900, 900, seed=1), quality=98)
     pyfd.decode_many([large + bytes(1 << 17)] * 4, workers=1)
     assert sizes == []
+
+
+def test_damaged_files_of_all_kinds():
+    """Also in the order of the errors: that of the sources."""
+    damaged = [data for file in files() for damage in DAMAGES for _, data in damage.make(file)]
+    found = pyfd.decode_many(damaged, PRESET, workers=2, errors="return")
+    errors = []
+    for data, result in zip(damaged, found, strict=True):
+        expected = outcome(lambda data=data: pyfd.decode(data, PRESET))
+        if isinstance(result, Exception):
+            errors.append(result)
+            result = (type(result), str(result))
+        assert same(result, expected)
+    assert len(errors) > 1000
+    with pytest.raises(pyfd.JPEGError) as raised:
+        pyfd.decode_many(damaged, PRESET, workers=2)
+    assert (type(raised.value), str(raised.value)) == (type(errors[0]), str(errors[0]))
+
+
+def test_an_error_holds_nothing_of_other_files():
+    def error_of(found, references):
+        references += [weakref.ref(x) for x in found if isinstance(x, np.ndarray)]
+        return next(x for x in found if isinstance(x, Exception))
+
+    for bad in (*BAD.values(), PROGRESSIVE[:-30]):
+        references = []
+        gc.disable()
+        try:
+            error = error_of(
+                pyfd.decode_many([*GOOD, bad, *GOOD], errors="return", workers=1), references
+            )
+            assert [reference for reference in references if reference() is not None] == []
+        finally:
+            gc.enable()
+        assert isinstance(error, pyfd.JPEGError)
+
+
+@pytest.mark.parametrize("later", [[], ["no file"] * 64, GOOD[:1] * 100])
+def test_a_list_that_another_thread_changes(monkeypatch, later):
+    """The files are those of the list at the time of the call."""
+    sources = GOOD * 8
+    real = decoding.decode_batch
+
+    def changing(*arguments):
+        sources[:] = later
+        return real(*arguments)
+
+    monkeypatch.setattr(decoding, "decode_batch", changing)
+    found = pyfd.decode_many(sources, PRESET, workers=1)
+    assert sources == later
+    for file, pixels in zip(GOOD * 8, found, strict=True):
+        assert np.array_equal(pixels, pyfd.decode(file, PRESET))
+
+
+@pytest.mark.parametrize("kind", [MemoryError, KeyboardInterrupt])
+def test_a_batch_that_fails_leaves_zeros(monkeypatch, kind):
+    def failing(*_):
+        raise kind
+
+    monkeypatch.setattr(binding.Batch, "decode", failing)
+    out = np.full((16, 16, 24, 3), 7, np.uint8)
+    if kind is KeyboardInterrupt:
+        with pytest.raises(kind):
+            pyfd.decode_many(GOOD * 2, out=out, workers=1, errors="return")
+    else:
+        found = pyfd.decode_many(GOOD * 2, out=out, workers=1, errors="return")
+        assert {type(error) for error in found} == {kind}
+    assert not out.any()

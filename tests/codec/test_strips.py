@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 
@@ -181,6 +178,45 @@ def alone(monkeypatch) -> Iterator[Callable[[Callable[[], None]], list[int]]]:
     return install
 
 
+SAMPLINGS = {
+    "L": [((1, 1),), ((2, 2),), ((1, 4),), ((3, 1),)],
+    "YCbCr": [
+        ((4, 1), (1, 1), (1, 1)),
+        ((1, 4), (1, 1), (1, 1)),
+        ((3, 2), (1, 1), (1, 2)),
+        ((1, 1), (2, 2), (1, 2)),
+        ((2, 2), (2, 1), (1, 2)),
+    ],
+    "CMYK": [((2, 2), (1, 1), (2, 2), (1, 1)), ((1, 2), (2, 1), (1, 1), (2, 2))],
+}
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize(
+    ("space", "sampling"), [(name, one) for name in SAMPLINGS for one in SAMPLINGS[name]]
+)
+def test_sampling_factors(alone, space, sampling, rows):
+    rng, (width, height) = np.random.default_rng(rows), SIZE
+    most_h, most_v = np.max(sampling, axis=0)
+    blocks = []
+    for h, v in sampling:
+        shape = (-(-height * v // (8 * most_v)), -(-width * h // (8 * most_h)), 8, 8)
+        values = np.zeros(shape, np.int16)
+        values[..., :2, :3] = rng.integers(-9, 10, (*shape[:2], 2, 3))
+        blocks.append(values)
+    whole = pyfd.Coefficients(tuple(blocks), QTables.uniform(9), sampling, width, height, space)
+    data = pyfd.requantize(pyfd.write_coefficients(whole), T, restart_rows=rows)
+    asked = alone(lambda: None)
+    assert pyfd.requantize(data, TABLES, restart_rows=2, workers=3) == pyfd.requantize(
+        data, TABLES, restart_rows=2
+    )
+    for options in ({}, {"scale": 2}, {"region": (17, 130, 200, 801)}):
+        one = pyfd.decode(data, TABLES, mode=None, **options)
+        found = pyfd.decode(data, TABLES, mode=None, workers=3, **options)
+        assert np.array_equal(found, one)
+    assert len(asked) == 4
+
+
 @pytest.mark.parametrize("subsampling", [0, 1, 2])
 @pytest.mark.parametrize("options", [{}, {"scale": 2}, {"region": (8, 40, 200, 990)}])
 def test_decode_reads_all_in_strips(alone, subsampling, options):
@@ -334,120 +370,3 @@ def test_limits_are_those_of_one_thread(limits):
     agree(data, limits=limits)
     with pytest.raises(pyfd.LimitExceededError):
         pyfd.requantize(data, T, restart_rows=1, limits=limits, workers=3)
-
-
-# ---- threads ---------------------------------------------------------------------
-
-
-def test_many_calls_share_few_threads():
-    """Also from the threads of a batch, all of which ask at once."""
-    data, found = file(1), []
-    expected = pyfd.decode(data, T)
-
-    def call() -> None:
-        found.append(np.array_equal(pyfd.decode(data, T, workers=8), expected))
-
-    callers = [threading.Thread(target=call) for _ in range(12)]
-    for caller in callers:
-        caller.start()
-    for caller in callers:
-        caller.join()
-    assert found == [True] * 12
-    helping = [thread for thread in threading.enumerate() if thread.name.startswith("pyfd")]
-    assert 1 <= len(helping) <= max(1, len(os.sched_getaffinity(0)) - 1)
-
-
-def test_batches_ask_nobody(alone):
-    asked = alone(lambda: None)
-    pyfd.decode_many([file(1)] * 2, T, workers=2)
-    pyfd.encode_many([picture(*SIZE)] * 2, T, workers=2, restart_rows=1)
-    assert asked == []
-
-
-def test_without_new_threads_the_call_does_it_all(monkeypatch):
-    def no_thread(*_: object) -> None:
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(helpers, "_threads", no_thread)
-    data = file(1)
-    assert np.array_equal(pyfd.decode(data, T, workers=4), pyfd.decode(data, T))
-
-
-def test_late_helpers_find_nothing_to_do(monkeypatch):
-    late = []
-    monkeypatch.setattr(helpers, "ask", lambda call, count: late.extend([call] * count))
-    data = file(1)
-    assert np.array_equal(pyfd.decode(data, T, workers=4), pyfd.decode(data, T))
-    assert len(late) == 3
-    for call in late:
-        call()
-
-
-def test_interrupts_are_raised_once_c_has_returned(monkeypatch, capfd):
-    def interrupted(call: Callable[[], None], count: int) -> None:
-        for _ in range(count):
-            call()
-        signal.raise_signal(signal.SIGINT)
-
-    monkeypatch.setattr(helpers, "ask", interrupted)
-    data = file(1)
-    image = picture(*SIZE)
-    for call in (
-        lambda: pyfd.decode(data, T, workers=2),
-        lambda: pyfd.requantize(data, T, restart_rows=1, workers=2),
-        lambda: pyfd.encode(image, T, restart_rows=1, workers=2),
-    ):
-        with pytest.raises(KeyboardInterrupt):
-            call()
-    assert capfd.readouterr().err == ""
-
-
-def test_a_forked_process_has_threads_of_its_own():
-    data = file(1)
-    expected = pyfd.decode(data, T, workers=3)
-    child = os.fork()
-    if child == 0:
-        same = np.array_equal(pyfd.decode(data, T, workers=3), expected)
-        os._exit(0 if same and helpers._pool is not None else 1)
-    assert os.waitpid(child, 0)[1] == 0
-
-
-# ---- arguments -------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("workers", [0, -1])
-def test_workers_are_at_least_one(workers):
-    image = picture(8, 8)
-    for call in (
-        lambda: pyfd.encode(image, T, workers=workers),
-        lambda: pyfd.decode(pyfd.encode(image, T), workers=workers),
-        lambda: pyfd.requantize(pyfd.encode(image, T), T, workers=workers),
-    ):
-        with pytest.raises(ValueError, match=f"workers must be at least 1, not {workers}"):
-            call()
-
-
-@pytest.mark.parametrize(
-    ("rows", "error"), [(0, ValueError), (-3, ValueError), (65536, ValueError), (1.5, TypeError)]
-)
-def test_rows_are_1_to_65535(rows, error):
-    image = picture(8, 8)
-    with pytest.raises(error, match="restart_rows must be"):
-        pyfd.encode(image, T, restart_rows=rows)
-    with pytest.raises(error, match="restart_rows must be"):
-        pyfd.requantize(pyfd.encode(image, T), T, restart_rows=rows)
-
-
-def test_all_cores():
-    data = file(1)
-    assert np.array_equal(pyfd.decode(data, workers=None), pyfd.decode(data))
-
-
-def test_planes_and_batches_have_markers_too():
-    y = picture(64, 64, channels=1)
-    planes = (y, y[::2, ::2], y[1::2, ::2])
-    data = pyfd.encode(planes, T, mode="YCbCr", subsampling="4:2:0", restart_rows=1)
-    assert len(markers(data)) == 3
-    assert np.array_equal(pyfd.decode(data), decode_with_pillow(data))
-    (batch,) = pyfd.encode_many([picture(64, 64)], T, restart_rows=2)
-    assert batch == pyfd.encode(picture(64, 64), T, restart_rows=2)

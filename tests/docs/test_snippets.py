@@ -96,6 +96,10 @@ def test_what_does_not_run_says_why(page):
     assert [c for c in comments if not re.fullmatch(r' next "[^"]{10,}" ', c)] == []
 
 
+OPTIONS = """
+pyfd_reading reading = PYFD_DEFAULT_READING;
+pyfd_writing writing = PYFD_DEFAULT_WRITING;
+"""
 FRAME = """
 uint8_t y[24], cbcr[12], *file;
 uint16_t table[PYFD_BLOCK] = {1};
@@ -109,24 +113,26 @@ int code;
 
 
 @pytest.mark.parametrize(
-    ("number", "module", "declared"),
+    ("numbers", "module", "declared"),
     [
-        (0, "pyfd", ""),
-        (1, "pyfd", FRAME),
-        (2, "pyfd-libjpeg", "struct jpeg_decompress_struct cinfo; UINT16 tables[1][64];"),
-        (3, "pyfd-libjpeg", "struct jpeg_compress_struct cinfo; UINT16 tables[1][64];"),
+        ([0], "pyfd", ""),
+        ([1, 2], "pyfd", OPTIONS),
+        ([3], "pyfd", FRAME),
+        ([4], "pyfd-libjpeg", "struct jpeg_decompress_struct cinfo; UINT16 tables[1][64];"),
+        ([5], "pyfd-libjpeg", "struct jpeg_compress_struct cinfo; UINT16 tables[1][64];"),
     ],
 )
-def test_c_snippets_compile(number, module, declared, tmp_path):
+def test_c_snippets_compile(numbers, module, declared, tmp_path):
     """Those of the page on C, with the declarations that they leave to the reader's program."""
     page = (ROOT / "docs" / "pipelines" / "c.md").read_text()
     snippets = re.findall(r"^```c\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-    assert len(snippets) == 4
+    assert len(snippets) == 6
+    *functions, statements = [snippets[number] for number in numbers]
     headers = "pyfd.h" if module == "pyfd" else "jpeglib.h>\n#include <jrequant.h"
     program = tmp_path / "program.c"
     program.write_text(
-        f"#include <stdio.h>\n#include <{headers}>\n"
-        f"int main(void)\n{{\n{declared}\n{snippets[number]}\nreturn 0;\n}}\n"
+        f"#include <pthread.h>\n#include <stdio.h>\n#include <{headers}>\n{''.join(functions)}"
+        f"int main(void)\n{{\n{declared}\n{statements}\nreturn 0;\n}}\n"
     )
     warnings = ("-Wall", "-Werror", "-Wno-unused", "-Wno-uninitialized")
     flags = (*config.cflags(module), *config.libs(module))

@@ -42,6 +42,7 @@ __all__ = [
 #: What a re-quantized file can keep. "exif" includes the orientation, but not the position;
 #: "gps" is EXIF's, and the places in XMP and IPTC if these are kept.
 NAMES = ("icc", "orientation", "exif", "gps", "iptc", "xmp", "comment")
+_ALL = frozenset(NAMES)
 
 _TOLD = 8  # the most things that a line about left-out metadata names
 
@@ -103,6 +104,9 @@ class Kept(NamedTuple):
     """What of the listed metadata was damaged or not what it should be; "" for nothing."""
 
 
+_NOTHING = Kept(b"", "")
+
+
 def names_of(metadata: object) -> frozenset[str] | None:
     """Return the names of what to keep: all for True, None (not even the density) for False.
 
@@ -110,8 +114,10 @@ def names_of(metadata: object) -> frozenset[str] | None:
         TypeError: It is neither a bool nor a collection of names.
         ValueError: It has an unknown name.
     """
+    if metadata is True:  # as a rule, so be fast
+        return _ALL
     if isinstance(metadata, bool | np.bool_):
-        return frozenset(NAMES) if metadata else None
+        return _ALL if metadata else None
     # A mapping such as {"gps": False} would keep the position
     if not isinstance(metadata, Collection) or isinstance(metadata, str | bytes | Mapping):
         kind = type(metadata).__name__
@@ -133,7 +139,7 @@ def kept_of(
         JPEGError: The file is corrupt, unsupported or beyond a limit.
     """
     if not names:
-        return Kept(b"", "")
+        return _NOTHING
     _, segments = binding.probe_segments(data, limits)
     return kept(payloads(data, segments), names, turned)
 
@@ -152,7 +158,7 @@ def kept(
         turned: The orientation that has been applied to the image, 1...8, or None.
     """
     if not found or not names:
-        return Kept(b"", "")
+        return _NOTHING
     left_out: dict[str, None] = {}
     parts: list[bytes] = []
     block = exif.read(found)  # readers ignore all other EXIF blocks
