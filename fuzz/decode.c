@@ -1,8 +1,8 @@
 /*
  * decode.c - decoding, plain or onto tables, in every mode, scale and
  * orientation; of regions, whose pixels must be those of the whole; of files
- * whose header has been read before, as Python does it; and on several threads,
- * which must do what one does.
+ * whose header has been read before, as Python does it; and on several
+ * threads, which must do what one does.
  */
 
 #include "fuzz.h"
