@@ -248,7 +248,7 @@ def test_c_checks_the_whole_image_before_its_strips(height, segments):
     pixels = np.zeros((height, 64), np.uint8)
     messages = []
     for workers in (1, 8):
-        how = binding.writing(False, False, restart_rows=8, workers=workers)
+        how = binding.writing_how(False, False, restart_rows=8, workers=workers)
         with pytest.raises(ValueError, match=r"shape|segments") as caught:
             binding.encode(pixels, (1, 1), T.array, how, segments)
         messages.append(str(caught.value))
