@@ -123,7 +123,7 @@ format: $(VENV)/test  ## Format Python and C
 docs: $(VENV)/test  ## Build the documentation (build/docs/index.html); warnings are errors
 	$(BIN)/sphinx-build -W --keep-going -b html docs build/docs
 
-bench: $(VENV)/bench  ## Measure all speeds of pyfd and its peers (build/bench; half an hour)
+bench: $(VENV)/bench  ## Measure all speeds of pyfd and its peers (build/bench; a quarter of an hour)
 	$(BIN)/python -m benchmarks.speed $(BENCH)
 
 bench-compare: $(VENV)/bench  ## Compare two commits; over 2 % more instructions are an error: OLD=, NEW=

@@ -6,7 +6,7 @@
 Both sides of a ratio are timed in turn, in one process and one thread; the median of
 the pairs counts, and their quartiles give the spread. The output folder gets speed.json
 with everything, report.md with every case, and pictures. A run of all rows is added to
-benchmarks/results.jsonl, and takes about half an hour on an idle machine.
+benchmarks/results.jsonl, and takes about a quarter of an hour on an idle machine.
 """
 
 from __future__ import annotations
