@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import io
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from PIL import Image
 from benchmarks import commands, pages
 from benchmarks.calls_worker import MANY, PER_FILE, TIMES, operations
 from benchmarks.files import PHOTOS_HELP, found
+from benchmarks.instructions import own_costs
 
 MAKER = "benchmarks/calls.py"
 WORKER = Path(__file__).with_name("calls_worker.py")
@@ -89,18 +89,7 @@ def written(image: Image.Image, side: int) -> bytes:
 
 def by_place(lines: Iterable[str]) -> Counter[str]:
     """Return the instructions of each place, without those of called functions."""
-    costs: Counter[str] = Counter()
-    place, called = PYTHON, False
-    for line in lines:
-        if line.startswith("ob="):
-            place = place_of(line[3:])
-        elif line.startswith("calls="):
-            called = True  # the next line holds the callee's instructions
-        elif re.match(r"[+*0-9-]", line):
-            if not called:
-                costs[place] += int(line.split()[1])
-            called = False
-    return costs
+    return own_costs(lines, "ob=", place_of)
 
 
 def place_of(path: str) -> str:

@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,16 +97,21 @@ def of_parts(command: Sequence[str], given: str) -> list[int]:
 
 def by_function(lines: Iterable[str]) -> Counter[str]:
     """Return each function's own instructions, without its callees', from a callgrind file."""
+    return own_costs(lines, "fn=", lambda name: name.partition(".")[0])  # no label, no part
+
+
+def own_costs(lines: Iterable[str], key: str, name_of: Callable[[str], str]) -> Counter[str]:
+    """Return the instructions of whatever the lines with a key name, without their callees'."""
     costs: Counter[str] = Counter()
-    function, called = "", False
+    name, called = name_of(""), False
     for line in lines:
-        if line.startswith("fn="):
-            function = line[3:].partition(".")[0]  # without the name of a label or a part
+        if line.startswith(key):
+            name = name_of(line.removeprefix(key))
         elif line.startswith("calls="):
             called = True  # the next line holds the callee's instructions
         elif re.match(r"[+*0-9-]", line):
             if not called:
-                costs[function] += int(line.split()[1])
+                costs[name] += int(line.split()[1])
             called = False
     return costs
 
