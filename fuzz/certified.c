@@ -94,11 +94,7 @@ static void check_shared(const options *o, const uint8_t *pixels,
       pyfd_encode(pixels, o->width, o->height, o->channels, 1, 1, o->tables,
                   CHANNELS, &how, NULL, 0, &again, &again_size, &found);
   fuzz_join(&pool);
-  check_same(code, status, shared, &found);
-  if (size != again_size ||
-      (code == PYFD_OK && memcmp(file, again, size) != 0))
-    abort();
-  pyfd_free(again);
+  check_same_file(code, status, file, size, shared, &found, again, again_size);
 }
 
 static int encode(const options *o, const uint8_t *pixels,

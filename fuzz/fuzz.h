@@ -129,4 +129,17 @@ static inline void check_same(int code, const pyfd_status *status, int again,
     abort();
 }
 
+/* The same for calls that write a file; frees that of several threads. */
+static inline void check_same_file(int code, const pyfd_status *status,
+                                   const uint8_t *file, size_t size, int again,
+                                   const pyfd_status *shared,
+                                   uint8_t *shared_file, size_t shared_size)
+{
+  check_same(code, status, again, shared);
+  if (size != shared_size ||
+      (code == PYFD_OK && memcmp(file, shared_file, size) != 0))
+    abort();
+  pyfd_free(shared_file);
+}
+
 #endif /* PYFD_FUZZ_H */

@@ -33,11 +33,7 @@ static void check_shared(const job *j, int code, const uint8_t *file,
                            j->num_tables, &j->writing, NULL, 0, &again,
                            &again_size, &found);
   fuzz_join(&pool);
-  check_same(code, status, shared, &found);
-  if (size != again_size ||
-      (code == PYFD_OK && memcmp(file, again, size) != 0))
-    abort();
-  pyfd_free(again);
+  check_same_file(code, status, file, size, shared, &found, again, again_size);
 }
 
 static int requantize(const job *j, uint8_t **file, size_t *size)
