@@ -2,8 +2,9 @@
 
     python -m benchmarks.autoattack PHOTOS LABELS --output DIR [--write docs/attacks.md]
 
-PHOTOS and LABELS are those of benchmarks/reproduction.py; the network is EfficientNet-Lite0 at
-224×224, and the parts have 25 photographs, or 10 where an attack takes hours. A table for each
+PHOTOS and LABELS are those of benchmarks/reproduction.py; the network is SqueezeNet at 227×227,
+whose passes take less than half as long as EfficientNet's, and the parts have 25 photographs, or
+10 where an attack takes hours. A table for each
 strength has AutoAttack with and without BPDA, targeted PGD, restarts and the attack on the grid.
 Others have curves up to where everything falls, transfer from two networks, a random defence with
 the mean of 20 draws, and two black boxes. Each part is an evaluation in its own folder below DIR,
@@ -29,7 +30,7 @@ from benchmarks.studies import (
 )
 
 MAKER = "benchmarks/autoattack.py"
-MODEL, *SURROGATES = MODELS
+*SURROGATES, MODEL = MODELS
 DEFENCES = ("none", "one-pass:fd-cvpr2019", "two-pass:fd-cvpr2019")
 EPSILONS = (1, 2, 4)
 CURVE = (1, 2, 4, 8, 16, 32, 64)

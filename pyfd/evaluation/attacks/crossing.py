@@ -136,8 +136,9 @@ class _Search:
                 slopes = self.look(self.best)
                 size = slopes.abs().mean((1, 2, 3), keepdim=True)
             share, noise = _SHARES[trial % len(_SHARES)], _NOISES[trial % len(_NOISES)]
-            changed = self.aim.at(slopes + noise * size * self.aim.random(generator))
-            moved = self.aim.mixed(self.best, changed, share, generator)
+            chosen = self.aim.some(share, generator)
+            wild = size[chosen] * self.aim.random(slopes[chosen], generator)
+            moved = self.aim.moved(self.best, chosen, slopes[chosen] + noise * wild)
             with torch.no_grad():
                 self.keep(moved, _margins(self.model(self.through(moved / 255)), self.truth))
 

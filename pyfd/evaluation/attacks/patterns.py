@@ -74,28 +74,32 @@ class Aim:
         inverse = torch.linalg.inv(self.colors)
         return self.basis @ torch.einsum("ji,bjyx->biyx", inverse, blocks) @ self.basis.T
 
-    def random(self, generator: torch.Generator) -> Tensor:
-        """Return random slopes; the generator is the processor's."""
-        shape = self.blocks.shape
-        return torch.randn(shape, generator=generator, dtype=torch.float64).to(self.device)
+    def random(self, slopes: Tensor, generator: torch.Generator) -> Tensor:
+        """Return random numbers in the shape of slopes; the generator is the processor's."""
+        return torch.randn(slopes.shape, generator=generator, dtype=slopes.dtype).to(self.device)
+
+    def some(self, share: float, generator: torch.Generator) -> Tensor:
+        """Return the numbers of a random share of the blocks that can move."""
+        chosen = torch.rand(len(self.places), generator=generator) < share
+        return chosen.nonzero().flatten().to(self.device)
 
     def at(self, slopes: Tensor) -> Tensor:
         """Return the images moved for the largest gain to first order, in levels."""
-        blocks = to_blocks(self.start)
-        parts = torch.split(torch.arange(len(self.places), device=self.device), SLICE)
-        found = torch.cat([self._patterned(part, slopes[part]) for part in parts])
-        moved = blocks.index_copy(0, self.places.to(blocks.device), found.to(blocks))
-        return to_planes(moved, tuple(self.start.shape))
+        return self.moved(self.start, torch.arange(len(self.places), device=self.device), slopes)
 
-    def mixed(
-        self, images: Tensor, others: Tensor, share: float, generator: torch.Generator
-    ) -> Tensor:
-        """Return images with a random share of the blocks that can move from others."""
-        blocks, more = to_blocks(images), to_blocks(others)
-        chosen = torch.rand(len(self.places), generator=generator).to(self.device) < share
-        places = self.places[chosen].to(blocks.device)
-        mixed = blocks.index_copy(0, places, more[places])
-        return to_planes(mixed, tuple(images.shape))
+    def moved(self, images: Tensor, chosen: Tensor, slopes: Tensor) -> Tensor:
+        """Return images in which chosen blocks are those of `at`.
+
+        Args:
+            images: N×3×H×W levels.
+            chosen: The numbers of K of the blocks that can move.
+            slopes: The slopes of these blocks.
+        """
+        blocks = to_blocks(images)
+        parts = torch.split(torch.arange(len(chosen), device=self.device), SLICE)
+        found = torch.cat([self._patterned(chosen[part], slopes[part]) for part in parts])
+        moved = blocks.index_copy(0, self.places[chosen].to(blocks.device), found.to(blocks))
+        return to_planes(moved, tuple(images.shape))
 
     def _patterned(self, part: Tensor, slopes: Tensor) -> Tensor:
         """Return some of the blocks with the pattern that gains most, of those that are tried."""
