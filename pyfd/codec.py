@@ -346,6 +346,7 @@ def encode(
         and radius is None
         and radius_files is None
         and restart_rows is None
+        and isinstance(max_loss, (int, float))
         and max_loss == 1.0
     ):
         options = encoding.plain(mode, layout, subsampling, progressive, optimize)

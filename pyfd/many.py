@@ -16,7 +16,7 @@ from pyfd._core.cores import worker_count
 from pyfd._core.encoding import EncodingOptions
 from pyfd._core.files import Source
 from pyfd._core.memory import Budget
-from pyfd._core.pixels import Layout, Pixels
+from pyfd._core.pixels import Layout, Pixels, check_layout
 from pyfd._core.places import Places
 from pyfd._core.reading import DEFAULT_LIMITS, ReadingOptions, reading_of
 from pyfd._core.yuv import Planes
@@ -116,6 +116,7 @@ def decode_many(
         return _Batches(call, files, _size_of_file) if together else None
 
     if out is None:
+        check_layout(layout)
         if layout != "HWC":
             raise ValueError("layout is that of out: without out, images are H×W×C")
         return _in_threads(
@@ -264,7 +265,7 @@ def _in_threads(
     batches: _Batches | None = None,
 ) -> list[_Result | Exception]:
     """Return what a function makes of each item and its index, in the items' order."""
-    if errors not in ("raise", "return"):
+    if not (isinstance(errors, str) and errors in ("raise", "return")):
         raise ValueError(f'errors must be "raise" or "return", not {errors!r}')
     workers = worker_count(workers)
     iterator = iter(items)

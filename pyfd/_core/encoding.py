@@ -97,8 +97,8 @@ class Encoding:
         check_layout(self.layout)
         check_subsampling(self.subsampling)
         try:
-            is_loss = self.max_loss >= 0
-        except TypeError:
+            is_loss = bool(self.max_loss >= 0)
+        except (TypeError, ValueError):  # also an array, which has no truth
             raise TypeError(f"max_loss must be a number of dB, not {self.max_loss!r}") from None
         if not is_loss:
             raise ValueError(f"max_loss must be 0 dB or more, not {self.max_loss}")

@@ -194,6 +194,8 @@ WIDE = np.zeros((2, 24, 40, 3), np.uint8)
         (np.lib.stride_tricks.as_strided(WIDE, (9, 12, 20, 3), (60, 60, 3, 1)), {}, "overlap"),
         (np.lib.stride_tricks.as_strided(WIDE, (9, 12, 20, 3), (0, 60, 3, 1)), {}, "overlap"),
         (None, {"layout": "CHW"}, "layout is that of out"),
+        (None, {"layout": np.zeros(2)}, "layout must be"),
+        (None, {"errors": np.zeros(2)}, "errors must be"),
     ],
 )  # fmt: skip
 def test_arrays_that_do_not_fit(out, options, message):

@@ -176,7 +176,7 @@ def test_options_of_any_type():
         for wrong in (["RGB"], {}, np.array("HWC"), 3, b"4:2:0"):
             with pytest.raises(ValueError, match=f"{name} must be"):
                 pyfd.encode(image, PRESET, **{name: wrong})
-    for wrong in ("x", None, [1], 1j):
+    for wrong in ("x", None, [1], 1j, np.ones(3)):
         with pytest.raises(TypeError, match="max_loss must be a number"):
             pyfd.encode(image, PRESET, max_loss=wrong)
     for wrong in (-1, float("nan"), np.array(-1)):

@@ -83,6 +83,7 @@ def test_options_are_those_of_encode():
         ({"workers": 0}, ValueError, "workers must be at least 1"),
         ({"workers": 1.5}, TypeError, "integer"),
         ({"errors": "ignore"}, ValueError, "errors must be"),
+        ({"errors": np.zeros(2)}, ValueError, "errors must be"),
     ]:
         with pytest.raises(error, match=message):
             pyfd.encode_many([bgr], PRESET, **wrong)

@@ -208,7 +208,7 @@ def test_contradictions_are_refused_with_advice(image, options, message):
 
 
 def test_options_of_other_types():
-    for loss in ("1", None, [1.0]):
+    for loss in ("1", None, [1.0], np.array([1.0, 2.0])):
         with pytest.raises(TypeError, match="max_loss must be a number of dB, not "):
             pyfd.encode(ZEROS, FD, max_loss=loss)
     for call in (pyfd.certify, lambda *args, **options: pyfd.holds(*args, 1, **options)):
