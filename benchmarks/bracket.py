@@ -22,12 +22,13 @@ from torch import nn
 
 import pyfd
 from benchmarks import pages
-from benchmarks.studies import MODELS, Photos, Scale
+from benchmarks.studies import MODELS, Photos, Scale, percent
 from pyfd import QTables
 from pyfd._core.log import Log
 from pyfd.evaluation.attacks import ATTACKS, Target, to_batch
 from pyfd.evaluation.attacks.reach import Codec, room
 from pyfd.evaluation.defences import Distillation
+from pyfd.evaluation.results import interval
 from pyfd.qtables import parse_tables
 from pyfd.torch import predict
 
@@ -188,7 +189,9 @@ def table(entries: Sequence[Entry], model: str, scale: Scale) -> str:
 
 
 def _percent(share: int, count: int) -> str:
-    return f"{100 * share / count:.1f}" if count else "–"
+    return percent(
+        {"accuracy": share / count, "interval": interval(share, count)} if count else None
+    )
 
 
 def _median(values: Sequence[float], form: str) -> str:

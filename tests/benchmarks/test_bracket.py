@@ -139,5 +139,7 @@ def test_the_table_counts_what_was_measured():
     ]
     rows = bracket.table(entries, "toy", "model").splitlines()[2:]
     assert len(rows) == 2
-    assert rows[0] == "| 16 | 1 | 75.0 | 25.0 | 25.0 | 75.0 | 25.0 | 10.0 % | 10 |"
+    most, least = "75.0 (30–95)", "25.0 (5–70)"  # Wilson's intervals of 3 and of 1 of 4
+    shares = " | ".join([most, least, least, most, least])
+    assert rows[0] == f"| 16 | 1 | {shares} | 10.0 % | 10 |"
     assert rows[1] == "| certified:2 | 1 | – | – | – | – | – | – | – |"
