@@ -1,0 +1,191 @@
+/*
+ * ring.c - see ring.h.
+ */
+
+#include "ring.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define HALF (PYFD_RING_CHUNKS / 2)
+
+#define PATIENCE 500000 /* ns; a helper that is free takes a tenth of it */
+#define SECOND 1000000000
+
+static int start_waiting(pyfd_ring *ring)
+{
+  pthread_condattr_t clock;
+  int failed;
+
+  if (pthread_condattr_init(&clock) != 0)
+    return 0;
+  failed = pthread_condattr_setclock(&clock, CLOCK_MONOTONIC) != 0 ||
+           pthread_cond_init(&ring->changed, &clock) != 0;
+  pthread_condattr_destroy(&clock);
+  if (failed)
+    return 0;
+  if (pthread_mutex_init(&ring->mutex, NULL) == 0)
+    return 1;
+  pthread_cond_destroy(&ring->changed);
+  return 0;
+}
+
+int pyfd_start_ring(pyfd_ring *ring, uint32_t mcus, uint32_t mcu_blocks)
+{
+  memset(ring, 0, sizeof(*ring));
+  ring->mcus = mcus;
+  ring->mcu_blocks = mcu_blocks;
+  ring->symbols.behind = ring->pixels.behind = mcus;
+  ring->blocks = malloc(PYFD_RING_BYTES);
+  if (ring->blocks == NULL)
+    return 0;
+  if (start_waiting(ring))
+    return 1;
+  free(ring->blocks);
+  return 0;
+}
+
+void pyfd_free_ring(pyfd_ring *ring)
+{
+  pthread_mutex_destroy(&ring->mutex);
+  pthread_cond_destroy(&ring->changed);
+  free(ring->blocks);
+}
+
+/* Go to the next chunk.  Returns 0 at the end of the image. */
+static int enter_chunk(const pyfd_ring *ring, pyfd_ring_end *end)
+{
+  const uint32_t most = PYFD_CHUNK_BLOCKS / ring->mcu_blocks;
+
+  end->mcus = end->behind < most ? end->behind : most;
+  end->behind -= end->mcus;
+  end->next = ring->blocks + end->chunk * (size_t)PYFD_CHUNK_BLOCKS;
+  end->chunk = (end->chunk + 1) % PYFD_RING_CHUNKS;
+  return end->mcus > 0;
+}
+
+static JBLOCK *pass_mcu(const pyfd_ring *ring, pyfd_ring_end *end)
+{
+  JBLOCK *mcu = end->next;
+
+  end->next += ring->mcu_blocks;
+  end->mcus--;
+  return mcu;
+}
+
+/* ---- the thread that reads symbols ---- */
+
+int pyfd_claim_symbols(pyfd_ring *ring)
+{
+  int claimed;
+
+  pthread_mutex_lock(&ring->mutex);
+  claimed = ring->claimed;
+  ring->claimed = 1;
+  pthread_cond_signal(&ring->changed);
+  pthread_mutex_unlock(&ring->mutex);
+  return !claimed;
+}
+
+/* Hand over the chunk that is full.  Returns whether there is another one. */
+static int hand_over(pyfd_ring *ring)
+{
+  int left;
+
+  pthread_mutex_lock(&ring->mutex);
+  if (++ring->full == HALF)
+    pthread_cond_signal(&ring->changed);
+  if (ring->full == PYFD_RING_CHUNKS) {
+    while (ring->full > HALF && !ring->left)
+      pthread_cond_wait(&ring->changed, &ring->mutex);
+  }
+  left = ring->left;
+  pthread_mutex_unlock(&ring->mutex);
+  return !left;
+}
+
+JBLOCK *pyfd_next_room(pyfd_ring *ring)
+{
+  pyfd_ring_end *end = &ring->symbols;
+
+  if (end->mcus == 0) {
+    if ((end->next != NULL && !hand_over(ring)) || !enter_chunk(ring, end))
+      return NULL;
+  }
+  return pass_mcu(ring, end);
+}
+
+void pyfd_end_symbols(pyfd_ring *ring, int intact)
+{
+  pthread_mutex_lock(&ring->mutex);
+  ring->full += intact ? 1 : 0; /* the last chunk */
+  ring->ended = 1;
+  ring->intact = intact;
+  pthread_cond_signal(&ring->changed);
+  pthread_mutex_unlock(&ring->mutex);
+}
+
+/* ---- the thread that makes pixels ---- */
+
+int pyfd_await_symbols(pyfd_ring *ring)
+{
+  struct timespec until;
+  int claimed;
+
+  clock_gettime(CLOCK_MONOTONIC, &until);
+  until.tv_nsec += PATIENCE;
+  until.tv_sec += until.tv_nsec / SECOND;
+  until.tv_nsec %= SECOND;
+  pthread_mutex_lock(&ring->mutex);
+  while (!ring->claimed &&
+         pthread_cond_timedwait(&ring->changed, &ring->mutex, &until) == 0)
+    continue;
+  claimed = ring->claimed;
+  ring->claimed = 1;
+  pthread_mutex_unlock(&ring->mutex);
+  return claimed;
+}
+
+/* Give back the chunk that was taken, if there is one, and wait for the next.
+ * Returns whether there is one. */
+static int take_chunk(pyfd_ring *ring, int taken)
+{
+  int full;
+
+  pthread_mutex_lock(&ring->mutex);
+  if (taken && --ring->full == HALF)
+    pthread_cond_signal(&ring->changed);
+  if (ring->full == 0) {
+    while (ring->full < HALF && !ring->ended)
+      pthread_cond_wait(&ring->changed, &ring->mutex);
+  }
+  full = ring->full > 0;
+  pthread_mutex_unlock(&ring->mutex);
+  return full;
+}
+
+const JBLOCK *pyfd_next_mcu(pyfd_ring *ring)
+{
+  pyfd_ring_end *end = &ring->pixels;
+
+  if (end->mcus == 0) {
+    if (!take_chunk(ring, end->next != NULL) || !enter_chunk(ring, end))
+      return NULL;
+  }
+  return pass_mcu(ring, end);
+}
+
+int pyfd_leave_ring(pyfd_ring *ring, int wait)
+{
+  int intact;
+
+  pthread_mutex_lock(&ring->mutex);
+  ring->claimed = ring->left = 1;
+  pthread_cond_signal(&ring->changed);
+  while (wait && !ring->ended)
+    pthread_cond_wait(&ring->changed, &ring->mutex);
+  intact = ring->intact;
+  pthread_mutex_unlock(&ring->mutex);
+  return intact;
+}
