@@ -200,8 +200,10 @@ int pyfd_decode(const uint8_t *data, size_t size, const pyfd_limits *limits,
                 int num_tables, uint8_t *out, size_t out_size,
                 pyfd_status *status)
 {
-  pyfd_decode_job job = {(const uint16_t (*)[PYFD_BLOCK])tables, num_tables, out,
-                    out_size, NULL, NULL};
+  pyfd_decode_job job = {.tables = (const uint16_t (*)[PYFD_BLOCK])tables,
+                         .num_tables = num_tables,
+                         .out = out,
+                         .out_size = out_size};
 
   return run(NULL, data, size, limits, reading, &job, status);
 }
@@ -211,8 +213,10 @@ int pyfd_decode_opened(pyfd_found *found, const uint8_t *data, size_t size,
                        const uint16_t *tables, int num_tables, uint8_t *out,
                        size_t out_size)
 {
-  pyfd_decode_job job = {(const uint16_t (*)[PYFD_BLOCK])tables, num_tables, out,
-                    out_size, NULL, NULL};
+  pyfd_decode_job job = {.tables = (const uint16_t (*)[PYFD_BLOCK])tables,
+                         .num_tables = num_tables,
+                         .out = out,
+                         .out_size = out_size};
 
   return run(found, data, size, limits, reading, &job, found->status);
 }

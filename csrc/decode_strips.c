@@ -95,8 +95,7 @@ static int cut(pyfd_session *s, strip_work *work)
   return work->strips.count > 0 && pyfd_find_strips(s, &work->strips, mcus);
 }
 
-int pyfd_decode_in_strips(pyfd_session *s, JDIMENSION width,
-                          JDIMENSION height)
+int pyfd_decode_in_strips(pyfd_session *s, JDIMENSION width, JDIMENSION height)
 {
   const pyfd_decode_job *job = s->job;
   strip_work work = {.whole = s,

@@ -8,7 +8,9 @@
 #include <string.h>
 #include <time.h>
 
-#define HALF (PYFD_RING_CHUNKS / 2)
+/* Chunks that are full when a thread that waited goes on */
+#define ENOUGH_TO_TAKE PYFD_CHUNKS_AT_ONCE
+#define ENOUGH_ROOM (PYFD_RING_CHUNKS - PYFD_CHUNKS_AT_ONCE)
 
 #define PATIENCE 500000 /* ns; a helper that is free takes a tenth of it */
 #define SECOND 1000000000
@@ -37,7 +39,7 @@ int pyfd_start_ring(pyfd_ring *ring, uint32_t mcus, uint32_t mcu_blocks)
   ring->mcus = mcus;
   ring->mcu_blocks = mcu_blocks;
   ring->symbols.behind = ring->pixels.behind = mcus;
-  ring->blocks = malloc(PYFD_RING_BYTES);
+  ring->blocks = aligned_alloc(PYFD_LINE, PYFD_RING_BYTES);
   if (ring->blocks == NULL)
     return 0;
   if (start_waiting(ring))
@@ -74,6 +76,17 @@ static JBLOCK *pass_mcu(const pyfd_ring *ring, pyfd_ring_end *end)
   return mcu;
 }
 
+/* Each line of the ring is in the other processor's cache when it is needed.
+ * That can be far away, so it is asked for some MCUs before. */
+#define PREFETCH(ring, end, to_write)                                         \
+  do {                                                                        \
+    const char *line = (const char *)((end)->next + PYFD_BLOCKS_AHEAD);       \
+    const char *behind = line + (ring)->mcu_blocks * sizeof(JBLOCK);          \
+                                                                              \
+    for (; line < behind; line += PYFD_LINE)                                  \
+      __builtin_prefetch(line, to_write);                                     \
+  } while (0)
+
 /* ---- the thread that reads symbols ---- */
 
 int pyfd_claim_symbols(pyfd_ring *ring)
@@ -94,10 +107,10 @@ static int hand_over(pyfd_ring *ring)
   int left;
 
   pthread_mutex_lock(&ring->mutex);
-  if (++ring->full == HALF)
+  if (++ring->full == ENOUGH_TO_TAKE)
     pthread_cond_signal(&ring->changed);
   if (ring->full == PYFD_RING_CHUNKS) {
-    while (ring->full > HALF && !ring->left)
+    while (ring->full > ENOUGH_ROOM && !ring->left)
       pthread_cond_wait(&ring->changed, &ring->mutex);
   }
   left = ring->left;
@@ -105,6 +118,11 @@ static int hand_over(pyfd_ring *ring)
   return !left;
 }
 
+/* x86 has an instruction to prefetch for writing, but compilers use it only
+ * where they are told to. */
+#ifdef __x86_64__
+__attribute__((target("prfchw")))
+#endif
 JBLOCK *pyfd_next_room(pyfd_ring *ring)
 {
   pyfd_ring_end *end = &ring->symbols;
@@ -113,6 +131,7 @@ JBLOCK *pyfd_next_room(pyfd_ring *ring)
     if ((end->next != NULL && !hand_over(ring)) || !enter_chunk(ring, end))
       return NULL;
   }
+  PREFETCH(ring, end, 1);
   return pass_mcu(ring, end);
 }
 
@@ -154,10 +173,10 @@ static int take_chunk(pyfd_ring *ring, int taken)
   int full;
 
   pthread_mutex_lock(&ring->mutex);
-  if (taken && --ring->full == HALF)
+  if (taken && --ring->full == ENOUGH_ROOM)
     pthread_cond_signal(&ring->changed);
   if (ring->full == 0) {
-    while (ring->full < HALF && !ring->ended)
+    while (ring->full < ENOUGH_TO_TAKE && !ring->ended)
       pthread_cond_wait(&ring->changed, &ring->mutex);
   }
   full = ring->full > 0;
@@ -173,6 +192,7 @@ const JBLOCK *pyfd_next_mcu(pyfd_ring *ring)
     if (!take_chunk(ring, end->next != NULL) || !enter_chunk(ring, end))
       return NULL;
   }
+  PREFETCH(ring, end, 0);
   return pass_mcu(ring, end);
 }
 

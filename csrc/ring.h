@@ -1,9 +1,9 @@
 /*
- * ring.h - MCUs of coefficients on their way from the thread that reads symbols
- * to the one that makes pixels.
+ * ring.h - MCUs of coefficients on their way from the thread that reads
+ * symbols to the one that makes pixels.
  *
- * They are handed over in chunks.  A thread that has to wait does so until half
- * of the ring is full, or empty, so that it is not woken up for every chunk.
+ * They are handed over in chunks.  A thread that has to wait does so until
+ * there are several: to wake it up takes longer than to fill one.
  */
 
 #ifndef PYFD_RING_H
@@ -15,22 +15,30 @@
 
 #include "jpeglib.h"
 
-/* The ring is to stay in the caches.  A chunk has room for any MCU. */
+/* 32 KB in a chunk, which has room for any MCU, and 1 MB in all: what a
+ * processor's own caches hold */
 #ifndef PYFD_CHUNK_BLOCKS
 #define PYFD_CHUNK_BLOCKS 256
-#define PYFD_RING_CHUNKS 16
+#define PYFD_RING_CHUNKS 32
+#define PYFD_CHUNKS_AT_ONCE 8 /* that a thread waits for */
 #endif
 
-#define PYFD_RING_BLOCKS (PYFD_RING_CHUNKS * (size_t)PYFD_CHUNK_BLOCKS)
+/* What is behind the last chunk is prefetched, but never used. */
+#define PYFD_BLOCKS_AHEAD 16
+#define PYFD_RING_BLOCKS                                                      \
+  (PYFD_RING_CHUNKS * (size_t)PYFD_CHUNK_BLOCKS + PYFD_BLOCKS_AHEAD +         \
+   D_MAX_BLOCKS_IN_MCU)
 #define PYFD_RING_BYTES (PYFD_RING_BLOCKS * sizeof(JBLOCK))
 
-/* Where a thread is, in a line of the cache of its own */
+#define PYFD_LINE 64 /* bytes in a line of the cache */
+
+/* Where a thread is, in a line of its processor's cache */
 typedef struct {
   JBLOCK *next;    /* MCU in the chunk, */
   uint32_t mcus;   /* of which so many are left in it, */
   uint32_t behind; /* and so many in the rest of the image */
   uint32_t chunk;
-} __attribute__((aligned(64))) pyfd_ring_end;
+} __attribute__((aligned(PYFD_LINE))) pyfd_ring_end;
 
 typedef struct {
   pyfd_ring_end symbols, pixels;
