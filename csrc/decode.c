@@ -134,21 +134,14 @@ void pyfd_read_pixels(pyfd_session *s, pyfd_rows *rows, JDIMENSION first,
                       JDIMENSION count, JDIMENSION height)
 {
   const pyfd_decode_job *job = s->job;
+  struct jpeg_decompress_struct *in = &s->in;
 
   if (pyfd_has_region(&s->reading))
     pyfd_select_columns(s, rows, pyfd_enter_region(s), s->reading.width);
   pyfd_read_turned(s, rows, pyfd_turn_of(s), job->out, first, count, height);
-}
-
-int pyfd_are_rows_read(const pyfd_session *s)
-{
-  return s->in.output_scanline == s->in.output_height;
-}
-
-void pyfd_finish_pixels(pyfd_session *s)
-{
-  if (pyfd_are_rows_read(s))
-    jpeg_finish_decompress(&s->in);
+  /* What is below a region is not read. */
+  if (in->output_scanline == in->output_height)
+    jpeg_finish_decompress(in);
 }
 
 /* ---- all of it ---- */
@@ -175,11 +168,8 @@ static void decode(pyfd_session *s)
   height = in_part ? reading->height : s->in.output_height;
   if (job->out_size != (uint64_t)width * height * rows.channels)
     pyfd_refuse(s, "the buffer does not fit the image");
-  if (!pyfd_decode_in_strips(s, width, height) &&
-      !pyfd_decode_in_stages(s, width, height)) {
+  if (!pyfd_decode_in_strips(s, width, height) && !pyfd_decode_in_stages(s))
     pyfd_read_pixels(s, &rows, 0, height, height);
-    pyfd_finish_pixels(s);
-  }
   if (reading->color == PYFD_CMYK)
     invert(job->out, job->out_size);
 }

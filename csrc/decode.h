@@ -43,25 +43,21 @@ void pyfd_read_rows(pyfd_session *s, const pyfd_rows *rows, uint8_t *out,
 /* Start decompression to the pixels that the session's job asks for. */
 void pyfd_start_pixels(pyfd_session *s, pyfd_rows *rows);
 
-/* Read `count` rows of the result's `height`, from the number `first` on.
- * Those of a region or of a strip are the reading's. */
+/* Read `count` rows of the result's `height`, from the number `first` on, and
+ * what is behind the last one, if it is among them.  The rows of a region or
+ * of a strip are the reading's. */
 void pyfd_read_pixels(pyfd_session *s, pyfd_rows *rows, JDIMENSION first,
                       JDIMENSION count, JDIMENSION height);
 
-/* Check whether the image's last row is read: what is below a region is not.
- */
-int pyfd_are_rows_read(const pyfd_session *s);
-
-/* Read what is behind the last row, if that is read. */
-void pyfd_finish_pixels(pyfd_session *s);
-
-/* Decode the result in the threads that the caller offers: in strips of rows
- * that are between restart markers, or, without markers, in two stages, of
- * which the first reads symbols and the second makes pixels.  Each returns
- * whether that has worked; if not, nothing of the scan is read yet. */
+/* Decode a result of this size in strips, between restart markers, in the
+ * threads that the caller offers.  Returns whether that has worked; if not,
+ * nothing of the scan is read yet. */
 int pyfd_decode_in_strips(pyfd_session *s, JDIMENSION width,
                           JDIMENSION height);
-int pyfd_decode_in_stages(pyfd_session *s, JDIMENSION width,
-                          JDIMENSION height);
+
+/* Do the same for a file without restart markers: one thread reads symbols,
+ * and another one makes pixels.  Regions, smaller sizes and gray pixels are
+ * left out, because nearly all of their time goes into symbols. */
+int pyfd_decode_in_stages(pyfd_session *s);
 
 #endif /* PYFD_DECODE_H */

@@ -12,6 +12,7 @@
 
 #include <string.h>
 
+#include "orient.h"
 #include "region.h"
 #include "ring.h"
 #include "strips.h"
@@ -26,7 +27,6 @@ enum { PIXELS, SYMBOLS, STAGES };
 
 typedef struct stage_work {
   const pyfd_session *whole;
-  JDIMENSION height; /* of the result */
   pyfd_ring ring;
   int done; /* the pixels are those of an intact file */
 } stage_work;
@@ -92,6 +92,8 @@ static boolean take_mcu(j_decompress_ptr cinfo, JBLOCKROW *blocks)
 
 static void make_pixels(pyfd_session *s)
 {
+  const pyfd_decode_job *job = s->job;
+  const JDIMENSION height = s->walk.header.height;
   pyfd_rows rows;
   stage_work *work = open_stage(s, &rows);
 
@@ -99,14 +101,12 @@ static void make_pixels(pyfd_session *s)
     pyfd_leave(s, PYFD_CORRUPT);
   s->in.client_data = s;
   s->in.entropy->decode_mcu = take_mcu;
-  pyfd_read_pixels(s, &rows, 0, work->height, work->height);
-  work->done = pyfd_leave_ring(&work->ring, pyfd_are_rows_read(s)) ||
-               !pyfd_are_rows_read(s);
+  pyfd_read_turned(s, &rows, pyfd_turn_of(s), job->out, 0, height, height);
+  work->done = pyfd_are_symbols_intact(&work->ring);
 }
 
 static void do_stage(void *data, uint32_t index)
 {
-  /* What is not a strip has no first row, but all are walked over once. */
   static const pyfd_strip all = {0, 0, 0, 0};
   stage_work *work = data;
   pyfd_decode_job job = *(const pyfd_decode_job *)work->whole->job;
@@ -117,23 +117,29 @@ static void do_stage(void *data, uint32_t index)
   pyfd_start_strip(&s, work->whole, &all, &status, &job);
   if (index == PIXELS) {
     pyfd_run(&s, make_pixels);
-    pyfd_leave_ring(&work->ring, 0);
+    pyfd_leave_ring(&work->ring);
   } else if (pyfd_claim_symbols(&work->ring)) {
     pyfd_end_symbols(&work->ring, pyfd_run(&s, read_symbols) == PYFD_OK);
   }
 }
 
-int pyfd_decode_in_stages(pyfd_session *s, JDIMENSION width, JDIMENSION height)
+static int may_decode(const pyfd_session *s)
 {
   const pyfd_decode_job *job = s->job;
-  const uint64_t scale = s->reading.scale;
-  stage_work work = {.whole = s, .height = height};
+  const pyfd_header *h = &s->walk.header;
 
-  if (s->in.restart_interval > 0 ||
-      width * scale * height * scale < PYFD_STAGE_PIXELS ||
-      !pyfd_may_share(s, job->out_size + PYFD_RING_BYTES) ||
-      !pyfd_start_ring(&work.ring, count_mcus(s),
-                       (uint32_t)s->in.blocks_in_MCU))
+  return s->in.restart_interval == 0 && !pyfd_has_region(&s->reading) &&
+         s->reading.scale == 1 && s->reading.color != PYFD_L &&
+         (uint64_t)h->width * h->height >= PYFD_STAGE_PIXELS &&
+         pyfd_may_share(s, job->out_size + PYFD_RING_BYTES);
+}
+
+int pyfd_decode_in_stages(pyfd_session *s)
+{
+  stage_work work = {.whole = s};
+
+  if (!may_decode(s) || !pyfd_start_ring(&work.ring, count_mcus(s),
+                                         (uint32_t)s->in.blocks_in_MCU))
     return 0;
   pyfd_share_work(s->reading.helpers, STAGES, do_stage, &work, STAGES);
   pyfd_free_ring(&work.ring);

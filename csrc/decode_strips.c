@@ -45,7 +45,6 @@ static void read_strip(pyfd_session *s)
   pyfd_start_pixels(s, &rows);
   pyfd_read_pixels(s, &rows, s->reading.top - work->top, s->reading.height,
                    work->height);
-  pyfd_finish_pixels(s);
   if (s->in.output_scanline < s->in.output_height &&
       s->in.input_iMCU_row < s->in.total_iMCU_rows)
     pyfd_check_behind(s);

@@ -196,16 +196,22 @@ const JBLOCK *pyfd_next_mcu(pyfd_ring *ring)
   return pass_mcu(ring, end);
 }
 
-int pyfd_leave_ring(pyfd_ring *ring, int wait)
+int pyfd_are_symbols_intact(pyfd_ring *ring)
 {
   int intact;
 
   pthread_mutex_lock(&ring->mutex);
-  ring->claimed = ring->left = 1;
-  pthread_cond_signal(&ring->changed);
-  while (wait && !ring->ended)
+  while (!ring->ended)
     pthread_cond_wait(&ring->changed, &ring->mutex);
   intact = ring->intact;
   pthread_mutex_unlock(&ring->mutex);
   return intact;
+}
+
+void pyfd_leave_ring(pyfd_ring *ring)
+{
+  pthread_mutex_lock(&ring->mutex);
+  ring->claimed = ring->left = 1;
+  pthread_cond_signal(&ring->changed);
+  pthread_mutex_unlock(&ring->mutex);
 }

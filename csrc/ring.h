@@ -78,8 +78,10 @@ int pyfd_await_symbols(pyfd_ring *ring);
 /* Return the next MCU, or NULL if there is none. */
 const JBLOCK *pyfd_next_mcu(pyfd_ring *ring);
 
-/* Take no more.  Returns whether all symbols are read, and waits for that if
- * it is to be known. */
-int pyfd_leave_ring(pyfd_ring *ring, int wait);
+/* Wait for the other thread to end.  Returns whether all is well. */
+int pyfd_are_symbols_intact(pyfd_ring *ring);
+
+/* Take no more, in any case. */
+void pyfd_leave_ring(pyfd_ring *ring);
 
 #endif /* PYFD_RING_H */
