@@ -12,7 +12,10 @@
 #define ENOUGH_TO_TAKE PYFD_CHUNKS_AT_ONCE
 #define ENOUGH_ROOM (PYFD_RING_CHUNKS - PYFD_CHUNKS_AT_ONCE)
 
-#define PATIENCE 500000 /* ns; a helper that is free takes a tenth of it */
+/* A helper of Python's that is free comes in a tenth of a millisecond. */
+#ifndef PYFD_PATIENCE
+#define PYFD_PATIENCE 500000 /* ns */
+#endif
 #define SECOND 1000000000
 
 static int start_waiting(pyfd_ring *ring)
@@ -153,9 +156,8 @@ int pyfd_await_symbols(pyfd_ring *ring)
   int claimed;
 
   clock_gettime(CLOCK_MONOTONIC, &until);
-  until.tv_nsec += PATIENCE;
-  until.tv_sec += until.tv_nsec / SECOND;
-  until.tv_nsec %= SECOND;
+  until.tv_sec += (until.tv_nsec + PYFD_PATIENCE) / SECOND;
+  until.tv_nsec = (until.tv_nsec + PYFD_PATIENCE) % SECOND;
   pthread_mutex_lock(&ring->mutex);
   while (!ring->claimed &&
          pthread_cond_timedwait(&ring->changed, &ring->mutex, &until) == 0)
