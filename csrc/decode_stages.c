@@ -23,6 +23,8 @@
 #define PYFD_STAGE_PIXELS (2 << 20)
 #endif
 
+/* In the order in which threads take them: whoever makes pixels waits for the
+ * other one to begin, but not long, and a thread may take both. */
 enum { PIXELS, SYMBOLS, STAGES };
 
 typedef struct stage_work {
@@ -107,7 +109,7 @@ static void make_pixels(pyfd_session *s)
 
 static void do_stage(void *data, uint32_t index)
 {
-  static const pyfd_strip all = {0, 0, 0, 0};
+  static const pyfd_strip all = {0, 0, 0, 0}; /* walked over, like a part */
   stage_work *work = data;
   pyfd_decode_job job = *(const pyfd_decode_job *)work->whole->job;
   pyfd_status status;

@@ -169,7 +169,7 @@ int pyfd_await_symbols(pyfd_ring *ring)
 }
 
 /* Give back the chunk that was taken, if there is one, and wait for the next.
- * Returns whether there is one. */
+ * Returns whether there is one, and nothing is known to be wrong. */
 static int take_chunk(pyfd_ring *ring, int taken)
 {
   int full;
@@ -181,7 +181,7 @@ static int take_chunk(pyfd_ring *ring, int taken)
     while (ring->full < ENOUGH_TO_TAKE && !ring->ended)
       pthread_cond_wait(&ring->changed, &ring->mutex);
   }
-  full = ring->full > 0;
+  full = ring->full > 0 && (!ring->ended || ring->intact);
   pthread_mutex_unlock(&ring->mutex);
   return full;
 }
