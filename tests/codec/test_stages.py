@@ -4,6 +4,7 @@ pixels: the result is that of one thread, byte for byte, or its error."""
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 import threading
@@ -251,6 +252,35 @@ def test_damage_is_reported_as_by_one_thread(strict):
 )
 def test_limits_are_those_of_one_thread(limits):
     assert outcome(DATA[2], limits=limits, workers=2) == outcome(DATA[2], limits=limits)
+
+
+def test_a_file_that_changes_gives_a_result_or_an_error_of_ours():
+    """Each of the stages reads the header again, and may find another one."""
+    original = DATA[2]
+    data, done, header = bytearray(original), threading.Event(), original.rindex(b"\xff\xda") + 14
+
+    def change() -> None:
+        order = random.Random(0)
+        while not done.is_set():
+            place = order.choice((order.randrange(2, header), order.randrange(2, len(data))))
+            data[place] = order.choice((0, 255, order.randrange(256)))
+            time.sleep(0.0002)
+            data[place] = original[place]
+            time.sleep(0.002)
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    found = set()
+    try:
+        for _ in range(300):
+            try:
+                pyfd.decode(data, T, workers=2)
+            except (JPEGError, ValueError) as error:
+                found.add(type(error))
+    finally:
+        done.set()
+        thread.join()
+    assert pyfd.CorruptJPEGError in found
 
 
 # ---- who is asked, and who comes -------------------------------------------------------
