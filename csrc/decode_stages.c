@@ -104,7 +104,7 @@ static void make_pixels(pyfd_session *s)
   s->in.client_data = s;
   s->in.entropy->decode_mcu = take_mcu;
   pyfd_read_turned(s, &rows, pyfd_turn_of(s), job->out, 0, height, height);
-  work->done = pyfd_are_symbols_intact(&work->ring);
+  work->done = 1; /* and the other one, or there were no last MCUs */
 }
 
 static void do_stage(void *data, uint32_t index)

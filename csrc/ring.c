@@ -141,9 +141,9 @@ JBLOCK *pyfd_next_room(pyfd_ring *ring)
 void pyfd_end_symbols(pyfd_ring *ring, int intact)
 {
   pthread_mutex_lock(&ring->mutex);
-  ring->full += intact ? 1 : 0; /* the last chunk */
+  ring->full++;
   ring->ended = 1;
-  ring->intact = intact;
+  ring->damaged = !intact;
   pthread_cond_signal(&ring->changed);
   pthread_mutex_unlock(&ring->mutex);
 }
@@ -169,7 +169,7 @@ int pyfd_await_symbols(pyfd_ring *ring)
 }
 
 /* Give back the chunk that was taken, if there is one, and wait for the next.
- * Returns whether there is one, and nothing is known to be wrong. */
+ * Returns whether there is one, of a file that is not known to be damaged. */
 static int take_chunk(pyfd_ring *ring, int taken)
 {
   int full;
@@ -181,7 +181,7 @@ static int take_chunk(pyfd_ring *ring, int taken)
     while (ring->full < ENOUGH_TO_TAKE && !ring->ended)
       pthread_cond_wait(&ring->changed, &ring->mutex);
   }
-  full = ring->full > 0 && (!ring->ended || ring->intact);
+  full = ring->full > 0 && !ring->damaged;
   pthread_mutex_unlock(&ring->mutex);
   return full;
 }
@@ -196,18 +196,6 @@ const JBLOCK *pyfd_next_mcu(pyfd_ring *ring)
   }
   PREFETCH(ring, end, 0);
   return pass_mcu(ring, end);
-}
-
-int pyfd_are_symbols_intact(pyfd_ring *ring)
-{
-  int intact;
-
-  pthread_mutex_lock(&ring->mutex);
-  while (!ring->ended)
-    pthread_cond_wait(&ring->changed, &ring->mutex);
-  intact = ring->intact;
-  pthread_mutex_unlock(&ring->mutex);
-  return intact;
 }
 
 void pyfd_leave_ring(pyfd_ring *ring)

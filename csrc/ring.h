@@ -48,8 +48,8 @@ typedef struct {
   pthread_cond_t changed;
   uint32_t full; /* chunks */
   int claimed;   /* somebody reads symbols, or nobody may any more */
-  int ended;     /* no chunk will follow */
-  int intact;    /* all symbols are read, and what is behind them */
+  int ended;     /* no chunk will follow, */
+  int damaged;   /* because the others could not be read */
   int left;      /* no chunk will be taken any more */
 } pyfd_ring;
 
@@ -66,7 +66,8 @@ int pyfd_claim_symbols(pyfd_ring *ring);
 /* Return room for the next MCU, or NULL if nobody needs it. */
 JBLOCK *pyfd_next_room(pyfd_ring *ring);
 
-/* Say that no MCU follows, and whether all of them were read. */
+/* Say that no MCU follows, and whether all is well with the file.  Only this
+ * hands over the last ones. */
 void pyfd_end_symbols(pyfd_ring *ring, int intact);
 
 /* ---- the thread that makes pixels ---- */
@@ -75,11 +76,8 @@ void pyfd_end_symbols(pyfd_ring *ring, int intact);
  * does, nobody may later, and the result is 0. */
 int pyfd_await_symbols(pyfd_ring *ring);
 
-/* Return the next MCU, or NULL if there is none. */
+/* Return the next MCU, or NULL if there is none or the file is damaged. */
 const JBLOCK *pyfd_next_mcu(pyfd_ring *ring);
-
-/* Wait for the other thread to end.  Returns whether all is well. */
-int pyfd_are_symbols_intact(pyfd_ring *ring);
 
 /* Take no more, in any case. */
 void pyfd_leave_ring(pyfd_ring *ring);
