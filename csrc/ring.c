@@ -16,19 +16,12 @@
 #ifndef PYFD_PATIENCE
 #define PYFD_PATIENCE 500000 /* ns */
 #endif
+#define NAP 20000 /* ns */
 #define SECOND 1000000000
 
 static int start_waiting(pyfd_ring *ring)
 {
-  pthread_condattr_t clock;
-  int failed;
-
-  if (pthread_condattr_init(&clock) != 0)
-    return 0;
-  failed = pthread_condattr_setclock(&clock, CLOCK_MONOTONIC) != 0 ||
-           pthread_cond_init(&ring->changed, &clock) != 0;
-  pthread_condattr_destroy(&clock);
-  if (failed)
+  if (pthread_cond_init(&ring->changed, NULL) != 0)
     return 0;
   if (pthread_mutex_init(&ring->mutex, NULL) == 0)
     return 1;
@@ -90,18 +83,23 @@ static JBLOCK *pass_mcu(const pyfd_ring *ring, pyfd_ring_end *end)
       __builtin_prefetch(line, to_write);                                     \
   } while (0)
 
-/* ---- the thread that reads symbols ---- */
-
-int pyfd_claim_symbols(pyfd_ring *ring)
+/* Return whether the symbols were claimed before, and claim them, or not. */
+static int claim(pyfd_ring *ring, int wanted)
 {
   int claimed;
 
   pthread_mutex_lock(&ring->mutex);
   claimed = ring->claimed;
-  ring->claimed = 1;
-  pthread_cond_signal(&ring->changed);
+  ring->claimed |= wanted;
   pthread_mutex_unlock(&ring->mutex);
-  return !claimed;
+  return claimed;
+}
+
+/* ---- the thread that reads symbols ---- */
+
+int pyfd_claim_symbols(pyfd_ring *ring)
+{
+  return !claim(ring, 1);
 }
 
 /* Hand over the chunk that is full.  Returns whether there is another one. */
@@ -150,22 +148,27 @@ void pyfd_end_symbols(pyfd_ring *ring, int intact)
 
 /* ---- the thread that makes pixels ---- */
 
+static int64_t nanoseconds(void)
+{
+  struct timespec now;
+
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * (int64_t)SECOND + now.tv_nsec;
+}
+
+/* A condition variable waits until a time of day, which may be set back; with
+ * another clock, it needs a glibc of 2021. */
 int pyfd_await_symbols(pyfd_ring *ring)
 {
-  struct timespec until;
-  int claimed;
+  static const struct timespec nap = {0, NAP};
+  const int64_t end = nanoseconds() + PYFD_PATIENCE;
 
-  clock_gettime(CLOCK_MONOTONIC, &until);
-  until.tv_sec += (until.tv_nsec + PYFD_PATIENCE) / SECOND;
-  until.tv_nsec = (until.tv_nsec + PYFD_PATIENCE) % SECOND;
-  pthread_mutex_lock(&ring->mutex);
-  while (!ring->claimed &&
-         pthread_cond_timedwait(&ring->changed, &ring->mutex, &until) == 0)
-    continue;
-  claimed = ring->claimed;
-  ring->claimed = 1;
-  pthread_mutex_unlock(&ring->mutex);
-  return claimed;
+  while (!claim(ring, 0)) {
+    if (nanoseconds() >= end)
+      return claim(ring, 1);
+    nanosleep(&nap, NULL);
+  }
+  return 1;
 }
 
 /* Give back the chunk that was taken, if there is one, and wait for the next.
