@@ -6,23 +6,12 @@
 
 #include "decode.h"
 
-#include <stdatomic.h>
 #include <string.h>
 
 #include "orient.h"
 #include "region.h"
-#include "strips.h"
-#include "work.h"
 
 #define ROWS 16 /* passed to libjpeg at a time */
-
-typedef struct {
-  const uint16_t (*tables)[PYFD_BLOCK];
-  int num_tables;
-  uint8_t *out;
-  size_t out_size;
-  const struct strip_work *strips; /* of which a session reads one */
-} decode_job;
 
 /* Invert CMYK, which four-component files hold inverted, as Adobe writes and
  * Pillow reads it. */
@@ -131,10 +120,9 @@ static int is_scale(uint32_t scale)
   return scale == 1 || scale == 2 || scale == 4 || scale == 8;
 }
 
-/* Start decompression onto the tables, and take the region's columns. */
-static void start(pyfd_session *s, pyfd_rows *rows)
+void pyfd_start_pixels(pyfd_session *s, pyfd_rows *rows)
 {
-  const decode_job *job = s->job;
+  const pyfd_decode_job *job = s->job;
 
   s->in.scale_num = 1;
   s->in.scale_denom = s->reading.scale;
@@ -142,12 +130,10 @@ static void start(pyfd_session *s, pyfd_rows *rows)
   pyfd_start_rows(s, s->reading.color, rows);
 }
 
-/* Read `count` rows of the result's `height`, from the number `first` on.
- * Those of a region or of a strip are the reading's. */
-static void read_part(pyfd_session *s, pyfd_rows *rows, JDIMENSION first,
+void pyfd_read_pixels(pyfd_session *s, pyfd_rows *rows, JDIMENSION first,
                       JDIMENSION count, JDIMENSION height)
 {
-  const decode_job *job = s->job;
+  const pyfd_decode_job *job = s->job;
   struct jpeg_decompress_struct *in = &s->in;
 
   if (pyfd_has_region(&s->reading))
@@ -158,113 +144,11 @@ static void read_part(pyfd_session *s, pyfd_rows *rows, JDIMENSION first,
     jpeg_finish_decompress(in);
 }
 
-/* ---- in strips ---- */
-
-/* The rows of the result, and those of each strip */
-typedef struct strip_work {
-  const pyfd_session *whole;
-  JDIMENSION top, height, width, lines; /* lines: in a row of iMCUs */
-  pyfd_strips strips;
-  atomic_int failed;
-} strip_work;
-
-/* Return the first row of the image that belongs to a strip or to those below
- * it.  Each strip ends where the next one starts. */
-static JDIMENSION row_of(const strip_work *work, uint32_t index)
-{
-  const JDIMENSION end = work->top + work->height;
-  JDIMENSION row;
-
-  if (index == work->strips.count)
-    return end;
-  row = work->strips.at[index].first * work->lines;
-  if (row < work->top)
-    return work->top;
-  return row < end ? row : end;
-}
-
-static void read_strip(pyfd_session *s)
-{
-  const decode_job *job = s->job;
-  const strip_work *work = job->strips;
-  pyfd_rows rows;
-
-  pyfd_open_input(s);
-  start(s, &rows);
-  read_part(s, &rows, s->reading.top - work->top, s->reading.height,
-            work->height);
-  if (s->in.output_scanline < s->in.output_height &&
-      s->in.input_iMCU_row < s->in.total_iMCU_rows)
-    pyfd_check_behind(s);
-}
-
-static void decode_strip(void *data, uint32_t index)
-{
-  strip_work *work = data;
-  decode_job job = *(const decode_job *)work->whole->job;
-  const pyfd_strip *strip = &work->strips.at[index];
-  pyfd_status status;
-  pyfd_session s;
-
-  if (atomic_load(&work->failed))
-    return;
-  job.strips = work;
-  pyfd_start_strip(&s, work->whole, strip, &status, &job);
-  s.reading.width = work->width;
-  s.reading.top = row_of(work, index);
-  s.reading.height = row_of(work, index + 1) - s.reading.top;
-  if (s.reading.height > 0 && pyfd_run(&s, read_strip) != PYFD_OK)
-    atomic_store(&work->failed, 1);
-}
-
-/* Cut the rows into strips.  Returns whether they can be read at once.  A
- * strip whose upsampling takes samples of the row of iMCUs above starts one
- * row behind a restart marker, so that hardly more than this row is read
- * twice. */
-static int cut(pyfd_session *s, strip_work *work)
-{
-  const struct jpeg_decompress_struct *in = &s->in;
-  const pyfd_reading *r = &s->reading;
-  const uint32_t context = in->upsample->need_context_rows ? 1 : 0;
-  const uint64_t pixels = (uint64_t)work->width * work->height;
-  const uint32_t unit = pyfd_rows_of_interval(s);
-  uint32_t mcus[PYFD_MAX_STRIPS], i, above, rows;
-
-  work->lines = (JDIMENSION)(in->min_DCT_scaled_size * in->max_v_samp_factor);
-  above = work->top / work->lines / unit * unit;
-  rows = (work->top + work->height + work->lines - 1) / work->lines - above;
-  pyfd_cut_strips(&work->strips, r->workers, rows,
-                  pixels * r->scale * r->scale, unit, (int)context);
-  for (i = 0; i < work->strips.count; i++) {
-    work->strips.at[i].first += above + (i > 0 ? context : 0);
-    mcus[i] = pyfd_mcus_above(s, row_of(work, i));
-  }
-  return work->strips.count > 0 && pyfd_find_strips(s, &work->strips, mcus);
-}
-
-/* Decode the result's rows in strips, in the threads that the caller offers.
- * Returns whether that has worked; if not, nothing of the scan is read yet. */
-static int decode_in_strips(pyfd_session *s, JDIMENSION width,
-                            JDIMENSION height)
-{
-  const decode_job *job = s->job;
-  strip_work work = {.whole = s,
-                     .top = pyfd_has_region(&s->reading) ? s->reading.top : 0,
-                     .width = width,
-                     .height = height};
-
-  if (!pyfd_may_read_strips(s, job->out_size) || !cut(s, &work))
-    return 0;
-  pyfd_share_work(s->reading.helpers, s->reading.workers, decode_strip, &work,
-                  work.strips.count);
-  return !atomic_load(&work.failed);
-}
-
 /* ---- all of it ---- */
 
 static void decode(pyfd_session *s)
 {
-  decode_job *job = s->job;
+  pyfd_decode_job *job = s->job;
   const pyfd_reading *reading = &s->reading;
   const int in_part = pyfd_has_region(reading);
   JDIMENSION width, height;
@@ -279,20 +163,20 @@ static void decode(pyfd_session *s)
   pyfd_check_region(s);
   if (s->walk.header.multiscan)
     pyfd_charge_memory(s, job->out_size);
-  start(s, &rows);
+  pyfd_start_pixels(s, &rows);
   width = in_part ? reading->width : s->in.output_width;
   height = in_part ? reading->height : s->in.output_height;
   if (job->out_size != (uint64_t)width * height * rows.channels)
     pyfd_refuse(s, "the buffer does not fit the image");
-  if (!decode_in_strips(s, width, height))
-    read_part(s, &rows, 0, height, height);
+  if (!pyfd_decode_in_strips(s, width, height) && !pyfd_decode_in_stages(s))
+    pyfd_read_pixels(s, &rows, 0, height, height);
   if (reading->color == PYFD_CMYK)
     invert(job->out, job->out_size);
 }
 
 static int run(const pyfd_found *found, const uint8_t *data, size_t size,
                const pyfd_limits *limits, const pyfd_reading *reading,
-               decode_job *job, pyfd_status *status)
+               pyfd_decode_job *job, pyfd_status *status)
 {
   pyfd_session s;
 
@@ -306,8 +190,10 @@ int pyfd_decode(const uint8_t *data, size_t size, const pyfd_limits *limits,
                 int num_tables, uint8_t *out, size_t out_size,
                 pyfd_status *status)
 {
-  decode_job job = {(const uint16_t (*)[PYFD_BLOCK])tables, num_tables, out,
-                    out_size, NULL};
+  pyfd_decode_job job = {.tables = (const uint16_t (*)[PYFD_BLOCK])tables,
+                         .num_tables = num_tables,
+                         .out = out,
+                         .out_size = out_size};
 
   return run(NULL, data, size, limits, reading, &job, status);
 }
@@ -317,8 +203,10 @@ int pyfd_decode_opened(pyfd_found *found, const uint8_t *data, size_t size,
                        const uint16_t *tables, int num_tables, uint8_t *out,
                        size_t out_size)
 {
-  decode_job job = {(const uint16_t (*)[PYFD_BLOCK])tables, num_tables, out,
-                    out_size, NULL};
+  pyfd_decode_job job = {.tables = (const uint16_t (*)[PYFD_BLOCK])tables,
+                         .num_tables = num_tables,
+                         .out = out,
+                         .out_size = out_size};
 
   return run(found, data, size, limits, reading, &job, found->status);
 }

@@ -103,9 +103,12 @@ typedef struct {
  * pyfd_help() frees the work, so that each must be made in the end, in
  * whatever thread: `ask` itself may, if the pool takes no more.
  *
- * What may be done in strips are files of one scan with restart markers, of
- * 131,072 pixels or more, in strict calls; everything else is done by one
- * thread.  Results, errors and warnings are the same in any case.
+ * Files of one scan with restart markers, of 131,072 pixels or more, are done
+ * in strips.  Without such markers, pyfd_decode() takes two threads for 2^21
+ * pixels or more, in color and whole: one reads symbols, the other makes
+ * pixels.  It waits half a millisecond at most for a helper to begin.  Lenient
+ * calls and everything else are done by one thread.  Results, errors and
+ * warnings are the same in any case.
  */
 typedef struct pyfd_work pyfd_work;
 

@@ -83,14 +83,19 @@ uint64_t pyfd_bytes_of_readers(const pyfd_session *s)
   return s->size + readers * bytes;
 }
 
-int pyfd_may_read_strips(const pyfd_session *s, uint64_t held)
+int pyfd_may_share(const pyfd_session *s, uint64_t held)
 {
   const pyfd_limits *l = &s->limits;
 
   return s->reading.workers > 1 && s->reading.helpers != NULL &&
          s->errors.strict && !s->walk.header.multiscan &&
-         s->in.restart_interval > 0 && s->walk.work <= l->max_work / 2 &&
+         s->walk.work <= l->max_work / 2 &&
          pyfd_bytes_of_readers(s) + held <= l->max_memory;
+}
+
+int pyfd_may_read_strips(const pyfd_session *s, uint64_t held)
+{
+  return s->in.restart_interval > 0 && pyfd_may_share(s, held);
 }
 
 /* Find the restart marker that ends interval `last` - 1, from the data of

@@ -39,14 +39,16 @@ void pyfd_cut_strips(pyfd_strips *strips, uint32_t workers, uint32_t rows,
  * if they are not whole. */
 uint32_t pyfd_rows_of_interval(const pyfd_session *s);
 
-/* Return a bound of what is in memory while strips of the file that was opened
- * are read: the file, and what the threads hold. */
+/* Return a bound of what is in memory while several threads read the file that
+ * was opened: the file, and what they hold. */
 uint64_t pyfd_bytes_of_readers(const pyfd_session *s);
 
-/* Decide whether strips of the file that was opened may be read at once: it
- * has one scan with restart intervals, the caller has threads, and the limits
- * allow for the readers and `held` bytes more, and for the work of reading
- * everything twice. */
+/* Decide whether several threads may read the file that was opened: it has one
+ * scan, the caller has threads, and the limits allow for the readers and
+ * `held` bytes more, and for the work of reading everything twice. */
+int pyfd_may_share(const pyfd_session *s, uint64_t held);
+
+/* Decide whether they may read strips of it: it has restart intervals, too. */
 int pyfd_may_read_strips(const pyfd_session *s, uint64_t held);
 
 /* Find where the reading of each strip starts, which needs the MCUs from

@@ -15,8 +15,11 @@ from types import ModuleType
 ROOT = Path(__file__).resolve().parents[1]
 # Of the C layer, as the extension has it
 LAYER_TARGETS = ("probe", "decode", "requantize", "coefficients", "snap", "certified", "yuv")
-# Strips of one row of MCUs, which the larger ones of small inputs would not have
-SMALL_STRIPS = ["-DPYFD_STRIP_PIXELS=64", "-DPYFD_STRIP_ROWS=1"]
+# Small inputs are to be read on several threads, too: in strips of one row of MCUs, and in
+# stages with a ring of few MCUs, which wait until the helper comes
+SMALL_PARTS = ["-DPYFD_STRIP_PIXELS=64", "-DPYFD_STRIP_ROWS=1"]
+SMALL_PARTS += ["-DPYFD_STAGE_PIXELS=64", "-DPYFD_PATIENCE=1000000000000"]
+SMALL_PARTS += ["-DPYFD_CHUNK_BLOCKS=20", "-DPYFD_RING_CHUNKS=4", "-DPYFD_CHUNKS_AT_ONCE=2"]
 # Of libjpeg's interface, as the drop-in has it
 LIBJPEG_TARGETS = ("djpeg", "cjpeg", "jpegtran")
 
@@ -42,7 +45,7 @@ def compile_target(build: ModuleType, target: str, tree: Path, sources: list[Pat
     """Compile a target and other sources, and link them with a tree's library."""
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    command = ["clang", *build.LAYER_CFLAGS, *SMALL_STRIPS, "-fsanitize=fuzzer"]
+    command = ["clang", *build.LAYER_CFLAGS, *SMALL_PARTS, "-fsanitize=fuzzer"]
     command += [f'-DPYFD_LIBJPEG_TURBO="{build.fork.version()}"']
     command += [f"-I{path}" for path in (ROOT / "csrc", tree / "build", tree / "src")]
     command += [str(ROOT / "fuzz" / f"{target}.c"), *map(str, sources)]

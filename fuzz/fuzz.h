@@ -87,7 +87,7 @@ static inline void check_status(int code, const pyfd_status *status)
     abort();
 }
 
-/* ---- several threads: build.py makes strips of small images, too ---- */
+/* ---- several threads: build.py makes parts of small images, too ---- */
 
 #define WORKERS 3
 

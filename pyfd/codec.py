@@ -148,8 +148,10 @@ def decode(
         workers: The number of threads for this file, at most; None is the number of
             usable cores. More than one decode a file of one scan with restart markers
             (`encode` writes them with `restart_rows`) in strips, if it has 131,072 pixels
-            or more and `strict` is set. The result is the same, and so is every error.
-            The threads are shared by all calls of the process.
+            or more and `strict` is set. Two decode one without markers, of 2,097,152 pixels
+            or more, whole and in color: one reads symbols, the other makes pixels. The
+            result is the same, and so is every error. The threads are shared by all calls
+            of the process.
 
     Returns:
         C-contiguous ``uint8`` pixels, H×W for "L", else H×W×3 or H×W×4. EXIF's

@@ -24,6 +24,7 @@ from tests.packaging.sources import ROOT, load_build
 T = QTables.preset("fd-cvpr2019")
 SIZE = (259, 1043)
 DATA = encode_with_pillow(picture(*SIZE), restart_marker_rows=1)
+PLAIN = encode_with_pillow(picture(1600, 1400))  # in two stages, because it is large
 
 
 # ---- threads ---------------------------------------------------------------------
@@ -82,6 +83,7 @@ def test_interrupts_are_raised_once_c_has_returned(monkeypatch, capfd):
     image = picture(*SIZE)
     for call in (
         lambda: pyfd.decode(DATA, T, workers=2),
+        lambda: pyfd.decode(PLAIN, T, workers=2),
         lambda: pyfd.requantize(DATA, T, restart_rows=1, workers=2),
         lambda: pyfd.encode(image, T, restart_rows=1, workers=2),
     ):
@@ -124,20 +126,23 @@ def test_a_forked_process_has_threads_of_its_own():
 
 def test_a_process_is_forked_in_the_middle_of_a_call(monkeypatch):
     """The other threads, and what they hold, are not in the new process."""
-    expected = pyfd.decode(DATA, T)
+    expected = {data: pyfd.decode(data, T) for data in (DATA, PLAIN)}
     ask, children = helpers.ask, []
+
+    def same(data: bytes) -> bool:
+        return np.array_equal(pyfd.decode(data, T, workers=3), expected[data])
 
     def fork(call: Callable[[], None], count: int) -> None:
         ask(call, count)
         monkeypatch.setattr(helpers, "ask", ask)
         children.append(os.fork())
         if children[-1] == 0:
-            os._exit(0 if np.array_equal(pyfd.decode(DATA, T, workers=3), expected) else 1)
+            os._exit(0 if same(DATA) and same(PLAIN) else 1)
 
-    for _ in range(5):
+    for data in (DATA, PLAIN) * 3:
         monkeypatch.setattr(helpers, "ask", fork)
-        assert np.array_equal(pyfd.decode(DATA, T, workers=3), expected)
-    assert [os.waitpid(child, 0)[1] for child in children] == [0] * 5
+        assert same(data)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * 6
 
 
 def test_strips_write_no_byte_twice(tmp_path):
