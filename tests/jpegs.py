@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import simplejpeg
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from pyfd import QTables
+from pyfd import Coefficients, QTables
 
 # Pillow's encoder cannot grow its buffer, so large files of small images need this.
 ImageFile.MAXBLOCK = 1 << 20
@@ -108,6 +109,21 @@ def tables(most: int = 255, least: int = 1) -> st.SearchStrategy[QTables]:
 
 
 # ---- oracles -------------------------------------------------------------
+
+
+def with_factors(
+    sampling: Sequence[tuple[int, int]], size: tuple[int, int], space: str = "YCbCr", seed: int = 1
+) -> Coefficients:
+    """Return noise whose components have any sampling factors, (horizontal, vertical)."""
+    rng, (width, height) = np.random.default_rng(seed), size
+    most_h, most_v = np.max(sampling, axis=0)
+    blocks = []
+    for h, v in sampling:
+        shape = (-(-height * v // (8 * most_v)), -(-width * h // (8 * most_h)), 8, 8)
+        values = np.zeros(shape, np.int16)
+        values[..., :2, :3] = rng.integers(-9, 10, (*shape[:2], 2, 3))
+        blocks.append(values)
+    return Coefficients(tuple(blocks), QTables.uniform(9), sampling, width, height, space)
 
 
 def requantized(k: np.ndarray, q: np.ndarray, d: np.ndarray) -> np.ndarray:

@@ -19,7 +19,8 @@ import pyfd
 from pyfd import QTables
 from pyfd._core import binding, helpers
 from tests.jpegs import decode_with_pillow, encode_with_pillow, picture
-from tests.packaging.sources import ROOT, load_build
+from tests.packaging.sources import ROOT
+from tests.thread_sanitizer import compile_program
 
 T = QTables.preset("fd-cvpr2019")
 SIZE = (259, 1043)
@@ -148,16 +149,7 @@ def test_a_process_is_forked_in_the_middle_of_a_call(monkeypatch):
 def test_strips_write_no_byte_twice(tmp_path):
     """Nor does anything else that the threads of a call do lack an order."""
     program = tmp_path / "helpers"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-        for name in ("PYFD_SANITIZE", "LD_PRELOAD"):  # of `make asan`
-            patch.delenv(name, raising=False)
-        fork = load_build(ROOT).fork
-        tree = fork.build_static(ROOT / "build")
-    command = ["cc", "-O1", "-g", "-fsanitize=thread", "-pthread", '-DPYFD_LIBJPEG_TURBO=""']
-    command += [f"-I{path}" for path in (ROOT / "csrc", tree / "build", tree / "src")]
-    command += [str(Path(__file__).with_name("helpers.c")), *map(str, ROOT.glob("csrc/*.c"))]
-    fork.run_tool([*command, str(tree / "build/libjpeg.a"), "-o", str(program)], "compiling")
+    compile_program(Path(__file__).with_name("helpers.c"), program)
     done = subprocess.run([program], capture_output=True, text=True, check=False, env={})
     assert (done.returncode, done.stdout, done.stderr) == (0, "22\n", "")
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import random
 import subprocess
-import sys
 import threading
 import time
 import warnings
@@ -23,8 +22,14 @@ import pyfd
 from pyfd import JPEGError, Limits, QTables
 from pyfd._core import helpers
 from tests.damages import DAMAGES, File, files
-from tests.jpegs import as_ycck, decode_with_pillow, encode_with_pillow, picture
-from tests.packaging.sources import ROOT, load_build
+from tests.jpegs import (
+    as_ycck,
+    decode_with_pillow,
+    encode_with_pillow,
+    picture,
+    with_factors,
+)
+from tests.thread_sanitizer import compile_program
 
 T = QTables.preset("fd-cvpr2019")
 TABLES = [QTables.annex_k(80)[0], QTables.annex_k(60)[1], QTables.uniform(9)[0]]
@@ -46,17 +51,7 @@ SMALL = {
 def program(tmp_path_factory) -> Path:
     """Return the program that compares files, with ThreadSanitizer."""
     target = tmp_path_factory.mktemp("stages") / "stages"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-        for name in ("PYFD_SANITIZE", "LD_PRELOAD"):  # of `make asan`
-            patch.delenv(name, raising=False)
-        fork = load_build(ROOT).fork
-        tree = fork.build_static(ROOT / "build")
-    command = ["cc", "-O1", "-g", "-fsanitize=thread", "-pthread", '-DPYFD_LIBJPEG_TURBO=""']
-    command += [f"-D{name}={value}" for name, value in SMALL.items()]
-    command += [f"-I{path}" for path in (ROOT / "csrc", tree / "build", tree / "src")]
-    command += [str(Path(__file__).with_name("stages.c")), *map(str, ROOT.glob("csrc/*.c"))]
-    fork.run_tool([*command, str(tree / "build/libjpeg.a"), "-o", str(target)], "compiling")
+    compile_program(Path(__file__).with_name("stages.c"), target, SMALL)
     return target
 
 
@@ -109,15 +104,7 @@ def test_every_sampling(compare):
     ],
 )
 def test_other_sampling_factors(compare, sampling):
-    rng, (width, height) = np.random.default_rng(1), (259, 143)
-    most_h, most_v = np.max(sampling, axis=0)
-    blocks = []
-    for h, v in sampling:
-        shape = (-(-height * v // (8 * most_v)), -(-width * h // (8 * most_h)), 8, 8)
-        values = np.zeros(shape, np.int16)
-        values[..., :2, :3] = rng.integers(-9, 10, (*shape[:2], 2, 3))
-        blocks.append(values)
-    whole = pyfd.Coefficients(tuple(blocks), QTables.uniform(9), sampling, width, height, "YCbCr")
+    whole = with_factors(sampling, (259, 143))
     assert compare({"file": pyfd.write_coefficients(whole)}) == 4
 
 

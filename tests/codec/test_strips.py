@@ -14,7 +14,13 @@ from hypothesis import strategies as st
 import pyfd
 from pyfd import JPEGError, Limits, QTables
 from pyfd._core import helpers
-from tests.jpegs import as_ycck, decode_with_pillow, encode_with_pillow, picture
+from tests.jpegs import (
+    as_ycck,
+    decode_with_pillow,
+    encode_with_pillow,
+    picture,
+    with_factors,
+)
 
 T = QTables.preset("fd-cvpr2019")
 TABLES = [QTables.annex_k(80)[0], QTables.annex_k(60)[1], QTables.uniform(9)[0]]
@@ -196,15 +202,7 @@ SAMPLINGS = {
     ("space", "sampling"), [(name, one) for name in SAMPLINGS for one in SAMPLINGS[name]]
 )
 def test_sampling_factors(alone, space, sampling, rows):
-    rng, (width, height) = np.random.default_rng(rows), SIZE
-    most_h, most_v = np.max(sampling, axis=0)
-    blocks = []
-    for h, v in sampling:
-        shape = (-(-height * v // (8 * most_v)), -(-width * h // (8 * most_h)), 8, 8)
-        values = np.zeros(shape, np.int16)
-        values[..., :2, :3] = rng.integers(-9, 10, (*shape[:2], 2, 3))
-        blocks.append(values)
-    whole = pyfd.Coefficients(tuple(blocks), QTables.uniform(9), sampling, width, height, space)
+    whole = with_factors(sampling, SIZE, space, seed=rows)
     data = pyfd.requantize(pyfd.write_coefficients(whole), T, restart_rows=rows)
     asked = alone(lambda: None)
     assert pyfd.requantize(data, TABLES, restart_rows=2, workers=3) == pyfd.requantize(
