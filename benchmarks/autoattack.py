@@ -4,12 +4,12 @@
 
 PHOTOS and LABELS are those of benchmarks/reproduction.py; the network is SqueezeNet at 227×227,
 whose passes take less than half as long as EfficientNet's, and the parts have 25 photographs, or
-10 where an attack takes hours. A table for each
-strength has AutoAttack with and without BPDA, targeted PGD, restarts and the attack on the grid.
-Others have curves up to where everything falls, transfer from two networks, a random defence with
-the mean of 20 draws, and two black boxes. Each part is an evaluation in its own folder below DIR,
-from which an interrupted run is resumed; the page is written after each. Takes about two hours
-on two cores. Needs 'pyfd-jpeg[evaluate]'.
+10 where there are many cells or queries. A table for each strength has AutoAttack with and
+without BPDA, targeted PGD, restarts and the attack on the grid. Others have curves up to where
+everything falls, transfer from two networks, a random defence with the mean of 20 draws, and two
+black boxes. Each part is an evaluation in its own folder below DIR, from which an interrupted run
+is resumed; the page is written after each. Takes about two hours on two cores. Needs
+'pyfd-jpeg[evaluate]'.
 """
 
 from __future__ import annotations
