@@ -166,9 +166,13 @@ def cost_table(found: Sequence[Row]) -> str:
 
 
 def equal_table(found: Sequence[Row]) -> str:
-    """Return a table of the grids on pixels that come nearest to each certified table."""
+    """Return a table of two grids on pixels for each certified table.
+
+    Of those that hold its ε, the nearest in rate, and the smallest that keeps as many answers.
+    """
     heads = ["certified files", "bits per pixel", "certified"]
-    heads += ["grid at equal rate", "its bits", "its share", "grid at equal accuracy", "its bits"]
+    heads += ["grid at equal rate", "its bits", "its share"]
+    heads += ["grid at equal accuracy", "its bits", "its share"]
     grids = [row for row in found if "pixel-" in row.defence and row.certified]
     body = []
     for epsilon in EPSILONS:
@@ -178,15 +182,17 @@ def equal_table(found: Sequence[Row]) -> str:
         ]
         share = row.certified["accuracy"] if row.certified else 0.0
         rate = min(holding, key=lambda grid: abs(np.log(grid.bits / row.bits)))
-        same = min(holding, key=lambda grid: (abs(grid.benign["accuracy"] - share), grid.bits))
-        body.append(
-            [
-                *(row.defence, f"{row.bits:.2f}", promised(row.certified)),
-                *(rate.defence, f"{rate.bits:.2f}", promised(rate.certified)),
-                *(f"{same.defence}, {percent(same.benign)}", f"{same.bits:.2f}"),
-            ]
-        )
+        enough = [grid for grid in holding if grid.benign["accuracy"] >= share]
+        same = min(enough, key=lambda grid: grid.bits, default=None)
+        body.append([*described(row), *described(rate), *described(same)])
     return pages.table(heads, body)
+
+
+def described(row: Row | None) -> tuple[str, str, str]:
+    """Return what a defence is called, its rate and its certified share; dashes for None."""
+    if row is None:
+        return "–", "–", "–"
+    return row.defence, f"{row.bits:.2f}", promised(row.certified)
 
 
 def attack_table(contents: Mapping[int, Content]) -> str:
@@ -224,7 +230,12 @@ def draw(found: Sequence[Row], contents: Mapping[int, Content], path: Path) -> N
             axes.plot(*zip(*points, strict=True), "o:", color=color, fillstyle="none", label=label)
     grids = [row for row in found if "pixel-" in row.defence]
     points = sorted((row.bits, row.benign["accuracy"]) for row in grids)
-    axes.plot(*zip(*points, strict=True), "s-", color="0.4", label="grid on pixels, certified at E")
+    axes.plot(
+        *zip(*points, strict=True),
+        "s-",
+        color="0.4",
+        label="grid on pixels, certified at the ε beside it",
+    )
     for row in grids:
         place, number = (row.bits, row.benign["accuracy"]), row.defence.rpartition("-")[2]
         axes.annotate(number, place, (0, 5), textcoords="offset points", fontsize=7)
@@ -290,7 +301,8 @@ def page(
         "CPU time:",
         cost_table(measured),
         f"The grids as lossless JPEG XL, in bits per pixel: {', '.join(smaller)}.",
-        "The grids that come nearest to certified files, at equal rate and at equal accuracy:",
+        "Of the grids that hold a table's ε, the nearest to it in rate, and the smallest with at "
+        "least its accuracy:",
         equal_table(measured),
     ]
     if some:
