@@ -8,13 +8,14 @@ whose passes take less than half as long as EfficientNet's, and the parts have 2
 without BPDA, targeted PGD, restarts and the attack on the grid. Others have curves up to where
 everything falls, transfer from two networks, a random defence with the mean of 20 draws, and two
 black boxes. Each part is an evaluation in its own folder below DIR, from which an interrupted run
-is resumed; the page is written after each. Takes about two hours on two cores. Needs
+is resumed; the page is written after each. Takes about three hours on two cores. Needs
 'pyfd-jpeg[evaluate]'.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from benchmarks import pages
 from benchmarks.studies import (
@@ -28,6 +29,8 @@ from benchmarks.studies import (
     read_arguments,
     together,
 )
+from pyfd import plots
+from pyfd.evaluation.report import figures
 
 MAKER = "benchmarks/autoattack.py"
 *SURROGATES, MODEL = MODELS
@@ -43,7 +46,8 @@ def strong(epsilon: int) -> Part:
     return Part(f"autoattack-{epsilon}", MODEL, DEFENCES, STRONG, (epsilon,), COUNT)
 
 
-CURVES = Part("curve", MODEL, (*DEFENCES, "certified:4"), ("noise", "bpda-t", "grid"), CURVE, FEW)
+UP_TO = ("noise", "pgd", "bpda-t", "grid")
+CURVES = Part("curve", MODEL, (*DEFENCES, "certified:4"), UP_TO, CURVE, FEW)
 TRANSFER = Part("transfer", MODEL, DEFENCES, ("transfer",), EPSILONS, COUNT, "model", SURROGATES)
 RANDOM = Part("random", MODEL, ("shield",), ("bpda",), EPSILONS, COUNT)
 BLIND = Part("black-boxes", MODEL, DEFENCES, ("square-whole", "hopskipjump"), (4,), FEW)
@@ -67,20 +71,29 @@ def parts() -> list[Part]:
 # ---- the page -----------------------------------------------------------------
 
 
-def page(contents: Mapping[str, Content]) -> str:
-    """Return the generated part of docs/attacks.md.
+def page(contents: Mapping[str, Content], pictures: Path) -> str:
+    """Return the generated part of docs/attacks.md, and write its picture.
 
     Args:
         contents: The reports so far, by the parts' folders.
+        pictures: The folder for the picture.
     """
+    if curves := contents.get(CURVES.folder):
+        draw(curves, pictures / "curves.png")
     found = [(title, part) for title, part in sections() if part.folder in contents]
     return "\n\n".join(section(title, part, contents[part.folder]) for title, part in found)
 
 
+def draw(content: Content, path: Path) -> None:
+    """Write a picture with the curves of accuracy over ε."""
+    plots.save(figures(content)["accuracy-by-epsilon"], path)
+
+
 def section(title: str, part: Part, content: Content) -> str:
-    """Return the heading of a part, how long it took, and its table."""
+    """Return the heading of a part, how long it took, its picture if it has one, and its table."""
+    picture = "![Accuracy against ε](images/curves.png)\n\n" if part == CURVES else ""
     took = f"{content['setting']['n']} photographs, {hours(content):.1f} hours of one process."
-    return f"### {title}\n\n{took}\n\n{table(part, content)}"
+    return f"### {title}\n\n{took}\n\n{picture}{table(part, content)}"
 
 
 def table(part: Part, content: Content) -> str:
@@ -109,7 +122,8 @@ def hours(content: Content) -> float:
 def main() -> None:
     arguments = read_arguments(__doc__)
     photos = Photos(arguments.photos, arguments.labels)
-    conduct(parts(), photos, arguments, MAKER, page)
+    pictures = arguments.write.parent / "images" if arguments.write else arguments.output
+    conduct(parts(), photos, arguments, MAKER, lambda contents: page(contents, pictures))
 
 
 if __name__ == "__main__":

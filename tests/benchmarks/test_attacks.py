@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from benchmarks import attack_costs, autoattack
 from benchmarks.attack_costs import LABEL, SIDE, Cost, Counted, Pass, cost
 from pyfd.evaluation import attacks
 from pyfd.evaluation.attacks import HopSkipJump, Queries
 from tests.benchmarks.reports import content, shown
+from tests.evaluation.report.reports import make
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +51,16 @@ def test_table_of_costs():
     ]
 
 
-def test_the_page_shows_what_was_measured():
+def test_the_page_shows_what_was_measured(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(autoattack, "draw", lambda *given: drawn.append(given))
     contents = {part.folder: content(part) for part in autoattack.parts()}
-    text = autoattack.page(contents)
+    text = autoattack.page(contents, tmp_path)
     for epsilon in autoattack.EPSILONS:
         # 8 attacks on 3 defences: the cells have 3 * 36 seconds and more, without the benign ones
         assert f"### ε = {epsilon}\n\n25 photographs, 3.5 hours of one process." in text
+    assert text.count("![Accuracy against ε](images/curves.png)\n\n| ε | defence |") == 1
+    assert drawn == [(contents[autoattack.CURVES.folder], tmp_path / "curves.png")]
     part = autoattack.strong(1)
     rows = autoattack.table(part, contents[part.folder]).splitlines()
     assert rows[0].startswith("| ε | defence | benign | noise | pgd | autoattack |")
@@ -67,3 +73,9 @@ def test_the_page_shows_what_was_measured():
     assert rows[-1].startswith("| 64 | certified:4 | ")
     rows = autoattack.table(autoattack.TRANSFER, contents[autoattack.TRANSFER.folder])
     assert "together" not in rows
+
+
+def test_curves_are_drawn(tmp_path):
+    autoattack.draw(make(), tmp_path / "curves.png")
+    with Image.open(tmp_path / "curves.png") as picture:
+        assert min(picture.size) > 400

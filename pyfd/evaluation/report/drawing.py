@@ -44,6 +44,7 @@ _TITLE = 0.2
 _LEGEND_ROW = 0.17
 _DEFENCE_ROW = 0.15
 _LEGEND_COLUMNS = 5
+_MARKS = 6  # at most on an axis, unless its points are far between
 _COLUMNS = 2  # of a sheet: as wide as a page of a paper
 
 _LETTERS = 40  # of a title, and of a name in a key, for each column of panels
@@ -96,14 +97,25 @@ class Curves(NamedTuple):
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         for curve in self.curves:
             axes.plot(*zip(*curve.points, strict=True), **_drawn(curve.look))
-        ticks = sorted({x for curve in self.curves for x, _ in curve.points})
-        whole = all(x == int(x) for x in ticks)
-        if whole and len(ticks) <= 6:
-            axes.set_xticks(ticks, [f"{x:g}" for x in ticks])
-        else:
-            axes.xaxis.set_major_locator(MaxNLocator(6, integer=whole))
+        _mark(axes, sorted({x for curve in self.curves for x, _ in curve.points}))
         if self.from_zero:
             axes.set_xlim(left=0)
+
+
+def _mark(axes: Axes, places: Sequence[float]) -> None:
+    """Mark the places of points on the x axis, in octaves where they double again and again."""
+    whole = all(x == int(x) for x in places)
+    if len(places) > _MARKS and whole and _doubling([x for x in places if x > 0]):
+        axes.set_xscale("symlog", base=2, linthresh=min(x for x in places if x > 0), linscale=0.6)
+        axes.minorticks_off()
+    elif len(places) > _MARKS or not whole:
+        axes.xaxis.set_major_locator(MaxNLocator(_MARKS, integer=whole))
+        return
+    axes.set_xticks(places, [f"{x:g}" for x in places])
+
+
+def _doubling(places: Sequence[float]) -> bool:
+    return all(following >= 2 * place for place, following in itertools.pairwise(places))
 
 
 class Row(NamedTuple):

@@ -4,6 +4,7 @@ import base64
 import re
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
@@ -208,6 +209,29 @@ def test_labels_keep_apart(count):
     assert all(box.y0 >= 0 and box.y1 <= height for box in boxes)
     radius = 4 / 72 * figure.dpi
     assert all(box.x1 < axes.bbox.x0 - radius for box in boxes[:count])
+
+
+@pytest.mark.parametrize(
+    ("places", "even"),
+    [
+        ((0, 1, 2, 4), False),
+        ((0, 1, 2, 4, 8, 16, 32, 64), True),
+        ((2, 4, 8, 16, 32, 64, 128), True),
+        ((8, 16, 24, 32, 40, 48, 64), False),
+    ],
+)
+def test_octaves_are_even(places, even):
+    """Strengths up to where everything falls would else lie on one another at the left."""
+    curve = drawing.Curve(drawing.Look(), [(x, 0.5) for x in places])
+    figure = drawing.alone(drawing.Curves([curve], "ε"))
+    FigureCanvasAgg(figure).draw()
+    (axes,) = figure.axes
+    marks = [axes.transData.transform((x, 0.5))[0] for x in places if x]
+    gaps = np.diff(marks)
+    assert (gaps.max() < 1.05 * gaps.min()) == even
+    if even:
+        assert [label.get_text() for label in axes.get_xticklabels()] == [str(x) for x in places]
+        assert gaps.min() > 0.08 * axes.bbox.width
 
 
 def pictures(root: ElementTree.Element) -> list[tuple[str | None, ElementTree.Element]]:
