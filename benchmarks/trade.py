@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 from benchmarks import pages
 from benchmarks.coded import Coded, NearLossless, PlainJPEG, jpeg_xl_bits
@@ -71,11 +73,20 @@ def coded() -> list[Coded]:
     return [*map(PlainJPEG, QUALITIES), *map(NearLossless, NEAR)]
 
 
+def certified() -> list[str]:
+    """Return the names of certified files with all tables at each ε."""
+    return [tables(t, e) for e in EPSILONS for t in TABLES if t >= e]
+
+
 def kept() -> Part:
     """Return the part without an attack: what is kept, proved and sent."""
-    certified = [tables(t, e) for e in EPSILONS for t in TABLES if t >= e]
     grids = [f"two-pass:pixel-{epsilon}" for epsilon in GRIDS]
-    return Part("trade", MODEL, ["none", *certified, *grids, *coded()], (), EPSILONS, COUNT)
+    return Part("trade", MODEL, ["none", *certified(), *grids, *coded()], (), EPSILONS, COUNT)
+
+
+def few() -> Part:
+    """Return the part with what is proved on the photographs that are attacked."""
+    return Part("trade-few", MODEL, certified(), (), EPSILONS, ATTACKED)
 
 
 def attacked(epsilon: int) -> Part:
@@ -88,7 +99,7 @@ def attacked(epsilon: int) -> Part:
 
 def parts() -> list[Part]:
     """Return all parts."""
-    return [kept(), *map(attacked, EPSILONS)]
+    return [kept(), few(), *map(attacked, EPSILONS)]
 
 
 # ---- costs ---------------------------------------------------------------------
@@ -207,61 +218,86 @@ def attack_table(contents: Mapping[int, Content]) -> str:
 # ---- the figure ------------------------------------------------------------------
 
 
-def draw(found: Sequence[Row], contents: Mapping[int, Content], path: Path) -> None:
-    """Write the picture of accuracy against bits per pixel, with a curve for each ε."""
-    figure = Figure(figsize=(8, 5), layout="constrained")
+def draw(
+    found: Sequence[Row], proved: Content | None, contents: Mapping[int, Content], path: Path
+) -> None:
+    """Write the picture of accuracy against bits per pixel, with curves for each ε.
+
+    The attacked photographs have a panel of their own, because their shares are their own, too.
+
+    Args:
+        found: What was measured on all photographs.
+        proved: The report of `few`, if there is one.
+        contents: The reports of the attacks by ε.
+        path: The file to write.
+    """
+    figure = Figure(figsize=(10, 5.4), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots()
+    every, tried = figure.subplots(1, 2, sharey=True)
+    every.set_title(f"{COUNT} photographs", fontsize=10)
+    draw_certified(every, found, {row.defence: row.certified for row in found})
+    draw_grids(every, found)
+    tried.set_title(f"{ATTACKED} of them, attacked", fontsize=10)
+    draw_certified(tried, found, proved["certified"] if proved else {})
+    draw_attacked(tried, found, contents)
+    for axes in (every, tried):
+        axes.set_xscale("log")
+        axes.set_xticks(ticks := (0.25, 0.5, 1, 2, 4, 8), [f"{tick:g}" for tick in ticks])
+        axes.minorticks_off()
+        axes.set(xlabel="bits per pixel", ylim=(-0.02, 1.03), xlim=(0.28, 11))
+        axes.grid(color="0.9")
+        axes.spines[["top", "right"]].set_visible(False)
+    every.set_ylabel("accuracy")
+    every.yaxis.set_major_formatter(PercentFormatter(1))
+    seen = [axes.get_legend_handles_labels() for axes in (every, tried)]
+    named = {label: handle for pair in seen for handle, label in zip(*pair, strict=True)}
+    figure.legend(
+        named.values(), named, loc="outside lower center", ncols=2, frameon=False, fontsize=9
+    )
+    plots.save(figure, path)
+
+
+def draw_certified(axes: Axes, found: Sequence[Row], shares: Mapping[str, Content | None]) -> None:
+    """Draw a curve of certified shares for each ε, from the coarsest tables to the finest."""
     bits = {row.defence: row.bits for row in found}
     for epsilon, color in zip(EPSILONS, COLORS, strict=False):
-        proved = list(certified_curve(found, epsilon))
-        axes.plot(
-            *zip(*proved, strict=True), "o-", color=color, label=f"certified at ε = {epsilon}"
-        )
-        if epsilon in contents:
-            remaining = left(contents[epsilon], epsilon)
-            names = {plain(t): tables(t, epsilon) for t in TABLES if t >= epsilon}
-            points = [
-                (bits[same], remaining[name]["accuracy"])
-                for name, same in names.items()
-                if name in remaining
-            ]
-            label = f"the same tables, plain: all attacks together, ε = {epsilon}"
-            axes.plot(*zip(*points, strict=True), "o:", color=color, fillstyle="none", label=label)
+        names = [tables(t, epsilon) for t in TABLES if t >= epsilon]
+        points = [(bits[name], share["accuracy"]) for name in names if (share := shares.get(name))]
+        if points:
+            label = f"certified at ε = {epsilon}"
+            axes.plot(*zip(*points, strict=True), "o-", color=color, label=label)
+
+
+def draw_grids(axes: Axes, found: Sequence[Row]) -> None:
+    """Draw the grids on pixels, each with its ε beside it."""
     grids = [row for row in found if "pixel-" in row.defence]
     points = sorted((row.bits, row.benign["accuracy"]) for row in grids)
-    axes.plot(
-        *zip(*points, strict=True),
-        "s-",
-        color="0.4",
-        label="grid on pixels, certified at the ε beside it",
-    )
+    label = "grid on pixels, certified at the ε beside it"
+    axes.plot(*zip(*points, strict=True), "s-", color="0.4", label=label)
     for row in grids:
         place, number = (row.bits, row.benign["accuracy"]), row.defence.rpartition("-")[2]
-        axes.annotate(number, place, (0, 5), textcoords="offset points", fontsize=7)
+        axes.annotate(number, place, (2, -11), textcoords="offset points", fontsize=8)
+
+
+def draw_attacked(axes: Axes, found: Sequence[Row], contents: Mapping[int, Content]) -> None:
+    """Draw what all attacks together leave of plain files, and of those only compressed."""
+    bits = {row.defence: row.bits for row in found}
+    for epsilon, color in zip(EPSILONS, COLORS, strict=False):
+        remaining = left(contents[epsilon], epsilon) if epsilon in contents else {}
+        points = [
+            (bits[tables(t, epsilon)], remaining[plain(t)]["accuracy"])
+            for t in TABLES
+            if plain(t) in remaining
+        ]
+        if points:
+            label = f"the same tables, plain: all attacks together, ε = {epsilon}"
+            line, *_ = axes.plot(*zip(*points, strict=True), "o:", color=color, label=label)
+            line.set_fillstyle("none")
     first = EPSILONS[0]
     if first in contents:
         points = [(bits[name], share) for name, share in unprotected(contents[first])]
         label = f"only compressed: all attacks together, ε = {first}"
-        axes.plot(*zip(*points, strict=True), "x", color="0.4", label=label)
-    axes.set_xscale("log")
-    axes.set_xticks(ticks := (0.25, 0.5, 1, 2, 4, 8), [f"{tick:g}" for tick in ticks])
-    axes.minorticks_off()
-    axes.set(xlabel="bits per pixel", ylabel="accuracy", ylim=(-0.02, 1.03))
-    axes.yaxis.set_major_formatter("{x:.0%}")
-    axes.grid(color="0.9")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8, loc="center right")
-    plots.save(figure, path)
-
-
-def certified_curve(found: Sequence[Row], epsilon: int) -> Iterator[tuple[float, float]]:
-    """Yield the rates and the shares of certified files at a strength."""
-    by_name = {row.defence: row for row in found}
-    for strength in TABLES:
-        row = by_name.get(tables(strength, epsilon))
-        if row is not None and row.certified is not None:
-            yield row.bits, row.certified["accuracy"]
+        axes.plot(*zip(*points, strict=True), "x", color="0.4", label=label, clip_on=False)
 
 
 def unprotected(content: Content) -> Iterator[tuple[str, float]]:
@@ -289,7 +325,7 @@ def page(
     folders = {epsilon: attacked(epsilon).folder for epsilon in EPSILONS}
     some = {e: contents[folder] for e, folder in folders.items() if folder in contents}
     measured = rows(content, found)
-    draw(measured, some, pictures / "trade.png")
+    draw(measured, contents.get(few().folder), some, pictures / "trade.png")
     smaller = [
         f"{name.rpartition('-')[2]}: {each['jpeg-xl']:.2f}"
         for name, each in found.items()

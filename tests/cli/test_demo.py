@@ -186,7 +186,8 @@ def test_demo(photos, tmp_path, monkeypatch, capsys):
     printed, errors = capsys.readouterr()
     stage = "Defending and certifying 2 photographs, and measuring what attacks change"
     assert errors.splitlines() == [stage]
-    lines = printed.splitlines()
+    title, _, *lines = printed.splitlines()
+    assert title.endswith("random noise of 4, tables fd-cvpr2019")
     assert [line.split()[0] for line in lines[3:5]] == ["one", "two"]
     assert lines[6].startswith("sum or median ")
     assert len({len(line) for line in lines[2:7]}) == 1

@@ -90,3 +90,15 @@ def test_without_it_nothing_is_quick(command):
     assert asked["count"] == 10
     assert asked["epsilons"] == (1, 2, 4)
     assert "quick" not in asked["setting"]
+
+
+def test_the_command_of_the_readme_runs(tmp_path):
+    """With the network and the images that it ships with, though with one of them."""
+    arguments = ["evaluate", "--quick", "--images", "foolbox", "-o", f"{tmp_path}/smoke"]
+    result = CliRunner().invoke(cli, [*arguments, "--limit", "1", "--workers", "1"])
+    assert result.exit_code == 0, result.output
+    report = json.loads((tmp_path / "smoke" / "report.json").read_text())
+    assert report["finished"]
+    assert report["setting"]["n"] == 1
+    assert {c["attack"] for c in report["cells"]} >= {"benign", "pgd", "grid"}
+    assert (tmp_path / "smoke" / "report.html").stat().st_size < 1_000_000

@@ -97,7 +97,7 @@ def _run(
     for path in bar:
         measured.append(measurement.measure(path, tables, epsilon, output))
         pairs.append(certified.compare(path, epsilon, output))
-    texts.append(summary.table([result for result, _ in measured]))
+    texts.append(summary.table([result for result, _ in measured], tables, epsilon))
     texts.append(summary.certified_table(pairs, epsilon))
     sections.append(contact_sheet.defended_section(measured[:_SHEET_ROWS], tables, epsilon))
     sections.append(contact_sheet.certified_section(pairs[:_SHEET_ROWS], epsilon))

@@ -10,6 +10,7 @@ from pyfd.cli.demo.certified import NOISES, Pair, Trial, tables_for
 from pyfd.cli.demo.fooled import Story, Witness
 from pyfd.cli.demo.measurement import Result
 from pyfd.cli.messages import printable
+from pyfd.qtables import QTables
 
 _HEADS = (
     "photograph/", "size/pixels", "at q95/bytes", "defended/bytes", "PSNR/dB",
@@ -64,11 +65,13 @@ def story_table(stories: Sequence[Story], witness: Witness, epsilon: int) -> str
     return f"{title}\n\n{_laid_out(_STORY_HEADS, rows, _STORY_LEGEND, last=False)}"
 
 
-def table(results: Sequence[Result]) -> str:
-    """Return a row for each result, and a last row with sums of bytes and medians of the rest."""
+def table(results: Sequence[Result], tables: QTables, epsilon: int) -> str:
+    """Return a title, a row for each result, and one with sums of bytes and medians of the rest."""
     rows = [(r.name, f"{r.width}x{r.height}", *_numbers([r])) for r in results]
     rows.append(("sum or median", "", *_numbers(results)))
-    return _laid_out(_HEADS, rows, _LEGEND)
+    name = printable(tables.name or "given")
+    title = f"What the defence costs and erases: random noise of {epsilon}, tables {name}"
+    return f"{title}\n\n{_laid_out(_HEADS, rows, _LEGEND)}"
 
 
 def certified_table(pairs: Sequence[Pair], epsilon: int) -> str:
