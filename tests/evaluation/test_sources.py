@@ -307,6 +307,8 @@ def forms() -> dict[str, object]:
         "uint8 tensor": tensor,
         "float tensor": tensor / 255,
         "double tensor": tensor.double() / 255,
+        "half tensor": (tensor / 255).half(),
+        "bfloat16 tensor": (tensor / 255).bfloat16(),
         "uint8 array": levels,
         "float array": (levels / 255).astype(np.float32),
         "tensor with a gradient": (tensor / 255).requires_grad_(),
