@@ -296,6 +296,16 @@ def impatient() -> nn.Module:
     raise SystemExit(0)
 
 
+def refuse_at_length(batch):
+    if batch.requires_grad:
+        raise OSError("no gradients\n\n    here")
+
+
+def talkative() -> nn.Module:
+    """Return a model whose error has several lines, for the command."""
+    return Moody(refuse_at_length)
+
+
 def gradientless() -> nn.Module:
     """Return a model that attacks with gradients cannot attack, for the command."""
     return Moody(refuse)
@@ -308,6 +318,10 @@ def gradientless() -> nn.Module:
         (
             "gradientless",
             "Error: the attack grid, ε = 4 on 'two-pass:16' failed: OSError: no gradients",
+        ),
+        (
+            "talkative",
+            "Error: the attack grid, ε = 4 on 'two-pass:16' failed: OSError: no gradients here\n",
         ),
     ],
 )
