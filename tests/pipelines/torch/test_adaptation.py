@@ -399,10 +399,12 @@ def test_a_damaged_checkpoint_is_refused(checkpoint, damage):
         adapt(network(), images(), TABLES, steps=2, checkpoint=checkpoint, **OPTIONS)
 
 
-@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
-def test_what_is_no_file_is_refused_without_a_wait(tmp_path, make):
+@pytest.mark.parametrize(
+    ("make", "what"), [(os.mkfifo, "not a regular file"), (os.mkdir, "a folder")]
+)
+def test_what_is_no_file_is_refused_without_a_wait(tmp_path, make, what):
     make(tmp_path / "state")
-    with pytest.raises(ValueError, match="is not a checkpoint of this run: it is "):
+    with pytest.raises(ValueError, match=f"is not a checkpoint of this run: it is {what}$"):
         adapt(network(), images(), TABLES, steps=1, checkpoint=tmp_path / "state", **OPTIONS)
 
 
