@@ -103,7 +103,7 @@ def test_outputs_that_cannot_be_written_come_first(output, kind, match, tmp_path
     Path("links", "report.json").symlink_to("none")
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(kind, match=match):
-        evaluate(Texture(), PICTURES, [0, 0], output=output)
+        evaluate(Texture(), PICTURES, [0, 0], output=output, attacks=("noise",))
     assert sorted(tmp_path.rglob("*")) == before
 
 
