@@ -28,12 +28,12 @@ def steps_of(arrays: npt.ArrayLike | Sequence[npt.ArrayLike]) -> npt.NDArray[np.
         ValueError: The shape or the number of tables is wrong, or a step is not an
             integer or is out of range.
     """
-    if isinstance(arrays, str | bytes | dict | set):
-        raise TypeError(f"tables must be arrays of integers, not {type(arrays).__name__}")
     try:
         array = np.array(arrays)  # a copy, so that the caller cannot change it after the check
     except ValueError as error:  # rows of unequal length
         raise ValueError(f"tables must be 8×8 arrays: {error}") from error
+    if not array.ndim and array.dtype.kind in "OSU":  # None, a mapping, a text, any other object
+        raise TypeError(f"tables must be arrays of integers, not {type(arrays).__name__}")
     if array.shape == (8, 8):
         array = array[np.newaxis]
     if array.ndim != 3 or array.shape[1:] != (8, 8) or not 1 <= len(array) <= MAX_TABLES:

@@ -71,7 +71,7 @@ def write_file(
         if os.fspath(path).endswith(os.sep):  # which a Path has not
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         if not through:
-            _check_regular(name)
+            check_regular(name)
             _replace(name, content)  # whatever is in its place by then, a link too
         elif is_stream(name):
             _write_through(_held(name) or name, content)
@@ -81,8 +81,12 @@ def write_file(
         raise OSError(error.errno, error.strerror or str(error), os.fspath(path)) from error
 
 
-def _check_regular(name: Path) -> None:
-    """Refuse anything but a regular file and nothing."""
+def check_regular(name: Path) -> None:
+    """Refuse anything but a regular file and nothing.
+
+    Raises:
+        OSError: Something else has the name.
+    """
     try:
         mode = name.lstat().st_mode
     except FileNotFoundError:

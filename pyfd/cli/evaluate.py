@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from pyfd._core.cores import usable_cores
 from pyfd.cli import figures
 from pyfd.cli.messages import Messages, libraries, printable, reason
-from pyfd.cli.options import Group, limits_options
+from pyfd.cli.options import Folder, Group, limits_options
 from pyfd.limits import Limits
 
 _DEFENCES = ("none", "one-pass:fd-cvpr2019", "two-pass:fd-cvpr2019", "jpeg:75")
@@ -240,7 +240,7 @@ pyfd evaluate plot report/report.json -o figure.pdf""",
     "-o",
     "--output",
     required=True,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=Folder(),
     metavar="DIR",
     help="The folder for report.html and report.json. The same command, given again, resumes "
     "from the folder's results.",
@@ -328,11 +328,15 @@ def _loaded(messages: Messages, name: str) -> Any:
 
 @contextmanager
 def _failures() -> Iterator[None]:
-    """Turn a broken certificate, and the failure of an attack, into an error of the command."""
+    """Turn what is wrong with the model, the options or an attack into an error of the command.
+
+    Errors of the system are left: they are about the output folder.
+    """
     try:
         yield
-    except RuntimeError as error:
-        raise click.ClickException(printable(str(error))) from error
+    except (RuntimeError, ValueError, MemoryError) as error:
+        text = " ".join(reason(error).split())
+        raise click.ClickException(printable(text)) from error
 
 
 evaluate.add_command(figures.plot)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import Field, fields, replace
+from pathlib import Path
 from typing import Any
 
 import click
@@ -49,6 +50,19 @@ class Group(Examples, click.Group):
 
 
 # ---- files ----------------------------------------------------------------
+
+
+class Folder(click.Path):
+    """A folder to write to. Its name must not be empty: that would be the current directory."""
+
+    def __init__(self) -> None:
+        super().__init__(file_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path, or refuse it."""
+        if not value:
+            self.fail("the name of the folder is empty", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def check_names(

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import numbers
+import os
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pyfd._core.pixels import Pixels
-from pyfd.evaluation.attacks import Attack, find
+from pyfd._core.writing import check_regular
+from pyfd.evaluation.attacks import ATTACKS, Attack, find
 from pyfd.evaluation.defences import Defence, parse
 from pyfd.evaluation.libraries import require
 
@@ -27,6 +30,9 @@ MOST_SEED = (1 << 31) - 1
 
 #: The entries of a report's setting that the evaluation makes itself.
 _OWN = ("classes", "date", "device", "loaded", "n", "seed", "versions")
+
+#: The files that are written when there are results.
+_RESULTS = ("report.json", "report.html", "broken-certificate.npz")
 
 
 def models(model: object, surrogate: Any) -> tuple[nn.Module, ...]:
@@ -71,6 +77,29 @@ def images(given: Sequence[Pixels], labels: npt.ArrayLike) -> npt.NDArray[np.int
     return truth.astype(np.int64)
 
 
+def folder(output: object) -> Path:
+    """Return the folder for the results, which need not exist.
+
+    Raises:
+        TypeError: It is no path.
+        ValueError: The path is empty or leads to a file, or what is in the folder could not be
+            replaced by a result.
+    """
+    if not isinstance(output, str | os.PathLike):
+        raise TypeError(f"output must be a path, not {_kind(output)}")
+    if not os.fspath(output):
+        raise ValueError("output must be the path of a folder, not empty")
+    path = Path(output)
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"output must be a folder, and {path} is a file")
+    for name in _RESULTS:
+        try:
+            check_regular(path / name)
+        except OSError as error:
+            raise ValueError(f"{path / name} cannot be written: {error.strerror}") from error
+    return path
+
+
 def defences(given: Sequence[str | Defence]) -> list[Defence]:
     """Return defences, by name or as they are.
 
@@ -95,7 +124,8 @@ def attacks(given: Sequence[str | Attack], surrogates: Sequence[nn.Module]) -> l
     Raises:
         ImportError: The library of one is missing.
         TypeError: One is neither a name nor an attack.
-        ValueError: A name is invalid, one is given twice, or needs a surrogate.
+        ValueError: A name is invalid, one is given twice, or needs a surrogate, or no attack
+            needs those that are given.
     """
     found = [find(a) if isinstance(a, str) else a for a in _sequence("attacks", given)]
     for attack in found:
@@ -106,6 +136,9 @@ def attacks(given: Sequence[str | Attack], surrogates: Sequence[nn.Module]) -> l
         require(attack.libraries)
     if len({a.name for a in found}) < len(found):
         raise ValueError("each attack must be given only once")
+    if surrogates and not any("surrogate" in attack.needs for attack in found):
+        users = " or ".join(repr(a.name) for a in ATTACKS.values() if "surrogate" in a.needs)
+        raise ValueError(f"no attack uses a surrogate (--surrogate, surrogate=): {users} does")
     return found
 
 

@@ -60,8 +60,10 @@ def results(
             for future in as_completed(running):
                 yield future.result()
         except BrokenProcessPool as error:
-            reason = "a worker died: is the model's module importable, and is there enough memory?"
-            raise RuntimeError(f"{reason} Or try workers=1") from error
+            raise RuntimeError(
+                "a worker died: is the model's module importable, is there enough memory, and "
+                'does a script call this below if __name__ == "__main__"? Or try workers=1'
+            ) from error
         finally:
             pool.shutdown(cancel_futures=True)
 

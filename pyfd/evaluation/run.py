@@ -91,7 +91,8 @@ def evaluate(
         attacks: Names in `pyfd.evaluation.attacks.ATTACKS`, or objects of
             `pyfd.evaluation.attacks.Attack`.
         epsilons: L∞ strengths in 8-bit levels, for attacks that have one.
-        surrogate: Another model or several, for attacks that need one ("transfer").
+        surrogate: Another model or several, for attacks that need one ("transfer"). It is
+            refused if none does.
         attacker_quality: The attacker hands over JPEG files of this quality, not
             pixels; defences by tables decode the files.
         seed: The seed of attacks and random defences.
@@ -116,11 +117,12 @@ def evaluate(
         RuntimeError: A worker died, or an attack failed: the message says which, on what.
         ImportError: The library of an attack or a defence is missing.
         TypeError: An argument is of another type: the model is no module, for example.
-        ValueError: A name or a number is invalid, the model cannot be evaluated
-            (`pyfd.evaluation.models.check`), it gets no image right, the
-            output folder holds another evaluation, something cannot be pickled for
-            several workers, or there is no such device.
+        ValueError: A name or a number is invalid, no attack uses the surrogate, the model cannot
+            be evaluated (`pyfd.evaluation.models.check`), it gets no image right, the output is
+            no folder or holds another evaluation, something cannot be pickled for several
+            workers, or there is no such device.
     """
+    folder = arguments.folder(output)
     others = arguments.models(model, surrogate)
     truth = arguments.images(images, labels)
     chosen = arguments.defences(defences)
@@ -159,7 +161,6 @@ def evaluate(
         "batch_size": batch_size,
         "attacker_quality": attacker_quality,
     }
-    folder = Path(output)
     found = {**_setting(work, kinds, len(images)), **given}
     draft = Draft(folder, work, chosen, found, named, soundness.probe(work))
     entries = _run(work, folder, header, places, draft, progress)

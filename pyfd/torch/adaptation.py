@@ -22,6 +22,7 @@ from pyfd._core.pixels import Pixels
 from pyfd._core.progress import bar
 from pyfd.codec import Subsampling
 from pyfd.qtables import QTables, QTablesLike, as_qtables
+from pyfd.torch.answers import answer
 from pyfd.torch.checkpoint import Checkpoint, State
 from pyfd.torch.passes import through_codec
 from pyfd.torch.scoring import device_of
@@ -84,8 +85,8 @@ def adapt(
 
     Raises:
         CertificateError: As in `pyfd.encode`, with subsampled chroma.
-        TypeError: An argument is of another type, an image is not an array, or the model does
-            not return N×K logits.
+        TypeError: An argument is of another type, an image is not an array, the model does not
+            return N×K logits, or its parameters are not ``float32``.
         ValueError: An argument is out of range, an image has another shape or dtype or is
             smaller than a crop, the model has nothing to train or its answers have no
             gradient, the loss is not finite, or `checkpoint` is the file of another run.
@@ -260,11 +261,9 @@ class _Training:
 
     def _log_probabilities(self, model: nn.Module, images: Sequence[Pixels]) -> Tensor:
         batch = torch.from_numpy(np.stack(images)).to(self.device)
-        logits = model(batch.permute(0, 3, 1, 2).float() / 255)
-        if not isinstance(logits, Tensor):
-            raise TypeError(f"the model must return N×K logits, not {type(logits).__name__}")
-        if logits.dim() != 2 or len(logits) != len(images):
-            raise TypeError(f"the model must return N×K logits, not {_times(logits.shape)}")
+        logits = answer(model, batch.permute(0, 3, 1, 2).float() / 255)
+        if not logits.is_floating_point():
+            raise TypeError(f"the model must return floating-point logits, not {logits.dtype}")
         return logits.log_softmax(1)
 
     # ---- the checkpoint ----

@@ -7,6 +7,7 @@ nothing is run, and no memory is taken that the training would not take by itsel
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
@@ -88,7 +89,8 @@ class Checkpoint:
         except FileNotFoundError:
             return None
         except NotRegularError as error:
-            raise self._refusal(f"it is {error.strerror}") from error
+            kind = "a folder" if error.errno == errno.EISDIR else error.strerror
+            raise self._refusal(f"it is {kind}") from error
         if len(data) != needed:
             raise self._refusal("it was cut off")
         if hashlib.sha256(data).hexdigest() != digest:

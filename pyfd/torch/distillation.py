@@ -51,9 +51,9 @@ class FeatureDistillation(nn.Module):
 
     Raises:
         ValueError: Here, an option is invalid. In forward, the shape is unsupported,
-            values are outside [0, 1] (not checked if tensor operations are compiled), or
-            the device has no ``float64`` for ``color="rgb"``.
-        TypeError: In forward, the tensor holds integers.
+            values are outside [0, 1] (not checked if tensor operations are compiled), the
+            device has no ``float64`` for ``color="rgb"``, or no values, as "meta".
+        TypeError: In forward, the tensor holds no floats, or is sparse.
     """
 
     steps: Tensor
@@ -146,14 +146,26 @@ def _check(images: Tensor) -> None:
             + _hint_for_shape(images)
         )
     if not images.is_floating_point():
-        hint = "use images.float() / 255"
-        raise TypeError(f"images must be floats in [0, 1], not {images.dtype}: {hint}")
+        raise TypeError(f"images must be floats in [0, 1], not {images.dtype}" + _hint_for(images))
+    if images.layout is not torch.strided:
+        raise TypeError(f"images must be dense, not {images.layout}: use images.to_dense()")
+    if images.device.type == "meta":
+        raise ValueError('images must have values: on the device "meta", they have none')
     if not images.shape[-2] or not images.shape[-1]:
         raise ValueError(f"images must have pixels, unlike {_shape(images)}")
 
 
 def _shape(images: Tensor) -> str:
     return "×".join(map(str, images.shape))
+
+
+def _hint_for(images: Tensor) -> str:
+    """Return what to do with a tensor that holds no floats; not all of them hold levels."""
+    if images.dtype == torch.bool:
+        return ": a mask is no image, unless images.float() is what you mean"
+    if images.dtype.is_complex or images.is_quantized:
+        return ""
+    return ": use images.float() / 255"
 
 
 def _hint_for_shape(images: Tensor) -> str:

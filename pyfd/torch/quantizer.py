@@ -43,7 +43,7 @@ class SoftQuantizer(nn.Module):
     Raises:
         ValueError: Here, a step is beyond 8191 or the subsampling is unknown. In forward, as
             in `FeatureDistillation`.
-        TypeError: In forward, the tensor holds integers.
+        TypeError: In forward, the tensor holds no floats, or is sparse.
     """
 
     floor: Tensor

@@ -13,6 +13,7 @@ from torch import nn
 from pyfd._core.pixels import Pixels
 from pyfd.codec import Subsampling
 from pyfd.qtables import QTablesLike, as_qtables
+from pyfd.torch.answers import answer
 from pyfd.torch.passes import through_codec
 
 
@@ -45,6 +46,7 @@ def accuracy(
         The share, 0 to 1.
 
     Raises:
+        TypeError: As in `predict`.
         ValueError: There are no images, or their number is not that of the labels.
     """
     truth = np.asarray(labels)
@@ -73,6 +75,10 @@ def predict(
 
     Returns:
         An ``int64`` array with the index of the largest logit for each image.
+
+    Raises:
+        TypeError: The model does not return N×K logits, or its parameters are not ``float32``.
+            `pyfd.evaluation.models.as_classifier` makes logits of dicts and tuples.
     """
     device = device_of(model)
     classes = np.empty(len(images), np.int64)
@@ -82,7 +88,7 @@ def predict(
         with torch.no_grad():
             for chosen in batches([image.shape for image in images], batch_size):
                 batch = torch.from_numpy(np.stack([images[i] for i in chosen])).to(device)
-                logits = model(batch.permute(0, 3, 1, 2).float() / 255)
+                logits = answer(model, batch.permute(0, 3, 1, 2).float() / 255)
                 classes[chosen] = logits.argmax(1).cpu().numpy()
     finally:
         model.train(training)

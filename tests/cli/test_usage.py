@@ -28,6 +28,9 @@ from tests.cli.samples import files
         (("inspect", "{photo}", "-q", "40000"), "at most 32767 is allowed here"),
         (("demo", "--epsilon", "0"), "0 is not in the range"),
         (("demo", "--output", "{photo}"), "is a file"),
+        (("demo", "--output", ""), "the name of the folder is empty"),
+        (("evaluate", "--images", "foolbox", "-o", ""), "the name of the folder is empty"),
+        (("evaluate", "--images", "foolbox", "-o", "{photo}"), "is a file"),
         (("demo", "-q", "256"), "at most 255 is allowed here"),
     ],
 )

@@ -79,9 +79,10 @@ def test_refuses(arrays, match):
         QTables(arrays)
 
 
-@pytest.mark.parametrize("arrays", ["fd-2018", b"x" * 64, {1: 2}])
+@pytest.mark.parametrize("arrays", ["fd-2018", b"x" * 64, {1: 2}, {1}, None, len])
 def test_refuses_other_types(arrays):
-    with pytest.raises(TypeError):
+    kind = type(arrays).__name__
+    with pytest.raises(TypeError, match=f"^tables must be arrays of integers, not {kind}$"):
         QTables(arrays)
 
 

@@ -13,8 +13,9 @@ from torch import nn
 
 from pyfd.cli import cli
 from pyfd.evaluation import evaluate, models
+from pyfd.evaluation.attacks.base import scores
 from pyfd.evaluation.models import Classifier, as_classifier, check, logits_of
-from tests.evaluation.toys import OneWorker, Texture, images, labels_of, run, without_times
+from tests.evaluation.toys import GRID, OneWorker, Texture, images, labels_of, run, without_times
 
 LOGITS = torch.arange(6.0).view(2, 3)
 Named = namedtuple("Named", ["loss", "logits"])
@@ -53,6 +54,19 @@ def test_forms_of_logits(answer):
     model = as_classifier(Model(lambda _: answer))
     assert torch.equal(model(torch.zeros(2, 3, 8, 8)), LOGITS)
     assert as_classifier(model) is model
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kept"),
+    [(torch.float16, torch.float32), (torch.bfloat16, torch.float32), (torch.float64,) * 2],
+)
+def test_precision_of_logits(dtype, kept):
+    """Attacks compute with NumPy, which has no bfloat16, and mix logits with float32."""
+    assert logits_of(LOGITS.to(dtype), 2).dtype == kept
+    model = as_classifier(Model(lambda logits: logits.to(dtype)), IMAGE)
+    assert model(torch.zeros(2, 3, 8, 8)).dtype == kept
+    raw = scores(Model(lambda logits: logits.to(dtype)).eval(), [IMAGE])
+    np.testing.assert_allclose(raw, scores(Model().eval(), [IMAGE]), rtol=0.01)
 
 
 def test_an_output_of_transformers():
@@ -131,6 +145,31 @@ def test_models_that_cannot_be_evaluated(change, match):
         check(Model(change), IMAGE, [0, 2])
 
 
+class Precise(nn.Module):
+    """A network of another dtype, which may convert its input itself."""
+
+    def __init__(self, dtype, converts=False):
+        super().__init__()
+        self.network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2))
+        self.network.to(dtype)
+        self.dtype = dtype if converts else torch.float32
+
+    def forward(self, batch):
+        return self.network(batch.to(self.dtype))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_of_another_dtype(dtype):
+    name = str(dtype).removeprefix("torch.")
+    said = f"Its parameters are {name}, but images are float32: use model.float\\(\\)$"
+    with pytest.raises(ValueError, match=f"^the model failed.*{said}"):
+        check(Precise(dtype), IMAGE, [0])
+    assert check(Precise(dtype, converts=True), IMAGE, [0]) is None
+    odd = nn.Sequential(Precise(dtype, converts=True), nn.Unflatten(1, (3, 1)))
+    with pytest.raises(ValueError, match="It must take images of any size"):
+        check(odd, IMAGE, [0])
+
+
 def test_labels_and_names_that_do_not_fit():
     with pytest.raises(ValueError, match="there is a label -1"):
         check(Model(), IMAGE, [-1])
@@ -158,13 +197,23 @@ def test_evaluate_takes_them(form, tmp_path):
     assert without_times(found) == without_times(run(tmp_path / "b"))
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_every_attack_takes_answers_in_half_precision(dtype, tmp_path):
+    half = Answering(lambda x: x.to(dtype))
+    attacks = ("fgsm", "pgd", "bpda", "noise", "apgd", "pgd-t", "transfer", GRID)
+    options = {"surrogate": half, "attacks": attacks, "defences": ("none", "two-pass:16")}
+    found = run(tmp_path, model=half, pictures=images(1), truth=[0], **options)
+    assert found["finished"]
+    assert {c["attack"] for c in found["cells"]} == {"benign", "grid", *attacks[:-1]}
+
+
 def test_evaluate_says_what_is_wrong_with_a_model(tmp_path):
     pictures, wrong = images(2), Answering(lambda x: x.argmax(1))
     truth = labels_of(Texture(), pictures)
     with pytest.raises(ValueError, match=r"^the model returned 2 numbers for 2 images"):
         evaluate(wrong, pictures, truth, output=tmp_path)
     with pytest.raises(ValueError, match="of the surrogate: the model returned 2 numbers"):
-        run(tmp_path, surrogate=wrong)
+        run(tmp_path, surrogate=wrong, attacks=("transfer",))
     with pytest.raises(ValueError, match="returned 2 logits, but there are 3 class names"):
         run(tmp_path, class_names=["a", "b", "c"])
     assert list(tmp_path.iterdir()) == []
@@ -247,6 +296,16 @@ def impatient() -> nn.Module:
     raise SystemExit(0)
 
 
+def refuse_at_length(batch):
+    if batch.requires_grad:
+        raise OSError("no gradients\n\n    here")
+
+
+def talkative() -> nn.Module:
+    """Return a model whose error has several lines, for the command."""
+    return Moody(refuse_at_length)
+
+
 def gradientless() -> nn.Module:
     """Return a model that attacks with gradients cannot attack, for the command."""
     return Moody(refuse)
@@ -259,6 +318,10 @@ def gradientless() -> nn.Module:
         (
             "gradientless",
             "Error: the attack grid, ε = 4 on 'two-pass:16' failed: OSError: no gradients",
+        ),
+        (
+            "talkative",
+            "Error: the attack grid, ε = 4 on 'two-pass:16' failed: OSError: no gradients here\n",
         ),
     ],
 )

@@ -60,6 +60,11 @@ WRONG = {
     "an empty name": ({"class_names": ["a", " "]}, ValueError, "class_names must not be empty: 1"),
     "a surrogate": ({"surrogate": "resnet"}, TypeError, "surrogate must be a sequence, not str"),
     "surrogates": ({"surrogate": [Texture(), 3]}, TypeError, "a surrogate must be a torch.nn.Mod"),
+    "an idle one": (
+        {"surrogate": Texture()},
+        ValueError,
+        r"no attack uses a surrogate \(--surrogate, surrogate=\): 'transfer' does",
+    ),
     "a path": ({"setting": {"x": Path("x")}}, TypeError, "setting must be what JSON can hold"),
     "infinite": ({"setting": {"x": float("nan")}}, TypeError, "setting must be what JSON can"),
     "n": ({"setting": {"n": 7}}, ValueError, "setting must not have 'n'"),
@@ -77,6 +82,29 @@ def test_nothing_is_written_for_wrong_arguments(options, kind, match, tmp_path):
     with pytest.raises(kind, match=match):
         evaluate(model[1], pictures[1], truth[1], output=tmp_path / "out", **dict(rest))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("output", "kind", "match"),
+    [
+        ("", ValueError, "output must be the path of a folder, not empty"),
+        (None, TypeError, "output must be a path, not NoneType"),
+        ("file", ValueError, "output must be a folder, and file is a file"),
+        ("file/sub", ValueError, "file/sub/report.json cannot be written: Not a directory"),
+        ("folder", ValueError, "folder/report.html cannot be written: Is a directory"),
+        ("links", ValueError, "links/report.json cannot be written: a symbolic link"),
+    ],
+)
+def test_outputs_that_cannot_be_written_come_first(output, kind, match, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    Path("folder", "report.html").mkdir(parents=True)
+    Path("links").mkdir()
+    Path("links", "report.json").symlink_to("none")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(kind, match=match):
+        evaluate(Texture(), PICTURES, [0, 0], output=output, attacks=("noise",))
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_numbers_of_numpy_are_numbers(tmp_path):

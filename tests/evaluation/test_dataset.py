@@ -88,6 +88,7 @@ def test_longest_side(directory):
         ("a.jpg,-1", "line 3: label must be .* not '-1'"),
         ("a.jpg,1.0", "line 3: label must be .* not '1.0'"),
         ("a.jpg,12345678901234567890", "line 3: label must be"),
+        ("a.jpg,0,3", r"labels\.csv, line 3: 3 cells for 2 columns"),
         ("a.jpg,", "line 3: label must be .* not ''"),
         ("a.jpg", "line 3: label must be .* not ''"),
         (",1", "line 3: file must be a path in .*photos, not ''"),
@@ -105,12 +106,27 @@ def test_lines_that_make_no_sense(row, match, directory):
         dataset.load(directory, labels)
 
 
-@pytest.mark.parametrize("header", ["", "file;label", "name,label", "file"])
-def test_other_columns(header, directory):
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ("", "''"),
+        ("name,label", "'name,label'"),
+        ("file", "'file'"),
+        ("a.jpg,1", "'a.jpg,1'"),
+        ("file, label", "'file, label'"),
+        ("File,Label", "'File,Label'"),
+        ("file,label,label", "'file,label,label'"),
+        ("file;label", "'file;label': separate them by commas, not by ';'"),
+        ("file\tlabel", r"'file\tlabel': separate them by commas, not by '\t'"),
+        (f"{'x' * 200};", f"'{'x' * 80}'"),
+    ],
+)
+def test_other_columns(header, said, directory):
     labels = directory.parent / "labels.csv"
     labels.write_text(f"{header}\na.jpg,1\n")
-    with pytest.raises(ValueError, match=r"labels\.csv, line 1: the columns must be file and lab"):
+    with pytest.raises(ValueError, match="line 1") as caught:
         dataset.load(directory, labels)
+    assert str(caught.value) == f"{labels}, line 1: the columns must be file and label, not {said}"
 
 
 def test_no_image(directory):

@@ -432,12 +432,32 @@ def test_torchvision(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "library"), [("timm:x@y", "timm"), ("torchvision:x@y", "torchvision")]
+    ("name", "module"),
+    [
+        ("timm:x@y", "timm"),
+        ("timm:x@y", "timm.data"),
+        ("torchvision:x@y", "torchvision"),
+        ("torchvision:x@y", "torchvision.models"),
+    ],
 )
-def test_without_the_library(name, library, monkeypatch):
-    monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(ImportError, match=rf"{library}.* is missing: pip install {library}"):
+def test_without_the_library(name, module, monkeypatch):
+    """The message has the package's name, whichever of its modules is missing."""
+    library = name.partition(":")[0]
+    for loaded in [m for m in sys.modules if f"{m}.".startswith(f"{library}.")]:
+        monkeypatch.delitem(sys.modules, loaded)
+    if module != library:
+        monkeypatch.setitem(sys.modules, library, types.ModuleType(library))
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ImportError, match=f"^{library} is missing: pip install {library}$"):
         models.load(name)
+
+
+def test_weights_without_their_library(tmp_path, monkeypatch):
+    (tmp_path / "x.safetensors").touch()
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    monkeypatch.setitem(sys.modules, "safetensors.torch", None)
+    with pytest.raises(ImportError, match=r"^safetensors is missing: pip install safetensors$"):
+        weights.read(tmp_path / "x.safetensors")
 
 
 def test_without_transformers(monkeypatch, tmp_path):

@@ -410,7 +410,7 @@ def test_module_and_callable(here):
         ("pyfd_test_zoo:fails", 'no model from "pyfd_test_zoo:fails": RuntimeError: no weights'),
         ("pyfd_test_broken:f", "SyntaxError"),
         (".zoo:f", "TypeError"),
-        ("math:pi", "TypeError: 'float' object is not callable"),
+        ("math:pi", "it is an object of type float, not a function that returns a model"),
         ("sys:exit", "SystemExit"),
         ("torch.nn:Linear", "TypeError: .*required"),
         ("builtins:dict", r"must return a torch\.nn\.Module, not dict"),

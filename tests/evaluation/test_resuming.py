@@ -165,7 +165,7 @@ def test_other_weights_and_buffers(tmp_path, other):
         ({"attacker_quality": 90}, "attacker_quality"),
         ({"pictures": images(3)}, "images, predictions"),
         ({"pictures": images(4)[2:]}, "images"),
-        ({"surrogate": Texture()}, "surrogates"),
+        ({"surrogate": Texture(), "attacks": ("transfer",)}, "attacks, surrogates"),
         ({"attacks": ("bim",)}, "attacks"),
         ({"defences": ("none", "two-pass:16")}, "defences"),
         ({"defences": ("two-pass:16", "none")}, "defences"),

@@ -136,7 +136,9 @@ class Unwelcome(Texture):
 
 def test_a_worker_that_dies_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr("pyfd.evaluation.processes.ProcessPoolExecutor", OneWorker)
-    with pytest.raises(RuntimeError, match=r"a worker died.*workers=1"):
+    with pytest.raises(
+        RuntimeError, match=r'a worker died.* below if __name__ == "__main__"\?.*workers=1'
+    ):
         run(tmp_path, model=Unwelcome(), workers=2)
 
 

@@ -205,7 +205,8 @@ def test_npz_with_names(tmp_path):
         ({"labels": np.array([None] * 5)}, "holds Python objects"),
         ({"labels": [0.5] * 5}, "labels must be N integers or names, not 5 of float64"),
         ({"labels": [[0]] * 5}, "not 5×1 of int64"),
-        ({"labels": [0, 1]}, "2 labels for more images"),
+        ({"labels": [0, 1]}, "2 labels for 5 images"),
+        ({"labels": [0] * 6}, "6 labels for 5 images"),
         ({"labels": [0, 1, -1, 0, 0]}, "integers from 0 to 999999999, not -1"),
         ({"labels": [5_000_000_000] * 5}, "integers from 0 to 999999999, not 5000000000"),
         (
@@ -307,6 +308,8 @@ def forms() -> dict[str, object]:
         "uint8 tensor": tensor,
         "float tensor": tensor / 255,
         "double tensor": tensor.double() / 255,
+        "half tensor": (tensor / 255).half(),
+        "bfloat16 tensor": (tensor / 255).bfloat16(),
         "uint8 array": levels,
         "float array": (levels / 255).astype(np.float32),
         "tensor with a gradient": (tensor / 255).requires_grad_(),

@@ -14,7 +14,7 @@ import click
 
 from pyfd._core.extras import missing, remedy
 from pyfd.cli.messages import Messages
-from pyfd.cli.options import DEFAULT_TABLES, Examples, check_steps, tables_option
+from pyfd.cli.options import DEFAULT_TABLES, Examples, Folder, check_steps, tables_option
 from pyfd.qtables import BASELINE_STEP, QTables
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ pyfd demo --epsilon 8 --qtables 64 --output demo-64""",
 @click.option(
     "-o",
     "--output",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=Folder(),
     default="demo-output",
     show_default=True,
     metavar="DIR",

@@ -176,4 +176,4 @@ def scores(model: nn.Module, images: Sequence[Pixels]) -> npt.NDArray[np.float64
 
     with torch.no_grad():
         logits = model(to_batch(images).to(device_of(model)))
-    return np.asarray(logits.cpu().numpy(), np.float64)
+    return np.asarray(logits.cpu().double().numpy())  # NumPy has no bfloat16

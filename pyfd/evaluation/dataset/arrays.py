@@ -37,7 +37,8 @@ def read(path: Path, limit: int | None, limits: Limits) -> Found:
             that are read.
 
     Raises:
-        ValueError: The file is damaged, exceeds a limit or has other arrays.
+        ValueError: The file is damaged, exceeds a limit or has other arrays, or more or fewer
+            labels than images.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -46,7 +47,7 @@ def read(path: Path, limit: int | None, limits: Limits) -> Found:
                 if f"{name}.npy" not in members:
                     has = ", ".join(sorted(m.removesuffix(".npy") for m in members)[:8])
                     raise _RefusedError(f"no array {name!r}, only {has or 'nothing'}")
-            pixels = _images(archive, limit, limits)
+            pixels, count = _images(archive, limit, limits)
             labels = _labels(archive, "labels")
             names = _labels(archive, "class_names") if "class_names.npy" in members else None
     except (_RefusedError, LimitExceededError) as error:
@@ -54,6 +55,8 @@ def read(path: Path, limit: int | None, limits: Limits) -> Found:
     except Exception as error:  # zipfile and numpy raise anything for a damaged file
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(f"{path} is damaged, or no .npz file: {reason[:200]}") from error
+    if len(labels) != count:
+        raise ValueError(f"{path}: {len(labels)} labels for {count} images")
     return _found(path, pixels, labels, names)
 
 
@@ -67,8 +70,6 @@ def _found(
     labels: npt.NDArray[Any],
     names: npt.NDArray[Any] | None,
 ) -> Found:
-    if len(labels) < len(pixels):
-        raise ValueError(f"{path}: {len(labels)} labels for more images")
     known = None if names is None else _texts(names)
     if labels.dtype.kind == "U":
         texts = _texts(labels)
@@ -100,7 +101,10 @@ def _texts(array: npt.NDArray[Any]) -> list[str]:
     return [str(text) for text in array]
 
 
-def _images(archive: zipfile.ZipFile, limit: int | None, limits: Limits) -> npt.NDArray[np.uint8]:
+def _images(
+    archive: zipfile.ZipFile, limit: int | None, limits: Limits
+) -> tuple[npt.NDArray[np.uint8], int]:
+    """Return the images that are read, and the number of all."""
     with archive.open("images.npy") as file:
         shape, dtype = _header(file, "images")
         if len(shape) != 4 or shape[3] != 3:
@@ -113,7 +117,7 @@ def _images(archive: zipfile.ZipFile, limit: int | None, limits: Limits) -> npt.
         _within("max_pixels", limits.max_pixels, shape[1] * shape[2])
         _within("max_memory", limits.max_memory, count * math.prod(shape[1:]))
         data = _exactly(file, count * math.prod(shape[1:]), "images")
-    return np.frombuffer(data, np.uint8).reshape(count, *shape[1:])
+    return np.frombuffer(data, np.uint8).reshape(count, *shape[1:]), shape[0]
 
 
 def _labels(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:

@@ -90,10 +90,13 @@ def _rows(directory: Path, labels: Path) -> Iterator[Entry]:
     numbers: bool | None = None
     text = text_files.read_text(labels, _MOST_BYTES, errors="strict")
     reader = csv.DictReader(io.StringIO(text, newline=""))
-    if not {"file", "label"} <= set(reader.fieldnames or ()):
-        raise ValueError(f"{labels}, line 1: the columns must be file and label")
+    columns = list(reader.fieldnames or ())
+    _check_columns(columns, f"{labels}, line 1")
     for row in reader:
         where = f"{labels}, line {reader.line_num}"
+        if None in row:  # what has no column
+            cells = len(columns) + len(row[None])
+            raise ValueError(f"{where}: {cells} cells for {len(columns)} columns")
         name, label = row["file"] or "", (row["label"] or "").strip()
         path = _inside(directory, name, where)
         if name in seen:
@@ -108,6 +111,16 @@ def _rows(directory: Path, labels: Path) -> Iterator[Entry]:
             )
         numbers = is_number(label)
         yield Entry(name, path, label)
+
+
+def _check_columns(columns: list[str], where: str) -> None:
+    """Refuse a header without the two columns, or with one of them twice."""
+    if columns.count("file") == columns.count("label") == 1:
+        return
+    found = ",".join(columns)[:80]
+    mark = next((mark for mark in ";\t" if len(columns) == 1 and mark in found), None)
+    hint = f": separate them by commas, not by {mark!r}" if mark else ""
+    raise ValueError(f"{where}: the columns must be file and label, not {found!r}{hint}")
 
 
 def _is_odd(label: str) -> bool:

@@ -95,7 +95,10 @@ def _pixels(image: Any) -> Pixels:
         found = array[..., np.newaxis] if array.ndim == 2 else array
         hint = "image.transpose(1, 2, 0)"
     elif hasattr(image, "detach"):
-        array, order = image.detach().cpu().numpy(), "3×H×W or 1×H×W"
+        tensor = image.detach().cpu()
+        if tensor.is_floating_point():
+            tensor = tensor.double()  # NumPy has no bfloat16
+        array, order = tensor.numpy(), "3×H×W or 1×H×W"
         found = np.moveaxis(array, 0, -1) if array.ndim == 3 else array
         hint = "image.permute(2, 0, 1)"
     else:

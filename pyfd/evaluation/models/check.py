@@ -12,6 +12,7 @@ from torch import nn
 from pyfd._core.pixels import Pixels
 from pyfd.evaluation.models.classifier import as_classifier, logits_of, to_batch
 from pyfd.torch import batches
+from pyfd.torch.answers import other_dtype
 
 
 def check(
@@ -116,9 +117,12 @@ def _answer(model: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
         if isinstance(error, ValueError) and message.startswith("the model returned"):
             raise
         size = "×".join(map(str, inputs.shape))
+        remedy = other_dtype(model, error) or (
+            "It must take images of any size and resize them itself, or have an attribute "
+            "input_size, with which --scale model resizes them"
+        )
         raise ValueError(
             f"the model failed on a batch of {size} floats in 0...1: "
-            f"{type(error).__name__}: {message}. It must take images of any size and resize "
-            "them itself, or have an attribute input_size, with which --scale model resizes them"
+            f"{type(error).__name__}: {message}. {remedy}"
         ) from error
     return logits

@@ -20,8 +20,12 @@ except ModuleNotFoundError as error:
     raise missing("torch", "evaluate", module=error.name) from error
 
 from pyfd.torch import device_of
+from pyfd.torch.answers import described, times
 
 Filter: TypeAlias = Literal["nearest", "bilinear", "bicubic"]
+
+#: The dtypes that attacks compute with; NumPy has no bfloat16.
+_PRECISE = (torch.float32, torch.float64)
 
 _FILTERS = {
     "nearest": Image.Resampling.NEAREST,
@@ -145,7 +149,7 @@ def _resized(images: torch.Tensor, size: tuple[int, int], method: Filter) -> tor
 
 def _checked(images: torch.Tensor) -> torch.Tensor:
     if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape:
-        raise ValueError(f"images must be N×3×H×W, not {_times(images)}")
+        raise ValueError(f"images must be N×3×H×W, not {times(images)}")
     if not images.is_floating_point():
         raise ValueError(f"images must be floating-point in 0...1, not {images.dtype}")
     return images
@@ -178,11 +182,12 @@ def as_classifier(module: nn.Module, image: Pixels | None = None) -> nn.Module:
             ``logits`` (as transformers' models return), a dict with the key "logits", or a tuple
             or list whose first N×K tensor holds the logits. It resizes and normalizes its input
             itself, and is put into evaluation mode.
-        image: H×W×3 ``uint8``. The module gets it, and if the answer is a tensor, the module is
-            returned as it is.
+        image: H×W×3 ``uint8``. The module gets it, and if the answer is a tensor of ``float32``
+            or ``float64``, the module is returned as it is.
 
     Returns:
-        The module if it is a `Classifier` or gives tensors, or one around it, in evaluation mode.
+        The module if it is a `Classifier` or gives such tensors, or one around it, in evaluation
+        mode.
 
     Raises:
         TypeError: It is no module.
@@ -195,7 +200,7 @@ def as_classifier(module: nn.Module, image: Pixels | None = None) -> nn.Module:
     if image is not None:
         with torch.no_grad():
             answer = module(to_batch([image], module))
-        if isinstance(answer, torch.Tensor):
+        if isinstance(answer, torch.Tensor) and answer.dtype in _PRECISE:
             return module
     return Logits(module).eval()
 
@@ -208,6 +213,8 @@ def to_batch(images: Sequence[Pixels], module: nn.Module) -> torch.Tensor:
 
 def logits_of(answer: Any, images: int) -> torch.Tensor:
     """Return the N×K logits in a model's answer to N images, as `as_classifier` says.
+
+    Logits of less than ``float32``, as half precision gives them, are converted to it.
 
     Raises:
         ValueError: There are none; the message says what the model returned.
@@ -224,27 +231,14 @@ def logits_of(answer: Any, images: int) -> torch.Tensor:
     if not isinstance(found, torch.Tensor):
         raise ValueError(_refusal(described(answer)))
     if found.ndim != 2 or len(found) != images:
-        what = f"{_times(found)} numbers for {images} image{'s' * (images != 1)}"
+        what = f"{times(found)} numbers for {images} image{'s' * (images != 1)}"
         raise ValueError(_refusal(what))
     if found.layout is not torch.strided:
         raise ValueError(_refusal(f"a tensor that is not dense, {found.layout}"))
     if not found.is_floating_point():
         kind = str(found.dtype).removeprefix("torch.")
-        raise ValueError(_refusal(f"{_times(found)} numbers of type {kind}"))
-    return found
-
-
-def described(answer: Any) -> str:
-    """Return in words what a model returned."""
-    if isinstance(answer, torch.Tensor):
-        return f"a tensor of {_times(answer)}"
-    name = type(answer).__name__
-    if isinstance(answer, Mapping):
-        return f"a {name} with the keys {', '.join(map(repr, list(answer)[:8])) or 'none'}"
-    if isinstance(answer, tuple | list):
-        parts = ", ".join(described(part) for part in answer[:4])
-        return f"a {name} of {len(answer)}: {parts}"
-    return f"an object of type {name}"
+        raise ValueError(_refusal(f"{times(found)} numbers of type {kind}"))
+    return found if found.dtype in _PRECISE else found.float()
 
 
 def _refusal(what: str) -> str:
@@ -252,7 +246,3 @@ def _refusal(what: str) -> str:
         f"the model returned {what}; it must return N×K floating-point logits for N images, "
         "as a tensor, as .logits, as the entry 'logits' of a dict, or in a tuple"
     )
-
-
-def _times(tensor: torch.Tensor) -> str:
-    return "×".join(map(str, tensor.shape)) or "no dimension (one number)"

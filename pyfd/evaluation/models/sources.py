@@ -25,7 +25,8 @@ def _library(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        raise ImportError(f"{error.name} is missing: pip install {name}", name=name) from error
+        package = (error.name or name).partition(".")[0]
+        raise ImportError(f"{package} is missing: pip install {package}", name=package) from error
 
 
 @contextmanager
@@ -294,7 +295,7 @@ def made_by(address: str) -> nn.Module:
     Raises:
         ValueError: As in `pyfd.evaluation.callables.called`, or it makes no module.
     """
-    model = called(address, "model")
+    model = called(address, "model", nn.Module)
     if not isinstance(model, nn.Module):
         kind = type(model).__name__
         raise ValueError(f'"{address}" must return a torch.nn.Module, not {kind}')

@@ -37,7 +37,8 @@ def read(path: Path) -> dict[str, Tensor]:
             _refuse_bombs(path)
             state = torch.load(path, map_location="cpu", weights_only=True)
     except ImportError as error:
-        raise ImportError(f"{error.name} is missing: pip install {error.name}") from error
+        package = str(error.name).partition(".")[0]
+        raise ImportError(f"{package} is missing: pip install {package}") from error
     except pickle.UnpicklingError as error:
         raise ValueError(
             f"{path} holds more than weights, which could run code: save a model with "

@@ -399,10 +399,12 @@ def test_a_damaged_checkpoint_is_refused(checkpoint, damage):
         adapt(network(), images(), TABLES, steps=2, checkpoint=checkpoint, **OPTIONS)
 
 
-@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
-def test_what_is_no_file_is_refused_without_a_wait(tmp_path, make):
+@pytest.mark.parametrize(
+    ("make", "what"), [(os.mkfifo, "not a regular file"), (os.mkdir, "a folder")]
+)
+def test_what_is_no_file_is_refused_without_a_wait(tmp_path, make, what):
     make(tmp_path / "state")
-    with pytest.raises(ValueError, match="is not a checkpoint of this run: it is "):
+    with pytest.raises(ValueError, match=f"is not a checkpoint of this run: it is {what}$"):
         adapt(network(), images(), TABLES, steps=1, checkpoint=tmp_path / "state", **OPTIONS)
 
 
@@ -431,8 +433,10 @@ class Model(nn.Module):
 @pytest.mark.parametrize(
     ("answer", "error", "message"),
     [
-        (lambda logits: (logits,), TypeError, "must return N×K logits, not tuple"),
-        (lambda logits: {"logits": logits}, TypeError, "must return N×K logits, not dict"),
+        (lambda logits: (logits,), TypeError, "N×K logits, not a tuple of 1: .*as_classifier"),
+        (lambda logits: {"logits": logits}, TypeError, "not a dict with .* 'logits': .*as_class"),
+        (lambda _: None, TypeError, "must return N×K logits, not an object of type NoneType"),
+        (lambda logits: logits.argmax(1, True), TypeError, "floating-point logits, not .*int64"),
         (lambda logits: logits[0], TypeError, "must return N×K logits, not 2"),
         (lambda logits: logits[:1], TypeError, "must return N×K logits, not 1×2"),
         (lambda logits: logits[..., None], TypeError, "must return N×K logits, not 4×2×1"),
@@ -444,6 +448,13 @@ class Model(nn.Module):
 def test_models_that_cannot_be_taught(answer, error, message):
     with pytest.raises(error, match=message):
         adapt(Model(answer), images(), TABLES, steps=1, **OPTIONS)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_of_another_dtype_are_named(dtype):
+    name = str(dtype).removeprefix("torch.")
+    with pytest.raises(TypeError, match=rf"Its parameters are {name}, but .*model\.float\(\)$"):
+        adapt(network().to(dtype), images(), TABLES, steps=1, **OPTIONS)
 
 
 def test_an_input_size_that_is_no_number_is_refused():

@@ -52,3 +52,43 @@ def test_accuracy_is_what_refine_takes():
 def test_accuracy_needs_a_label_per_image(count, labels):
     with pytest.raises(ValueError, match="labels"):
         accuracy(BrightOrDark(), [picture(8, 8)] * count, labels)
+
+
+class Odd(BrightOrDark):
+    """A model whose answer is changed."""
+
+    def __init__(self, change, dtype=torch.float32):
+        super().__init__()
+        self.change = change
+        self.weight = torch.nn.Linear(3, 2, dtype=dtype)
+
+    def forward(self, batch):
+        return self.change(super().forward(batch) + 0 * self.weight(batch.mean((2, 3))))
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (Odd(lambda x: {"preds": x}), "not a dict with the keys 'preds': pyfd.*as_classifier"),
+        (Odd(lambda x: (x, None)), "not a tuple of 2: a tensor of 2×2, an object of type None"),
+        (Odd(lambda x: x.numpy()), "not an object of type ndarray"),
+        (Odd(lambda x: x[:, 0]), "must return N×K logits, not 2 for 2 images"),
+        (Odd(lambda x: x[:1]), "must return N×K logits, not 1×2 for 2 images"),
+        (Odd(lambda x: x, torch.float16), r"parameters are float16, but .* use model\.float\(\)"),
+        (Odd(lambda x: x, torch.float64), r"parameters are float64, but .* use model\.float\(\)"),
+    ],
+)
+def test_models_that_return_no_logits(model, message):
+    with pytest.raises(TypeError, match=message):
+        accuracy(model, [picture(8, 8)] * 2, [0, 0])
+    assert model.training
+
+
+def test_half_precision_counts():
+    found = predict(Odd(lambda x: x.bfloat16()), [np.full((8, 8, 3), 240, np.uint8)])
+    assert found.tolist() == [1]
+
+
+def test_other_errors_of_a_model_remain():
+    with pytest.raises(RuntimeError, match="shape"):
+        predict(Odd(lambda x: x.view(7)), [picture(8, 8)])
