@@ -93,7 +93,7 @@ def evaluate(
         epsilons: L∞ strengths in 8-bit levels, for attacks that have one.
         surrogate: Another model or several, for attacks that need one ("transfer").
         attacker_quality: The attacker hands over JPEG files of this quality, not
-            pixels; defences by tables decode the files.
+            pixels; defences by tables decode the files, and nothing is reported as certified.
         seed: The seed of attacks and random defences.
         batch_size: The number of images of one size that are attacked together.
         device: "cpu"; "cuda" for all GPUs that torch sees; "cuda:1" for the second one; "mps".

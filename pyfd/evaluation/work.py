@@ -72,6 +72,15 @@ class Work:
 
         return {(p, c): len(self.chunks[p][c]) for p, c in sorted(found, key=turn)}
 
+    @property
+    def certifying(self) -> bool:
+        """Whether what defences promise speaks about what is judged.
+
+        An attacker's files decode to pixels that may lie farther than ε from what the camera
+        wrote, so that their share would be one of other images.
+        """
+        return self.attacker_quality is None
+
     def pickled(self) -> bytes:
         """Return the work as bytes, for other processes.
 
@@ -128,7 +137,8 @@ class Work:
             "examples": [],
         }
         if trial.attack.threat == "benign":
-            entry["certified"] = self._certified(promises, labels)
+            if self.certifying:
+                entry["certified"] = self._certified(promises, labels)
             entry["rates"] = {d.name: _bits(d, photographs) for d in trial.judged}
         if trial.attack.threat != "benign":
             shown_in, index = examples.shown(place, self.chunks[place])
