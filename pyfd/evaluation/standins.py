@@ -85,8 +85,8 @@ class Attackable(nn.Module):
         """Return the logits, N×K."""
         logits: Tensor = self.model(self.rounding(images))
         if torch.is_grad_enabled() and images.requires_grad:
-            logits = logits + 0 * images.sum()
-        return logits
+            return logits + 0 * images.sum()
+        return logits.clone() if logits.is_inference() else logits  # attacks may write to them
 
 
 class StraightThrough(nn.Module):

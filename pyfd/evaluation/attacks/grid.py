@@ -45,13 +45,12 @@ class Grid(Attack):
     ) -> list[Pixels]:
         """Return adversarial images; the seed is that of the random trials."""
         from pyfd.evaluation.attacks.crossing import cross
-        from pyfd.evaluation.standins import standin
+        from pyfd.evaluation.standins import Attackable, standin
 
         defence = target.defence
         if defence is None or defence.qtables is None or epsilon is None:
             raise ValueError(f"{self.name!r} needs a defence with tables, and an ε")
+        model = Attackable(target.model, rounded=False).eval()
         through = standin(defence, target.model, seed)
         tables = defence.qtables
-        return cross(
-            target.model, through, tables, images, labels, epsilon, seed=seed, **self.parameters
-        )
+        return cross(model, through, tables, images, labels, epsilon, seed=seed, **self.parameters)
