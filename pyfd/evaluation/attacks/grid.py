@@ -30,7 +30,7 @@ class Grid(Attack):
     name = "grid"
     title = "grid-aimed"
     description = "moves coefficients over the rounding boundaries of the defence's tables"
-    needs = frozenset({"epsilon", "tables", "4:4:4"})
+    needs = frozenset({"epsilon", "gradients", "tables", "4:4:4"})
 
     def __init__(self, steps: int = STEPS, targets: int = 3, trials: int = 150) -> None:
         self.parameters = {"steps": steps, "targets": targets, "trials": trials}
