@@ -117,9 +117,9 @@ def evaluate(
         ImportError: The library of an attack or a defence is missing.
         TypeError: An argument is of another type: the model is no module, for example.
         ValueError: A name or a number is invalid, the model cannot be evaluated
-            (`pyfd.evaluation.models.check`), it gets no image right, the
-            output folder holds another evaluation, something cannot be pickled for
-            several workers, or there is no such device.
+            (`pyfd.evaluation.models.check`), its answer to an attacked image is not finite,
+            it gets no image right, the output folder holds another evaluation, something
+            cannot be pickled for several workers, or there is no such device.
     """
     others = arguments.models(model, surrogate)
     truth = arguments.images(images, labels)

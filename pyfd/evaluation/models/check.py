@@ -12,6 +12,7 @@ from torch import nn
 from pyfd._core.pixels import Pixels
 from pyfd.evaluation.models.classifier import as_classifier, logits_of, to_batch
 from pyfd.torch import batches
+from pyfd.torch.scoring import not_finite
 
 
 def check(
@@ -101,10 +102,7 @@ def classes_of(
 def _refuse_infinite(logits: torch.Tensor, numbers: Sequence[int]) -> None:
     finite = torch.isfinite(logits).all(1).tolist()
     if not all(finite):
-        raise ValueError(
-            f"the model returned logits that are not finite (NaN or ∞) for image "
-            f"{numbers[finite.index(False)]}: are its weights whole, and is it trained?"
-        )
+        raise not_finite(f"image {numbers[finite.index(False)]}")
 
 
 def _answer(model: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
