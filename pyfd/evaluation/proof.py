@@ -101,8 +101,8 @@ def compare(work: Work, entries: Iterable[Mapping[str, Any]]) -> None:
     """Compare what is certified with what attacks within the same strength left, image by image.
 
     `Promise.check` compares pixels, this the answers: no report may say that more is certified
-    than an attack leaves. Where the attacker hands over files, nothing bounds how far their
-    pixels lie from the image, so that nothing is compared.
+    than an attack leaves. Where the attacker hands over files, nothing is certified
+    (`Work.certifying`), and nothing is compared.
 
     Args:
         work: The evaluation.
@@ -118,7 +118,7 @@ def compare(work: Work, entries: Iterable[Mapping[str, Any]]) -> None:
         for name, found in entry["certified"].items():
             chosen = work.chunks[entry["place"]][entry["chunk"]]
             proofs |= {(name, i): (start, p) for i, p in zip(chosen, found, strict=True)}
-    for entry in entries if work.attacker_quality is None else ():
+    for entry in entries:
         trial = work.trials[entry["place"]]
         chosen = work.chunks[entry["place"]][entry["chunk"]]
         for defence in trial.judged:

@@ -63,10 +63,11 @@ def _belongs(work: Work, entry: _Entry) -> bool:
     names = {defence.name for defence in trial.judged}
     benign = names if trial.attack.threat == "benign" else set()
     promising = {d.name for d in trial.judged if d.epsilon is not None} & benign
+    certified = promising if work.certifying else set()
     size = len(work.chunks[entry.place][entry.chunk])
     return (
         entry.right.keys() == names
-        and entry.certified.keys() == promising
+        and entry.certified.keys() == certified
         and entry.rates.keys() == benign
         and all(len(v) == size for v in (*entry.right.values(), *entry.certified.values()))
     )
@@ -110,7 +111,10 @@ def _count(work: Work, entries: Iterable[dict[str, Any]]) -> int:
 def certified(
     work: Work, defences: Sequence[Defence], entries: Sequence[dict[str, Any]]
 ) -> dict[str, dict[str, Any]]:
-    """Return how many images are right and certified, for each defence that promises it."""
+    """Return how many images are right and certified, for each defence that promises it.
+
+    There is none where the attacker hands over files (`Work.certifying`).
+    """
     found = {}
     for defence in defences:
         parts = [entry for entry in entries if defence.name in entry["certified"]]
@@ -157,8 +161,13 @@ def _mean_step(defence: Defence) -> float | None:
 
 
 def _uniform_step(defence: Defence) -> int | None:
-    """Return the step that all frequencies of the tables have, if they have the same."""
-    steps = set() if defence.qtables is None else set(defence.qtables.array.flat)
+    """Return the step that all frequencies of the tables have, if they have the same.
+
+    Certified defences have none: their cameras write other images.
+    """
+    if defence.qtables is None or defence.epsilon is not None:
+        return None
+    steps = set(defence.qtables.array.flat)
     return int(steps.pop()) if len(steps) == 1 else None
 
 

@@ -94,7 +94,7 @@ def evaluate(
         surrogate: Another model or several, for attacks that need one ("transfer"). It is
             refused if none does.
         attacker_quality: The attacker hands over JPEG files of this quality, not
-            pixels; defences by tables decode the files.
+            pixels; defences by tables decode the files, and nothing is reported as certified.
         seed: The seed of attacks and random defences.
         batch_size: The number of images of one size that are attacked together.
         device: "cpu"; "cuda" for all GPUs that torch sees; "cuda:1" for the second one; "mps".
@@ -118,9 +118,9 @@ def evaluate(
         ImportError: The library of an attack or a defence is missing.
         TypeError: An argument is of another type: the model is no module, for example.
         ValueError: A name or a number is invalid, no attack uses the surrogate, the model cannot
-            be evaluated (`pyfd.evaluation.models.check`), it gets no image right, the output is
-            no folder or holds another evaluation, something cannot be pickled for several
-            workers, or there is no such device.
+            be evaluated (`pyfd.evaluation.models.check`), its answer to an attacked image is not
+            finite, it gets no image right, the output is no folder or holds another evaluation,
+            something cannot be pickled for several workers, or there is no such device.
     """
     folder = arguments.folder(output)
     others = arguments.models(model, surrogate)

@@ -8,7 +8,7 @@ import numpy as np
 
 from pyfd._core.extras import missing
 from pyfd._core.pixels import Pixels
-from pyfd.evaluation.attacks.base import DRAWS, to_batch
+from pyfd.evaluation.attacks.base import DRAWS, SHOWN, to_batch
 from pyfd.evaluation.defences.base import Defence
 
 try:
@@ -19,6 +19,7 @@ except ModuleNotFoundError as error:
     raise missing("torch", "evaluate", module=error.name) from error
 
 from pyfd.torch import device_of
+from pyfd.torch.scoring import refuse_unclear
 
 
 def behind(defence: Defence, model: nn.Module, seed: int, draws: int = DRAWS) -> nn.Module:
@@ -82,11 +83,17 @@ class Attackable(nn.Module):
         self.rounding = Rounding(8) if rounded else nn.Identity()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the logits, N×K."""
+        """Return the logits, N×K.
+
+        Raises:
+            ValueError: A largest logit of an image is not finite.
+        """
         logits: Tensor = self.model(self.rounding(images))
+        if images.isfinite().all():  # or else gradients are not, which `probe` finds
+            refuse_unclear(logits, [SHOWN] * len(images))
         if torch.is_grad_enabled() and images.requires_grad:
-            logits = logits + 0 * images.sum()
-        return logits
+            return logits + 0 * images.sum()
+        return logits.clone() if logits.is_inference() else logits  # attacks may write to them
 
 
 class StraightThrough(nn.Module):

@@ -72,6 +72,15 @@ class Work:
 
         return {(p, c): len(self.chunks[p][c]) for p, c in sorted(found, key=turn)}
 
+    @property
+    def certifying(self) -> bool:
+        """Whether what defences promise speaks about what is judged.
+
+        An attacker's files decode to pixels that may lie farther than ε from what the camera
+        wrote, so that their share would be one of other images.
+        """
+        return self.attacker_quality is None
+
     def pickled(self) -> bytes:
         """Return the work as bytes, for other processes.
 
@@ -97,6 +106,7 @@ class Work:
         Raises:
             BrokenCertificateError: The attack breaks what a defence promises.
             RuntimeError: The attack failed.
+            ValueError: The model's answer to an image is not finite.
         """
         began = time.perf_counter()
         trial = self.trials[place]
@@ -115,7 +125,7 @@ class Work:
         numbers = [self.numbers[i] for i in chosen]
         for p in promises:
             p.check(handed, seen[p.defence.name], trial.name, numbers)
-        classes = {name: predict(self.model, given) for name, given in seen.items()}
+        classes = {name: self._said(given, trial, name, numbers) for name, given in seen.items()}
         entry: dict[str, Any] = {
             "place": place,
             "chunk": chunk,
@@ -128,14 +138,15 @@ class Work:
             "examples": [],
         }
         if trial.attack.threat == "benign":
-            entry["certified"] = self._certified(promises, labels)
+            if self.certifying:
+                entry["certified"] = self._certified(promises, trial, labels, numbers)
             entry["rates"] = {d.name: _bits(d, photographs) for d in trial.judged}
         if trial.attack.threat != "benign":
             shown_in, index = examples.shown(place, self.chunks[place])
             if chunk == shown_in:
                 name = trial.judged[examples.judge(place, self.trials)].name
                 pictures = images[index], moved[index], seen[name][index]
-                said = predict(self.model, pictures).tolist()
+                said = self._said(pictures, trial, name, [numbers[index]] * 3).tolist()
                 found = (trial.name, name, numbers[index], pictures, said, int(labels[index]))
                 entry["examples"] = [examples.example(*found)]
         entry["whole_seconds"] = time.perf_counter() - began
@@ -171,8 +182,20 @@ class Work:
         handed = [pyfd.decode(file) for file in files]
         return handed, {d.name: d.receive(files, seed) for d in judged}
 
+    def _said(
+        self, seen: Sequence[Pixels], trial: Trial, defence: str, numbers: Sequence[int]
+    ) -> npt.NDArray[np.int64]:
+        """Return the classes that the model gives to what it sees of images behind a defence."""
+        attack = "" if trial.attack.threat == "benign" else f" under {trial.name}"
+        names = [f"image {number} behind {defence!r}{attack}" for number in numbers]
+        return predict(self.model, seen, names=names)
+
     def _certified(
-        self, promises: Sequence[Promise], labels: npt.NDArray[np.int64]
+        self,
+        promises: Sequence[Promise],
+        trial: Trial,
+        labels: npt.NDArray[np.int64],
+        numbers: Sequence[int],
     ) -> dict[str, str]:
         """Return what each defence that promises something proves of the images.
 
@@ -181,7 +204,7 @@ class Work:
         """
         found = {}
         for p in promises:
-            right = digits(predict(self.model, p.expected) == labels)
+            right = digits(self._said(p.expected, trial, p.defence.name, numbers) == labels)
             held = zip(right, p.certified, strict=True)
             found[p.defence.name] = "".join(d if certified else "-" for d, certified in held)
         return found

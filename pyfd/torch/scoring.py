@@ -47,7 +47,8 @@ def accuracy(
 
     Raises:
         TypeError: As in `predict`.
-        ValueError: There are no images, or their number is not that of the labels.
+        ValueError: There are no images, or their number is not that of the labels, or a largest
+            logit is not finite.
     """
     truth = np.asarray(labels)
     if not len(images) or truth.shape != (len(images),):
@@ -63,7 +64,11 @@ def accuracy(
 
 
 def predict(
-    model: nn.Module, images: Sequence[Pixels], *, batch_size: int = 16
+    model: nn.Module,
+    images: Sequence[Pixels],
+    *,
+    batch_size: int = 16,
+    names: Sequence[str] | None = None,
 ) -> npt.NDArray[np.int64]:
     """Return the classes that a model predicts, in the order of the images.
 
@@ -72,6 +77,7 @@ def predict(
             evaluation mode for the duration of the call.
         images: H×W×3 ``uint8`` arrays; their sizes may differ.
         batch_size: The most images in a batch.
+        names: What an error calls the images; by default "image" and the index.
 
     Returns:
         An ``int64`` array with the index of the largest logit for each image.
@@ -79,7 +85,9 @@ def predict(
     Raises:
         TypeError: The model does not return N×K logits, or its parameters are not ``float32``.
             `pyfd.evaluation.models.as_classifier` makes logits of dicts and tuples.
+        ValueError: A largest logit is NaN or ∞.
     """
+    names = [f"image {i}" for i in range(len(images))] if names is None else names
     device = device_of(model)
     classes = np.empty(len(images), np.int64)
     training = model.training
@@ -89,10 +97,30 @@ def predict(
             for chosen in batches([image.shape for image in images], batch_size):
                 batch = torch.from_numpy(np.stack([images[i] for i in chosen])).to(device)
                 logits = answer(model, batch.permute(0, 3, 1, 2).float() / 255)
+                refuse_unclear(logits, [names[i] for i in chosen])
                 classes[chosen] = logits.argmax(1).cpu().numpy()
     finally:
         model.train(training)
     return classes
+
+
+def refuse_unclear(logits: torch.Tensor, names: Sequence[str]) -> None:
+    """Refuse N×K logits that name no class, of which ``argmax`` would make class 0.
+
+    Raises:
+        ValueError: A largest logit is NaN, which it is if any is, or ∞.
+    """
+    clear = logits.amax(1).isfinite().tolist()
+    if not all(clear):
+        raise not_finite(names[clear.index(False)])
+
+
+def not_finite(name: str) -> ValueError:
+    """Return the error about a model's answer to an image, which blames the model."""
+    return ValueError(
+        f"the model returned logits that are not finite (NaN or ∞) for {name}: are its weights "
+        "whole, and is it trained?"
+    )
 
 
 def device_of(model: nn.Module) -> torch.device:

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from torch import nn
 
 from pyfd.cli import cli
-from pyfd.evaluation import evaluate, models
+from pyfd.evaluation import attacks, evaluate, models
 from pyfd.evaluation.attacks.base import scores
 from pyfd.evaluation.models import Classifier, as_classifier, check, logits_of
 from tests.evaluation.toys import GRID, OneWorker, Texture, images, labels_of, run, without_times
@@ -289,6 +289,89 @@ def test_an_attack_that_fails_is_named(tmp_path):
     match = "the attack pgd, ε = 4 on 'none' failed: OSError: no gradients here"
     with pytest.raises(RuntimeError, match=match):
         run(tmp_path / "b", model=Moody(refuse))
+
+
+class Overflowing(Texture):
+    """A model that answers with something else to images that are rougher than most."""
+
+    def __init__(self, value: float, classes: int = 2) -> None:
+        super().__init__()
+        self.value, self.classes = value, classes
+
+    def forward(self, batch):
+        logits = super().forward(batch)
+        other = logits.clone()
+        other[:, : self.classes] = self.value
+        rough = (batch[..., 1:] - batch[..., :-1]).abs().mean((1, 2, 3)) > 0.02
+        return torch.where(rough[:, None], other, logits)
+
+
+def smooth() -> dict:
+    columns = (np.indices((16, 16, 3))[1] % 2).astype(np.uint8)
+    pictures = [90 + i + columns for i in range(3)]
+    return {"pictures": pictures, "truth": [0, 0, 0], "epsilons": (16,)}
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize(
+    ("attack", "defence"),
+    [
+        *((name, "none") for name in ("fgsm", "pgd", "pgd-t", "apgd-ce", "autoattack", "noise")),
+        *((name, "none") for name in ("square", "deepfool", "hopskipjump", "transfer")),
+        *((name, "one-pass:2") for name in ("bpda", "bpda-apgd-t", "grid", "square-whole")),
+    ],
+)
+def test_answers_under_attack_that_are_not_finite(value, attack, defence, tmp_path):
+    """They are no class: an argmax would make the first one of them."""
+    options = {**smooth(), "attacks": (GRID if attack == "grid" else attack,)}
+    model = Overflowing(value)
+    match = "^the model returned logits that are not finite .* for (image|an image that)"
+    with pytest.raises(ValueError, match=match):
+        run(tmp_path, model=model, surrogate=model, defences=(defence,), **options)
+
+
+class Rougher(attacks.Attack):
+    """An attack that asks nothing."""
+
+    name = "rougher"
+
+    def perturb(self, target, images, labels, epsilon, seed):  # noqa: ARG002
+        return [image + 16 * (np.indices(image.shape)[1] % 2).astype(np.uint8) for image in images]
+
+
+def test_the_image_the_defence_and_the_attack_are_named(tmp_path):
+    options = {**smooth(), "attacks": (Rougher(),), "defences": ("none", "bits:7")}
+    with pytest.raises(ValueError, match="for image 0 behind 'none' under rougher, ε = 16: "):
+        run(tmp_path, model=Overflowing(torch.nan), **options)
+    benign = {**smooth(), "attacks": (), "defences": ("one-pass:200",)}
+    noise = np.random.default_rng(0).integers(128, 130, (16, 16, 3), dtype=np.uint8)
+
+    class Gray(Texture):
+        def forward(self, batch):
+            logits = super().forward(batch)
+            even = (batch - batch.mean((1, 2, 3), keepdim=True)).abs().amax((1, 2, 3)) < 1e-4
+            return torch.where(even[:, None], torch.nan, logits)
+
+    with pytest.raises(ValueError, match="for image 0 behind 'one-pass:200': "):
+        run(tmp_path / "2", model=Gray(), **{**benign, "pictures": [noise], "truth": [0]})
+
+
+def test_a_class_that_is_out_of_the_question_is_an_answer(tmp_path):
+    options = {**smooth(), "attacks": (Rougher(),)}
+    found = run(tmp_path, model=Overflowing(-torch.inf, 1), **options)
+    assert found["cells"][-1]["correct"] == 0
+
+
+def test_gradients_that_are_not_finite_make_no_image(tmp_path):
+    """DeepFool's would be NaN, and black."""
+
+    class Rooted(Texture):
+        def forward(self, batch):
+            return super().forward(batch) + (0 * batch.mean((1, 2, 3))).sqrt()[:, None]
+
+    found = run(tmp_path, model=Rooted(), attacks=("deepfool",), **smooth())
+    assert found["cells"][-1]["correct"] == 3
+    assert found["cells"][-1]["l2"] == 0
 
 
 def impatient() -> nn.Module:

@@ -18,6 +18,7 @@ from tests.evaluation.oracles import (
     levels,
     text,
 )
+from tests.evaluation.toys import GRID
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -183,3 +184,25 @@ def test_gradients_through_a_defence(tmp_path):
     # Where the defence has fallen to another attack, nobody relies on this one
     content = attacked(tmp_path / "2", epsilons=(64,), **options)
     assert levels(content)["gradients"] == "warning"
+
+
+@pytest.mark.parametrize(
+    ("model", "attacks", "found"),
+    [
+        (Quantized, (GRID,), True),
+        (Detached, (GRID,), True),
+        (Known, (GRID,), False),
+        (Saturated, (GRID,), False),
+        (Saturated, (GRID, "bpda"), True),
+        (Saturated, ("bpda", GRID), True),
+    ],
+)
+def test_gradients_that_an_attack_on_tables_follows(tmp_path, model, attacks, found):
+    """It lowers the margin, which has a gradient where only the cross-entropy is flat."""
+    content = attacked(
+        tmp_path, 20, model=model(), attacks=attacks, defences=("one-pass:2",), epsilons=(1,)
+    )
+    assert (levels(content).get("gradients") == "error") == found
+    if found:
+        said = text(content, "gradients")
+        assert said.startswith("Gradients through one-pass:2 are zero: attacks that follow them")

@@ -12,10 +12,10 @@ from click.testing import CliRunner
 from PIL import Image
 
 from pyfd.cli import cli
-from pyfd.evaluation import BrokenCertificateError
+from pyfd.evaluation import BrokenCertificateError, report
 from pyfd.evaluation.defences import Defence, PixelGrid
-from tests.evaluation.oracles import KNOWING, Known, Lazy, attacked, known_images
-from tests.evaluation.toys import cell
+from tests.evaluation.oracles import KNOWING, Known, Lazy, attacked, known_images, text
+from tests.evaluation.toys import cell, without_times
 
 # ---- what is proved, and what attacks leave ------------------------------------------------
 
@@ -98,11 +98,46 @@ def test_an_answer_that_was_wrong_may_not_become_right(tmp_path):
         grid(tmp_path)
 
 
-def test_an_attackers_files_are_not_compared(tmp_path):
-    """Their pixels may be farther away than the attacker's ε."""
-    found = grid(tmp_path, attacker_quality=30)
-    left = cell(found, "two-pass:pixel-4", "fgsm", 4)["correct"]
-    assert left < found["certified"]["two-pass:pixel-4"]["correct"]
+def test_nothing_is_certified_of_an_attackers_files(tmp_path):
+    """Their pixels may be farther away than the attacker's ε, so that less is left."""
+    proved = grid(tmp_path / "pixels")["certified"]["two-pass:pixel-4"]["correct"]
+    found = grid(tmp_path / "files", attacker_quality=30)
+    assert cell(found, "two-pass:pixel-4", "fgsm", 4)["correct"] < proved
+    assert found["certified"] == {}
+    assert "certified" not in report.text(found)
+    assert "accuracy-by-rate" not in report.figures(found)
+    said = text(found, "attacker-quality")
+    assert "Nothing is reported as certified" in said
+    # What is not certified stands on attacks alone
+    assert "two-pass:pixel-4" in text(found, "no-adaptive")
+
+
+def test_certified_tables_have_no_uniform_step(tmp_path):
+    """Otherwise they were a point among plain tables where nothing says that they are certified."""
+    names = ("two-pass:40", "certified:40@1")
+    found = attacked(tmp_path, 4, attacks=(), defences=names, attacker_quality=90)
+    assert {c["defence"]: c["uniform_step"] for c in found["cells"]} == dict(
+        zip(names, (40, None), strict=True)
+    )
+
+
+def test_nothing_is_said_of_certificates_where_no_defence_has_one(tmp_path):
+    found = grid(tmp_path, defences=("none",), attacker_quality=30)
+    assert text(found, "attacker-quality").endswith("those that would are stronger.")
+
+
+def test_a_log_that_certifies_an_attackers_files_is_done_again(tmp_path):
+    """One of an earlier version, for example."""
+    first = grid(tmp_path, attacker_quality=30)
+    path = tmp_path / "progress.jsonl"
+    header, *entries = map(json.loads, path.read_text().splitlines())
+    for entry in entries:
+        if entry["rates"].keys() == {"two-pass:pixel-4"}:
+            entry["certified"] = {"two-pass:pixel-4": "1" * 20}
+    path.write_text("\n".join(map(json.dumps, [header, *entries])) + "\n")
+    again = grid(tmp_path, attacker_quality=30)
+    assert again["certified"] == {}
+    assert without_times(again) == without_times(first)
 
 
 class Dice(Known):

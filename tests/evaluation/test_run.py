@@ -206,7 +206,7 @@ def test_command(tmp_path):
     (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
     arguments = ["evaluate", "--model", "tests.evaluation.toys:texture"]
     arguments += ["--images", f"{tmp_path}/photos", "--labels", f"{tmp_path}/labels.csv"]
-    arguments += ["-d", "none", "-d", "two-pass:16", "-a", "fgsm", "-e", "9", "--workers", "1"]
+    arguments += ["-d", "none", "-d", "two-pass:16", "-a", "bpda", "-e", "9", "--workers", "1"]
     arguments += ["--limit", "3", "--quick"]  # so few images would be an error otherwise
     result = CliRunner().invoke(cli, [*arguments, "-o", f"{tmp_path}/out"])
     assert result.exit_code == 0, result.output

@@ -196,6 +196,27 @@ def test_base_set(tmp_path, count, level):
     assert levels(attacked(tmp_path, count, attacks=())).get("base-set") == level
 
 
+@pytest.mark.parametrize(("count", "smoke"), [(24, True), (25, False), (120, False)])
+def test_a_smoke_run_is_excused_by_its_few_images_alone(tmp_path, count, smoke):
+    options = {"defences": (Nothing(),), "epsilons": (1,), "setting": {"quick": True}}
+    found = levels(attacked(tmp_path / "1", count, attacks=("fgsm",), **options))
+    assert found["no-adaptive"] == "error"
+    assert found["undefended"] == "warning"
+    assert ("smoke" in found) == smoke
+    assert ("base-set" in found) == (not smoke and count < 100)
+    options["defences"] = ("none", Nothing())
+    meager = levels(attacked(tmp_path / "2", count, attacks=("bpda",), **options))
+    assert {"one-attack", "few-steps"} & set(meager) == (
+        set() if smoke else {"one-attack", "few-steps"}
+    )
+
+
+def test_a_smoke_run_says_that_an_attackers_files_are_coded(tmp_path):
+    options = {"attacks": ("bpda",), "attacker_quality": 90, "setting": {"quick": True}}
+    found = attacked(tmp_path, 10, defences=("none", PixelGrid(4)), **options)
+    assert "Nothing is reported as certified" in text(found, "attacker-quality")
+
+
 def test_no_large_strength(tmp_path):
     assert "no-large-epsilon" not in levels(attacked(tmp_path / "1", 99))
     assert levels(attacked(tmp_path / "2", 100))["no-large-epsilon"] == "warning"

@@ -23,6 +23,7 @@ SIDE, COUNT = 10, 7
 
 #: Fewer steps and queries than the built-in attacks take, by the parameter's name.
 FEW = {"n_iter": 15, "n_queries": 120, "queries": 300, "tries": 3, "restarts": 2, "max_iter": 5}
+FEW["trials"] = 3
 
 
 class Affine(nn.Module):
@@ -43,6 +44,21 @@ class Blind(Affine):
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
             return super().forward(batch)
+
+
+class Unrecorded(Affine):
+    """The same without a gradient, whoever asks for one."""
+
+    @torch.inference_mode()
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        return super().forward(batch)
+
+
+class Constant(Affine):
+    """The same with a gradient for its weights alone."""
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        return super().forward(batch.detach())
 
 
 def few(attack: Attack) -> Attack:
@@ -89,8 +105,9 @@ def undone(name: str, model: Affine, labels: np.ndarray) -> np.ndarray:
 
 
 def moved(attack: Attack, model: nn.Module, labels: np.ndarray, epsilon: int, seed: int = 0):
-    """Return the images of an attack, behind a defence that does nothing to them."""
-    target = Target(model, (model,), parse("bits:8"))
+    """Return the images of an attack, behind a defence that does next to nothing to them."""
+    defence = parse("one-pass:1" if "tables" in attack.needs else "bits:8")
+    target = Target(model, (model,), defence)
     return attack.perturb(target, pictures(), labels, epsilon, seed)
 
 
@@ -166,15 +183,16 @@ def test_the_seed_decides_and_nothing_else(name):
     assert all(map(np.array_equal, *found))
 
 
-@pytest.mark.parametrize("name", BOUNDED)
-def test_models_without_a_gradient(name):
+@pytest.mark.parametrize("kind", [Blind, Unrecorded, Constant])
+@pytest.mark.parametrize("name", [*BOUNDED, "grid"])
+def test_models_without_a_gradient(name, kind):
     """Who follows gradients is blind, and fails at nothing else; who only asks is not."""
-    model = Blind(3).eval()
+    model = kind(3).eval()
     labels = labelled(model)
     left = kept(few(attacks.find(name)), model, labels, 3)
     if name in ("square", "square-whole", "autoattack", "bpda-autoattack"):
         assert left.sum() < COUNT
-    if name in ("fgsm", "bim"):
+    if name in ("fgsm", "bim", "grid"):
         assert left.all()
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyfd._core.pixels import Pixels
-from pyfd.evaluation.attacks.base import Attack, Target, to_batch, to_pixels
+from pyfd.evaluation.attacks.base import SHOWN, Attack, Target, to_batch, to_pixels
 from pyfd.evaluation.libraries import AUTOATTACK, require
 
 if TYPE_CHECKING:
@@ -162,7 +162,8 @@ class AutoAttack(Attack):
 
         found = list(images)
         for part in self.parts:
-            left = np.flatnonzero(predict(target.model, found) == labels).tolist()
+            said = predict(target.model, found, names=[SHOWN] * len(found))
+            left = np.flatnonzero(said == labels).tolist()
             if not left:
                 break
             chosen = [images[i] for i in left]

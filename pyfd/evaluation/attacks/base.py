@@ -38,6 +38,9 @@ _ADAPTIVE: frozenset[Need] = frozenset({"defence", "gradients", "tables", "4:4:4
 #: ("gray-box"), or the model and the defence ("adaptive").
 Threat: TypeAlias = Literal["benign", "black-box", "gray-box", "adaptive"]
 
+#: What an error calls an image that only an attack and the model see.
+SHOWN = "an image that an attack shows it"
+
 #: The number of draws of a random defence that an attacker averages (EOT).
 DRAWS = 20
 
@@ -159,21 +162,31 @@ def to_batch(images: Sequence[Pixels]) -> Tensor:
 
 
 def to_pixels(batch: Tensor, images: Sequence[Pixels], epsilon: float | None) -> list[Pixels]:
-    """Return N×3×H×W floats as levels, at most ε away from the images that they came from."""
+    """Return N×3×H×W floats as levels, at most ε away from the images that they came from.
+
+    Where a sample is NaN, as gradients that are not finite make it, the image stays as it is.
+    """
+    start = np.stack(images).astype(np.float32)
     levels = (batch.permute(0, 2, 3, 1).cpu() * 255).round().clamp(0, 255).numpy()
+    levels = np.where(np.isnan(levels), start, levels)
     if epsilon is not None:
-        start = np.stack(images).astype(np.float32)
         bound = math.floor(epsilon)
         levels = np.clip(levels, start - bound, start + bound)
     return [np.ascontiguousarray(image) for image in levels.astype(np.uint8)]
 
 
 def scores(model: nn.Module, images: Sequence[Pixels]) -> npt.NDArray[np.float64]:
-    """Return the N×K logits that a model gives to H×W×3 levels of one size."""
+    """Return the N×K logits that a model gives to H×W×3 levels of one size.
+
+    Raises:
+        ValueError: A largest logit is not finite.
+    """
     import torch
 
     from pyfd.torch import device_of
+    from pyfd.torch.scoring import refuse_unclear
 
     with torch.no_grad():
         logits = model(to_batch(images).to(device_of(model)))
+    refuse_unclear(logits, [SHOWN] * len(images))
     return np.asarray(logits.cpu().double().numpy())  # NumPy has no bfloat16

@@ -46,7 +46,7 @@ def cross(
     climbed with again, towards each of the likeliest other classes.
 
     Args:
-        model: A module from N×3×H×W in [0, 1] to logits.
+        model: A module from N×3×H×W in [0, 1] to logits, which has a gradient.
         through: The defence's stand-in, such as `pyfd.torch.FeatureDistillation`.
         qtables: Its tables; chroma is not subsampled.
         images: H×W×3 ``uint8`` arrays of one size.

@@ -30,7 +30,7 @@ class Grid(Attack):
     name = "grid"
     title = "grid-aimed"
     description = "moves coefficients over the rounding boundaries of the defence's tables"
-    needs = frozenset({"epsilon", "tables", "4:4:4"})
+    needs = frozenset({"epsilon", "gradients", "tables", "4:4:4"})
 
     def __init__(self, steps: int = STEPS, targets: int = 3, trials: int = 150) -> None:
         self.parameters = {"steps": steps, "targets": targets, "trials": trials}
@@ -45,13 +45,12 @@ class Grid(Attack):
     ) -> list[Pixels]:
         """Return adversarial images; the seed is that of the random trials."""
         from pyfd.evaluation.attacks.crossing import cross
-        from pyfd.evaluation.standins import standin
+        from pyfd.evaluation.standins import Attackable, standin
 
         defence = target.defence
         if defence is None or defence.qtables is None or epsilon is None:
             raise ValueError(f"{self.name!r} needs a defence with tables, and an ε")
+        model = Attackable(target.model, rounded=False).eval()
         through = standin(defence, target.model, seed)
         tables = defence.qtables
-        return cross(
-            target.model, through, tables, images, labels, epsilon, seed=seed, **self.parameters
-        )
+        return cross(model, through, tables, images, labels, epsilon, seed=seed, **self.parameters)

@@ -13,6 +13,7 @@ from pyfd._core.pixels import Pixels
 from pyfd.evaluation.models.classifier import as_classifier, logits_of, to_batch
 from pyfd.torch import batches
 from pyfd.torch.answers import other_dtype
+from pyfd.torch.scoring import not_finite
 
 
 def check(
@@ -102,10 +103,7 @@ def classes_of(
 def _refuse_infinite(logits: torch.Tensor, numbers: Sequence[int]) -> None:
     finite = torch.isfinite(logits).all(1).tolist()
     if not all(finite):
-        raise ValueError(
-            f"the model returned logits that are not finite (NaN or ∞) for image "
-            f"{numbers[finite.index(False)]}: are its weights whole, and is it trained?"
-        )
+        raise not_finite(f"image {numbers[finite.index(False)]}")
 
 
 def _answer(model: nn.Module, inputs: torch.Tensor) -> torch.Tensor:

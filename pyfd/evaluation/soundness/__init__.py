@@ -18,11 +18,14 @@ from typing import Any
 from pyfd.evaluation.soundness.comparisons import LARGE, compare
 from pyfd.evaluation.soundness.finding import Finding, Level, finding
 from pyfd.evaluation.soundness.outcomes import Results, left, outcomes
-from pyfd.evaluation.soundness.planned import base_set, planned, unequal
+from pyfd.evaluation.soundness.planned import TOO_FEW, base_set, planned, unequal
 from pyfd.evaluation.soundness.probes import Probed, blind, noise, probe
 from pyfd.evaluation.work import Work
 
 __all__ = ["Finding", "Level", "Probed", "findings", "left", "probe"]
+
+#: What a smoke run's own plan lacks so that it ends soon.
+_MEAGER = ("one-attack", "few-steps")
 
 
 def findings(
@@ -41,7 +44,8 @@ def findings(
         probed: What `probe` returned for it.
         finished: Whether all attacks are done. If so, noise is tried, which takes one forward
             pass for each defence and ε, on 50 images.
-        quick: Whether it is a smoke run. If so, what is too few is only said once.
+        quick: Whether it is a smoke run. If so, and if its base set says nothing, what is too
+            few is only said once.
     """
     results = Results.of(work, entries, probed.classes)
     if finished:
@@ -49,11 +53,13 @@ def findings(
         tried = [*results.noise, *outcomes(noisy, more)]
         results = dataclasses.replace(results, noise=tried)
     found = list(probed.findings)
-    if quick:
+    plan = planned(work, results, LARGE)
+    if quick and len(work.images) < TOO_FEW:
         reason = "This is a smoke run (--quick): it has too few images to conclude anything."
         found.append(finding("warning", "smoke", reason))
+        found += [f for f in plan if f["check"] not in _MEAGER]
     else:
-        found += [*base_set(work), *planned(work, results, LARGE)]
+        found += [*base_set(work), *plan]
     stands = {defence.name: results.stands(defence) for defence in results.defences}
     for chain in probed.chains:
         found += blind(chain, stands=stands.get(chain.defence.name, True))

@@ -79,11 +79,17 @@ def planned(work: Work, results: Results, largest: int) -> Iterator[Finding]:
     standing = [defence for defence in results.defences if results.stands(defence)]
     yield from _attackers([(d, [t for t in trials if _knows(t, d)]) for d in standing])
     if work.attacker_quality is not None:
+        unproved = ""
+        if any(defence.epsilon is not None for defence in results.defences):
+            unproved = (
+                " Nothing is reported as certified, because the files' pixels may lie farther "
+                "from what the camera wrote than the ε of a certificate."
+            )
         yield finding(
             "warning",
             "attacker-quality",
             f"No attack takes into account that the attacker's files have quality "
-            f"{work.attacker_quality}: those that would are stronger.",
+            f"{work.attacker_quality}: those that would are stronger.{unproved}",
         )
     epsilons = [t.epsilon for t in trials if t.epsilon is not None]
     if epsilons and max(epsilons) < largest and len(work.images) >= FEW:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -23,6 +24,9 @@ from pyfd.evaluation.standins import standin
 from pyfd.evaluation.work import Work
 from pyfd.torch import device_of
 
+#: A function of logits and labels, whose gradient attacks follow.
+Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+
 #: The images whose gradients are looked at; one of them is 5 %.
 IMAGES = 20
 
@@ -31,6 +35,9 @@ BLIND = 0.05
 
 #: The images on which noise is tried, at least, if there are as many.
 _NOISY = 50
+
+#: Attacks that lower the margin, which has a slope where the cross-entropy is flat.
+_BY_MARGIN = ("grid",)
 
 #: The differences of logits that are more than rounding, as shares of the largest.
 _ROUNDING = 1e-4
@@ -73,7 +80,7 @@ def probe(work: Work) -> Probed:
         found = list(_of_model(first, again, alone))
         for defence in {d.name: d for t in work.trials for d in t.judged}.values():
             found += _of_defence(defence, [work.images[i] for i in chunk[:2]], work.seed)
-        chains = [_chain(work, defence) for defence in _followed(work)]
+        chains = [_chain(work, defence, loss) for defence, loss in _followed(work)]
     return Probed(found, chains, first.shape[1])
 
 
@@ -153,26 +160,41 @@ def _of_defence(defence: Defence, images: list[Pixels], seed: int) -> Iterator[F
     )
 
 
-def _followed(work: Work) -> list[Defence]:
-    """Return the defences through which attacks follow gradients; "none" for the model alone."""
-    found: dict[str, Defence] = {}
+def _followed(work: Work) -> list[tuple[Defence, Loss]]:
+    """Return the defences through which attacks follow gradients; "none" for the model alone.
+
+    The loss is the cross-entropy, or the margin where all of them follow that.
+    """
+    found: dict[str, tuple[Defence, Loss]] = {}
     for trial in work.trials:
         if trial.attack.threat == "gray-box" and trial.attack.name != NOISE:
-            found["none"] = Defence()
+            found["none"] = Defence(), _cross_entropy
         elif trial.through is not None and "gradients" in trial.attack.needs:
-            found[trial.through.name] = trial.through
+            defence, loss = found.get(trial.through.name, (trial.through, _margin))
+            if trial.attack.name not in _BY_MARGIN:
+                loss = _cross_entropy
+            found[defence.name] = defence, loss
     return list(found.values())
 
 
-def _chain(work: Work, defence: Defence) -> Chain:
-    """Look at the gradients of the cross-entropy, image by image; one draw of random defences."""
+def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    return nn.functional.cross_entropy(logits, labels, reduction="sum")
+
+
+def _margin(logits: Tensor, labels: Tensor) -> Tensor:
+    own = nn.functional.one_hot(labels, logits.shape[1]).bool()
+    return (logits[own] - logits.masked_fill(own, -math.inf).amax(1)).sum()
+
+
+def _chain(work: Work, defence: Defence, loss: Loss) -> Chain:
+    """Look at the gradients of a loss, image by image; one draw of random defences."""
     model = work.model
     if defence.kind != "none":
         model = nn.Sequential(standin(defence, model, work.seed), model)
     images = zero = broken = 0
     with _judging(model):
         for chunk in work.batches():
-            gradients = _gradients(model, work, chunk[: IMAGES - images]).flatten(1)
+            gradients = _gradients(model, loss, work, chunk[: IMAGES - images]).flatten(1)
             images += len(gradients)
             broken += int((~gradients.isfinite()).any(1).sum())
             zero += int((gradients == 0).all(1).sum())
@@ -181,18 +203,18 @@ def _chain(work: Work, defence: Defence) -> Chain:
     return Chain(defence, images, zero, broken)
 
 
-def _gradients(model: nn.Module, work: Work, chosen: list[int]) -> Tensor:
+def _gradients(model: nn.Module, loss: Loss, work: Work, chosen: list[int]) -> Tensor:
     device = device_of(work.model)
     labels = torch.from_numpy(work.labels[chosen]).to(device)
     batch = to_batch([work.images[i] for i in chosen]).to(device).requires_grad_()
     with torch.enable_grad():
         try:
-            loss = nn.functional.cross_entropy(model(batch), labels, reduction="sum")
+            value = loss(model(batch), labels)
         except Exception:  # the model refuses gradients: attacks that need some say so
             return torch.zeros_like(batch)
-        if not loss.requires_grad:
+        if not value.requires_grad:
             return torch.zeros_like(batch)
-        (gradients,) = torch.autograd.grad(loss, batch, allow_unused=True)
+        (gradients,) = torch.autograd.grad(value, batch, allow_unused=True)
     return torch.zeros_like(batch) if gradients is None else gradients
 
 

@@ -92,3 +92,20 @@ def test_half_precision_counts():
 def test_other_errors_of_a_model_remain():
     with pytest.raises(RuntimeError, match="shape"):
         predict(Odd(lambda x: x.view(7)), [picture(8, 8)])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_answers_that_are_no_class(value):
+    """An argmax would make class 0 of them."""
+
+    class Dark(BrightOrDark):
+        def forward(self, batch):
+            dark = batch.mean((1, 2, 3)) < 0.25
+            return torch.where(dark[:, None], value, super().forward(batch))
+
+    images = [np.full((8, 8, 3), level, np.uint8) for level in (90, 240, 20)]
+    assert accuracy(Dark(), images[:2], [0, 1]) == 1
+    with pytest.raises(ValueError, match=r"^the model returned logits .* for image 2: "):
+        accuracy(Dark(), images, [0, 1, 0])
+    with pytest.raises(ValueError, match="for the dark one: are its weights whole"):
+        predict(Dark(), images, batch_size=1, names=["gray", "bright", "the dark one"])
