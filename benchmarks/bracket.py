@@ -39,7 +39,7 @@ EPSILONS = (1, 2, 4)
 COUNTS: dict[tuple[str, Scale], int] = {
     (MODELS[0], "model"): 25,
     (MODELS[-1], "model"): 25,
-    (MODELS[0], "photo"): 5,
+    (MODELS[0], "photo"): 10,
 }
 #: The most coefficients' values, all together, that are decoded and shown to the network.
 MOST = 512

@@ -42,6 +42,7 @@ PLAIN, CERTIFIED, PIXELS = "two-pass:certified:{}", "certified:{}", "two-pass:pi
 ATTACKS = ("pgd", "bpda", "grid")
 COUNTS: Mapping[Scale, int] = {"model": 200, "photo": 100}  # photographs
 ATTACKED = 25  # of these
+STRONGER = 10  # of these, with up to four times as much of an attack
 #: The attack on the grid as it is, without its trials, and with more of each of its parameters.
 MORE: Mapping[str, Mapping[str, int]] = {
     "grid": {},
@@ -70,7 +71,7 @@ def attacked(model: str, scale: Scale, epsilon: int) -> Part:
 def stronger() -> Part:
     """Return the part that attacks plain files on the grid with more of everything."""
     attacks = [grid(name, **more) for name, more in MORE.items()]
-    return Part("grid-stronger", MODELS[0], (PLAIN.format(4),), attacks, (4,), ATTACKED)
+    return Part("grid-stronger", MODELS[0], (PLAIN.format(4),), attacks, (4,), STRONGER)
 
 
 def grid(name: str, **parameters: int) -> Grid:
