@@ -10,8 +10,8 @@ an attack changes what a network sees. Each part is an evaluation in its own fol
 DIR; an interrupted run is resumed from there. Plain files are attacked on the grid with more
 steps, targets and trials than usual, to see whether the attack still gains. At last, their
 certified share is compared with what it leaves (benchmarks/bracket.py, its log is
-DIR/bracket.jsonl). Takes about an hour and a half on two cores, and some three more on one for
-the comparison. Needs 'pyfd-jpeg[evaluate]'.
+DIR/bracket.jsonl). Takes about an hour on two cores, and one more on one for the comparison.
+Needs 'pyfd-jpeg[evaluate]'.
 """
 
 from __future__ import annotations
