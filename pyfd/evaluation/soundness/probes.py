@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from pyfd._core.pixels import Pixels
-from pyfd.evaluation.attacks import Noise, to_batch
+from pyfd.evaluation.attacks import Grid, Noise, to_batch
 from pyfd.evaluation.defences import Defence
 from pyfd.evaluation.plan import Trial
 from pyfd.evaluation.soundness.finding import Finding, finding
@@ -35,9 +35,6 @@ BLIND = 0.05
 
 #: The images on which noise is tried, at least, if there are as many.
 _NOISY = 50
-
-#: Attacks that lower the margin, which has a slope where the cross-entropy is flat.
-_BY_MARGIN = ("grid",)
 
 #: The differences of logits that are more than rounding, as shares of the largest.
 _ROUNDING = 1e-4
@@ -171,7 +168,7 @@ def _followed(work: Work) -> list[tuple[Defence, Loss]]:
             found["none"] = Defence(), _cross_entropy
         elif trial.through is not None and "gradients" in trial.attack.needs:
             defence, loss = found.get(trial.through.name, (trial.through, _margin))
-            if trial.attack.name not in _BY_MARGIN:
+            if not isinstance(trial.attack, Grid):  # it lowers the margin, whatever its name
                 loss = _cross_entropy
             found[defence.name] = defence, loss
     return list(found.values())
