@@ -20,7 +20,8 @@ from pyfd.evaluation.attacks import Target
 from pyfd.evaluation.defences import Defence, as_jpeg
 from pyfd.evaluation.plan import Task, Trial
 from pyfd.evaluation.proof import BrokenCertificateError, Promise, promise
-from pyfd.torch import batches, predict
+from pyfd.torch import batches
+from pyfd.torch.scoring import predict_named
 
 
 @dataclass
@@ -188,7 +189,7 @@ class Work:
         """Return the classes that the model gives to what it sees of images behind a defence."""
         attack = "" if trial.attack.threat == "benign" else f" under {trial.name}"
         names = [f"image {number} behind {defence!r}{attack}" for number in numbers]
-        return predict(self.model, seen, names=names)
+        return predict_named(self.model, seen, names)
 
     def _certified(
         self,

@@ -64,11 +64,7 @@ def accuracy(
 
 
 def predict(
-    model: nn.Module,
-    images: Sequence[Pixels],
-    *,
-    batch_size: int = 16,
-    names: Sequence[str] | None = None,
+    model: nn.Module, images: Sequence[Pixels], *, batch_size: int = 16
 ) -> npt.NDArray[np.int64]:
     """Return the classes that a model predicts, in the order of the images.
 
@@ -77,7 +73,6 @@ def predict(
             evaluation mode for the duration of the call.
         images: H×W×3 ``uint8`` arrays; their sizes may differ.
         batch_size: The most images in a batch.
-        names: What an error calls the images; by default "image" and the index.
 
     Returns:
         An ``int64`` array with the index of the largest logit for each image.
@@ -87,7 +82,13 @@ def predict(
             `pyfd.evaluation.models.as_classifier` makes logits of dicts and tuples.
         ValueError: A largest logit is NaN or ∞.
     """
-    names = [f"image {i}" for i in range(len(images))] if names is None else names
+    return predict_named(model, images, [f"image {i}" for i in range(len(images))], batch_size)
+
+
+def predict_named(
+    model: nn.Module, images: Sequence[Pixels], names: Sequence[str], batch_size: int = 16
+) -> npt.NDArray[np.int64]:
+    """Return what `predict` does; errors call the images by names."""
     device = device_of(model)
     classes = np.empty(len(images), np.int64)
     training = model.training

@@ -158,11 +158,11 @@ class AutoAttack(Attack):
     ) -> list[Pixels]:
         """Return adversarial images, rounded to 8 bits."""
         require(self.libraries)
-        from pyfd.torch import predict
+        from pyfd.torch.scoring import predict_named
 
         found = list(images)
         for part in self.parts:
-            said = predict(target.model, found, names=[SHOWN] * len(found))
+            said = predict_named(target.model, found, [SHOWN] * len(found))
             left = np.flatnonzero(said == labels).tolist()
             if not left:
                 break

@@ -9,6 +9,7 @@ import torch
 import pyfd
 from pyfd import QTables
 from pyfd.torch import accuracy, predict
+from pyfd.torch.scoring import predict_named
 from tests.jpegs import picture
 
 
@@ -108,4 +109,4 @@ def test_answers_that_are_no_class(value):
     with pytest.raises(ValueError, match=r"^the model returned logits .* for image 2: "):
         accuracy(Dark(), images, [0, 1, 0])
     with pytest.raises(ValueError, match="for the dark one: are its weights whole"):
-        predict(Dark(), images, batch_size=1, names=["gray", "bright", "the dark one"])
+        predict_named(Dark(), images, ["gray", "bright", "the dark one"], batch_size=1)
