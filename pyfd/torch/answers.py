@@ -38,9 +38,10 @@ def other_dtype(model: nn.Module, error: BaseException) -> str | None:
     """Return a sentence if a model failed because its parameters are not ``float32``, or None."""
     weights = (*model.parameters(), *model.buffers())
     others = {weight.dtype for weight in weights if weight.is_floating_point()} - {torch.float32}
-    if not others or not re.search(
+    about_types = re.search(
         "type|Half|BFloat16", str(error)
-    ):  # it may convert images itself
+    )  # or else it may convert images itself
+    if not others or not about_types:
         return None
     names = " and ".join(sorted(str(dtype).removeprefix("torch.") for dtype in others))
     return f"Its parameters are {names}, but images are float32: use model.float()"
