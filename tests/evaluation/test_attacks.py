@@ -196,7 +196,7 @@ def test_parameters_of_cells():
     assert parameters("grid", "two-pass:16") == {
         "steps": attacks.STEPS,
         "targets": 3,
-        "trials": 150,
+        "trials": 600,
     }
 
 

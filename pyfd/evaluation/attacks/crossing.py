@@ -16,10 +16,12 @@ from pyfd.evaluation.attacks.patterns import Aim
 from pyfd.qtables import QTables
 from pyfd.torch import device_of
 
-#: Trials take these shares of the blocks, and this much noise, in turn.
-_SHARES, _NOISES = (0.5, 0.25, 0.1, 0.05), (0.0, 1.0, 2.0)
+#: Trials take these shares of the blocks, at least one, and this much noise, in turn.
+_SHARES, _NOISES = (0.1, 0.05, 0.02, 0.01), (0.0, 1.0, 2.0)
 #: Trials after which the gradient is taken again.
 _RENEWAL = 10
+#: Trials in a round: an image whose margin falls by less than this share in one is given up.
+_ROUND, _PACE = 120, 0.02
 
 
 def cross(
@@ -42,8 +44,8 @@ def cross(
     takes the gradient of the margin at what the model sees, and gives all these blocks the
     patterns that gain most by it (`Aim`), again and again, with the sum of the gradients. The
     first climb is towards any other class. Some blocks at random of the images that it leaves
-    right get other patterns, and keep them if the margin falls. What is right even then is
-    climbed with again, towards each of the likeliest other classes.
+    right get other patterns, and keep them if the margin falls. That ends where it hardly does.
+    What is right even then is climbed with again, towards each of the likeliest other classes.
 
     Args:
         model: A module from N×3×H×W in [0, 1] to logits, which has a gradient.
@@ -54,7 +56,7 @@ def cross(
         epsilon: The L∞ bound, in levels.
         steps: The number of gradients of a climb.
         targets: The number of other classes that are climbed towards.
-        trials: The number of times that random blocks get other patterns.
+        trials: The most times that random blocks get other patterns.
         seed: The seed of these.
 
     Returns:
@@ -62,29 +64,12 @@ def cross(
     """
     device = device_of(model)
     start = to_batch(images).to(device) * 255
-    truth = torch.from_numpy(labels).to(device)
-    with torch.no_grad():
-        logits = model(through(start / 255))
-    margins, best = _margins(logits, truth), start.clone()
-    free = Aim(qtables, start, epsilon).images
-    generator = torch.Generator().manual_seed(seed % 2**63)
-    others = torch.ones_like(logits, dtype=torch.bool).scatter_(1, truth[:, None], False)
-    for rivals in [others, None, *_likeliest(logits, others, targets)]:
-        right = ((margins >= 0) & free).nonzero().flatten()
-        if not len(right):
-            break
-        aim = Aim(qtables, start[right], epsilon)
-        chosen = others if rivals is None else rivals
-        search = _Search(model, through, aim, truth[right], chosen[right])
-        if rivals is None:
-            search.best, search.least = best[right], margins[right]
-            search.wander(trials, generator)
-        else:
-            search.climb(steps)
-        better = search.least < margins[right]
-        margins[right[better]] = search.least[better]
-        best[right[better]] = search.best[better]
-    return to_pixels(best / 255, images, epsilon)
+    hunt = _Hunt(model, through, qtables, epsilon, start, torch.from_numpy(labels).to(device))
+    hunt.climb(hunt.others, steps)
+    hunt.wander(trials, torch.Generator().manual_seed(seed % 2**63))
+    for rivals in _likeliest(hunt.logits, hunt.others, targets):
+        hunt.climb(rivals, steps)
+    return to_pixels(hunt.best / 255, images, epsilon)
 
 
 def _likeliest(logits: Tensor, others: Tensor, count: int) -> Iterator[Tensor]:
@@ -105,19 +90,82 @@ def _margins(logits: Tensor, truth: Tensor, rivals: Tensor | None = None) -> Ten
     return own - logits.masked_fill(~rivals, -math.inf).amax(1)
 
 
-class _Search:
-    """A search of several images, and the best that it found: N×3×H×W levels, and margins."""
+class _Hunt:
+    """The images, and the best that all searches made of them: N×3×H×W levels, and margins.
+
+    The arguments are those of `cross`; `start` is N×3×H×W levels, `truth` are the labels.
+    """
 
     def __init__(
-        self, model: nn.Module, through: nn.Module, aim: Aim, truth: Tensor, rivals: Tensor
+        self,
+        model: nn.Module,
+        through: nn.Module,
+        qtables: QTables,
+        epsilon: int,
+        start: Tensor,
+        truth: Tensor,
     ) -> None:
         self.model = model
         self.through = through
-        self.aim = aim
+        self.qtables = qtables
+        self.epsilon = epsilon
+        self.start = start
         self.truth = truth
-        self.rivals = rivals
-        self.best = aim.start
-        self.least = torch.full(truth.shape, math.inf, device=aim.start.device)
+        with torch.no_grad():
+            self.logits = model(through(start / 255))
+        self.others = torch.ones_like(self.logits, dtype=torch.bool)
+        self.others.scatter_(1, truth[:, None], False)
+        self.best, self.margins = start.clone(), _margins(self.logits, truth)
+        self.free = Aim(qtables, start, epsilon).images
+
+    def right(self) -> Tensor:
+        """Return the numbers of the images that are right, and can move."""
+        return ((self.margins >= 0) & self.free).nonzero().flatten()
+
+    def climb(self, rivals: Tensor, steps: int) -> None:
+        """Climb with the images that are right towards their rivals, N×K ``bool``."""
+        which = self.right()
+        if len(which):
+            search = _Search(self, which, rivals)
+            search.climb(steps)
+            self.take(search)
+
+    def wander(self, trials: int, generator: torch.Generator) -> None:
+        """Try patterns on the images that are right, round by round, until they hardly gain."""
+        which = self.right()
+        for left in range(trials, 0, -_ROUND):
+            if not len(which):
+                return
+            before = self.margins[which]
+            search = _Search(self, which, self.others)
+            search.wander(min(left, _ROUND), generator)
+            self.take(search)
+            gained = before - search.least >= _PACE * search.least
+            which = which[(search.least >= 0) & gained]
+
+    def take(self, search: _Search) -> None:
+        """Take over what a search found."""
+        self.best[search.which], self.margins[search.which] = search.best, search.least
+
+
+class _Search:
+    """A search of several images, and the best that was found: N×3×H×W levels, and margins.
+
+    Args:
+        hunt: Where it is searched.
+        which: The numbers of the images.
+        rivals: N×K ``bool``: the classes of all images that are searched towards.
+    """
+
+    def __init__(self, hunt: _Hunt, which: Tensor, rivals: Tensor) -> None:
+        self.which = which
+        self.model = hunt.model
+        self.through = hunt.through
+        self.aim = Aim(hunt.qtables, hunt.start[which], hunt.epsilon)
+        self.truth = hunt.truth[which]
+        self.rivals = rivals[which]
+        self.best = hunt.best[which]
+        self.least = hunt.margins[which]
 
     def climb(self, steps: int) -> None:
         """Go from pattern to pattern by the sum of the gradients."""

@@ -23,8 +23,8 @@ class Grid(Attack):
         steps: The number of gradients of a climb.
         targets: The number of other classes that are climbed towards, where the first climb,
             towards any, and the trials leave an image right.
-        trials: The number of times that random blocks get other patterns, where the first
-            climb leaves an image right.
+        trials: The most times that random blocks get other patterns, where the first climb
+            leaves an image right; it ends earlier where that hardly gains.
     """
 
     name = "grid"
@@ -32,7 +32,7 @@ class Grid(Attack):
     description = "moves coefficients over the rounding boundaries of the defence's tables"
     needs = frozenset({"epsilon", "gradients", "tables", "4:4:4"})
 
-    def __init__(self, steps: int = STEPS, targets: int = 3, trials: int = 150) -> None:
+    def __init__(self, steps: int = STEPS, targets: int = 3, trials: int = 600) -> None:
         self.parameters = {"steps": steps, "targets": targets, "trials": trials}
 
     def perturb(

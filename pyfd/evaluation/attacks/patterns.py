@@ -79,8 +79,11 @@ class Aim:
         return torch.randn(slopes.shape, generator=generator, dtype=slopes.dtype).to(self.device)
 
     def some(self, share: float, generator: torch.Generator) -> Tensor:
-        """Return the numbers of a random share of the blocks that can move."""
-        chosen = torch.rand(len(self.places), generator=generator) < share
+        """Return the numbers of a random share of the blocks that can move, at least one each."""
+        drawn = torch.rand(len(self.places), generator=generator)
+        owner = self.places.cpu() // self.per_image
+        least = torch.ones(len(self.start)).scatter_reduce_(0, owner, drawn, "amin")
+        chosen = drawn <= least.clamp_min(share)[owner]
         return chosen.nonzero().flatten().to(self.device)
 
     def at(self, slopes: Tensor) -> Tensor:
