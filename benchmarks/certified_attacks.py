@@ -43,11 +43,11 @@ ATTACKS = ("pgd", "bpda", "grid")
 COUNTS: Mapping[Scale, int] = {"model": 200, "photo": 100}  # photographs
 ATTACKED = 25  # of these
 STRONGER = 10  # of these, with many times as much of an attack
-#: The attack on the grid as it is, without its trials, and with more of each of its parameters.
+#: The attack on the grid as it is, with fewer trials, and with more of each of its parameters.
 MORE: Mapping[str, Mapping[str, int]] = {
     "grid": {},
     "no trials": {"trials": 0},
-    "600 trials": {"trials": 600},
+    "150 trials": {"trials": 150},
     "2400 trials": {"trials": 2400},
     "40 steps": {"steps": 40},
     "9 targets": {"targets": 9},
