@@ -43,6 +43,8 @@ class Pass(NamedTuple):
 class Counted(nn.Module):
     """A fast network, always right about one class, that counts the images that it sees.
 
+    It is a little less sure each time, so that no attack gives up.
+
     Args:
         around: An image, 1×3×H×W.
         steadfast: Whether it is always right; otherwise, only near `around`.
@@ -58,14 +60,15 @@ class Counted(nn.Module):
         self.backwards = 0
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the logits, N×K; the class's is 1 above all others."""
+        """Return the logits, N×K; the class's is at most 1 above all others."""
         count = len(images)
         self.forwards += count
         logits = nn.functional.avg_pool2d(images, SIDE // 7).flatten(1) @ self.weights
         one = torch.arange(CLASSES) == LABEL
         most = logits.masked_fill(one, -torch.inf).amax(1, keepdim=True)
         near = (images - self.around).abs().mean((1, 2, 3)) < 0.1
-        sign = torch.where(near | self.steadfast, 1.0, -1.0)[:, None]
+        sure = 1 / (1 + self.forwards / 100)
+        sign = torch.where(near | self.steadfast, sure, -1.0)[:, None]
         logits = torch.where(one, most + sign, logits)
         if logits.requires_grad:
             logits.register_hook(lambda _: self._differentiated(count))

@@ -10,7 +10,7 @@ from PIL import Image
 from benchmarks import attack_costs, autoattack
 from benchmarks.attack_costs import LABEL, SIDE, Cost, Counted, Pass, cost
 from pyfd.evaluation import attacks
-from pyfd.evaluation.attacks import HopSkipJump, Queries
+from pyfd.evaluation.attacks import Grid, HopSkipJump, Queries
 from tests.benchmarks.reports import content, shown
 from tests.evaluation.report.reports import make
 
@@ -27,6 +27,12 @@ def test_passes_are_counted(image, name, forwards, backwards):
     found = cost(attacks.find(name), image, Pass(10, 1000))
     assert (found.name, found.forwards, found.backwards) == (name, forwards, backwards)
     assert 0 < found.seconds - (10 * forwards + 1000 * backwards) < 60
+
+
+def test_trials_are_not_given_up(image):
+    """The network is a little less sure each time, so that the search goes on to its end."""
+    found = cost(Grid(steps=1, targets=0, trials=130), image, Pass(0, 0))
+    assert (found.forwards, found.backwards) == (1 + 2 + 130 + 13, 2 + 13)
 
 
 def test_queries_are_all_spent(image):

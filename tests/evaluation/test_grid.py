@@ -11,6 +11,7 @@ import pyfd
 from pyfd import QTables
 from pyfd.evaluation.attacks import ATTACKS, Target, to_batch
 from pyfd.evaluation.attacks.grid import Grid
+from pyfd.evaluation.attacks.patterns import Aim
 from pyfd.evaluation.defences import Distillation
 from pyfd.torch import FeatureDistillation
 from tests.evaluation.toys import Wavy, case
@@ -29,7 +30,7 @@ def loss(model: nn.Module, images: list[np.ndarray], labels: np.ndarray) -> np.n
 def test_grid_beats_what_ignores_the_grid(step, epsilon):
     """Against two passes, it raises the loss more than PGD with or without the defence.
 
-    It does so with a tenth of the trials that it makes by default.
+    It does so with a small part of the trials that it makes by default.
     """
     model, images, labels = case()
     tables = QTables.uniform(step)
@@ -137,3 +138,48 @@ def test_an_image_without_a_block_that_can_move_is_not_attacked():
     (moved,) = GRID.perturb(target, [flat], np.array([0]), 1, 0)
     assert np.array_equal(moved, flat)
     assert asked == [1]
+
+
+class Sinking(nn.Module):
+    """A model whose margin is less each time that it sees a dark image; it says how many it saw."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[int] = []
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        self.asked.append(len(batch))
+        mean = batch.mean((1, 2, 3))
+        margin = torch.where(mean < 0.5, 0.999 ** len(self.asked), 1.0)
+        return torch.stack([margin + 0 * mean, 0 * mean], 1)
+
+
+@pytest.mark.parametrize(
+    ("levels", "rounds"), [([200], [1]), ([60], [1] * 5), ([60, 200], [2] + [1] * 4)]
+)
+def test_trials_go_on_for_the_images_that_gain(levels, rounds):
+    """Images whose margin does not fall in a round of 120 trials are given up after it."""
+    model, tables = Sinking().eval(), QTables.uniform(16)
+    noise = np.random.default_rng(0).integers(-20, 20, (16, 16, 3))
+    start = [(level + noise).astype(np.uint8) for level in levels]
+    start = [pyfd.decode(pyfd.encode(image, tables), tables) for image in start]
+    labels = np.zeros(len(start), int)
+    Grid(steps=1, targets=0, trials=600).perturb(
+        Target(model, defence=Distillation(tables)), start, labels, 4, 0
+    )
+    before, of_round = 1 + 2, 120 + 12  # the answer and the climb; the gradients of a round
+    assert model.asked[before:] == [n for n in rounds for _ in range(of_round)]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 1.0])
+def test_every_image_has_a_block_in_each_trial(share):
+    start = to_batch([picture(64, 48, seed=i) for i in range(3)]) * 255
+    aim = Aim(QTables.uniform(16), start, 4)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        chosen = aim.some(share, generator)
+        assert len(chosen.unique()) == len(chosen)
+        of_each = torch.bincount(aim.places[chosen] // aim.per_image, minlength=3)
+        assert (of_each >= 1).all()
+        assert share == 0 or (of_each <= 3 + 2 * share * aim.per_image).all()
+        assert (of_each == 48).all() or share < 1
