@@ -21,7 +21,7 @@ from pyfd.evaluation.defences import Defence, as_jpeg
 from pyfd.evaluation.plan import Task, Trial
 from pyfd.evaluation.proof import BrokenCertificateError, Promise, promise
 from pyfd.torch import batches
-from pyfd.torch.scoring import predict_named
+from pyfd.torch.scoring import NotFiniteError, not_finite, predict_named
 
 
 @dataclass
@@ -114,16 +114,16 @@ class Work:
         chosen = self.chunks[place][chunk]
         seed = self.seed + chosen[0]
         labels = self.labels[chosen]
+        numbers = [self.numbers[i] for i in chosen]
         photographs = [self.images[i] for i in chosen]
         images = trial.start.camera(photographs)
         before = time.perf_counter()
-        moved = self._attacked(trial, images, labels, seed)
+        moved = self._attacked(trial, images, labels, numbers, seed)
         seconds = time.perf_counter() - before
         pairs = zip(moved, images, strict=True)
         distances = [float(np.linalg.norm((a - 1.0 * b) / 255)) for a, b in pairs]
         handed, seen = self._seen(trial.judged, moved, seed)
         promises = [p for d in trial.judged if (p := promise(d, images, seed))]
-        numbers = [self.numbers[i] for i in chosen]
         for p in promises:
             p.check(handed, seen[p.defence.name], trial.name, numbers)
         classes = {name: self._said(given, trial, name, numbers) for name, given in seen.items()}
@@ -154,12 +154,20 @@ class Work:
         return entry
 
     def _attacked(
-        self, trial: Trial, images: list[Pixels], labels: npt.NDArray[np.int64], seed: int
+        self,
+        trial: Trial,
+        images: list[Pixels],
+        labels: npt.NDArray[np.int64],
+        numbers: Sequence[int],
+        seed: int,
     ) -> list[Pixels]:
         surrogates = self.surrogates if "surrogate" in trial.attack.needs else ()
         target = Target(self.model, surrogates, trial.through)
         try:
             moved = trial.attack.perturb(target, images, labels, trial.epsilon, seed)
+        except NotFiniteError as error:  # an attack knows neither its name nor the images'
+            few = f"image {numbers[0]}" if len(numbers) == 1 else f"images {numbers}"
+            raise not_finite(f"what {trial.name} made of {few}") from error
         except (ValueError, ImportError, MemoryError, BrokenCertificateError):  # say enough
             raise
         except (Exception, SystemExit) as error:  # the model's code, the attack's or the library's

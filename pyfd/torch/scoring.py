@@ -109,16 +109,20 @@ def refuse_unclear(logits: torch.Tensor, names: Sequence[str]) -> None:
     """Refuse N×K logits that name no class, of which ``argmax`` would make class 0.
 
     Raises:
-        ValueError: A largest logit is NaN, which it is if any is, or ∞.
+        NotFiniteError: A largest logit is NaN, which it is if any is, or ∞.
     """
     clear = logits.amax(1).isfinite().tolist()
     if not all(clear):
         raise not_finite(names[clear.index(False)])
 
 
-def not_finite(name: str) -> ValueError:
+class NotFiniteError(ValueError):
+    """A model's answer to an image names no class."""
+
+
+def not_finite(name: str) -> NotFiniteError:
     """Return the error about a model's answer to an image, which blames the model."""
-    return ValueError(
+    return NotFiniteError(
         f"the model returned logits that are not finite (NaN or ∞) for {name}: are its weights "
         "whole, and is it trained?"
     )

@@ -326,9 +326,23 @@ def test_answers_under_attack_that_are_not_finite(value, attack, defence, tmp_pa
     model = Overflowing(value)
     options = {**smooth(), "attacks": (GRID if attack == "grid" else attack,)}
     options |= {"surrogate": model} if attack == "transfer" else {}
-    match = "^the model returned logits that are not finite .* for (image|an image that)"
+    match = "^the model returned logits that are not finite .* for (image|what .* made of image)"
     with pytest.raises(ValueError, match=match):
         run(tmp_path, model=model, defences=(defence,), **options)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_attack_is_named_where_the_answer_is_one_that_it_asked_for(workers, tmp_path):
+    """The message is whole when it comes from another process, too."""
+    match = "for what pgd, ε = 16 made of images \\[0, 1, 2\\]: are its weights whole, and"
+    with pytest.raises(ValueError, match=f"^the model returned .{{30,60}} {match}"):
+        run(
+            tmp_path,
+            model=Overflowing(torch.nan),
+            defences=("none",),
+            workers=workers,
+            **{**smooth(), "attacks": ("pgd",)},
+        )
 
 
 class Rougher(attacks.Attack):
