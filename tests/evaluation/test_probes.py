@@ -140,6 +140,18 @@ def test_gradients_that_vanish(tmp_path, model, kind):
     assert f"Gradients through the undefended model {kind}" in text(content, "gradients")
 
 
+@pytest.mark.parametrize("kind", [Saturated, Quantized, Broken, Detached])
+def test_gradients_of_surrogates(tmp_path, kind):
+    """Nobody relies on a transfer that fails, but whoever reads of it should know why."""
+    options = {"attacks": ("pgd", "transfer"), "surrogate": [Known(), kind()]}
+    content = attacked(tmp_path / "1", **options)
+    assert levels(content)["gradients"] == "warning"
+    assert text(content, "gradients").startswith("Gradients through surrogate 2 are ")
+    alone = attacked(tmp_path / "2", **{**options, "surrogate": kind()})
+    assert text(alone, "gradients").startswith("Gradients through the surrogate are ")
+    assert "gradients" not in levels(attacked(tmp_path / "3", **{**options, "surrogate": Known()}))
+
+
 class Partly(Known):
     """A model that gives no gradient for images whose first sample is at most a level."""
 

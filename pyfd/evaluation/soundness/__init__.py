@@ -62,6 +62,7 @@ def findings(
         found += [*base_set(work), *plan]
     stands = {defence.name: results.stands(defence) for defence in results.defences}
     for chain in probed.chains:
-        found += blind(chain, stands=stands.get(chain.defence.name, True))
+        relied_on = chain.defence is not None and stands.get(chain.defence, True)
+        found += blind(chain, stands=relied_on)
     found += [*compare(results), *unequal(results)]
     return sorted(found, key=lambda f: f["level"] != "error")

@@ -46,9 +46,12 @@ _KERNELS = 1e-2
 
 @dataclass(frozen=True)
 class Chain:
-    """The gradients of the loss through a defence and the model, on the first images."""
+    """The gradients of the loss through a model, behind a defence or not, on the first images."""
 
-    defence: Defence
+    through: str
+    """What they go through, for a sentence."""
+    defence: str | None
+    """The name of the defence that attacks aim at so; None for a surrogate."""
     images: int
     zero: int
     """The images whose gradient is zero, or does not exist."""
@@ -77,7 +80,7 @@ def probe(work: Work) -> Probed:
         found = list(_of_model(first, again, alone))
         for defence in {d.name: d for t in work.trials for d in t.judged}.values():
             found += _of_defence(defence, [work.images[i] for i in chunk[:2]], work.seed)
-        chains = [_chain(work, defence, loss) for defence, loss in _followed(work)]
+        chains = [*_aimed(work), *_surrogates(work)]
     return Probed(found, chains, first.shape[1])
 
 
@@ -183,11 +186,24 @@ def _margin(logits: Tensor, labels: Tensor) -> Tensor:
     return (logits[own] - logits.masked_fill(own, -math.inf).amax(1)).sum()
 
 
-def _chain(work: Work, defence: Defence, loss: Loss) -> Chain:
-    """Look at the gradients of a loss, image by image; one draw of random defences."""
-    model = work.model
-    if defence.kind != "none":
-        model = nn.Sequential(standin(defence, model, work.seed), model)
+def _aimed(work: Work) -> Iterator[Chain]:
+    """Yield the gradients that attacks follow through defences; one draw of random ones."""
+    for defence, loss in _followed(work):
+        model = work.model
+        if defence.kind != "none":
+            model = nn.Sequential(standin(defence, model, work.seed), model)
+        yield Chain(who(defence), defence.name, *_counted(work, model, loss))
+
+
+def _surrogates(work: Work) -> Iterator[Chain]:
+    """Yield the gradients through each of the surrogates."""
+    for number, model in enumerate(work.surrogates, 1):
+        name = f"surrogate {number}" if len(work.surrogates) > 1 else "the surrogate"
+        yield Chain(name, None, *_counted(work, model, _cross_entropy))
+
+
+def _counted(work: Work, model: nn.Module, loss: Loss) -> tuple[int, int, int]:
+    """Look at the gradients of a loss, image by image: return the three counts of `Chain`."""
     images = zero = broken = 0
     with _judging(model):
         for chunk in work.batches():
@@ -197,7 +213,7 @@ def _chain(work: Work, defence: Defence, loss: Loss) -> Chain:
             zero += int((gradients == 0).all(1).sum())
             if images == IMAGES:
                 break
-    return Chain(defence, images, zero, broken)
+    return images, zero, broken
 
 
 def _gradients(model: nn.Module, loss: Loss, work: Work, chosen: list[int]) -> Tensor:
@@ -230,7 +246,7 @@ def blind(chain: Chain, *, stands: bool) -> Iterator[Finding]:
             yield finding(
                 "error" if stands and count > BLIND * chain.images else "warning",
                 "gradients",
-                f"Gradients through {who(chain.defence)} are {kind}{share}: attacks that follow "
+                f"Gradients through {chain.through} are {kind}{share}: attacks that follow "
                 "them are blind.",
             )
 
