@@ -11,7 +11,7 @@ import base64
 import io
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -25,6 +25,7 @@ try:
     from matplotlib.legend import Legend
     from matplotlib.lines import Line2D
     from matplotlib.ticker import MaxNLocator, PercentFormatter
+    from matplotlib.transforms import ScaledTranslation, Transform
 except ModuleNotFoundError as error:
     raise missing("matplotlib", "evaluate", module=error.name) from error
 
@@ -36,6 +37,8 @@ _POINTS: dict[str, dict[str, Any]] = {
     "black-box": {},
 }
 
+_INTERVAL: dict[str, Any] = {"linewidth": 0.8, "alpha": 0.6, "clip_on": False}
+
 # Inches
 _WIDTH = 3.4  # a column of a paper
 _HEIGHT = 1.98  # of the axes, without the labels below
@@ -45,6 +48,7 @@ _LEGEND_ROW = 0.17
 _DEFENCE_ROW = 0.15
 _LEGEND_COLUMNS = 5
 _MARKS = 6  # at most on an axis, unless its points are far between
+_GAP, _GAPS = 2.0, 9.0  # points between curves that coincide, and between the first and the last
 _COLUMNS = 2  # of a sheet: as wide as a page of a paper
 
 _LETTERS = 40  # of a title, and of a name in a key, for each column of panels
@@ -67,6 +71,8 @@ class Curve(NamedTuple):
 
     look: Look
     points: Sequence[tuple[float, float]]
+    intervals: Sequence[tuple[float, float]]
+    """The 95 % interval of each point."""
     label: str = ""
 
 
@@ -87,7 +93,8 @@ class Curves(NamedTuple):
     def legend(self) -> list[Line2D]:
         """The entries of the legend."""
         labelled = (curve for curve in self.curves if curve.label)
-        return [Line2D([], [], label=curve.label, **_drawn(curve.look)) for curve in labelled]
+        lines = [Line2D([], [], label=curve.label, **_drawn(curve.look)) for curve in labelled]
+        return [*lines, _interval_entry()]
 
     def draw(self, axes: Axes) -> None:
         """Draw the curves."""
@@ -95,11 +102,23 @@ class Curves(NamedTuple):
         axes.set_ylabel("accuracy", fontsize=9)
         axes.set_ylim(0, 1)
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        for curve in self.curves:
-            axes.plot(*zip(*curve.points, strict=True), **_drawn(curve.look))
+        for curve, place in zip(self.curves, _beside(axes, self.curves), strict=True):
+            lines = axes.plot(*zip(*curve.points, strict=True), **_drawn(curve.look))
+            for (x, _), ends in zip(curve.points, curve.intervals, strict=True):
+                lines += axes.plot((x, x), ends, color=curve.look.color, **_INTERVAL)
+            for line in lines:  # later than plotted, so that the axis has room for the points
+                line.set_transform(place)
         _mark(axes, sorted({x for curve in self.curves for x, _ in curve.points}))
         if self.from_zero:
             axes.set_xlim(left=0)
+
+
+def _beside(axes: Axes, curves: Sequence[Curve]) -> Iterator[Transform]:
+    """Yield where to draw each curve: a little beside the others, which it would else hide."""
+    gap = min(_GAP, _GAPS / len(curves)) if any(len(c.points) > 1 for c in curves) else 0
+    for number in range(len(curves)):
+        inches = gap * (number - (len(curves) - 1) / 2) / 72
+        yield axes.transData + ScaledTranslation(inches, 0, axes.figure.dpi_scale_trans)
 
 
 def _mark(axes: Axes, places: Sequence[float]) -> None:
@@ -179,7 +198,7 @@ class Bars(NamedTuple):
     @property
     def legend(self) -> list[Line2D]:
         """The entries of the legend."""
-        entries = [Line2D([], [], color="black", linewidth=1, label="95 % interval")]
+        entries = [_interval_entry()]
         if any(bar.benign is not None for bar in self.bars):
             benign = _drawn(Look(line="")) | _POINTS["benign"]
             entries.insert(0, Line2D([], [], label="benign", **benign))
@@ -198,6 +217,10 @@ class Bars(NamedTuple):
 
 
 Panel: TypeAlias = "Curves | Rows | Bars"
+
+
+def _interval_entry() -> Line2D:
+    return Line2D([], [], color="black", linewidth=1, label="95 % interval")
 
 
 def _height_of(rows: int) -> float:

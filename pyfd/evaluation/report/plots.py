@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from pyfd.evaluation.report.data import BENIGN, Column, Evaluation, read
+from pyfd.evaluation.report.data import BENIGN, Accuracy, Column, Evaluation, read
 from pyfd.evaluation.report.drawing import Bar, Bars, Curve, Curves, Look, Panel, Row, Rows, sheet
 
 if TYPE_CHECKING:
@@ -79,11 +79,12 @@ def by_epsilon(evaluation: Evaluation) -> dict[str, Curves | Bars]:
         curves = []
         for defence, look in looks(evaluation.defences).items():
             cells = [evaluation.cell(defence, column) for column in columns]
-            points = [(cell.epsilon, cell.accuracy) for cell in cells if cell and cell.epsilon]
-            benign = evaluation.benign(defence)
+            points: list[tuple[float, Accuracy]]
+            points = [(cell.epsilon, cell) for cell in cells if cell and cell.epsilon]
             if points:
-                start = [(0.0, benign.accuracy)] if benign else []
-                curves.append(Curve(look, [*start, *points]))
+                if benign := evaluation.benign(defence):
+                    points.insert(0, (0.0, benign))
+                curves.append(_curve(look, points))
         if curves:
             panels[name] = Curves(curves, "ε, in 8-bit levels")
     return panels
@@ -98,9 +99,9 @@ def by_step(evaluation: Evaluation) -> dict[str, Curves]:
             curves = []
             for column, look in zip([BENIGN, *columns], _strength_looks(), strict=False):
                 cells = [(step, evaluation.cell(defence, column)) for step, defence in steps]
-                points = [(float(step), cell.accuracy) for step, cell in cells if cell]
+                points = [(float(step), cell) for step, cell in cells if cell]
                 if len(points) > 1:
-                    curves.append(Curve(look, points, column.strength or "benign"))
+                    curves.append(_curve(look, points, column.strength or "benign"))
             if any(curve.label != "benign" for curve in curves):
                 panels[f"{kind}, {name}"] = Curves(curves, "quantization step")
     return panels
@@ -126,12 +127,18 @@ def by_rate(evaluation: Evaluation) -> dict[str, Curves]:
     for name, (number, look) in _numbered(evaluation).items():
         certified, rate = evaluation.certified.get(name), evaluation.rates.get(name)
         if certified is not None and rate is not None:
-            point = Curve(look, [(rate, certified.accuracy)], number)
+            point = _curve(look, [(rate, certified)], number)
             points.setdefault(certified.epsilon, []).append(point)
     return {
         f"ε = {epsilon}": Curves(curves, "bits per pixel", from_zero=True)
         for epsilon, curves in sorted(points.items())
     }
+
+
+def _curve(look: Look, points: Sequence[tuple[float, Accuracy]], label: str = "") -> Curve:
+    """Return a curve of accuracies, each with its interval."""
+    intervals = [(low, high) for low, high in (share.interval for _, share in points)]
+    return Curve(look, [(x, share.accuracy) for x, share in points], intervals, label)
 
 
 def _bars(evaluation: Evaluation, column: Column) -> Iterator[Bar]:

@@ -47,6 +47,8 @@ def test_plots_against_epsilon():
         attacks = [COLUMNS[0], *(("gray-box", "pgd", epsilon) for epsilon in (1, 2, 4))]
         wanted = [accuracy(defence, attack) / N for attack in attacks]
         assert curve.points == list(zip((0, 1, 2, 4), wanted, strict=True))
+        intervals = [tuple(wilson(accuracy(defence, attack), N)) for attack in attacks]
+        assert curve.intervals == intervals
     assert len(found[0].curves) == sum(measured(d, COLUMNS[1]) for d in DEFENCES)
 
 
@@ -81,8 +83,9 @@ def test_plots_against_step():
     assert x_label == "quantization step"
     assert [curve.label for curve in curves] == ["benign", "ε = 1", "ε = 2", "ε = 4"]
     for curve, attack in zip(curves, (COLUMNS[0], *COLUMNS[4:7]), strict=True):
-        wanted = [(step, accuracy(f"two-pass:{step}", attack) / N) for step in (16, 32)]
-        assert curve.points == wanted
+        found = [(step, accuracy(f"two-pass:{step}", attack)) for step in (16, 32)]
+        assert curve.points == [(step, correct / N) for step, correct in found]
+        assert curve.intervals == [tuple(wilson(correct, N)) for _, correct in found]
 
 
 def test_uniform_tables_by_another_name():
@@ -222,7 +225,8 @@ def test_labels_keep_apart(count):
 )
 def test_octaves_are_even(places, even):
     """Strengths up to where everything falls would else lie on one another at the left."""
-    curve = drawing.Curve(drawing.Look(), [(x, 0.5) for x in places])
+    points = [(x, 0.5) for x in places]
+    curve = drawing.Curve(drawing.Look(), points, [(0.4, 0.6)] * len(points))
     figure = drawing.alone(drawing.Curves([curve], "ε"))
     FigureCanvasAgg(figure).draw()
     (axes,) = figure.axes
@@ -232,6 +236,29 @@ def test_octaves_are_even(places, even):
     if even:
         assert [label.get_text() for label in axes.get_xticklabels()] == [str(x) for x in places]
         assert gaps.min() > 0.08 * axes.bbox.width
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 20])
+def test_equal_curves_do_not_hide_each_other(count):
+    """They lie beside each other, close to the strength that they belong to, with intervals."""
+    points, intervals = [(0, 0.5), (4, 0.2), (8, 0.0)], [(0.4, 0.6), (0.1, 0.3), (0, 0.1)]
+    curve = drawing.Curve(drawing.Look(), points, intervals)
+    figure = drawing.alone(drawing.Curves([curve] * count, "ε"))
+    FigureCanvasAgg(figure).draw()
+    (axes,) = figure.axes
+    curves = [line for line in axes.lines if line.get_marker() == "o"]
+    spans = [line for line in axes.lines if line.get_marker() == "None"]
+    assert len(curves) == count
+    assert [tuple(line.get_ydata()) for line in spans] == intervals * count
+    places = np.array([line.get_transform().transform(points) for line in curves]) * 72 / figure.dpi
+    ticks = axes.transData.transform(points) * 72 / figure.dpi
+    assert np.allclose(places[..., 1], ticks[:, 1])
+    apart = places[..., 0] - ticks[:, 0]
+    assert np.allclose(apart.sum(0), 0, atol=1e-6)
+    assert np.abs(apart).max() < 5
+    assert count == 1 or (np.diff(apart, axis=0) >= min(2, 9 / count) - 1e-6).all()
+    assert axes.bbox.x0 * 72 / figure.dpi < places[..., 0].min()
+    assert places[..., 0].max() < axes.bbox.x1 * 72 / figure.dpi
 
 
 def pictures(root: ElementTree.Element) -> list[tuple[str | None, ElementTree.Element]]:
