@@ -234,10 +234,11 @@ def draw(
     figure = Figure(figsize=(10, 5.4), layout="constrained")
     FigureCanvasAgg(figure)
     every, tried = figure.subplots(1, 2, sharey=True)
-    every.set_title(f"{COUNT} photographs", fontsize=10)
+    every.set_title(f"{found[0].benign['n']} photographs", fontsize=10)
     draw_certified(every, found, {row.defence: row.certified for row in found})
     draw_grids(every, found)
-    tried.set_title(f"{ATTACKED} of them, attacked", fontsize=10)
+    counts = {content["setting"]["n"] for content in contents.values()}
+    tried.set_title(f"{min(counts, default=0)} of them, attacked", fontsize=10)
     draw_certified(tried, found, proved["certified"] if proved else {})
     draw_attacked(tried, found, contents)
     for axes in (every, tried):
