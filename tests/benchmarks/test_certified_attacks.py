@@ -59,7 +59,7 @@ def test_more_of_each_parameter_is_its_own_attack():
     assert [len(difference) for difference in changed] == [1] * len(others)
     rows = certified_attacks.more_table(content(part)).splitlines()[2:]
     assert rows[0] == f"| grid | {shown(2)} | 0 |"
-    assert rows[2] == f"| 600 trials | {shown(4)} | 1 |"
+    assert rows[2] == f"| 150 trials | {shown(4)} | 1 |"
     assert rows[-1] == f"| all together | {shown(150)} |  |"
 
 
