@@ -82,14 +82,18 @@ def test_interrupts_are_raised_once_c_has_returned(monkeypatch, capfd):
 
     monkeypatch.setattr(helpers, "ask", interrupted)
     image = picture(*SIZE)
-    for call in (
-        lambda: pyfd.decode(DATA, T, workers=2),
-        lambda: pyfd.decode(PLAIN, T, workers=2),
-        lambda: pyfd.requantize(DATA, T, restart_rows=1, workers=2),
-        lambda: pyfd.encode(image, T, restart_rows=1, workers=2),
-    ):
-        with pytest.raises(KeyboardInterrupt):
-            call()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs of a script ignore it
+    try:
+        for call in (
+            lambda: pyfd.decode(DATA, T, workers=2),
+            lambda: pyfd.decode(PLAIN, T, workers=2),
+            lambda: pyfd.requantize(DATA, T, restart_rows=1, workers=2),
+            lambda: pyfd.encode(image, T, restart_rows=1, workers=2),
+        ):
+            with pytest.raises(KeyboardInterrupt):
+                call()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert capfd.readouterr().err == ""
 
 
