@@ -44,7 +44,7 @@ KINDS, PRESETS = ("one-pass", "two-pass"), ("fd-2018", "fd-cvpr2019")
 ONE_PASS, TWO_PASS = "one-pass:fd-cvpr2019", "two-pass:fd-cvpr2019"
 
 #: How many photographs the headlines are measured on. Larger pictures and networks are slower.
-COUNTS: Mapping[Scale, Sequence[int]] = {"model": (COUNT, 25, 50), "photo": (25, 5, 25)}
+COUNTS: Mapping[Scale, Sequence[int]] = {"model": (COUNT, 25, 50), "photo": (25, 10, 25)}
 
 
 def parts() -> list[Part]:
