@@ -167,7 +167,8 @@ class Work:
             moved = trial.attack.perturb(target, images, labels, trial.epsilon, seed)
         except NotFiniteError as error:  # an attack knows neither its name nor the images'
             few = f"image {numbers[0]}" if len(numbers) == 1 else f"images {numbers}"
-            raise not_finite(f"what {trial.name} made of {few}") from error
+            asked = "a surrogate" if surrogates else "the model"
+            raise not_finite(f"what {trial.name} made of {few}", asked) from error
         except (ValueError, ImportError, MemoryError, BrokenCertificateError):  # say enough
             raise
         except (Exception, SystemExit) as error:  # the model's code, the attack's or the library's

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
@@ -91,18 +92,25 @@ def predict_named(
     """Return what `predict` does; errors call the images by names."""
     device = device_of(model)
     classes = np.empty(len(images), np.int64)
-    training = model.training
+    with judging(model), torch.no_grad():
+        for chosen in batches([image.shape for image in images], batch_size):
+            batch = torch.from_numpy(np.stack([images[i] for i in chosen])).to(device)
+            logits = answer(model, batch.permute(0, 3, 1, 2).float() / 255)
+            refuse_unclear(logits, [names[i] for i in chosen])
+            classes[chosen] = logits.argmax(1).cpu().numpy()
+    return classes
+
+
+@contextmanager
+def judging(model: nn.Module) -> Iterator[None]:
+    """Put a model into evaluation mode, and each of its modules back into its own."""
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        with torch.no_grad():
-            for chosen in batches([image.shape for image in images], batch_size):
-                batch = torch.from_numpy(np.stack([images[i] for i in chosen])).to(device)
-                logits = answer(model, batch.permute(0, 3, 1, 2).float() / 255)
-                refuse_unclear(logits, [names[i] for i in chosen])
-                classes[chosen] = logits.argmax(1).cpu().numpy()
+        yield
     finally:
-        model.train(training)
-    return classes
+        for module, training in modes:
+            module.training = training
 
 
 def refuse_unclear(logits: torch.Tensor, names: Sequence[str]) -> None:
@@ -120,10 +128,10 @@ class NotFiniteError(ValueError):
     """A model's answer to an image names no class."""
 
 
-def not_finite(name: str) -> NotFiniteError:
+def not_finite(name: str, model: str = "the model") -> NotFiniteError:
     """Return the error about a model's answer to an image, which blames the model."""
     return NotFiniteError(
-        f"the model returned logits that are not finite (NaN or ∞) for {name}: are its weights "
+        f"{model} returned logits that are not finite (NaN or ∞) for {name}: are its weights "
         "whole, and is it trained?"
     )
 

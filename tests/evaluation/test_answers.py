@@ -326,7 +326,8 @@ def test_answers_under_attack_that_are_not_finite(value, attack, defence, tmp_pa
     model = Overflowing(value)
     options = {**smooth(), "attacks": (GRID if attack == "grid" else attack,)}
     options |= {"surrogate": model} if attack == "transfer" else {}
-    match = "^the model returned logits that are not finite .* for (image|what .* made of image)"
+    who = "a surrogate" if attack == "transfer" else "the model"
+    match = f"^{who} returned logits that are not finite .* for (image|what .* made of image)"
     with pytest.raises(ValueError, match=match):
         run(tmp_path, model=model, defences=(defence,), **options)
 

@@ -147,6 +147,7 @@ def test_gradients_of_surrogates(tmp_path, kind):
     content = attacked(tmp_path / "1", **options)
     assert levels(content)["gradients"] == "warning"
     assert text(content, "gradients").startswith("Gradients through surrogate 2 are ")
+    assert text(content, "gradients").endswith(": transfer gains nothing by it.")
     alone = attacked(tmp_path / "2", **{**options, "surrogate": kind()})
     assert text(alone, "gradients").startswith("Gradients through the surrogate are ")
     assert "gradients" not in levels(attacked(tmp_path / "3", **{**options, "surrogate": Known()}))

@@ -11,7 +11,7 @@ import base64
 import io
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -25,7 +25,7 @@ try:
     from matplotlib.legend import Legend
     from matplotlib.lines import Line2D
     from matplotlib.ticker import MaxNLocator, PercentFormatter
-    from matplotlib.transforms import ScaledTranslation, Transform
+    from matplotlib.transforms import ScaledTranslation
 except ModuleNotFoundError as error:
     raise missing("matplotlib", "evaluate", module=error.name) from error
 
@@ -48,7 +48,8 @@ _LEGEND_ROW = 0.17
 _DEFENCE_ROW = 0.15
 _LEGEND_COLUMNS = 5
 _MARKS = 6  # at most on an axis, unless its points are far between
-_GAP, _GAPS = 2.0, 9.0  # points between curves that coincide, and between the first and the last
+_GAP, _WIDEST = 0.028, 0.12  # between curves that would coincide, and all of them together
+_SPREAD = 0.4  # the most that these take of the distance between two marks
 _COLUMNS = 2  # of a sheet: as wide as a page of a paper
 
 _LETTERS = 40  # of a title, and of a name in a key, for each column of panels
@@ -93,8 +94,7 @@ class Curves(NamedTuple):
     def legend(self) -> list[Line2D]:
         """The entries of the legend."""
         labelled = (curve for curve in self.curves if curve.label)
-        lines = [Line2D([], [], label=curve.label, **_drawn(curve.look)) for curve in labelled]
-        return [*lines, _interval_entry()]
+        return [Line2D([], [], label=curve.label, **_drawn(curve.look)) for curve in labelled]
 
     def draw(self, axes: Axes) -> None:
         """Draw the curves."""
@@ -102,23 +102,38 @@ class Curves(NamedTuple):
         axes.set_ylabel("accuracy", fontsize=9)
         axes.set_ylim(0, 1)
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        for curve, place in zip(self.curves, _beside(axes, self.curves), strict=True):
+        drawn = []
+        for curve in self.curves:
             lines = axes.plot(*zip(*curve.points, strict=True), **_drawn(curve.look))
             for (x, _), ends in zip(curve.points, curve.intervals, strict=True):
                 lines += axes.plot((x, x), ends, color=curve.look.color, **_INTERVAL)
-            for line in lines:  # later than plotted, so that the axis has room for the points
-                line.set_transform(place)
-        _mark(axes, sorted({x for curve in self.curves for x, _ in curve.points}))
+            drawn.append(lines)
+        places = sorted({x for curve in self.curves for x, _ in curve.points})
+        _mark(axes, places)
         if self.from_zero:
             axes.set_xlim(left=0)
+        if any(len(curve.points) > 1 for curve in self.curves):
+            _part(axes, drawn, places)
 
 
-def _beside(axes: Axes, curves: Sequence[Curve]) -> Iterator[Transform]:
-    """Yield where to draw each curve: a little beside the others, which it would else hide."""
-    gap = min(_GAP, _GAPS / len(curves)) if any(len(c.points) > 1 for c in curves) else 0
-    for number in range(len(curves)):
-        inches = gap * (number - (len(curves) - 1) / 2) / 72
-        yield axes.transData + ScaledTranslation(inches, 0, axes.figure.dpi_scale_trans)
+def _part(axes: Axes, curves: Sequence[Sequence[Line2D]], places: Sequence[float]) -> None:
+    """Move curves a little beside each other, as one would else hide another.
+
+    Args:
+        axes: The axes, with their final limits.
+        curves: The lines of each curve.
+        places: The places of points on the x axis.
+    """
+    axes.get_xlim()  # or else limits are not up to date
+    shown = [axes.transData.transform((x, 0))[0] / axes.figure.dpi for x in places]
+    closest = min(after - before for before, after in itertools.pairwise(shown))
+    gap = min(_GAP, _WIDEST / len(curves), _SPREAD * closest / len(curves))
+    for number, lines in enumerate(curves):
+        aside = gap * (number - (len(curves) - 1) / 2)
+        for line in lines:
+            line.set_transform(
+                axes.transData + ScaledTranslation(aside, 0, axes.figure.dpi_scale_trans)
+            )
 
 
 def _mark(axes: Axes, places: Sequence[float]) -> None:
@@ -198,7 +213,7 @@ class Bars(NamedTuple):
     @property
     def legend(self) -> list[Line2D]:
         """The entries of the legend."""
-        entries = [_interval_entry()]
+        entries = [_interval()]
         if any(bar.benign is not None for bar in self.bars):
             benign = _drawn(Look(line="")) | _POINTS["benign"]
             entries.insert(0, Line2D([], [], label="benign", **benign))
@@ -219,7 +234,8 @@ class Bars(NamedTuple):
 Panel: TypeAlias = "Curves | Rows | Bars"
 
 
-def _interval_entry() -> Line2D:
+def _interval() -> Line2D:
+    """Return the entry of a legend for intervals."""
     return Line2D([], [], color="black", linewidth=1, label="95 % interval")
 
 
@@ -260,7 +276,8 @@ def sheet(panels: Mapping[str, Panel], key: Mapping[str, Look]) -> Figure:
     items = list(panels.items())
     lines = [items[start : start + columns] for start in range(0, len(items), columns)]
     heights = [_TITLE + max(_height(panel) for _, panel in line) for line in lines]
-    key_height = (len(key) + 1) * _LEGEND_ROW
+    intervals = [_interval()] if any(isinstance(each, Curves) for each in panels.values()) else []
+    key_height = (len(key) + len(intervals) + 1) * _LEGEND_ROW
     figure = Figure(figsize=(columns * _WIDTH, sum(heights) + key_height))
     tops = itertools.accumulate(heights, lambda top, height: top - height, initial=sum(heights))
     for line, top in zip(lines, tops, strict=False):
@@ -273,6 +290,7 @@ def sheet(panels: Mapping[str, Panel], key: Mapping[str, Look]) -> Figure:
         Line2D([], [], label=f"{number}  {_drawable(name, columns * _LETTERS)}", **_drawn(look))
         for number, (name, look) in enumerate(key.items(), 1)
     ]
+    handles += intervals
     for text in _legend(figure, handles, 1, columns * _WIDTH / 2, 0).get_texts():
         text.set_parse_math(False)
     return figure

@@ -23,6 +23,7 @@ from pyfd.evaluation.soundness.planned import who
 from pyfd.evaluation.standins import standin
 from pyfd.evaluation.work import Work
 from pyfd.torch import device_of
+from pyfd.torch.scoring import judging
 
 #: A function of logits and labels, whose gradient attacks follow.
 Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
@@ -74,7 +75,7 @@ def probe(work: Work) -> Probed:
     chunk = next(work.batches())
     batch = to_batch([work.images[i] for i in chunk]).to(device_of(work.model))
     with _quietly(work):
-        with _judging(work.model), torch.no_grad():
+        with judging(work.model), torch.no_grad():
             first, again = work.model(batch), work.model(batch)
             alone = torch.cat([work.model(batch[i : i + 1]) for i in range(min(2, len(batch)))])
         found = list(_of_model(first, again, alone))
@@ -94,18 +95,6 @@ def _quietly(work: Work) -> Iterator[None]:
             yield
         finally:
             np.random.set_state(state)
-
-
-@contextmanager
-def _judging(model: nn.Module) -> Iterator[None]:
-    """Put a model into evaluation mode, as `pyfd.torch.predict` does."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def _of_model(first: Tensor, again: Tensor, alone: Tensor) -> Iterator[Finding]:
@@ -205,7 +194,7 @@ def _surrogates(work: Work) -> Iterator[Chain]:
 def _counted(work: Work, model: nn.Module, loss: Loss) -> tuple[int, int, int]:
     """Look at the gradients of a loss, image by image: return the three counts of `Chain`."""
     images = zero = broken = 0
-    with _judging(model):
+    with judging(model):
         for chunk in work.batches():
             gradients = _gradients(model, loss, work, chunk[: IMAGES - images]).flatten(1)
             images += len(gradients)
@@ -240,14 +229,16 @@ def blind(chain: Chain, *, stands: bool) -> Iterator[Finding]:
         chain: The gradients.
         stands: Whether attacks leave more than a little of the defence.
     """
+    consequence = "attacks that follow them are blind"
+    if chain.defence is None:  # there may be others, and their gradients are added up
+        consequence = "transfer gains nothing by it"
     for count, kind in ((chain.zero, "zero"), (chain.broken, "not finite")):
         if count:
             share = "" if count == chain.images else f" for {count / chain.images:.0%} of images"
             yield finding(
                 "error" if stands and count > BLIND * chain.images else "warning",
                 "gradients",
-                f"Gradients through {chain.through} are {kind}{share}: attacks that follow "
-                "them are blind.",
+                f"Gradients through {chain.through} are {kind}{share}: {consequence}.",
             )
 
 

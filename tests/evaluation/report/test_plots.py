@@ -239,9 +239,11 @@ def test_octaves_are_even(places, even):
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 20])
-def test_equal_curves_do_not_hide_each_other(count):
-    """They lie beside each other, close to the strength that they belong to, with intervals."""
-    points, intervals = [(0, 0.5), (4, 0.2), (8, 0.0)], [(0.4, 0.6), (0.1, 0.3), (0, 0.1)]
+@pytest.mark.parametrize("strengths", [(0, 4, 8), (0, 1, 32), (0, 1, 2, 4, 8, 16, 32, 64)])
+def test_equal_curves_lie_beside_each_other(count, strengths):
+    """They are much closer to their own strength than to the next, and have intervals."""
+    points = [(x, 0.5 / (1 + x)) for x in strengths]
+    intervals = [(0.9 * y, 1.1 * y) for _, y in points]
     curve = drawing.Curve(drawing.Look(), points, intervals)
     figure = drawing.alone(drawing.Curves([curve] * count, "ε"))
     FigureCanvasAgg(figure).draw()
@@ -250,15 +252,34 @@ def test_equal_curves_do_not_hide_each_other(count):
     spans = [line for line in axes.lines if line.get_marker() == "None"]
     assert len(curves) == count
     assert [tuple(line.get_ydata()) for line in spans] == intervals * count
-    places = np.array([line.get_transform().transform(points) for line in curves]) * 72 / figure.dpi
-    ticks = axes.transData.transform(points) * 72 / figure.dpi
+    places = np.array([line.get_transform().transform(points) for line in curves])
+    ticks = axes.transData.transform(points)
     assert np.allclose(places[..., 1], ticks[:, 1])
     apart = places[..., 0] - ticks[:, 0]
+    closest = np.diff(ticks[:, 0]).min()
     assert np.allclose(apart.sum(0), 0, atol=1e-6)
-    assert np.abs(apart).max() < 5
-    assert count == 1 or (np.diff(apart, axis=0) >= min(2, 9 / count) - 1e-6).all()
-    assert axes.bbox.x0 * 72 / figure.dpi < places[..., 0].min()
-    assert places[..., 0].max() < axes.bbox.x1 * 72 / figure.dpi
+    assert np.abs(apart).max() <= 0.2 * closest
+    room = min(2 * count, 8.6, 0.4 * closest / figure.dpi * 72) / 72 * figure.dpi
+    assert count == 1 or np.diff(apart, axis=0).min() > 0.9 * room / count
+    assert axes.bbox.x0 < places[..., 0].min()
+    assert places[..., 0].max() < axes.bbox.x1
+
+
+def test_legends_fit_beside_each_other():
+    """Strengths of three digits are the widest; the ink of a panel's legend stays within it."""
+    columns = [COLUMNS[0], *(("gray-box", "pgd", epsilon) for epsilon in (64, 128, 255))]
+    (panel,) = panels(
+        make({"two-pass:16": "two-pass", "two-pass:32": "two-pass"}, columns), "accuracy-by-step"
+    )
+    figure = drawing.alone(panel)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    (legend,) = figure.legends
+    assert legend.get_texts()[0].get_text() == "benign"
+    parts = [*legend.get_texts(), *legend.get_lines()]
+    boxes = [part.get_window_extent(canvas.get_renderer()) for part in parts]
+    assert min(box.x0 for box in boxes) > 5
+    assert max(box.x1 for box in boxes) < canvas.get_width_height()[0] - 5
 
 
 def pictures(root: ElementTree.Element) -> list[tuple[str | None, ElementTree.Element]]:

@@ -41,6 +41,15 @@ def test_accuracy_is_the_share_that_is_right():
     assert found == np.mean(np.array(expected) == [0, 1, 1, 0])
 
 
+def test_each_module_gets_its_own_mode_back():
+    """Fine-tuning often keeps normalization layers in evaluation mode."""
+    frozen = torch.nn.BatchNorm2d(3).eval()
+    model = torch.nn.Sequential(frozen, torch.nn.Dropout(0), BrightOrDark())
+    modes = [module.training for module in model.modules()]
+    predict(model, [picture(8, 8)])
+    assert [module.training for module in model.modules()] == modes == [True, False, True, True]
+
+
 def test_accuracy_is_what_refine_takes():
     images = [np.full((8, 8, 3), level, np.uint8) for level in (20, 240, 120, 150)]
     score = functools.partial(accuracy, BrightOrDark(), images, [0, 1, 0, 1])
