@@ -113,10 +113,10 @@ class Curves(NamedTuple):
         if self.from_zero:
             axes.set_xlim(left=0)
         if any(len(curve.points) > 1 for curve in self.curves):
-            _part(axes, drawn, places)
+            _separate(axes, drawn, places)
 
 
-def _part(axes: Axes, curves: Sequence[Sequence[Line2D]], places: Sequence[float]) -> None:
+def _separate(axes: Axes, curves: Sequence[Sequence[Line2D]], places: Sequence[float]) -> None:
     """Move curves a little beside each other, as one would else hide another.
 
     Args:
