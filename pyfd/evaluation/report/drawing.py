@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import io
 import itertools
+import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -126,7 +127,8 @@ def _separate(axes: Axes, curves: Sequence[Sequence[Line2D]], places: Sequence[f
     """
     axes.get_xlim()  # or else limits are not up to date
     shown = [axes.transData.transform((x, 0))[0] / axes.figure.dpi for x in places]
-    closest = min(after - before for before, after in itertools.pairwise(shown))
+    # Two names of the same tables have one place between them
+    closest = min((b - a for a, b in itertools.pairwise(shown)), default=math.inf)
     gap = min(_GAP, _WIDEST / len(curves), _SPREAD * closest / len(curves))
     for number, lines in enumerate(curves):
         aside = gap * (number - (len(curves) - 1) / 2)

@@ -101,6 +101,17 @@ def test_uniform_tables_by_another_name():
         assert curve.points == wanted
 
 
+def test_one_step_by_two_names():
+    """Both have their points, above each other."""
+    names = ("two-pass:32", "two-pass:mine")
+    content = make(dict.fromkeys(names, "two-pass"), [COLUMNS[0], COLUMNS[4]])
+    for item in content["cells"]:
+        item["uniform_step"] = 32
+    for curve in panels(content, "accuracy-by-step")[0].curves:
+        assert [x for x, _ in curve.points] == [32, 32]
+    assert "two-pass, gray-box: PGD" in captions(tree(content))
+
+
 def test_one_step_is_no_curve():
     content = make({"two-pass:16": "two-pass", "one-pass:32": "one-pass"})
     assert not any(caption.startswith(("one", "two")) for caption in captions(tree(content)))
