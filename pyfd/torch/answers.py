@@ -38,9 +38,8 @@ def other_dtype(model: nn.Module, error: BaseException) -> str | None:
     """Return a sentence if a model failed because its parameters are not ``float32``, or None."""
     weights = (*model.parameters(), *model.buffers())
     others = {weight.dtype for weight in weights if weight.is_floating_point()} - {torch.float32}
-    about_types = re.search(
-        "type|Half|BFloat16", str(error)
-    )  # or else it may convert images itself
+    # A model of another type that fails of something else may convert images itself
+    about_types = re.search("type|Half|BFloat16", str(error))
     if not others or not about_types:
         return None
     names = " and ".join(sorted(str(dtype).removeprefix("torch.") for dtype in others))
